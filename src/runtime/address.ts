@@ -1,0 +1,96 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { connect } from 'node:net';
+import type { ListenOptions, Server } from 'node:net';
+import { Fault } from './fault.ts';
+
+/** Where a program listens. A missing host means every interface. */
+export type Address =
+  | { kind: 'tcp'; host: string | undefined; port: number }
+  | { kind: 'unix'; path: string };
+
+const hostAndPort = /^(?<host>\[[0-9a-fA-F:.]+\]|[^:[\]/\s]*):(?<port>\d{1,5})$/;
+
+/** Parses `host:port`, `:port`, `[::1]:port` or `unix:///absolute/path`; undefined when it is none of them. */
+export function parseAddress(text: string): Address | undefined {
+  if (text.startsWith('unix:')) {
+    const path = text.startsWith('unix:///') ? text.slice('unix://'.length) : '';
+    // sun_path holds 108 bytes with its terminating zero (unix(7)).
+    return path.length > 1 && Buffer.byteLength(path) < 108 ? { kind: 'unix', path } : undefined;
+  }
+  const groups = hostAndPort.exec(text)?.groups;
+  const port = Number(groups?.['port']);
+  if (groups === undefined || port > 65_535) return undefined;
+  const host = groups['host']?.replaceAll(/[[\]]/g, '');
+  return { kind: 'tcp', host: host === '' ? undefined : host, port };
+}
+
+export function formatAddress(address: Address): string {
+  if (address.kind === 'unix') return `unix://${address.path}`;
+  const host = address.host ?? '';
+  return host.includes(':') ? `[${host}]:${address.port}` : `${host}:${address.port}`;
+}
+
+export const isLoopback = (host: string | undefined): boolean =>
+  host !== undefined &&
+  (host === 'localhost' || host === '::1' || host.startsWith('127.') || host.startsWith('::ffff:127.'));
+
+/**
+ * Removes a Unix socket that nobody listens on any more; a live one, or a file of another type, stays.
+ * @throws ERR_ADDRESS_IN_USE
+ */
+export async function removeDeadSocket(path: string): Promise<void> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isSocket())
+    throw new Fault(
+      'ERR_ADDRESS_IN_USE',
+      `${path} exists and is not a socket; remove it or choose another path`,
+    );
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const probe = connect(path, () => resolve(true));
+  probe.once('error', () => resolve(false));
+  const alive = await promise;
+  probe.destroy();
+  if (alive)
+    throw new Fault(
+      'ERR_ADDRESS_IN_USE',
+      `another process listens on ${path}; stop it or choose another path`,
+    );
+  unlinkSync(path);
+}
+
+/** Gives a listening socket its mode: owner and group only. */
+export const restrictSocket = (path: string): void => chmodSync(path, 0o660);
+
+/** Turns a listen error into one that says what to do. */
+export function listenFault(thrown: unknown, address: Address, setting: string): Fault {
+  const where = formatAddress(address);
+  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
+  if (code === 'EADDRINUSE') {
+    return new Fault(
+      'ERR_ADDRESS_IN_USE',
+      `${where} is in use; stop the other process or change \`${setting}\``,
+      { cause: thrown },
+    );
+  }
+  return new Fault('ERR_LISTEN_FAILED', `cannot listen on ${where} (${setting})`, { cause: thrown });
+}
+
+/** Listens and resolves once bound. @throws ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED */
+export async function listen(server: Server, address: Address, setting: string): Promise<void> {
+  const options: ListenOptions =
+    address.kind === 'unix'
+      ? { path: address.path }
+      : { port: address.port, ...(address.host === undefined ? {} : { host: address.host }) };
+  if (address.kind === 'unix') await removeDeadSocket(address.path);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(options, () => resolve());
+  try {
+    await promise;
+  } catch (thrown) {
+    throw listenFault(thrown, address, setting);
+  }
+  server.off('error', reject);
+  if (address.kind === 'unix') restrictSocket(address.path);
+}

@@ -1,0 +1,33 @@
+/**
+ * Every way a program can fail that isn't an expected refusal. `docs/errors.md` has a line for each.
+ */
+export const faultCodes = [
+  'ERR_CONFIG_INVALID',
+  'ERR_CONFIG_UNREADABLE',
+  'ERR_SECRET_UNREADABLE',
+  'ERR_USAGE',
+  'ERR_ADDRESS_IN_USE',
+  'ERR_LISTEN_FAILED',
+  'ERR_JWKS_UNAVAILABLE',
+  'ERR_JWKS_INVALID',
+  'ERR_REDIS_UNAVAILABLE',
+  'ERR_REDIS_PERMISSION',
+  'ERR_LOG_OWNED_BY_OTHER',
+  'ERR_LOG_INVALID',
+  'ERR_DATABASE',
+  'ERR_PROGRAM_UNAVAILABLE',
+  'ERR_INTERNAL',
+] as const;
+
+export type FaultCode = (typeof faultCodes)[number];
+
+/** The one error class: a stable code for programs, a message for the operator. Messages never hold a credential. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+
+  constructor(code: FaultCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'Fault';
+    this.code = code;
+  }
+}

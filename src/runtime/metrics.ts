@@ -1,0 +1,156 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+export { Registry } from 'prom-client';
+
+/** A registry with the process's own metrics (CPU, memory, event loop delay). */
+export function createRegistry(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+const checkSecondsBuckets = [
+  0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1,
+];
+const propagationSecondsBuckets = [
+  0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+];
+
+/** The authorizer's metrics. Label values come from closed lists; never a subject, a path or a token. */
+export function createAuthorizerMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    checks: new Counter({
+      name: 'curfew_checks_total',
+      help: 'Check requests decided.',
+      labelNames: ['decision', 'reason'],
+      registers,
+    }),
+    checkDuration: new Histogram({
+      name: 'curfew_check_duration_seconds',
+      help: 'Time from a decoded check request to its decision.',
+      buckets: checkSecondsBuckets,
+      registers,
+    }),
+    tokenCache: new Counter({
+      name: 'curfew_token_cache_total',
+      help: 'Look-ups of a token among those already verified.',
+      labelNames: ['result'],
+      registers,
+    }),
+    jwksRefreshes: new Counter({
+      name: 'curfew_jwks_refreshes_total',
+      help: "Attempts to load an issuer's keys.",
+      labelNames: ['issuer', 'result'],
+      registers,
+    }),
+    jwksAge: new Gauge({
+      name: 'curfew_jwks_age_seconds',
+      help: 'Age of the key set in use.',
+      labelNames: ['issuer'],
+      registers,
+    }),
+    issuerClockAhead: new Gauge({
+      name: 'curfew_issuer_clock_ahead_seconds',
+      help: "How far ahead of this clock the issuer's freshest token was issued; 0 when behind.",
+      labelNames: ['issuer'],
+      registers,
+    }),
+    upstreamValuesDropped: new Counter({
+      name: 'curfew_upstream_values_dropped_total',
+      help: 'Claims not passed to the upstream because their value cannot be a header.',
+      labelNames: ['cause'],
+      registers,
+    }),
+    revocations: new Gauge({
+      name: 'curfew_revocations',
+      help: 'Revocations held in memory.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    revocationEvents: new Counter({
+      name: 'curfew_revocation_events_total',
+      help: 'Revocation events received.',
+      labelNames: ['result'],
+      registers,
+    }),
+    propagation: new Histogram({
+      name: 'curfew_revocation_propagation_seconds',
+      help: "Time from an event's `at` to its arrival here, by both machines' clocks.",
+      buckets: propagationSecondsBuckets,
+      registers,
+    }),
+    feedState: new Gauge({
+      name: 'curfew_feed_state',
+      help: '1 for the state the revocation feed is in.',
+      labelNames: ['state'],
+      registers,
+    }),
+    feedStaleness: new Gauge({
+      name: 'curfew_feed_staleness_seconds',
+      help: 'Time since which every revocation is known to have arrived.',
+      registers,
+    }),
+    feedResyncs: new Counter({
+      name: 'curfew_feed_resyncs_total',
+      help: 'Reads of the revocation log beyond the live messages.',
+      labelNames: ['cause'],
+      registers,
+    }),
+  };
+}
+
+export type AuthorizerMetrics = ReturnType<typeof createAuthorizerMetrics>;
+
+/** Metrics of the programs that own a revocation log: identity and relay. */
+export function createOwnerMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    tokensIssued: new Counter({
+      name: 'curfew_tokens_issued_total',
+      help: 'Access tokens issued.',
+      labelNames: ['grant'],
+      registers,
+    }),
+    refreshReuse: new Counter({
+      name: 'curfew_refresh_reuse_total',
+      help: 'Refresh tokens presented a second time; each revoked its family.',
+      registers,
+    }),
+    logins: new Counter({
+      name: 'curfew_logins_total',
+      help: 'Attempts to log in.',
+      labelNames: ['result'],
+      registers,
+    }),
+    outboxPending: new Gauge({
+      name: 'curfew_outbox_pending',
+      help: 'Revocation events committed but not yet in the log.',
+      registers,
+    }),
+    outboxAge: new Gauge({
+      name: 'curfew_outbox_age_seconds',
+      help: 'Age of the oldest revocation event not yet in the log.',
+      registers,
+    }),
+    logLeader: new Gauge({
+      name: 'curfew_log_leader',
+      help: '1 while this replica writes the revocation log.',
+      registers,
+    }),
+    logReseeds: new Counter({
+      name: 'curfew_log_reseeds_total',
+      help: 'Times the revocation log was rebuilt from the database.',
+      labelNames: ['cause'],
+      registers,
+    }),
+    receivedEvents: new Counter({
+      name: 'curfew_received_events_total',
+      help: 'Events received from identity providers.',
+      labelNames: ['source', 'result'],
+      registers,
+    }),
+  };
+}
+
+export type OwnerMetrics = ReturnType<typeof createOwnerMetrics>;

@@ -1,0 +1,24 @@
+import type { EpochSeconds } from '../runtime/clock.ts';
+import type { Rejected } from './rejection.ts';
+
+/** A JWT access token whose signature and claims hold. Whether it is revoked is another question. */
+export type AccessToken = {
+  readonly issuer: string;
+  readonly subject: string;
+  /** The session the token belongs to; undefined for a client's own token and under `revocation: none`. */
+  readonly session: string | undefined;
+  readonly tokenId: string | undefined;
+  readonly clientId: string | undefined;
+  readonly audiences: readonly string[];
+  readonly scopes: readonly string[];
+  readonly issuedAt: EpochSeconds;
+  readonly notBefore: EpochSeconds | undefined;
+  readonly expiresAt: EpochSeconds;
+  /** The name a `key` revocation uses: the `kid`, else the RFC 7638 thumbprint, or a secret's configured name. */
+  readonly keyId: string;
+  /** The payload as it came, without a prototype. */
+  readonly claims: Readonly<Record<string, unknown>>;
+};
+
+export type Verified = { readonly kind: 'verified'; readonly token: AccessToken };
+export type Verification = Verified | Rejected;
