@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import * as v from 'valibot';
 import { parseDocument } from 'yaml';
 import { Fault } from './fault.ts';
@@ -194,3 +194,18 @@ export const childEnvironment = (extra: Record<string, string> = {}): NodeJS.Pro
   ...process.env,
   ...extra,
 });
+
+/** The first executable of that name on PATH. */
+export function executablePath(name: string, environment: Environment = process.env): string | undefined {
+  const folders = (environment['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
