@@ -1,0 +1,62 @@
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import {
+  SqliteAdapter,
+  SqliteDriver,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type Dialect,
+  type SqliteDatabase,
+  type SqliteStatement,
+} from 'kysely';
+
+/** How long a writer waits for another process's transaction. The wait blocks the event loop. */
+const busyTimeoutMs = 5000;
+const maxCachedStatements = 256;
+
+/** DDL is transactional in SQLite; saying so makes a migration all or nothing, also beside another process. */
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+/** Kysely's dialect over `node:sqlite`: one connection, one transaction at a time, durable at each commit. */
+export function nodeSqliteDialect(path: string): Dialect {
+  return {
+    createAdapter: () => new TransactionalSqliteAdapter(),
+    createDriver: () => new SqliteDriver({ database: () => Promise.resolve(openSqlite(path)) }),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  };
+}
+
+function openSqlite(path: string): SqliteDatabase {
+  // SQLite gives its -wal and -shm files the mode of the database.
+  if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
+  const database = new DatabaseSync(path, { timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
+  // FULL: without it a commit in WAL mode is not yet on the disk when it is acknowledged.
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
+  const statements = new Map<string, SqliteStatement>();
+  return {
+    close: () => database.close(),
+    prepare: (text) => {
+      const cached = statements.get(text);
+      if (cached !== undefined) return cached;
+      // A deferred transaction that first reads and then writes fails at once when another process wrote in between.
+      const statement = adapt(database.prepare(text === 'begin' ? 'begin immediate' : text));
+      if (statements.size >= maxCachedStatements) statements.clear();
+      statements.set(text, statement);
+      return statement;
+    },
+  };
+}
+
+function adapt(statement: StatementSync): SqliteStatement {
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+    run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+    iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+  };
+}
