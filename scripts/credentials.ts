@@ -1,0 +1,49 @@
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What the tests used and must not find again in any output. One per line, written by the tests as they go. */
+const plantedFile = 'credentials.txt';
+const notOutput = new Set([plantedFile]);
+
+// A compact JWS whose header and payload are JSON objects (`{"` is `eyJ` in base64url).
+const compactJws = /eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}/;
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----|"d":\s*"[\w-]{20,}"/;
+
+export type Findings = {
+  files: number;
+  bytes: number;
+  planted: number;
+  found: { file: string; what: string }[];
+};
+
+/** Searches every file below a folder for the credentials used by the tests and for what looks like one. */
+export function findCredentials(folder: string): Findings {
+  const planted = readPlanted(join(folder, plantedFile));
+  const findings: Findings = { files: 0, bytes: 0, planted: planted.length, found: [] };
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => !notOutput.has(name),
+  );
+  for (const name of names) {
+    const file = join(folder, name);
+    if (!statSync(file).isFile()) continue;
+    const text = readFileSync(file, 'utf8');
+    findings.files += 1;
+    findings.bytes += text.length;
+    if (compactJws.test(text)) findings.found.push({ file: name, what: 'a JWT' });
+    if (privateKey.test(text)) findings.found.push({ file: name, what: 'a private key' });
+    for (const [index, secret] of planted.entries()) {
+      if (text.includes(secret))
+        findings.found.push({ file: name, what: `credential ${index + 1} of the tests` });
+    }
+  }
+  return findings;
+}
+
+function readPlanted(file: string): string[] {
+  try {
+    const lines = readFileSync(file, 'utf8').split('\n');
+    return [...new Set(lines.filter((line) => line.length >= 8))];
+  } catch {
+    return [];
+  }
+}

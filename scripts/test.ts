@@ -1,0 +1,81 @@
+// The one test command: runs every test, then searches all the output for credentials, and ends in one line that
+// counts. Arguments are passed on to the test runner (`npm test -- test/token`).
+
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { findEnvoy, findRedis } from '../src/demo/programs.ts';
+import { findCredentials } from './credentials.ts';
+
+type Assertion = {
+  status: 'passed' | 'failed' | 'skipped' | 'pending' | 'todo' | 'disabled';
+  fullName: string;
+};
+type Report = {
+  testResults: { name: string; status: string; assertionResults: Assertion[] }[];
+  success: boolean;
+};
+
+const root = join(import.meta.dirname, '..');
+const output = join(root, '.cache', 'test-output');
+const isCi = process.env['CI'] === 'true';
+const say = (line: string): void => console.log(`test: ${line}`);
+
+rmSync(output, { recursive: true, force: true });
+mkdirSync(output, { recursive: true });
+
+for (const find of [findEnvoy, findRedis]) {
+  const program = await find({ announce: say });
+  say(`using ${program.describe}`);
+}
+
+const reportFile = join(output, 'report.json');
+const exitCode = await runVitest(process.argv.slice(2));
+const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
+const assertions = report.testResults.flatMap((file) => file.assertionResults);
+const passed = assertions.filter(({ status }) => status === 'passed').length;
+const failed = assertions.filter(({ status }) => status === 'failed').length;
+const skipped = assertions.filter(({ status }) => status !== 'passed' && status !== 'failed');
+for (const { fullName } of skipped) say(`did not run: ${fullName}`);
+
+const leaks = findCredentials(output);
+say(
+  `searched ${leaks.files} files, ${leaks.bytes} bytes of output for ${leaks.planted} credentials used by the tests and for anything that looks like a token`,
+);
+for (const { file, what } of leaks.found) say(`CREDENTIAL IN OUTPUT: ${what} in ${file}`);
+console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+
+const isGreen =
+  exitCode === 0 && report.success && passed > 0 && leaks.found.length === 0 && !(isCi && skipped.length > 0);
+if (isCi && skipped.length > 0) say('under CI=true a test that cannot run is a failure');
+process.exit(isGreen ? 0 : 1);
+
+async function runVitest(filters: readonly string[]): Promise<number> {
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const args = [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${reportFile}`,
+    ...filters,
+  ];
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, CURFEW_TEST_OUTPUT: output },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const copy = createWriteStream(join(output, 'runner.log'));
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const) {
+    from.on('data', (chunk: Buffer) => {
+      to.write(chunk);
+      copy.write(chunk);
+    });
+  }
+  const { promise, resolve } = Promise.withResolvers<number>();
+  child.on('close', (code) => copy.end(() => resolve(code ?? 1)));
+  return promise;
+}

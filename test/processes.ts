@@ -1,0 +1,100 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { outputFile } from './output.ts';
+
+export const repository = join(import.meta.dirname, '..');
+
+export type RunningProgram = {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** All it has printed. */
+  printed(): string;
+  /** Sends a signal (default SIGTERM) and resolves with the exit code, or with the signal that ended it. */
+  stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  readonly exited: Promise<number | NodeJS.Signals>;
+};
+
+/** Starts a program with its output kept for the search for credentials. */
+export function startProgram(
+  name: string,
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): RunningProgram {
+  const file = outputFile(name);
+  const child = spawn(command, args, {
+    cwd: repository,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const copy = createWriteStream(file);
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      copy.write(chunk);
+    });
+  }
+  const { promise: exited, resolve } = Promise.withResolvers<number | NodeJS.Signals>();
+  child.on('error', (error) => {
+    text += error.message;
+    resolve(127);
+  });
+  child.on('close', (code, signal) => copy.end(() => resolve(signal ?? code ?? 1)));
+  return {
+    child,
+    pid: child.pid ?? -1,
+    printed: () => text,
+    exited,
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return exited;
+    },
+  };
+}
+
+/** Starts `bin/curfew` with the given arguments. */
+export const startCurfew = (
+  name: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): RunningProgram => startProgram(name, join(repository, 'bin', 'curfew'), args, env);
+
+/** A TCP port of 127.0.0.1 that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(0, '127.0.0.1', resolve);
+  await promise;
+  const address = server.address();
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  await closed.promise;
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** Asks until the answer is defined; fails with `what` after `timeoutMs`. */
+export async function eventually<T>(
+  what: string,
+  ask: () => Promise<T | undefined> | T | undefined,
+  timeoutMs = 10_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 10);
+    await promise;
+  }
+}
+
+/** The last lines of a program's output, for a failure message. */
+export const tail = (text: string, lines = 15): string => text.trim().split('\n').slice(-lines).join('\n');
+
+export const readText = (path: string): string => readFileSync(path, 'utf8');
