@@ -2,7 +2,7 @@
 // counts. Arguments are passed on to the test runner (`npm test -- test/token`).
 
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findEnvoy, findRedis } from '../src/demo/programs.ts';
 import { findCredentials } from './credentials.ts';
@@ -43,7 +43,9 @@ say(
   `searched ${leaks.files} files, ${leaks.bytes} bytes of output for ${leaks.planted} credentials used by the tests and for anything that looks like a token`,
 );
 for (const { file, what } of leaks.found) say(`CREDENTIAL IN OUTPUT: ${what} in ${file}`);
-console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+const count = `${passed} passed, ${failed} failed, ${skipped.length} skipped`;
+console.log(`\n${count}`);
+writeFileSync(join(output, 'count.txt'), `${count}\n`);
 
 const isGreen =
   exitCode === 0 && report.success && passed > 0 && leaks.found.length === 0 && !(isCi && skipped.length > 0);

@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import { connect } from 'node:net';
+import { BlockList, connect, isIP } from 'node:net';
 import type { ListenOptions, Server } from 'node:net';
 import { Fault } from './fault.ts';
 
@@ -30,9 +30,16 @@ export function formatAddress(address: Address): string {
   return host.includes(':') ? `[${host}]:${address.port}` : `${host}:${address.port}`;
 }
 
-export const isLoopback = (host: string | undefined): boolean =>
-  host !== undefined &&
-  (host === 'localhost' || host === '::1' || host.startsWith('127.') || host.startsWith('::ffff:127.'));
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** True for an IP address of the loopback range, an IPv4-mapped one included, and for `localhost` (RFC 6761 §6.3). */
+export function isLoopback(host: string | undefined): boolean {
+  if (host === undefined) return false;
+  const family = isIP(host);
+  return family === 0 ? host === 'localhost' : loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
+}
 
 /**
  * Removes a Unix socket that nobody listens on any more; a live one, or a file of another type, stays.

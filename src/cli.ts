@@ -1,0 +1,95 @@
+import { text } from 'node:stream/consumers';
+import { configCommand } from './command/config.ts';
+import { parseCommandLine, requiredOption, type Command, type CommandOutput } from './command/command.ts';
+import { demoCommand } from './command/demo.ts';
+import { userCommand } from './command/user.ts';
+import { Fault, type FaultCode } from './runtime/fault.ts';
+import { describeError, withoutCredentials } from './runtime/log.ts';
+
+const program = (name: string, summary: string, run: (configFile: string) => Promise<number>): Command => ({
+  name,
+  summary,
+  usage: [`${name} --config FILE`],
+  run: (args) =>
+    run(requiredOption(parseCommandLine(args, { config: { type: 'string' } }, { min: 0, max: 0 }), 'config')),
+});
+
+// Programs are loaded when they are run: a sidecar has no use for an OpenID provider in memory.
+const commands: readonly Command[] = [
+  program('authorizer', 'the ext_authz server beside Envoy', async (file) =>
+    (await import('./authorizer.ts')).runAuthorizer(file),
+  ),
+  program('identity', 'the identity deployment', async (file) =>
+    (await import('./identity.ts')).runIdentity(file),
+  ),
+  demoCommand,
+  userCommand,
+  configCommand,
+];
+
+const output: CommandOutput = {
+  print: (line) => void process.stdout.write(`${line}\n`),
+  warn: (line) => void process.stderr.write(`${line}\n`),
+  readInput: () => text(process.stdin),
+};
+
+const usageCodes: ReadonlySet<FaultCode> = new Set([
+  'ERR_USAGE',
+  'ERR_CONFIG_INVALID',
+  'ERR_CONFIG_UNREADABLE',
+]);
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    output.print(overview());
+    return name === undefined ? 2 : 0;
+  }
+  const command = commands.find((candidate) => candidate.name === name);
+  if (command === undefined) {
+    output.warn(`curfew: no such command: ${name}\n\n${overview()}`);
+    return 2;
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    output.print(command.usage.map((line) => `usage: bin/curfew ${line}`).join('\n'));
+    return 0;
+  }
+  return runCommand(command, args);
+}
+
+async function runCommand(command: Command, args: readonly string[]): Promise<number> {
+  try {
+    return await command.run(args, output);
+  } catch (thrown) {
+    output.warn(`curfew: ${thrown instanceof Fault ? withCause(thrown) : unexpected(thrown)}`);
+    if (!(thrown instanceof Fault)) return 1;
+    if (thrown.code === 'ERR_USAGE')
+      output.warn(command.usage.map((line) => `usage: bin/curfew ${line}`).join('\n'));
+    return usageCodes.has(thrown.code) ? 2 : 1;
+  }
+}
+
+const withCause = (fault: Fault): string => {
+  const cause = fault.cause instanceof Error ? `: ${describeError(fault.cause).message}` : '';
+  return withoutCredentials(`${fault.message}${cause}`);
+};
+
+function unexpected(thrown: unknown): string {
+  const { name, code, message } = describeError(thrown);
+  const where =
+    thrown instanceof Error ? withoutCredentials(thrown.stack?.split('\n').slice(1, 4).join('\n') ?? '') : '';
+  return `unexpected ${name}${code === undefined ? '' : ` (${code})`}: ${message}\n${where}`;
+}
+
+function overview(): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    'usage: bin/curfew COMMAND',
+    '',
+    ...lines,
+    '',
+    'bin/curfew COMMAND --help shows its arguments.',
+  ].join('\n');
+}

@@ -1,0 +1,60 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { Fault } from '../runtime/fault.ts';
+
+/** One command of `bin/curfew`. */
+export type Command = {
+  readonly name: string;
+  readonly summary: string;
+  /** The arguments, as `--help` shows them; one line a form. */
+  readonly usage: readonly string[];
+  /** @returns the exit code: 0 done, 1 refused or failed, 2 wrong usage or configuration */
+  run(args: readonly string[], output: CommandOutput): Promise<number>;
+};
+
+export type CommandOutput = {
+  print(line: string): void;
+  /** For a person to read while the machine-readable answer goes to standard output. */
+  warn(line: string): void;
+  readInput(): Promise<string>;
+};
+
+type Parsed = { values: Record<string, string | boolean | string[] | undefined>; positionals: string[] };
+
+/** Parses strictly. @throws ERR_USAGE naming the wrong argument */
+export function parseCommandLine(
+  args: readonly string[],
+  options: ParseArgsConfig['options'],
+  positionals: { min: number; max: number },
+): Parsed {
+  let parsed: Parsed;
+  try {
+    const result = parseArgs({
+      args: [...args],
+      options: options ?? {},
+      allowPositionals: true,
+      strict: true,
+    });
+    parsed = { values: result.values as Parsed['values'], positionals: result.positionals };
+  } catch (thrown) {
+    throw usageFault(thrown instanceof Error ? (thrown.message.split('. ', 1)[0] ?? '') : 'wrong arguments');
+  }
+  const { length } = parsed.positionals;
+  if (length < positionals.min) throw usageFault('an argument is missing');
+  if (length > positionals.max)
+    throw usageFault(`too many arguments: ${parsed.positionals.slice(positionals.max).join(' ')}`);
+  return parsed;
+}
+
+export const usageFault = (message: string): Fault => new Fault('ERR_USAGE', message);
+
+/** A text option that must be there. @throws ERR_USAGE */
+export function requiredOption(parsed: Parsed, name: string): string {
+  const value = parsed.values[name];
+  if (typeof value !== 'string' || value === '') throw usageFault(`--${name} is missing`);
+  return value;
+}
+
+export function optionalText(parsed: Parsed, name: string): string | undefined {
+  const value = parsed.values[name];
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import { parseAddress, type Address } from '../runtime/address.ts';
+
+/** Everything one run of the demo decides at its start. */
+export type DemoPlan = {
+  directory: string;
+  /** Set once the run is to end: nothing more is started. */
+  isEnding: boolean;
+  resourceUrl: string;
+  identityUrl: string;
+  clientId: string;
+  username: string;
+  password: string;
+  ports: Record<
+    'envoy' | 'identity' | 'redis' | 'service' | 'authorizerAdmin' | 'identityAdmin' | 'envoyAdmin',
+    number
+  >;
+};
+
+/** The Unix socket in the run's folder, or TCP where the folder's path is too long for a socket (unix(7)). */
+export function authorizerAddress(plan: DemoPlan): Address {
+  const socket = parseAddress(`unix://${join(plan.directory, 'authorizer.sock')}`);
+  return socket ?? { kind: 'tcp', host: '127.0.0.1', port: 9001 };
+}
+
+/** The configuration files, by name. */
+export function demoFiles(plan: DemoPlan): Record<string, string> {
+  return { 'identity.yaml': identityYaml(plan), 'authorizer.yaml': authorizerYaml(plan) };
+}
+
+const identityYaml = ({ identityUrl, ports }: DemoPlan): string => `\
+issuer: ${identityUrl}
+listen: 127.0.0.1:${ports.identity}
+admin: 127.0.0.1:${ports.identityAdmin}
+database: { sqlite: ./identity.db }
+redis: { url: redis://127.0.0.1:${ports.redis} }
+tokens: { algorithm: RS256, lifetime: 60s, refreshLifetime: 14d }
+clients:
+  - client_id: cli
+    token_endpoint_auth_method: none
+    grant_types: ["urn:curfew:grant-type:login", refresh_token]
+  - client_id: web
+    token_endpoint_auth_method: none
+    redirect_uris: [http://localhost:3000/cb]
+    grant_types: [authorization_code, refresh_token]
+resources: { orders: { scopes: [read, write] } }
+`;
+
+function authorizerYaml(plan: DemoPlan): string {
+  const address = authorizerAddress(plan);
+  const listen = address.kind === 'unix' ? `unix://${address.path}` : `127.0.0.1:${address.port}`;
+  return `\
+listen: ${listen}
+admin: 127.0.0.1:${plan.ports.authorizerAdmin}
+issuers:
+  - issuer: ${plan.identityUrl}
+    audiences: [orders]
+    algorithms: [RS256]
+    sessionClaim: grant_id
+revocation:
+  redis: { url: redis://127.0.0.1:${plan.ports.redis} }
+`;
+}

@@ -1,0 +1,56 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createAdminServer } from '../../src/runtime/admin-server.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
+import { freePort } from '../processes.ts';
+
+async function startAdmin(readiness = { ready: true, parts: { keys: 'usable' } }) {
+  const registry = createRegistry();
+  const metrics = createAuthorizerMetrics(registry);
+  const port = await freePort();
+  const server = createAdminServer({
+    address: { kind: 'tcp', host: '127.0.0.1', port },
+    registry,
+    log: createLog({ program: 'test', level: 'silent' }),
+    readiness: () => readiness,
+    status: () => ({ state: 'live' }),
+  });
+  await server.start();
+  onTestFinished(() => server.stop());
+  return {
+    metrics,
+    get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method }),
+  };
+}
+
+describe('the admin server', () => {
+  it('answers /livez', async () => {
+    const { get } = await startAdmin();
+    expect((await get('/livez')).status).toBe(200);
+  });
+
+  it('answers /readyz with 200 or 503 and each part in words', async () => {
+    const up = await (await startAdmin()).get('/readyz');
+    expect([up.status, await up.json()]).toEqual([200, { ready: true, parts: { keys: 'usable' } }]);
+    const down = await (await startAdmin({ ready: false, parts: { keys: 'none' } })).get('/readyz');
+    expect(down.status).toBe(503);
+  });
+
+  it('answers /metrics in the Prometheus text format', async () => {
+    const { get, metrics } = await startAdmin();
+    metrics.checks.inc({ decision: 'deny', reason: 'expired' });
+    const text = await (await get('/metrics')).text();
+    expect(text).toContain('curfew_checks_total{decision="deny",reason="expired"} 1');
+  });
+
+  it('answers /status to loopback', async () => {
+    const { get } = await startAdmin();
+    expect(await (await get('/status')).json()).toEqual({ state: 'live' });
+  });
+
+  it('knows no other path and no other method', async () => {
+    const { get } = await startAdmin();
+    expect((await get('/../etc/passwd')).status).toBe(404);
+    expect((await get('/livez', 'POST')).status).toBe(405);
+  });
+});
