@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { faultCodes } from '../src/runtime/fault.ts';
+import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/runtime/metrics.ts';
+
+const root = join(import.meta.dirname, '..');
+const read = (name: string): string => readFileSync(join(root, name), 'utf8');
+
+describe('the documentation', () => {
+  it('has a line for every error code, and for no other', () => {
+    const documented = [...read('docs/errors.md').matchAll(/^\| `(ERR_\w+)`/gm)].map((match) => match[1]);
+    expect(documented.toSorted()).toEqual([...faultCodes].toSorted());
+  });
+
+  it('has a line for every metric, with its labels, and for no other', async () => {
+    const registry = new Registry();
+    createAuthorizerMetrics(registry);
+    createOwnerMetrics(registry);
+    const metrics = await registry.getMetricsAsJSON();
+    const documented = [...read('docs/metrics.md').matchAll(/^\| `(curfew_\w+)/gm)].map((match) => match[1]);
+    expect(documented.toSorted()).toEqual(metrics.map(({ name }) => name).toSorted());
+  });
+
+  it('links only to files that exist', () => {
+    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map((match) => join(page, '..', match[1] ?? ''))
+        .filter((target) => !exists(target))
+        .map((target) => `${page} -> ${target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+});
+
+function exists(name: string): boolean {
+  try {
+    return readFileSync(join(root, name)).length > 0;
+  } catch (thrown) {
+    return thrown instanceof Error && 'code' in thrown && thrown.code === 'EISDIR';
+  }
+}
