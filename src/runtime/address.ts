@@ -92,7 +92,10 @@ export async function listen(server: Server, address: Address, setting: string):
   if (address.kind === 'unix') await removeDeadSocket(address.path);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
+  // The socket is bound within the call; nobody may connect before `restrictSocket`.
+  const umask = address.kind === 'unix' ? process.umask(0o117) : undefined;
   server.listen(options, () => resolve());
+  if (umask !== undefined) process.umask(umask);
   try {
     await promise;
   } catch (thrown) {

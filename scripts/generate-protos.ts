@@ -1,0 +1,174 @@
+/**
+ * Derives `src/envoy/generated/` from `proto/`: the JSON descriptor that proto-loader reads, and the types that
+ * proto-loader-gen-types writes. Only what the served methods reach is kept.
+ *
+ *   node scripts/generate-protos.ts            writes them
+ *   node scripts/generate-protos.ts --check    fails if they, or the vendored files, differ from what they should be
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const protoFolder = join(root, 'proto');
+const generatedFolder = join(root, 'src/envoy/generated');
+const entryFiles = ['envoy/service/auth/v3/external_auth.proto', 'grpc/health/v1/health.proto'];
+const services = ['envoy.service.auth.v3.Authorization', 'grpc.health.v1.Health'];
+
+// protobufjs comes with proto-loader and must be that very version.
+const fromLoader = createRequire(createRequire(import.meta.url).resolve('@grpc/proto-loader'));
+
+type Reflected = { name: string; fullName: string; parent: Reflected | null };
+type Field = Reflected & { resolve(): Field; resolvedType: Message | null };
+type Message = Reflected & { fieldsArray?: Field[] };
+type Service = Reflected & {
+  methodsArray: { resolve(): { resolvedRequestType: Message; resolvedResponseType: Message } }[];
+};
+type Root = {
+  resolvePath: (origin: string, target: string) => string;
+  loadSync(files: string[]): Root;
+  resolveAll(): Root;
+  lookupService(name: string): Service;
+  toJSON(): Json;
+};
+type Protobuf = { Root: new () => Root; common: { get(file: string): unknown } };
+type Json = { [key: string]: unknown; nested?: Record<string, Json> };
+
+/** The descriptor as text: the services and every type they reach, without options that only generators read. */
+function descriptorText(): string {
+  const protobuf = fromLoader('protobufjs') as Protobuf;
+  const loaded = new protobuf.Root();
+  loaded.resolvePath = (_, target) =>
+    existsSync(join(protoFolder, target)) ? join(protoFolder, target) : target;
+  fromLoader('@grpc/proto-loader/build/src/util').addCommonProtos();
+  loaded.loadSync(entryFiles).resolveAll();
+  const reached = new Set<string>();
+  const pending: Message[] = [];
+  for (const name of services) {
+    const service = loaded.lookupService(name);
+    mark(service, reached);
+    for (const method of service.methodsArray) {
+      const { resolvedRequestType, resolvedResponseType } = method.resolve();
+      pending.push(resolvedRequestType, resolvedResponseType);
+    }
+  }
+  for (let type = pending.pop(); type !== undefined; type = pending.pop()) {
+    if (reached.has(type.fullName)) continue;
+    mark(type, reached);
+    for (const field of type.fieldsArray ?? []) {
+      const { resolvedType } = field.resolve();
+      if (resolvedType !== null) pending.push(resolvedType);
+    }
+  }
+  return `${JSON.stringify(pruned(loaded.toJSON(), '', reached), undefined, 1)}\n`;
+}
+
+function mark(object: Reflected, reached: Set<string>): void {
+  for (let at: Reflected | null = object; at !== null; at = at.parent) reached.add(at.fullName);
+}
+
+function pruned(node: Json, name: string, reached: ReadonlySet<string>): Json {
+  const kept: Json = {};
+  for (const [key, value] of Object.entries(node)) if (key !== 'nested') kept[key] = withoutExtensions(value);
+  delete kept['options'];
+  const nested = Object.entries(node.nested ?? {}).filter(([child]) => reached.has(`${name}.${child}`));
+  if (nested.length > 0) {
+    kept.nested = Object.fromEntries(
+      nested.map(([child, value]) => [child, pruned(value, `${name}.${child}`, reached)]),
+    );
+  }
+  return kept;
+}
+
+// Custom options such as `(validate.rules)` describe constraints; the wire format doesn't depend on them.
+function withoutExtensions(value: unknown): unknown {
+  if (Array.isArray(value) || typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value)
+    .filter(([key]) => !key.startsWith('(') && key !== 'comment')
+    .map(([key, inner]) => [key, withoutExtensions(inner)] as const)
+    .filter(([key, inner]) => key !== 'options' || Object.keys(inner as object).length > 0);
+  return Object.fromEntries(entries);
+}
+
+/** Types by path, those that the services reach. */
+function typeFiles(): Map<string, string> {
+  const folder = mkdtempSync(join(tmpdir(), 'curfew-types-'));
+  try {
+    const program = fromLoader.resolve('@grpc/proto-loader/build/bin/proto-loader-gen-types.js');
+    const options = ['--longs=Number', '--grpcLib=@grpc/grpc-js', '--importFileExtension=.ts'];
+    execFileSync(process.execPath, [program, ...options, '-I', 'proto', '-O', folder, ...entryFiles], {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const files = new Map<string, string>();
+    const pending = services.map((name) => `${name.replaceAll('.', '/')}.ts`);
+    for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+      if (files.has(file)) continue;
+      const text = readFileSync(join(folder, file), 'utf8');
+      files.set(file, text);
+      for (const [, path = ''] of text.matchAll(/from '(\.[^']+)'/g)) pending.push(join(dirname(file), path));
+    }
+    return files;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Every vendored file whose digest differs from `proto/PROVENANCE.md`, or that only one of both knows. */
+function vendoringProblems(): string[] {
+  const listed = new Map<string, string>();
+  for (const line of readFileSync(join(protoFolder, 'PROVENANCE.md'), 'utf8').split('\n')) {
+    const groups = /^\| `(?<path>[^`]+\.proto)` \| `(?<digest>[0-9a-f]{64})` \|$/.exec(line)?.groups;
+    if (groups?.['path'] !== undefined) listed.set(groups['path'], groups['digest'] ?? '');
+  }
+  const present = filesUnder(protoFolder).filter((path) => path.endsWith('.proto'));
+  const problems = present
+    .filter((path) => listed.get(path) !== sha256(join(protoFolder, path)))
+    .map((path) => `proto/${path} is not the file that proto/PROVENANCE.md lists`);
+  for (const path of listed.keys())
+    if (!present.includes(path)) problems.push(`proto/${path} is listed in proto/PROVENANCE.md but missing`);
+  return problems;
+}
+
+const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
+
+const filesUnder = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort();
+
+const wanted = typeFiles().set('descriptor.json', descriptorText());
+
+if (process.argv.includes('--check')) {
+  const present = existsSync(generatedFolder) ? filesUnder(generatedFolder) : [];
+  const problems = vendoringProblems();
+  for (const [path, text] of wanted) {
+    const same = present.includes(path) && readFileSync(join(generatedFolder, path), 'utf8') === text;
+    if (!same) problems.push(`src/envoy/generated/${path} is not what proto/ generates`);
+  }
+  for (const path of present)
+    if (!wanted.has(path)) problems.push(`src/envoy/generated/${path} is generated from nothing`);
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) console.error('run: node scripts/generate-protos.ts');
+  process.exitCode = problems.length > 0 ? 1 : 0;
+} else {
+  rmSync(generatedFolder, { recursive: true, force: true });
+  for (const [path, text] of wanted) {
+    mkdirSync(dirname(join(generatedFolder, path)), { recursive: true });
+    writeFileSync(join(generatedFolder, path), text);
+  }
+  console.log(`${wanted.size} files in src/envoy/generated`);
+}

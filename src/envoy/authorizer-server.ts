@@ -1,0 +1,118 @@
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { listen, type Address } from '../runtime/address.ts';
+import type { Part } from '../runtime/lifecycle.ts';
+import type { Log } from '../runtime/log.ts';
+import type { AuthorizationHandlers } from './generated/envoy/service/auth/v3/Authorization.ts';
+import type { HealthService } from './health-service.ts';
+import { authorizationDefinition, healthDefinition } from './protocol.ts';
+import { createTransport, type TlsFiles } from './transport.ts';
+
+/** What one client, or all of them together, may ask of the port. */
+export type ServerBounds = {
+  /** A check request; bytes. Envoy's own default limit for all headers of a request is 60 KiB. */
+  readonly maxMessageBytes: number;
+  /** On one connection. Envoy opens another one at the limit. */
+  readonly maxConcurrentStreams: number;
+  readonly maxConnections: number;
+  /** TCP only: a connection is asked to close after this time, give or take a tenth; ms. */
+  readonly maxConnectionAgeMs: number;
+  /** TCP only. Longer than Envoy's own idle time of an hour, so that Envoy is the one to close. */
+  readonly maxConnectionIdleMs: number;
+  /** A connection is probed this often and closed when 10 s pass without an answer; ms. */
+  readonly keepaliveMs: number;
+  /** For a TLS handshake, and for a connection's first byte; ms. */
+  readonly helloTimeoutMs: number;
+};
+
+export const defaultBounds: ServerBounds = {
+  maxMessageBytes: 128 * 1024,
+  maxConcurrentStreams: 256,
+  maxConnections: 512,
+  maxConnectionAgeMs: 3_600_000,
+  maxConnectionIdleMs: 3_900_000,
+  keepaliveMs: 30_000,
+  helloTimeoutMs: 10_000,
+};
+
+export type AuthorizerServerOptions = {
+  address: Address;
+  tls: TlsFiles | undefined;
+  authorization: AuthorizationHandlers;
+  health: HealthService;
+  /** Time for open calls to end after `stop`; ms. */
+  drainMs: number;
+  bounds?: Partial<ServerBounds>;
+  log: Log;
+};
+
+export type AuthorizerServer = Part & {
+  /** Where it listens, with the port that was given for port 0. Only after `start`. */
+  boundAddress(): Address;
+};
+
+/**
+ * The gRPC server that Envoy asks: grpc-js on a listener of our own, because grpc-js bounds neither connections
+ * nor the time before the first byte, can't replace a dead socket, and its forced end leaves connections open.
+ * Node bounds what neither sets: header lists to 64 KiB and 128 pairs, and rapid resets by nghttp2's limit.
+ */
+export function createAuthorizerServer(options: AuthorizerServerOptions): AuthorizerServer {
+  const { address, health, log } = options;
+  const bounds = { ...defaultBounds, ...options.bounds };
+  const grpcServer = new Server(channelOptions(bounds, address));
+  grpcServer.addService(authorizationDefinition, options.authorization);
+  grpcServer.addService(healthDefinition, health.handlers);
+  const injector = grpcServer.createConnectionInjector(ServerCredentials.createInsecure());
+  const transport = createTransport({
+    tls: options.tls,
+    maxConnections: bounds.maxConnections,
+    helloTimeoutMs: bounds.helloTimeoutMs,
+    log,
+    onConnection: (socket) => injector.injectConnection(socket),
+  });
+  transport.server.on('drop', () =>
+    log.warn('connection refused: too many are open', { count: bounds.maxConnections }),
+  );
+
+  async function stop(): Promise<void> {
+    health.drain();
+    transport.close();
+    transport.server.close();
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    const force = setTimeout(() => {
+      log.warn('open calls are cut off', { part: 'grpc' });
+      transport.destroyConnections();
+      resolve();
+    }, options.drainMs);
+    // Sends GOAWAY on every connection and waits for the calls on it.
+    grpcServer.tryShutdown(() => resolve());
+    await closed;
+    clearTimeout(force);
+    transport.destroyConnections();
+  }
+
+  function boundAddress(): Address {
+    const bound = transport.server.address();
+    return address.kind === 'tcp' && typeof bound === 'object' && bound !== null
+      ? { ...address, port: bound.port }
+      : address;
+  }
+
+  return { name: 'grpc', start: () => listen(transport.server, address, 'listen'), stop, boundAddress };
+}
+
+function channelOptions(bounds: ServerBounds, address: Address): ServerOptions {
+  return {
+    'grpc.max_receive_message_length': bounds.maxMessageBytes,
+    'grpc.max_concurrent_streams': bounds.maxConcurrentStreams,
+    'grpc.keepalive_time_ms': bounds.keepaliveMs,
+    'grpc.keepalive_timeout_ms': 10_000,
+    // Nobody asks for channelz, and it counts every call.
+    'grpc.enable_channelz': 0,
+    // Only Envoy can open the Unix socket, and a connection closed under it may cost a request.
+    ...(address.kind === 'tcp' && {
+      'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,
+      'grpc.max_connection_age_grace_ms': 10_000,
+      'grpc.max_connection_idle_ms': bounds.maxConnectionIdleMs,
+    }),
+  };
+}

@@ -1,0 +1,90 @@
+import { status as grpc } from '@grpc/grpc-js';
+import type { CheckRequest } from '../check/check-request.ts';
+import type { Allow, Decision, Deny, HeaderValue, TokenMetadata } from '../check/decision.ts';
+import { createDeniedAnswer, type DeniedAnswer, type DeniedOptions } from './denied-answer.ts';
+import type { HeaderValueOption } from './generated/envoy/config/core/v3/HeaderValueOption.ts';
+import type { CheckResponse } from './generated/envoy/service/auth/v3/CheckResponse.ts';
+import type { Struct } from './generated/google/protobuf/Struct.ts';
+import type { Value } from './generated/google/protobuf/Value.ts';
+
+export type Mode = 'enforce' | 'shadow';
+
+export type ResponderOptions = {
+  readonly denied: DeniedOptions;
+  /** `shadow`: a refusal is let through, without an identity and without what the client pretended to be. */
+  readonly mode: Mode;
+};
+
+export type Responder = (decision: Decision, request: CheckRequest | undefined) => CheckResponse;
+
+/**
+ * The sole builder of `CheckResponse`: status code and body are set together, so that they can't disagree. Envoy
+ * goes by the status code alone, and an OK with a denied body would let the request through.
+ * @see envoy/service/auth/v3/external_auth.proto
+ */
+export function createResponder(options: ResponderOptions): Responder {
+  const deniedAnswer = createDeniedAnswer(options.denied);
+  return (decision, request) => {
+    switch (decision.kind) {
+      case 'allow':
+        return allowed(decision);
+      case 'deny':
+        return options.mode === 'shadow'
+          ? letThrough(decision)
+          : denied(decision, deniedAnswer(decision, request));
+    }
+  };
+}
+
+function allowed({ upstream, remove }: Allow): CheckResponse {
+  return {
+    status: { code: grpc.OK },
+    okResponse: { headers: upstream.set.map(overwriting), headersToRemove: [...remove] },
+    dynamicMetadata: curfew({ decision: text('allow'), ...tokenFields(upstream.metadata) }),
+  };
+}
+
+function letThrough({ reason, remove }: Deny): CheckResponse {
+  return {
+    status: { code: grpc.OK },
+    okResponse: { headersToRemove: [...remove] },
+    dynamicMetadata: curfew({ decision: text('deny'), reason: text(reason), mode: text('shadow') }),
+  };
+}
+
+function denied({ reason }: Deny, answer: DeniedAnswer): CheckResponse {
+  return {
+    status: { code: answer.grpcStatus, message: answer.code },
+    deniedResponse: {
+      // Envoy's enum of status codes holds every number of the table.
+      status: { code: answer.httpStatus as 401 },
+      headers: answer.headers.map(overwriting),
+      body: answer.body,
+    },
+    dynamicMetadata: curfew({ decision: text('deny'), reason: text(reason) }),
+  };
+}
+
+const overwriting = ([key, value]: HeaderValue): HeaderValueOption => ({
+  header: { key, value },
+  appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD',
+});
+
+const text = (value: string): Value => ({ stringValue: value });
+
+/** Readable by Envoy as `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:…)%`, and by RBAC and rate limits. */
+const curfew = (fields: Record<string, Value>): Struct => ({
+  fields: { curfew: { structValue: { fields } } },
+});
+
+function tokenFields(metadata: TokenMetadata | undefined): Record<string, Value> {
+  if (metadata === undefined) return {};
+  const { sub, session, iss, scopes, exp } = metadata;
+  return {
+    sub: text(sub),
+    ...(session === undefined ? {} : { session: text(session) }),
+    iss: text(iss),
+    scopes: { listValue: { values: scopes.map(text) } },
+    exp: { numberValue: exp },
+  };
+}

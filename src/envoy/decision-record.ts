@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { CheckRequest } from '../check/check-request.ts';
+import type { Decision } from '../check/decision.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { withoutCredentials, type Log, type LogFields } from '../runtime/log.ts';
+import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+
+export type DecisionRecordOptions = {
+  metrics: Pick<AuthorizerMetrics, 'checks' | 'checkDuration'>;
+  log: Log;
+  clock: Clock;
+  /** Which decisions get a line. */
+  decisions: 'none' | 'denied' | 'all';
+  mode: 'enforce' | 'shadow';
+};
+
+export type DecisionRecord = (
+  decision: Decision,
+  request: CheckRequest | undefined,
+  durationMs: number,
+) => void;
+
+// A line is written synchronously: a flood of bad tokens must not make the log the bottleneck.
+const maxLinesPerSecond = 200;
+const maxRouteLength = 256;
+
+/** Counts every decision and writes a line for those asked for, at most 200 a second; the rest is counted. */
+export function createDecisionRecord(options: DecisionRecordOptions): DecisionRecord {
+  const { metrics, log, clock, mode } = options;
+  let second = 0;
+  let lines = 0;
+  let suppressed = 0;
+
+  function mayWrite(): boolean {
+    const now = Math.floor(clock.monotonicMs() / 1000);
+    if (now !== second) {
+      if (suppressed > 0) log.warn('decisions without a line of their own', { count: suppressed });
+      second = now;
+      lines = 0;
+      suppressed = 0;
+    }
+    lines += 1;
+    if (lines <= maxLinesPerSecond) return true;
+    suppressed += 1;
+    return false;
+  }
+
+  return (decision, request, durationMs) => {
+    const reason = decision.kind === 'deny' ? decision.reason : 'none';
+    metrics.checks.inc({ decision: decision.kind, reason });
+    metrics.checkDuration.observe(durationMs / 1000);
+    if (options.decisions === 'none' || (decision.kind === 'allow' && options.decisions === 'denied')) return;
+    if (!mayWrite()) return;
+    const message = decision.kind === 'allow' ? 'request allowed' : 'request denied';
+    log.info(message, {
+      decision: decision.kind,
+      mode,
+      ...requestFields(request),
+      ...decisionFields(decision),
+    });
+  };
+}
+
+function requestFields(request: CheckRequest | undefined): LogFields {
+  if (request === undefined) return {};
+  // The query may hold anything, a token among it.
+  const path = withoutCredentials(request.path.split('?', 1)[0] ?? '');
+  return {
+    method: request.method.slice(0, 32),
+    host: request.host.slice(0, maxRouteLength),
+    route: path.slice(0, maxRouteLength),
+  };
+}
+
+function decisionFields(decision: Decision): LogFields {
+  const token = decision.token;
+  const known: LogFields =
+    token === undefined
+      ? {}
+      : {
+          issuer: token.issuer,
+          keyId: token.keyId,
+          ...(token.session === undefined ? {} : { sessionHash: shortHash(token.session) }),
+        };
+  return decision.kind === 'allow' ? known : { reason: decision.reason, ...known, ...decision.detail };
+}
+
+const shortHash = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 12);

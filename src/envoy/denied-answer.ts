@@ -1,0 +1,136 @@
+import type { status as grpc } from '@grpc/grpc-js';
+import type { CheckRequest } from '../check/check-request.ts';
+import type { Deny, HeaderValue, Reason } from '../check/decision.ts';
+import { denialFor, type Denial } from './denial.ts';
+
+export type DeniedOptions = {
+  /** `full` adds the reason to the body: for development. */
+  readonly detail: 'minimal' | 'full';
+  /** The protection space of RFC 9110 §11.5; default `curfew`. Printable ASCII without quotes or backslashes. */
+  readonly realm?: string | undefined;
+  /** Origins whose pages may read a refusal, compared byte for byte. */
+  readonly corsOrigins: readonly string[];
+  /** Sends a browser that navigates without a valid token to a login page. */
+  readonly loginRedirect?:
+    | { readonly url: string; readonly returnParameter?: string | undefined }
+    | undefined;
+};
+
+/** A refusal as Envoy is to send it. */
+export type DeniedAnswer = {
+  readonly httpStatus: number;
+  readonly grpcStatus: grpc;
+  readonly code: string;
+  readonly headers: readonly HeaderValue[];
+  readonly body: string;
+};
+
+const maxReturnPathLength = 2048;
+const noStore: HeaderValue = ['cache-control', 'no-store'];
+const problemJson: HeaderValue = ['content-type', 'application/problem+json'];
+const exposed: HeaderValue = ['access-control-expose-headers', 'www-authenticate, retry-after'];
+
+/**
+ * The answer to a refused request, in the form its caller understands: problem+json with a challenge, a gRPC
+ * status, or a redirect to the login page.
+ * @see RFC 6750 §3, RFC 9457
+ */
+export function createDeniedAnswer(
+  options: DeniedOptions,
+): (deny: Deny, request: CheckRequest | undefined) => DeniedAnswer {
+  const realm = options.realm ?? 'curfew';
+  const origins = new Set(options.corsOrigins);
+  const redirectTo = options.loginRedirect;
+  const bodies = new Map<Reason, string>();
+
+  function bodyFor(reason: Reason, denial: Denial): string {
+    const known = bodies.get(reason);
+    if (known !== undefined) return known;
+    const body = problem(reason, denial, options.detail);
+    bodies.set(reason, body);
+    return body;
+  }
+
+  return (deny, request) => {
+    const denial = denialFor(deny.reason);
+    const { httpStatus, grpcStatus, code } = denial;
+    const target = redirectTo !== undefined && httpStatus === 401 ? loginUrl(redirectTo, request) : undefined;
+    if (target !== undefined) {
+      return { httpStatus: 302, grpcStatus, code, headers: [['location', target], noStore], body: '' };
+    }
+    const headers: HeaderValue[] = [noStore, ...challenge(denial, realm, deny.requiredScopes)];
+    if (denial.retryAfterSeconds !== undefined)
+      headers.push(['retry-after', String(denial.retryAfterSeconds)]);
+    if (isGrpc(request)) {
+      // Envoy turns a local reply to a gRPC call into HTTP 200, keeps a grpc-status that is there, and makes
+      // the body its grpc-message.
+      headers.push(['grpc-status', String(grpcStatus)]);
+      return { httpStatus, grpcStatus, code, headers, body: code };
+    }
+    const origin = onlyValue(request, 'origin');
+    if (origin !== undefined && origins.has(origin)) headers.push(...corsHeaders(origin));
+    headers.push(problemJson);
+    return { httpStatus, grpcStatus, code, headers, body: bodyFor(deny.reason, denial) };
+  };
+}
+
+function problem(reason: Reason, denial: Denial, detail: DeniedOptions['detail']): string {
+  const { code, title, httpStatus: status } = denial;
+  const minimal = { type: `urn:curfew:problem:${code}`, title, status, code };
+  return `${JSON.stringify(detail === 'full' ? { ...minimal, reason } : minimal)}\n`;
+}
+
+// RFC 6749 §3.3: scope-token characters and the space between them; anything else could end the quoted string.
+const scopeText = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
+
+function challenge(denial: Denial, realm: string, scopes: string | undefined): HeaderValue[] {
+  if (denial.httpStatus !== 401 && denial.httpStatus !== 403) return [];
+  // RFC 6750 §3.1: a request without authentication gets no error code.
+  const error = denial.code === 'no_token' ? '' : `, error="${denial.code}"`;
+  const named = denial.code === 'insufficient_scope' && scopes !== undefined && scopeText.test(scopes);
+  const scope = named ? `, scope="${scopes}"` : '';
+  return [['www-authenticate', `Bearer realm="${realm}"${error}${scope}`]];
+}
+
+function corsHeaders(origin: string): HeaderValue[] {
+  return [
+    ['access-control-allow-origin', origin],
+    ['access-control-allow-credentials', 'true'],
+    exposed,
+    ['vary', 'origin'],
+  ];
+}
+
+/** Envoy's own rule for a gRPC request (`Grpc::Common::hasGrpcContentType`): grpc-web isn't one. */
+export function isGrpc(request: CheckRequest | undefined): boolean {
+  const type = onlyValue(request, 'content-type');
+  return type === 'application/grpc' || (type?.startsWith('application/grpc+') ?? false);
+}
+
+/** Where to send a browser that navigates; undefined for everyone else. */
+function loginUrl(
+  redirect: NonNullable<DeniedOptions['loginRedirect']>,
+  request: CheckRequest | undefined,
+): string | undefined {
+  if (request === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined;
+  if (!acceptsHtml(onlyValue(request, 'accept'))) return undefined;
+  // Scripts and frames get the 401: a login page is of no use to them (Fetch Metadata).
+  const mode = onlyValue(request, 'sec-fetch-mode');
+  if (mode !== undefined && mode !== 'navigate') return undefined;
+  if (redirect.returnParameter === undefined || !isLocalPath(request.path)) return redirect.url;
+  const url = new URL(redirect.url);
+  url.searchParams.set(redirect.returnParameter, request.path);
+  return url.href;
+}
+
+const acceptsHtml = (accept: string | undefined): boolean =>
+  (accept ?? '').split(',').some((part) => part.split(';', 1)[0]?.trim().toLowerCase() === 'text/html');
+
+// `//host` and `/\host` name another host to a browser: the login page would be made an open redirector.
+const isLocalPath = (path: string): boolean =>
+  path.length <= maxReturnPathLength && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\');
+
+function onlyValue(request: CheckRequest | undefined, name: string): string | undefined {
+  const values = request?.headers.get(name);
+  return values?.length === 1 ? values[0] : undefined;
+}
