@@ -32,7 +32,7 @@ const lockDigest = () =>
 const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === lockDigest();
 
 function install() {
-  say(`installing packages from the lock file (about 130 MB to download; cached in ${cache})`);
+  say(`installing packages from the lock file (about 170 MB to download; cached in ${cache})`);
   const started = Date.now();
   const result = spawnSync('npm', ['ci', '--loglevel=error', `--cache=${join(cache, 'npm')}`], {
     cwd: root,

