@@ -1,5 +1,6 @@
-import type { RejectionDetail, TokenRejection } from '../token/rejection.ts';
 import type { AccessToken } from '../token/access-token.ts';
+import type { Origin, RejectionDetail, TokenRejection } from '../token/rejection.ts';
+import type { OptionalRoute } from './route-policy.ts';
 
 /** Every reason a request is denied; the value of the metric label and of the log field. */
 export type Reason =
@@ -36,7 +37,7 @@ export type Allow = {
   /** Undefined only for an anonymous request on an optional route. */
   readonly token: AccessToken | undefined;
   readonly upstream: UpstreamIdentity;
-  /** Request headers to take away: the reserved prefix, and the credential if so configured. */
+  /** Request headers to take away: the reserved prefix, and the credential if so configured. Never one of `set`. */
   readonly remove: readonly string[];
 };
 
@@ -45,12 +46,46 @@ export type Deny = {
   readonly reason: Reason;
   /** For the operator only. */
   readonly detail: RejectionDetail | undefined;
-  /** Issuer, key and session as far as they are known, for the log. */
+  /** Issuer, key and session for the log, where the token was verified. */
   readonly token: AccessToken | undefined;
+  /** Where a token that was not verified says it comes from. */
+  readonly origin?: Origin | undefined;
   /** The scopes the route asks for, with `insufficient_scope` (RFC 6750 §3). */
   readonly requiredScopes: string | undefined;
-  /** The reserved prefix, taken away also in shadow mode. */
+  /** As of an allow, for shadow mode. */
   readonly remove: readonly string[];
 };
 
 export type Decision = Allow | Deny;
+
+/** What a refusal may say besides its reason. */
+export type DenyFacts = Partial<Pick<Deny, 'detail' | 'token' | 'origin' | 'requiredScopes' | 'remove'>>;
+
+const nobody: UpstreamIdentity = { set: [], metadata: undefined };
+const nothing: readonly string[] = [];
+
+/** Lets a request pass as the bearer of a token that was verified and is not revoked. */
+export const allow = (token: AccessToken, upstream: UpstreamIdentity, remove: readonly string[]): Allow => ({
+  kind: 'allow',
+  token,
+  upstream,
+  remove,
+});
+
+/** Lets a request without a credential pass as nobody, on a route that says so. */
+export const allowAnonymous = (_route: OptionalRoute, remove: readonly string[]): Allow => ({
+  kind: 'allow',
+  token: undefined,
+  upstream: nobody,
+  remove,
+});
+
+export const deny = (reason: Reason, facts: DenyFacts = {}): Deny => ({
+  kind: 'deny',
+  reason,
+  detail: facts.detail,
+  token: facts.token,
+  origin: facts.origin,
+  requiredScopes: facts.requiredScopes,
+  remove: facts.remove ?? nothing,
+});

@@ -1,4 +1,5 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
+import type { IssuerRules } from './issuer-rules.ts';
 import type { Rejected } from './rejection.ts';
 
 /** A JWT access token whose signature and claims hold. Whether it is revoked is another question. */
@@ -20,5 +21,10 @@ export type AccessToken = {
   readonly claims: Readonly<Record<string, unknown>>;
 };
 
-export type Verified = { readonly kind: 'verified'; readonly token: AccessToken };
+export type Verified = {
+  readonly kind: 'verified';
+  readonly token: AccessToken;
+  /** The rules it was judged by. */
+  readonly rules: IssuerRules;
+};
 export type Verification = Verified | Rejected;

@@ -1,0 +1,127 @@
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import type { Revocations } from '../revocation/revocable.ts';
+import type { Verification } from '../token/access-token.ts';
+import {
+  createCredentialExtractor,
+  type CredentialExtractor,
+  type CredentialSource,
+} from '../token/bearer.ts';
+import type { RejectionDetail } from '../token/rejection.ts';
+import type { Verifier } from '../token/verifier.ts';
+import type { Check, CheckRequest } from './check-request.ts';
+import {
+  allow,
+  allowAnonymous,
+  deny,
+  type Allow,
+  type Decision,
+  type Deny,
+  type Reason,
+} from './decision.ts';
+import { createForwarding, type Forwarding, type ForwardingOptions } from './forwarding.ts';
+import { createTokenJudge, type TokenJudge } from './judgement.ts';
+import { createRoutePolicies, type RoutePolicies, type RoutePolicy } from './route-policy.ts';
+
+export type CheckOptions = {
+  readonly verifier: Verifier;
+  /** Undefined: tokens are validated only. */
+  readonly revocations: Revocations | undefined;
+  /** Longest time a revoked token may pass, whatever fails; ms. A route may only lower it. */
+  readonly maxExposureMs: number;
+  /** Where tokens are looked for, in order. */
+  readonly sources: readonly CredentialSource[];
+  /** Longest token, in bytes. */
+  readonly maxTokenBytes: number;
+  readonly upstream: Omit<ForwardingOptions, 'sources' | 'metrics'>;
+  /** False until keys are usable, and while draining. */
+  isReady(): boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<AuthorizerMetrics, 'upstreamValuesDropped'>;
+};
+
+type Parts = {
+  readonly options: CheckOptions;
+  readonly routePolicies: RoutePolicies;
+  readonly findCredential: CredentialExtractor;
+  readonly judge: TokenJudge;
+  readonly forwarding: Forwarding;
+};
+
+const noHttpAttributes = { claim: 'attributes.request.http', expected: 'present', found: 'absent' };
+
+/**
+ * The way from a request to its decision. Synchronous for a token verified before; a fault becomes a denial, and its
+ * message stays in the log.
+ */
+export function createCheck(options: CheckOptions): Check {
+  const forwarding = createForwarding({ ...options, ...options.upstream });
+  const parts: Parts = {
+    options,
+    routePolicies: createRoutePolicies(options),
+    findCredential: createCredentialExtractor(options),
+    judge: createTokenJudge(options),
+    forwarding,
+  };
+  const failed = (thrown: unknown, request: CheckRequest | undefined): Deny => {
+    options.log.error('check failed', { err: thrown });
+    return deny('internal_error', { remove: forwarding.removeAlways(request) });
+  };
+  return (request) => {
+    try {
+      const decision = decide(parts, request);
+      if (!(decision instanceof Promise)) return decision;
+      return decision.catch((thrown: unknown) => failed(thrown, request));
+    } catch (thrown) {
+      return failed(thrown, request);
+    }
+  };
+}
+
+function decide(parts: Parts, request: CheckRequest | undefined): Decision | Promise<Decision> {
+  const { options, forwarding } = parts;
+  const refuse = (reason: Reason, detail?: RejectionDetail): Deny =>
+    deny(reason, { detail, remove: forwarding.removeAlways(request) });
+
+  if (request === undefined) return refuse('misconfigured_route', noHttpAttributes);
+  const route = parts.routePolicies(request.contextExtensions);
+  if (route.access === 'misconfigured') return refuse('misconfigured_route', route.detail);
+  if (!options.isReady()) return refuse('not_ready');
+  const credential = parts.findCredential(request.headers);
+  switch (credential.kind) {
+    case 'none':
+      if (route.access !== 'optional') return refuse('no_token');
+      return allowAnonymous(route, forwarding.removeAlways(request));
+    case 'multiple':
+      return refuse('multiple_tokens');
+    case 'malformed':
+      return refuse('malformed_token', { claim: credential.source, found: credential.problem });
+    case 'token': {
+      const verification = options.verifier.verify(credential.token);
+      if (!(verification instanceof Promise)) return conclude(parts, request, route, verification);
+      return verification.then((settled) => conclude(parts, request, route, settled));
+    }
+  }
+}
+
+function conclude(
+  { options, judge, forwarding }: Parts,
+  request: CheckRequest,
+  route: RoutePolicy,
+  verification: Verification,
+): Allow | Deny {
+  if (verification.kind === 'rejected') {
+    const { reason, detail, origin } = verification;
+    return deny(reason, { detail, origin, remove: forwarding.removeAlways(request) });
+  }
+  const { token } = verification;
+  const objection = judge(verification, route, options.clock.nowMs());
+  if (objection !== undefined)
+    return deny(objection.reason, { ...objection, token, remove: forwarding.removeAlways(request) });
+  const forwarded = forwarding.identityFor(request, token);
+  if (forwarded.kind === 'oversize')
+    return deny('malformed_token', { ...forwarded, token, remove: forwarding.removeAlways(request) });
+  return allow(token, forwarded.upstream, forwarded.remove);
+}

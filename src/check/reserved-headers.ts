@@ -1,0 +1,52 @@
+import type { CheckRequest } from './check-request.ts';
+
+/**
+ * The names of a request's headers that must not reach the upstream as the client sent them.
+ * @param always names taken away in any case, also those that Envoy didn't show us
+ */
+export type HeadersToRemove = (
+  request: CheckRequest | undefined,
+  always: readonly string[],
+) => readonly string[];
+
+/**
+ * Finds the reserved headers in every spelling that some server folds together: case, and `_` or any other punctuation
+ * for `-` (RFC 3875 §4.1.18 makes X-Auth-Subject and X_Auth_Subject the same variable).
+ * Cost: one comparison of the first character for most headers; a list only where there is something to take away.
+ * @param options.prefix every header whose name folds to it is ours; ends in a hyphen
+ * @param options.names those we set or take away ourselves; Envoy removes after it sets, so they are left out here
+ */
+export function createReservedHeaders(options: {
+  readonly prefix: string;
+  readonly names: readonly string[];
+}): HeadersToRemove {
+  const prefix = fold(options.prefix);
+  const ours = new Set(options.names);
+  return (request, always) => {
+    let remove: string[] | undefined;
+    for (const name of request?.headers.keys() ?? none) {
+      if (!foldsTo(name, prefix) || ours.has(name)) continue;
+      remove ??= [...always];
+      remove.push(name);
+    }
+    return remove ?? always;
+  };
+}
+
+const none: readonly string[] = [];
+
+export const fold = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-');
+
+/** `name` starts with `prefix` once both are folded; nothing is allocated for a name that does not. */
+export function foldsTo(name: string, prefix: string): boolean {
+  if (name.length < prefix.length) return false;
+  for (let index = 0; index < prefix.length; index += 1) {
+    if (foldedCode(name.charCodeAt(index)) !== prefix.charCodeAt(index)) return false;
+  }
+  return true;
+}
+
+function foldedCode(code: number): number {
+  if ((code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)) return code;
+  return code >= 0x41 && code <= 0x5a ? code + 0x20 : 0x2d;
+}

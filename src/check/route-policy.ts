@@ -1,0 +1,119 @@
+import { parseDurationMs } from '../runtime/config-values.ts';
+import type { RejectionDetail } from '../token/rejection.ts';
+
+/** What a route asks for, beyond a valid token. */
+export type RoutePolicy = RequiredRoute | OptionalRoute;
+
+type Demands = {
+  /** What must be in `aud`, instead of one of the issuer's list. */
+  readonly audiences: readonly string[] | undefined;
+  /** All required. */
+  readonly scopes: readonly string[];
+  /** Lowers the configured limit; ms. */
+  readonly maxExposureMs: number | undefined;
+};
+
+export type RequiredRoute = Demands & { readonly access: 'required' };
+
+/** Lets requests without a credential pass; a bad credential is refused all the same. */
+export type OptionalRoute = Demands & { readonly access: 'optional' };
+
+export type MisconfiguredRoute = { readonly access: 'misconfigured'; readonly detail: RejectionDetail };
+
+export type RoutePolicies = (extensions: ReadonlyMap<string, string>) => RoutePolicy | MisconfiguredRoute;
+
+const ourKeys = 'curfew.';
+const minExposureMs = 10_000;
+const maxRemembered = 1024;
+const maxValueLength = 4096;
+
+const plainRoute: RequiredRoute = {
+  access: 'required',
+  audiences: undefined,
+  scopes: [],
+  maxExposureMs: undefined,
+};
+
+/**
+ * Reads what routes ask for from Envoy's `context_extensions`. Keys of other owners are passed over; an unknown key
+ * of ours or a value that does not parse makes the route misconfigured, never laxer.
+ * Cost: equal extensions are parsed once; up to 1024 sets are remembered.
+ * @param limits.maxExposureMs the configured limit, which a route may only lower; undefined without revocation
+ */
+export function createRoutePolicies(limits: { readonly maxExposureMs: number | undefined }): RoutePolicies {
+  const remembered = new Map<string, RoutePolicy | MisconfiguredRoute>();
+  return (extensions) => {
+    if (extensions.size === 0) return plainRoute;
+    const key = keyOf(extensions);
+    if (key === '') return plainRoute;
+    const known = remembered.get(key);
+    if (known !== undefined) return known;
+    if (remembered.size >= maxRemembered) remembered.clear();
+    const policy = parseRoutePolicy(extensions, limits.maxExposureMs);
+    remembered.set(key, policy);
+    return policy;
+  };
+}
+
+/** Equal for equal settings of ours; lengths keep a value from posing as the next key. */
+function keyOf(extensions: ReadonlyMap<string, string>): string {
+  let key = '';
+  for (const [name, value] of extensions) {
+    if (isOurs(name)) key += `${name.length}:${name}${value.length}:${value}`;
+  }
+  return key;
+}
+
+// A key that only differs from ours by case is a mistake that would otherwise leave a route laxer than meant.
+const isOurs = (name: string): boolean =>
+  name.startsWith(ourKeys) || name.slice(0, ourKeys.length).toLowerCase() === ourKeys;
+
+function parseRoutePolicy(
+  extensions: ReadonlyMap<string, string>,
+  maxExposureMs: number | undefined,
+): RoutePolicy | MisconfiguredRoute {
+  let policy: RoutePolicy = plainRoute;
+  for (const [name, value] of extensions) {
+    if (!isOurs(name)) continue;
+    const next: RoutePolicy | string = applySetting(policy, name, value, maxExposureMs);
+    if (typeof next === 'string')
+      return { access: 'misconfigured', detail: { claim: name, expected: next, found: value.slice(0, 128) } };
+    policy = next;
+  }
+  return policy;
+}
+
+/** The policy with one setting more, or what the setting should have been. */
+function applySetting(
+  policy: RoutePolicy,
+  name: string,
+  value: string,
+  maxExposureMs: number | undefined,
+): RoutePolicy | string {
+  if (value.length > maxValueLength) return `at most ${maxValueLength} characters`;
+  switch (name) {
+    case 'curfew.access':
+      if (value !== 'required' && value !== 'optional') return 'required or optional';
+      return { ...policy, access: value };
+    case 'curfew.audience':
+      return value === '' ? 'an audience' : { ...policy, audiences: [value] };
+    case 'curfew.scopes': {
+      const scopes = value.split(' ').filter((scope) => scope !== '');
+      if (scopes.length === 0 || !scopes.every(isScope)) return 'scopes separated by spaces';
+      return { ...policy, scopes };
+    }
+    case 'curfew.max-exposure': {
+      const ms = parseDurationMs(value);
+      if (ms === undefined || ms < minExposureMs || ms > (maxExposureMs ?? Infinity))
+        return maxExposureMs === undefined
+          ? 'a duration from 10s'
+          : `a duration from 10s to ${maxExposureMs}ms`;
+      return { ...policy, maxExposureMs: ms };
+    }
+    default:
+      return 'curfew.access, curfew.audience, curfew.scopes or curfew.max-exposure';
+  }
+}
+
+// RFC 6749 §3.3; what else it held could break out of the quoted `scope` of a challenge.
+const isScope = (scope: string): boolean => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope);

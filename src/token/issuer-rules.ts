@@ -1,0 +1,69 @@
+import { accessTokenType, grantIdClaim } from './claims.ts';
+import { defaultAlgorithms, isHmac, type Algorithm } from './algorithm.ts';
+import { presets, type PresetName, type SessionExemption } from './preset.ts';
+
+/** An issuer as configured; durations in milliseconds. A setting left out takes the preset's, then the default. */
+export type IssuerOptions = {
+  /** Equals `iss`, byte for byte. */
+  readonly issuer: string;
+  readonly preset?: PresetName | undefined;
+  /** `aud` must hold one of them. */
+  readonly audiences: readonly string[] | 'any';
+  /** Default RS256, PS256, ES256, EdDSA. */
+  readonly algorithms?: readonly Algorithm[] | undefined;
+  /** Accepted `typ`; `none` for an absent one. Default `at+jwt`. */
+  readonly types?: readonly string[] | undefined;
+  /** Default `grant_id`. */
+  readonly sessionClaim?: string | undefined;
+  readonly sessionExempt?: SessionExemption | undefined;
+  /** Default 5 minutes. */
+  readonly maxTokenLifetimeMs?: number | undefined;
+  /** Default 5 seconds. */
+  readonly clockToleranceMs?: number | undefined;
+  /** Default `required`. */
+  readonly revocation?: 'required' | 'none' | undefined;
+};
+
+/** What a token of an issuer must be, with everything decided. */
+export type IssuerRules = {
+  readonly issuer: string;
+  readonly audiences: readonly string[] | 'any';
+  readonly algorithms: readonly Algorithm[];
+  /** In lower case, without `application/`. */
+  readonly types: readonly string[];
+  readonly sessionClaim: string;
+  readonly sessionExempt: SessionExemption | undefined;
+  /** Where the client's id may stand, most telling first. */
+  readonly clientClaims: readonly string[];
+  readonly maxTokenLifetimeSeconds: number;
+  readonly clockToleranceSeconds: number;
+  readonly revocable: boolean;
+};
+
+const defaultMaxTokenLifetimeMs = 300_000;
+const defaultClockToleranceMs = 5000;
+
+/** Puts explicit settings over the preset's over the defaults. */
+export function issuerRules(options: IssuerOptions): IssuerRules {
+  const preset = options.preset === undefined ? undefined : presets[options.preset];
+  return Object.freeze({
+    issuer: options.issuer,
+    audiences: options.audiences,
+    algorithms: options.algorithms ?? defaultAlgorithms,
+    types: (options.types ?? preset?.types ?? [accessTokenType]).map(normalizedType),
+    sessionClaim: options.sessionClaim ?? preset?.sessionClaim ?? grantIdClaim,
+    sessionExempt: options.sessionExempt ?? preset?.sessionExempt,
+    clientClaims: preset?.clientClaims ?? ['client_id', 'azp'],
+    maxTokenLifetimeSeconds: (options.maxTokenLifetimeMs ?? defaultMaxTokenLifetimeMs) / 1000,
+    clockToleranceSeconds: (options.clockToleranceMs ?? defaultClockToleranceMs) / 1000,
+    revocable: options.revocation !== 'none',
+  });
+}
+
+export const usesSecret = (rules: IssuerRules): boolean => rules.algorithms.some(isHmac);
+
+// RFC 7515 §4.1.9: `application/` may be left out; RFC 2045 §5.1: media types have no case.
+export function normalizedType(type: string): string {
+  const lower = type.toLowerCase();
+  return lower.startsWith('application/') ? lower.slice('application/'.length) : lower;
+}

@@ -1,0 +1,126 @@
+import { compactVerify, errors } from 'jose';
+import type { Verified } from './access-token.ts';
+import { judgeClaims } from './claim-rules.ts';
+import { parseCompactJws } from './compact-jws.ts';
+import { createGate, type Gate } from './gate.ts';
+import { judgeHeader, type JudgedHeader } from './header-rules.ts';
+import { createIssuerChoice, type IssuerChoice } from './issuer-choice.ts';
+import type { IssuerRules } from './issuer-rules.ts';
+import type { KeyLookup, VerificationKey } from './key-ring.ts';
+import type { KeySet } from './key-set.ts';
+import { reject, type Origin, type Rejected } from './rejection.ts';
+import type { JsonObject } from './strict-json.ts';
+
+/** An issuer's rules and where its keys are. */
+export type TrustedIssuer = { readonly rules: IssuerRules; readonly keySet: KeySet };
+
+/** A verified token and the key it rests on. Times, audience and revocation are judged for every request. */
+export type TokenProof = {
+  readonly kind: 'proof';
+  readonly verified: Verified;
+  readonly key: VerificationKey;
+  readonly keySet: KeySet;
+};
+
+export type Prover = (token: string) => TokenProof | Rejected | Promise<TokenProof | Rejected>;
+
+/** A token of a known issuer with a header by its rules; the signature is still to be verified. */
+type Candidate = {
+  readonly kind: 'candidate';
+  readonly token: string;
+  readonly claims: JsonObject;
+  readonly header: JudgedHeader;
+  readonly issuer: TrustedIssuer;
+  readonly origin: Origin;
+};
+
+type Gates = { readonly verifying: Gate; readonly awaitingKeys: Gate };
+
+/**
+ * Verifies a token from scratch; remembers nothing. Synchronous when it is refused before its signature.
+ * @param options.maxPending signatures in work at a time, and tokens that wait for newer keys
+ */
+export function createProver(options: {
+  readonly issuers: readonly TrustedIssuer[];
+  readonly maxTokenBytes: number;
+  readonly maxPending: number;
+}): Prover {
+  const chooseIssuer = createIssuerChoice(options.issuers);
+  const gates: Gates = {
+    verifying: createGate(options.maxPending),
+    // Apart, so that tokens which wait for keys never keep out those of known keys.
+    awaitingKeys: createGate(options.maxPending),
+  };
+  return (token) => {
+    const candidate = examine(token, chooseIssuer, options.maxTokenBytes);
+    return candidate.kind === 'rejected' ? candidate : findKeyAndProve(candidate, gates);
+  };
+}
+
+function examine(
+  token: string,
+  chooseIssuer: IssuerChoice<TrustedIssuer>,
+  maxTokenBytes: number,
+): Candidate | Rejected {
+  const jws = parseCompactJws(token, maxTokenBytes);
+  if (jws.kind === 'rejected') return jws;
+  const issuer = chooseIssuer(jws.claims['iss']);
+  if ('kind' in issuer) return issuer;
+  const header = judgeHeader(jws.header, issuer.rules);
+  if (header.kind === 'rejected') return header;
+  const origin = { issuer: issuer.rules.issuer, keyId: header.kid };
+  return { kind: 'candidate', token, claims: jws.claims, header, issuer, origin };
+}
+
+function findKeyAndProve(candidate: Candidate, gates: Gates): Rejected | Promise<TokenProof | Rejected> {
+  const { issuer } = candidate;
+  const lookup = lookUp(candidate);
+  if (lookup.kind !== 'unknown' || !lookup.refreshable) return proveWith(lookup, candidate, gates);
+  const refresh = issuer.keySet.refreshForUnknownKey();
+  if (refresh === undefined) return proveWith(lookup, candidate, gates);
+  const waited = gates.awaitingKeys(() => refresh);
+  if (waited === undefined) return reject('overloaded', undefined, candidate.origin);
+  return waited.then(() => proveWith(lookUp(candidate), candidate, gates));
+}
+
+const lookUp = ({ header, issuer }: Candidate): KeyLookup => issuer.keySet.find(header.kid, header.algorithm);
+
+function proveWith(
+  lookup: KeyLookup,
+  candidate: Candidate,
+  gates: Gates,
+): Rejected | Promise<TokenProof | Rejected> {
+  switch (lookup.kind) {
+    case 'found':
+      return (
+        gates.verifying(() => prove(candidate, lookup.key)) ??
+        reject('overloaded', undefined, candidate.origin)
+      );
+    case 'unknown':
+      return reject('unknown_key', lookup.detail, candidate.origin);
+    case 'unavailable':
+      return reject('keys_unavailable', undefined, candidate.origin);
+  }
+}
+
+async function prove(candidate: Candidate, key: VerificationKey): Promise<TokenProof | Rejected> {
+  const { claims, header, issuer, origin, token } = candidate;
+  if (!(await isSignedBy(key, token, header))) return reject('bad_signature', undefined, origin);
+  // The key may have been withdrawn meanwhile.
+  if (!issuer.keySet.vouchesFor(key))
+    return reject('unknown_key', { claim: 'kid', found: 'withdrawn' }, origin);
+  const judged = judgeClaims(claims, issuer.rules, { type: header.type, keyId: key.keyId });
+  if (judged.kind === 'unfit') return reject(judged.reason, judged.detail, origin);
+  const verified: Verified = { kind: 'verified', token: judged.token, rules: issuer.rules };
+  return { kind: 'proof', verified, key, keySet: issuer.keySet };
+}
+
+async function isSignedBy(key: VerificationKey, token: string, header: JudgedHeader): Promise<boolean> {
+  try {
+    await compactVerify(token, key.key, { algorithms: [header.algorithm] });
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof errors.JWSSignatureVerificationFailed) return false;
+    throw thrown;
+  }
+}
