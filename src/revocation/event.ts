@@ -18,3 +18,78 @@ export type RevocationEvent = {
   /** Why, for logs; at most 64 characters of `a-z 0-9 _ -`. */
   readonly reason?: string;
 };
+
+/** In UTF-16 code units, as tokens' claims are. */
+export const maxIdLength = 256;
+export const maxIssuerLength = 2048;
+/** Longest event as text; a longer one counts as malformed. */
+export const maxEventLength = 16_384;
+/** Year 5138: beyond it a number is milliseconds or nonsense. */
+const maxAt = 1e11;
+
+const reasonPattern = /^[a-z0-9_-]{1,64}$/;
+
+export const isId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= maxIdLength;
+
+export const isIssuer = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= maxIssuerLength;
+
+export const isReason = (value: unknown): value is string =>
+  typeof value === 'string' && reasonPattern.test(value);
+
+export const isAt = (value: unknown): value is number =>
+  typeof value === 'number' && value >= 0 && value <= maxAt;
+
+const isKind = (value: unknown): value is RevocationKind =>
+  typeof value === 'string' && (revocationKinds as readonly string[]).includes(value);
+
+/** An event as a reader understands it. Whoever reads refuses rather too much than too little. */
+export type ReadEvent =
+  /** `asKnown` is false for a kind, or an id, this version can't apply: the event is then the issuer's cut-off. */
+  | { readonly kind: 'event'; readonly event: RevocationEvent; readonly asKnown: boolean }
+  /** Of a later format: what it revokes can't be known. Without a readable issuer it concerns all. */
+  | { readonly kind: 'unknown_version'; readonly iss: string | undefined }
+  | { readonly kind: 'malformed' };
+
+const malformed: ReadEvent = { kind: 'malformed' };
+
+/** Reads a decoded event. */
+export function readEvent(value: unknown): ReadEvent {
+  if (!isObject(value)) return malformed;
+  const { v, iss, kind, id, at, reason } = value;
+  if (v !== formatVersion) {
+    if (typeof v !== 'number') return malformed;
+    return { kind: 'unknown_version', iss: isIssuer(iss) ? iss : undefined };
+  }
+  if (!isIssuer(iss) || !isAt(at)) return malformed;
+  const why = isReason(reason) ? { reason } : {};
+  if (isKind(kind) && (kind === 'issuer' || isId(id)))
+    return {
+      kind: 'event',
+      event: { iss, kind, id: kind === 'issuer' ? iss : String(id), at, ...why },
+      asKnown: true,
+    };
+  if (typeof kind !== 'string') return malformed;
+  return { kind: 'event', event: { iss, kind: 'issuer', id: iss, at, ...why }, asKnown: false };
+}
+
+/** The event as a member of the log and of a message. `seq` makes it unique in its epoch. */
+export function writeEvent(event: RevocationEvent, seq: number): string {
+  const { iss, kind, id, at, reason } = event;
+  return JSON.stringify({ v: formatVersion, seq, iss, kind, id, at, reason });
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The value of a JSON text, or undefined. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,99 @@
+import { SqliteAdapter, sql, type Generated, type Kysely } from 'kysely';
+import type { RevocationKind } from '../revocation/event.ts';
+import type { Migrations, NoTables } from './store/database.ts';
+
+/** The tables the revocation log is rebuilt from. Times are by the database's clock. */
+export type OutboxTables = {
+  /** One row: who may write the log, and under which epoch. */
+  revocation_lease: {
+    id: number;
+    /** The log's owner: this database, for ever. */
+    owner: string;
+    holder: string | null;
+    epoch: number;
+    expires_at_ms: number;
+    /** Raised by each renewal, so that a stand-by sees life without trusting a clock. */
+    renewals: number;
+  };
+  revocation_outbox: {
+    id: Generated<number>;
+    iss: string;
+    kind: RevocationKind;
+    target: string;
+    /** Cut-off in seconds, in the issuer's clock. */
+    at: number;
+    reason: string | null;
+    recorded_at_ms: number;
+    published_epoch: number | null;
+    published_seq: number | null;
+    published_at_ms: number | null;
+  };
+  /** `key` revocations: they never expire. */
+  revocation_standing_keys: { iss: string; target: string; at: number; reason: string | null };
+};
+
+/** For `migrate`. */
+export const outboxMigrations: Migrations = {
+  'publisher-0001-outbox': {
+    async up(db: Kysely<NoTables>): Promise<void> {
+      await createLease(db);
+      await createOutbox(db);
+      await createStandingKeys(db);
+    },
+  },
+};
+
+async function createLease({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('revocation_lease')
+    .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
+    .addColumn('owner', 'text', (column) => column.notNull())
+    .addColumn('holder', 'text')
+    .addColumn('epoch', 'bigint', (column) => column.notNull())
+    .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('renewals', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+async function createOutbox(db: Kysely<NoTables>): Promise<void> {
+  const { schema } = db;
+  const isSqlite = db.getExecutor().adapter instanceof SqliteAdapter;
+  await schema
+    .createTable('revocation_outbox')
+    // AUTOINCREMENT: an id that was deleted never comes back.
+    .addColumn('id', isSqlite ? 'integer' : 'bigint', (column) =>
+      isSqlite ? column.primaryKey().autoIncrement() : column.primaryKey().generatedAlwaysAsIdentity(),
+    )
+    .addColumn('iss', 'text', (column) => column.notNull())
+    .addColumn('kind', 'text', (column) => column.notNull())
+    .addColumn('target', 'text', (column) => column.notNull())
+    .addColumn('at', 'double precision', (column) => column.notNull())
+    .addColumn('reason', 'text')
+    .addColumn('recorded_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('published_epoch', 'bigint')
+    .addColumn('published_seq', 'bigint')
+    .addColumn('published_at_ms', 'bigint')
+    .execute();
+  await schema
+    .createIndex('revocation_outbox_pending')
+    .on('revocation_outbox')
+    .column('id')
+    .where(sql.ref('published_seq'), 'is', null)
+    .execute();
+  await schema
+    .createIndex('revocation_outbox_recorded')
+    .on('revocation_outbox')
+    .column('recorded_at_ms')
+    .execute();
+}
+
+async function createStandingKeys({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('revocation_standing_keys')
+    .addColumn('iss', 'text', (column) => column.notNull())
+    .addColumn('target', 'text', (column) => column.notNull())
+    .addColumn('at', 'double precision', (column) => column.notNull())
+    .addColumn('reason', 'text')
+    .addPrimaryKeyConstraint('revocation_standing_keys_primary', ['iss', 'target'])
+    .execute();
+}

@@ -1,0 +1,75 @@
+import { formatVersion, isIssuer, parseJson } from './event.ts';
+
+/** What the log says of itself. One `HMGET` reads it whole. */
+export type Head = {
+  readonly owner: string;
+  /** The issuers whose revocations the owner vouches for. */
+  readonly covers: readonly string[];
+  /** `owner`: rebuilt from the owner's database and proven fresh by `beat`. `redis`: as good as Redis keeps it. */
+  readonly truth: 'owner' | 'redis';
+  readonly epoch: number;
+  readonly seq: number;
+  /** Raised by one at the end of each whole drain of the owner's database. */
+  readonly beat: number;
+  /** Entries with a smaller score are gone: every token they could refuse has expired. */
+  readonly trimBelow: number;
+  /** How long the log remembers; whole seconds. */
+  readonly retentionSeconds: number;
+};
+
+/** The fields of the head's hash, in the order `readHead` takes their values. */
+export const headFields = [
+  'v',
+  'owner',
+  'covers',
+  'truth',
+  'epoch',
+  'seq',
+  'beat',
+  'trimBelow',
+  'retention',
+] as const;
+
+export type ReadHead =
+  | { readonly kind: 'head'; readonly head: Head }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'malformed'; readonly field: string };
+
+const maxOwnerLength = 128;
+const maxCovers = 1000;
+const maxCoversLength = 1_000_000;
+const maxRetentionSeconds = 400 * 86_400;
+
+/** Reads the values of `headFields`. */
+export function readHead(values: readonly unknown[]): ReadHead {
+  if (values.every((value) => value === null)) return { kind: 'absent' };
+  const [v, owner, coversText, truth] = values;
+  const [epoch, seq, beat, trimBelow, retentionSeconds] = values.slice(4).map(readCount);
+  const covers = readCovers(coversText);
+  if (v !== String(formatVersion)) return { kind: 'malformed', field: 'v' };
+  if (typeof owner !== 'string' || owner === '' || owner.length > maxOwnerLength)
+    return { kind: 'malformed', field: 'owner' };
+  if (covers === undefined) return { kind: 'malformed', field: 'covers' };
+  if (truth !== 'owner' && truth !== 'redis') return { kind: 'malformed', field: 'truth' };
+  if (epoch === undefined || epoch === 0) return { kind: 'malformed', field: 'epoch' };
+  if (seq === undefined) return { kind: 'malformed', field: 'seq' };
+  if (beat === undefined) return { kind: 'malformed', field: 'beat' };
+  if (trimBelow === undefined) return { kind: 'malformed', field: 'trimBelow' };
+  if (retentionSeconds === undefined || retentionSeconds > maxRetentionSeconds)
+    return { kind: 'malformed', field: 'retention' };
+  return { kind: 'head', head: { owner, covers, truth, epoch, seq, beat, trimBelow, retentionSeconds } };
+}
+
+const decimal = /^(?:0|[1-9]\d{0,15})$/;
+
+function readCount(value: unknown): number | undefined {
+  if (typeof value !== 'string' || !decimal.test(value)) return undefined;
+  const count = Number(value);
+  return Number.isSafeInteger(count) ? count : undefined;
+}
+
+function readCovers(value: unknown): string[] | undefined {
+  if (typeof value !== 'string' || value.length > maxCoversLength) return undefined;
+  const covers = parseJson(value);
+  return Array.isArray(covers) && covers.length <= maxCovers && covers.every(isIssuer) ? covers : undefined;
+}

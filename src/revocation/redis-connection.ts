@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import { Redis, type RedisOptions as AllClientOptions } from 'ioredis';
+import { Fault } from '../runtime/fault.ts';
+import { describeError } from '../runtime/log.ts';
+import type { Secret } from '../runtime/secret.ts';
+
+type ClientOptions = Omit<AllClientOptions, 'replyMapping'>;
+
+/** Where Redis is and how to get in; the shape of the configuration. Files and secrets are read at each connection. */
+export type RedisOptions = {
+  readonly username?: string | undefined;
+  readonly password?: Secret | undefined;
+  /** Paths of PEM files. */
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined;
+        readonly cert?: string | undefined;
+        readonly key?: string | undefined;
+        readonly serverName?: string | undefined;
+      }
+    | undefined;
+} & (
+  | { readonly url: string }
+  | {
+      readonly sentinels: readonly { readonly host: string; readonly port: number }[];
+      /** The group the sentinels watch. */
+      readonly name: string;
+      readonly sentinelPassword?: Secret | undefined;
+    }
+);
+
+export type ConnectOptions = {
+  /** Shown by `CLIENT LIST`. */
+  readonly connectionName: string;
+  /** Fails a command without an answer after this time; default: only a silent socket ends a connection. */
+  readonly commandTimeoutMs?: number;
+};
+
+const connectTimeoutMs = 2000;
+/** A socket that stays silent this long after a command is dead. TCP keep-alive would take minutes to notice. */
+const socketTimeoutMs = 2000;
+
+/** Host and port, or the sentinels' group; never a credential. */
+export function describeRedis(redis: RedisOptions): string {
+  if (!('url' in redis)) return `${redis.name} by sentinel`;
+  const { hostname, port } = new URL(redis.url);
+  return `${hostname}:${port === '' ? 6379 : port}`;
+}
+
+/**
+ * Opens one connection. It is never reopened: who holds it sees it end and decides when to try again, with the
+ * credentials of that day.
+ * @throws ERR_REDIS_UNAVAILABLE, ERR_REDIS_PERMISSION, ERR_SECRET_UNREADABLE
+ */
+export async function openRedis(redis: RedisOptions, options: ConnectOptions): Promise<Redis> {
+  const client = new Redis(clientOptions(redis, options));
+  let firstError: unknown;
+  // Without a listener ioredis prints to the console.
+  client.on('error', (thrown: unknown) => (firstError ??= thrown));
+  try {
+    await client.connect();
+    await refuseResp2(client);
+  } catch (thrown) {
+    client.disconnect();
+    throw asFault(firstError ?? thrown, redis);
+  }
+  return client;
+}
+
+/** ioredis falls back to RESP2 without a word; there a subscribed connection can't run commands. */
+async function refuseResp2(client: Redis): Promise<void> {
+  const reply: unknown = await client.call('HELLO');
+  const fields = Array.isArray(reply) ? reply : [];
+  if (Number(fields[fields.indexOf('proto') + 1]) !== 3)
+    throw new Fault('ERR_REDIS_UNAVAILABLE', 'Redis does not speak RESP3: version 6.2 or newer is needed');
+}
+
+const permissionErrors = /^(?:NOAUTH|WRONGPASS|NOPERM)\b/;
+
+/** A Redis error as a fault that names the server and no more. */
+export function asFault(thrown: unknown, redis: RedisOptions): Fault {
+  if (thrown instanceof Fault) return thrown;
+  const { message } = describeError(thrown);
+  const code = permissionErrors.test(message) ? 'ERR_REDIS_PERMISSION' : 'ERR_REDIS_UNAVAILABLE';
+  return new Fault(code, `Redis at ${describeRedis(redis)}: ${message}`, { cause: thrown });
+}
+
+function clientOptions(redis: RedisOptions, options: ConnectOptions): ClientOptions {
+  const tls = tlsOptions(redis);
+  return {
+    protocol: 3,
+    lazyConnect: true,
+    connectionName: options.connectionName,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: connectTimeoutMs,
+    socketTimeout: socketTimeoutMs,
+    // It exists from Redis 7.2 only, and an ACL for an older one can't name it.
+    disableClientInfo: true,
+    retryStrategy: () => null,
+    ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
+    ...target(redis, tls),
+    ...(redis.username === undefined ? {} : { username: redis.username }),
+    ...(redis.password === undefined ? {} : { password: redis.password.text() }),
+  };
+}
+
+function target(redis: RedisOptions, tls: ConnectionOptions | undefined): ClientOptions {
+  if ('url' in redis) {
+    const { hostname, port, username, password, pathname } = new URL(redis.url);
+    return {
+      host: hostname.replaceAll(/[[\]]/g, ''),
+      port: port === '' ? 6379 : Number(port),
+      db: Number(pathname.slice(1)) || 0,
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+      ...(tls === undefined ? {} : { tls }),
+    };
+  }
+  return {
+    sentinels: redis.sentinels.map(({ host, port }) => ({ host, port })),
+    name: redis.name,
+    role: 'master',
+    sentinelRetryStrategy: () => null,
+    sentinelCommandTimeout: connectTimeoutMs,
+    ...(redis.sentinelPassword === undefined ? {} : { sentinelPassword: redis.sentinelPassword.text() }),
+    ...(tls === undefined ? {} : { tls, enableTLSForSentinelMode: true, sentinelTLS: tls }),
+  };
+}
+
+function tlsOptions(redis: RedisOptions): ConnectionOptions | undefined {
+  const wanted = redis.tls !== undefined || ('url' in redis && redis.url.startsWith('rediss:'));
+  if (!wanted) return undefined;
+  const { ca, cert, key, serverName } = redis.tls ?? {};
+  const pem = (path: string | undefined, name: 'ca' | 'cert' | 'key') =>
+    path === undefined ? {} : { [name]: readPem(path) };
+  return {
+    minVersion: 'TLSv1.2',
+    ...pem(ca, 'ca'),
+    ...pem(cert, 'cert'),
+    ...pem(key, 'key'),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
+}
+
+function readPem(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (thrown) {
+    throw new Fault('ERR_SECRET_UNREADABLE', `cannot read ${path}: ${describeError(thrown).message}`);
+  }
+}
