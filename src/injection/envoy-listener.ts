@@ -1,0 +1,137 @@
+import { Fault } from '../runtime/fault.ts';
+import { authorizerClusterName, socketAddress, typed } from './envoy-clusters.ts';
+import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
+import { virtualHost } from './envoy-routes.ts';
+
+const maxTimeoutMs = 1000;
+
+/** A listener that asks the authorizer about every request before the service sees it. */
+export function httpListener(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObject {
+  return {
+    name: service.name,
+    address: socketAddress(service.listen),
+    filter_chains: [
+      {
+        filters: [
+          { name: 'envoy.filters.network.http_connection_manager', typed_config: manager(service, options) },
+        ],
+      },
+    ],
+  };
+}
+
+function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObject {
+  return typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+    stat_prefix: service.name,
+    codec_type: 'AUTO',
+    ...paths(service),
+    // A request that trickles in holds memory; one whose answer trickles out may be a stream.
+    request_headers_timeout: '10s',
+    stream_idle_timeout: '3600s',
+    // Nobody is internal: clients must not steer Envoy with x-envoy-* headers.
+    use_remote_address: true,
+    internal_address_config: {},
+    server_header_transformation: 'PASS_THROUGH',
+    upgrade_configs: [{ upgrade_type: 'websocket' }],
+    // RFC 8441: WebSockets over HTTP/2.
+    http2_protocol_options: { allow_connect: true },
+    ...(options.accessLog === 'none' ? {} : { access_log: [accessLog] }),
+    http_filters: [strip(reserved(options)), authorize(options), router],
+    route_config: { name: service.name, virtual_hosts: [virtualHost(service)] },
+  });
+}
+
+/**
+ * Dot segments are resolved before a route is chosen, and the service gets the resolved path. Escaped and double
+ * slashes stay as they are, for services that mean something by them, unless paths differ in what they ask for:
+ * then a service must not read another path than Envoy does.
+ */
+function paths({ publicPaths = [], routes = [] }: EnvoyService): EnvoyObject {
+  const pathsDiffer = routes.length > 0 || publicPaths.some((path) => 'prefix' in path);
+  return {
+    normalize_path: true,
+    merge_slashes: pathsDiffer,
+    path_with_escaped_slashes_action: pathsDiffer ? 'REJECT_REQUEST' : 'KEEP_UNCHANGED',
+  };
+}
+
+const router = {
+  name: 'envoy.filters.http.router',
+  typed_config: typed('envoy.extensions.filters.http.router.v3.Router', { suppress_envoy_headers: true }),
+};
+
+/** Every spelling of the reserved prefix that a service could fold together: CGI and WSGI make `-` of `_`. */
+function reserved({ reservedPrefix = 'x-auth-' }: EnvoyConfigOptions): EnvoyObject {
+  if (!/^[a-z0-9!#$%&'*+.^_`|~-]{2,127}-$/.test(reservedPrefix))
+    throw new Fault(
+      'ERR_CONFIG_INVALID',
+      'reservedPrefix: must be a header name in lower case that ends in a hyphen',
+    );
+  const pattern = reservedPrefix.replaceAll(/[.*+?^$|]/g, '\\$&').replaceAll(/[-_]/g, '[-_]');
+  return { safe_regex: { regex: `${pattern}.*` } };
+}
+
+// Before the authorizer, and on routes that never ask it.
+const strip = (names: EnvoyObject): EnvoyObject => ({
+  name: 'curfew.strip_reserved_headers',
+  typed_config: typed('envoy.extensions.filters.http.header_mutation.v3.HeaderMutation', {
+    mutations: { request_mutations: [{ remove_on_match: { key_matcher: names } }] },
+  }),
+});
+
+function authorize(options: EnvoyConfigOptions): EnvoyObject {
+  const { authorizerTimeoutMs = maxTimeoutMs, sources = [{ header: 'authorization' }] } = options;
+  if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxTimeoutMs))
+    throw new Fault('ERR_CONFIG_INVALID', `authorizerTimeoutMs: must be from 1 to ${maxTimeoutMs}`);
+  const exact = new Set([
+    ...sources.map((source) => ('header' in source ? source.header : 'cookie')),
+    'content-type',
+    ...(options.cors === true ? ['origin'] : []),
+    ...(options.loginRedirect === true ? ['accept', 'sec-fetch-mode'] : []),
+  ]);
+  return {
+    name: 'envoy.filters.http.ext_authz',
+    typed_config: typed('envoy.extensions.filters.http.ext_authz.v3.ExtAuthz', {
+      transport_api_version: 'V3',
+      stat_prefix: 'curfew',
+      failure_mode_allow: false,
+      status_on_error: { code: 'ServiceUnavailable' },
+      // Bytes as they came, and every value of a repeated header on its own.
+      encode_raw_headers: true,
+      allowed_headers: { patterns: [...[...exact].map((name) => ({ exact: name })), reserved(options)] },
+      grpc_service: {
+        envoy_grpc: { cluster_name: authorizerClusterName, max_receive_message_length: 65_536 },
+        timeout: `${authorizerTimeoutMs / 1000}s`,
+        // A check changes nothing, so one that met a closing connection may be asked again.
+        retry_policy: { num_retries: 1, retry_on: 'connect-failure,refused-stream' },
+      },
+    }),
+  };
+}
+
+const metadata = (field: string): string =>
+  `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:${field})%`;
+
+const accessLog = {
+  name: 'envoy.access_loggers.stdout',
+  typed_config: typed('envoy.extensions.access_loggers.stream.v3.StdoutAccessLog', {
+    log_format: {
+      json_format: {
+        time: '%START_TIME%',
+        method: '%REQ(:METHOD)%',
+        // Without the query, which may hold anything.
+        path: '%PATH(NQ:PATH)%',
+        protocol: '%PROTOCOL%',
+        status: '%RESPONSE_CODE%',
+        flags: '%RESPONSE_FLAGS%',
+        details: '%RESPONSE_CODE_DETAILS%',
+        duration_ms: '%DURATION%',
+        request_id: '%REQ(X-REQUEST-ID)%',
+        decision: metadata('decision'),
+        reason: metadata('reason'),
+        mode: metadata('mode'),
+        issuer: metadata('iss'),
+      },
+    },
+  }),
+};

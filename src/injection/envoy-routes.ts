@@ -1,0 +1,104 @@
+import { Fault } from '../runtime/fault.ts';
+import { typed } from './envoy-clusters.ts';
+import type { EnvoyObject, EnvoyService, PathMatch, RoutePolicy } from './envoy-options.ts';
+
+const perRoute = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
+const extAuthz = 'envoy.filters.http.ext_authz';
+
+/** The virtual host of a service: public paths, preflights, routes with a policy, everything else. */
+export function virtualHost(service: EnvoyService): EnvoyObject {
+  const { name, publicPaths = [], routes = [], policy = {} } = service;
+  const unchecked = { [extAuthz]: typed(perRoute, { disabled: true }) };
+  return {
+    name,
+    domains: ['*'],
+    routes: [
+      ...publicPaths.map((path) => route(service, narrowMatch(path), unchecked)),
+      ...(service.corsPreflight === 'deny' ? [] : [route(service, preflight, unchecked)]),
+      ...routes.map((entry) => route(service, checkedMatch(entry.path, entry.policy), checked(entry.policy))),
+      route(service, { prefix: '/' }, checked(policy)),
+    ],
+  };
+}
+
+function route(service: EnvoyService, match: EnvoyObject, perFilter: EnvoyObject): EnvoyObject {
+  const { name, maxStreamDurationMs } = service;
+  return {
+    match,
+    route: {
+      cluster: name,
+      // How long a request may take is the service's business.
+      timeout: '0s',
+      ...(maxStreamDurationMs !== undefined && {
+        max_stream_duration: { max_stream_duration: `${maxStreamDurationMs / 1000}s` },
+      }),
+    },
+    typed_per_filter_config: perFilter,
+  };
+}
+
+function checked({ access, audience, scopes, maxExposure }: RoutePolicy): EnvoyObject {
+  const extensions = {
+    ...(access !== undefined && { 'curfew.access': access }),
+    ...(audience !== undefined && { 'curfew.audience': audience }),
+    ...(scopes !== undefined && { 'curfew.scopes': scopes.join(' ') }),
+    ...(maxExposure !== undefined && { 'curfew.max-exposure': maxExposure }),
+  };
+  if (Object.keys(extensions).length === 0) return {};
+  return { [extAuthz]: typed(perRoute, { check_settings: { context_extensions: extensions } }) };
+}
+
+// Fetch Standard: a preflight is an OPTIONS request with these two headers, and never has a credential.
+const preflight: EnvoyObject = {
+  prefix: '/',
+  headers: [
+    { name: ':method', string_match: { exact: 'OPTIONS' } },
+    { name: 'origin', present_match: true },
+    { name: 'access-control-request-method', present_match: true },
+  ],
+};
+
+// A route that asks for less than the others is matched as narrowly as a public path, one that asks for more widely.
+const checkedMatch = (path: PathMatch, { access }: RoutePolicy): EnvoyObject => {
+  if ('prefix' in path && path.prefix === '/') return { prefix: '/' };
+  if ('exact' in path || access === 'optional') return narrowMatch(path);
+  return { path_separated_prefix: plainPrefix(path.prefix) };
+};
+
+/**
+ * Below a public prefix, what a server might take for a way out of it is no part of it: `;` (`/static/..;/admin` is
+ * `/admin` to servlet containers), backslashes, control characters, and escapes of these, of dots, of slashes, of
+ * `%` itself and of overlong UTF-8. Such a path falls through to the routes that want a token.
+ */
+const belowPublicPrefix =
+  '(?:/(?:[^%;\\\\\\x00-\\x20\\x7f]|%(?:2[0-46-9a-dA-D]|3[0-9ac-fAC-F]|4[0-9a-fA-F]|5[0-9abd-fABD-F]|6[0-9a-fA-F]|7[0-9a-eA-E]|[89abdefABDEF][0-9a-fA-F]|[cC][2-9a-fA-F]))*)?';
+
+const narrowMatch = (path: PathMatch): EnvoyObject => {
+  if ('exact' in path) return { path: plainPath(path.exact) };
+  return { safe_regex: { regex: `${escaped(plainPrefix(path.prefix))}${belowPublicPrefix}` } };
+};
+
+const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+// RFC 3986 §3.3 without escapes: Envoy compares with the normalized path, which none of the others is.
+const plain = /^(?:\/[A-Za-z0-9\-._~!$&'()*+,=:@]*)+$/;
+
+function plainPath(path: string): string {
+  const segments = path.split('/').slice(1);
+  const empty = segments.slice(0, -1).includes('');
+  if (!plain.test(path) || empty || segments.includes('.') || segments.includes('..')) {
+    throw new Fault(
+      'ERR_CONFIG_INVALID',
+      `path ${JSON.stringify(path)}: must start with a slash, without escapes, query, empty or dot segments`,
+    );
+  }
+  return path;
+}
+
+function plainPrefix(path: string): string {
+  const withoutSlash = path.endsWith('/') ? path.slice(0, -1) : path;
+  if (withoutSlash === '') {
+    throw new Fault('ERR_CONFIG_INVALID', 'prefix "/": would open every path; name the paths');
+  }
+  return plainPath(withoutSlash);
+}
