@@ -1,0 +1,74 @@
+import { describeError, type Log } from '../runtime/log.ts';
+import { createKeyRing, findKey, type KeyRing, type VerificationKey } from './key-ring.ts';
+import type { KeySet } from './key-set.ts';
+
+/** Keys in a file of this machine. */
+export type LocalKeys = {
+  /** The file, for messages. */
+  readonly source: string;
+  /** Changes when the file does. */
+  version(): string;
+  /** @throws a fault that says what is wrong with the file */
+  read(): readonly VerificationKey[];
+};
+
+const defaultWatchEveryMs = 5000;
+
+/**
+ * Keys from a file, read again within `watchEveryMs` of its change. What can't be used then leaves the former in place,
+ * however long: a local file does not go stale. At start it must be right.
+ * @param options.watchEveryMs default 5000
+ * @throws from `start`: what `read` throws
+ */
+export function createLocalKeySet(options: {
+  readonly issuer: string;
+  readonly keys: LocalKeys;
+  readonly log: Log;
+  readonly watchEveryMs?: number | undefined;
+}): KeySet {
+  const { issuer, keys, log } = options;
+  let ring: KeyRing | undefined;
+  let version = '';
+  let problem: string | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  function load(): void {
+    version = keys.version();
+    ring = createKeyRing(keys.read(), ring);
+    problem = undefined;
+  }
+
+  function reload(): void {
+    // A failed read is tried again: the file may have been half written.
+    if (keys.version() === version && problem === undefined) return;
+    try {
+      load();
+      log.info('keys read again', { issuer, file: keys.source, count: ring?.keys.size ?? 0 });
+    } catch (thrown) {
+      const message = describeError(thrown).message;
+      if (message !== problem)
+        log.error('the changed keys are not usable; the former stay in use', { issuer, err: thrown });
+      problem = message;
+    }
+  }
+
+  return {
+    find: (kid, algorithm) => (ring === undefined ? { kind: 'unavailable' } : findKey(ring, kid, algorithm)),
+    vouchesFor: (key) => ring?.keys.has(key) === true,
+    isUsable: () => ring !== undefined,
+    refreshForUnknownKey: () => undefined,
+    state: () => ({
+      state: ring === undefined ? 'loading' : problem === undefined ? 'fresh' : 'stale',
+      keys: ring?.keys.size ?? 0,
+      ageSeconds: undefined,
+      problem,
+    }),
+    start: () =>
+      new Promise((resolve) => {
+        load();
+        timer = setInterval(reload, options.watchEveryMs ?? defaultWatchEveryMs).unref();
+        resolve();
+      }),
+    stop: () => clearInterval(timer),
+  };
+}

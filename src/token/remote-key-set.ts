@@ -1,0 +1,157 @@
+import type { Clock } from '../runtime/clock.ts';
+import { describeError, type Log } from '../runtime/log.ts';
+import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import type { Algorithm } from './algorithm.ts';
+import { parseJwkSet } from './jwk-set.ts';
+import type { JwksSource } from './jwks-source.ts';
+import { createKeyRing, findKey, type KeyRing } from './key-ring.ts';
+import type { KeySet, KeySetState } from './key-set.ts';
+
+export type RemoteKeySetOptions = {
+  readonly issuer: string;
+  readonly algorithms: readonly Algorithm[];
+  readonly load: JwksSource;
+  /** A key that was taken from the set is accepted no longer than this. */
+  readonly refreshMs: number;
+  /** Unknown keys cause at most one refresh in this time; also the shortest wait after a failure. */
+  readonly cooldownMs: number;
+  /** How long the last good set is used when no other can be had. */
+  readonly maxStaleMs: number;
+  readonly clock: Clock;
+  /** 0 to below 1; spreads the refreshes of many sidecars. */
+  random(): number;
+  readonly log: Log;
+  readonly metrics: Pick<AuthorizerMetrics, 'jwksRefreshes' | 'jwksAge'>;
+};
+
+// Before there are any keys nothing can be served: ask again soon.
+const firstRetryMs = 500;
+const maxFirstRetryMs = 10_000;
+const ageEveryMs = 5000;
+
+type Loaded = {
+  ring: KeyRing | undefined;
+  /** When the load that brought the ring began: the set is at least as new as that. */
+  confirmedAtMs: number;
+  failures: number;
+  problem: string | undefined;
+};
+
+/**
+ * Keys that another server publishes. They are fetched before they are needed, again well within `refreshMs`, and when
+ * an unknown key is named. When that fails the last good set stays, until it is older than `maxStaleMs`.
+ */
+export function createRemoteKeySet(options: RemoteKeySetOptions): KeySet {
+  const { clock, cooldownMs, maxStaleMs } = options;
+  const loaded: Loaded = { ring: undefined, confirmedAtMs: -Infinity, failures: 0, problem: undefined };
+  const timers = createTimers();
+  let flight: Promise<void> | undefined;
+  let triggeredAtMs = -Infinity;
+
+  const ageMs = (): number => clock.monotonicMs() - loaded.confirmedAtMs;
+  const usable = (): KeyRing | undefined => (ageMs() <= maxStaleMs ? loaded.ring : undefined);
+  const showAge = (): void => {
+    if (loaded.ring !== undefined) options.metrics.jwksAge.set({ issuer: options.issuer }, ageMs() / 1000);
+  };
+
+  function refresh(): Promise<void> {
+    flight ??= reload(options, loaded).finally(() => {
+      flight = undefined;
+      showAge();
+      timers.next(() => void refresh(), nextDelayMs(options, loaded));
+    });
+    return flight;
+  }
+
+  return {
+    find: (kid, algorithm) => {
+      const ring = usable();
+      return ring === undefined ? { kind: 'unavailable' } : findKey(ring, kid, algorithm);
+    },
+    vouchesFor: (key) => usable()?.keys.has(key) === true,
+    isUsable: () => usable() !== undefined,
+    refreshForUnknownKey: () => {
+      if (flight !== undefined) return flight;
+      if (clock.monotonicMs() - triggeredAtMs < cooldownMs) return undefined;
+      triggeredAtMs = clock.monotonicMs();
+      return refresh();
+    },
+    state: () => stateOf(loaded, usable() !== undefined, ageMs()),
+    start: () => {
+      timers.every(showAge, ageEveryMs);
+      return refresh();
+    },
+    stop: timers.stop,
+  };
+}
+
+/** Never rejects: a failure is part of the state. */
+async function reload(options: RemoteKeySetOptions, loaded: Loaded): Promise<void> {
+  const { issuer, algorithms, log, metrics, clock } = options;
+  const beganAtMs = clock.monotonicMs();
+  try {
+    const { keys, refused } = parseJwkSet(await options.load(), algorithms);
+    const before = loaded.ring;
+    loaded.ring = createKeyRing(keys, before);
+    loaded.confirmedAtMs = beganAtMs;
+    loaded.failures = 0;
+    loaded.problem = undefined;
+    metrics.jwksRefreshes.inc({ issuer, result: 'ok' });
+    if (before !== undefined && sameKeys(before, loaded.ring)) return;
+    log.info('keys loaded', { issuer, count: keys.length });
+    for (const { kid, why } of refused)
+      log.warn('a key of the set is not used', { issuer, keyId: kid ?? 'without kid', found: why });
+  } catch (thrown) {
+    loaded.failures += 1;
+    loaded.problem = describeError(thrown).message;
+    metrics.jwksRefreshes.inc({ issuer, result: 'failed' });
+    const consequence = loaded.ring === undefined ? 'there are none yet' : 'the last good ones stay in use';
+    log.warn(`keys could not be loaded; ${consequence}`, { issuer, attempt: loaded.failures, err: thrown });
+  }
+}
+
+const sameKeys = (one: KeyRing, other: KeyRing): boolean =>
+  one.keys.size === other.keys.size && one.keys.isSubsetOf(other.keys);
+
+/** Early enough that the answer is here before `refreshMs` are over; after failures doubling waits. */
+function nextDelayMs(options: RemoteKeySetOptions, { ring, failures }: Loaded): number {
+  const { refreshMs, cooldownMs, random } = options;
+  if (failures === 0) return refreshMs * (0.8 + 0.1 * random());
+  const first = ring === undefined ? firstRetryMs : cooldownMs;
+  const most = ring === undefined ? maxFirstRetryMs : Math.max(refreshMs, cooldownMs);
+  return Math.min(most, first * 2 ** Math.min(failures - 1, 20)) * (1 + 0.1 * random());
+}
+
+function stateOf(loaded: Loaded, usable: boolean, ageMs: number): KeySetState {
+  const { ring, failures, problem } = loaded;
+  const keys = ring?.keys.size ?? 0;
+  const ageSeconds = ring === undefined ? undefined : Math.round(ageMs / 1000);
+  if (usable) return { state: failures === 0 ? 'fresh' : 'stale', keys, ageSeconds, problem };
+  return {
+    state: ring === undefined && failures === 0 ? 'loading' : 'unavailable',
+    keys,
+    ageSeconds,
+    problem,
+  };
+}
+
+/** One timeout at a time and one interval; neither keeps the process alive, and none starts after `stop`. */
+function createTimers() {
+  let timeout: NodeJS.Timeout | undefined;
+  let interval: NodeJS.Timeout | undefined;
+  let stopped = false;
+  return {
+    next(run: () => void, delayMs: number): void {
+      clearTimeout(timeout);
+      if (!stopped) timeout = setTimeout(run, delayMs).unref();
+    },
+    every(run: () => void, everyMs: number): void {
+      interval = setInterval(run, everyMs).unref();
+    },
+    stop(): void {
+      stopped = true;
+      clearTimeout(timeout);
+      clearInterval(interval);
+    },
+  };
+}
