@@ -36,12 +36,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const up = startAll(plan, children, print);
   try {
     if ((await Promise.race([signalled, up.then(() => 'up' as const)])) === 'signal') return 0;
-    if (options.walk)
-      return (await walk({ ...plan, resource: plan.resourceUrl, identity: plan.identityUrl, print })) ? 0 : 1;
+    if (options.walk) return await Promise.race([signalled.then(() => 1), playWalk(plan, children, print)]);
     printWelcome(plan, children, print);
     const end = await Promise.race([signalled, ...children.map((child) => child.ended.then(() => child))]);
     if (end === 'signal') return 0;
-    print(`demo: ${end.name} ended by itself; its output is in ${end.logFile}`);
+    print(`demo: ${end.name} ended by itself:\n${lastLines(end)}`);
     return 1;
   } finally {
     plan.isEnding = true;
@@ -51,6 +50,17 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     await stopAll(children, print);
     rmSync(plan.directory, { recursive: true, force: true });
   }
+}
+
+async function playWalk(
+  plan: DemoPlan,
+  children: readonly Child[],
+  print: (line: string) => void,
+): Promise<number> {
+  const allWell = await walk({ ...plan, resource: plan.resourceUrl, identity: plan.identityUrl, print });
+  if (allWell) return 0;
+  for (const child of children) print(`\nThe last of ${child.name}'s output:\n${lastLines(child)}`);
+  return 1;
 }
 
 function firstSignal(): Promise<'signal'> {
@@ -80,6 +90,7 @@ async function makePlan(options: DemoOptions): Promise<DemoPlan> {
       identity: identityPort,
       redis: await freePort(),
       service: await freePort(),
+      authorizer: await freePort(),
       authorizerAdmin: await freePort(),
       identityAdmin: await freePort(),
       envoyAdmin: await freePort(),

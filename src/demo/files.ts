@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { envoyConfig } from '../injection/envoy-config.ts';
+import type { EnvoyConfigOptions } from '../injection/envoy-options.ts';
 import { parseAddress, type Address } from '../runtime/address.ts';
 
 /** Everything one run of the demo decides at its start. */
@@ -12,7 +14,14 @@ export type DemoPlan = {
   username: string;
   password: string;
   ports: Record<
-    'envoy' | 'identity' | 'redis' | 'service' | 'authorizerAdmin' | 'identityAdmin' | 'envoyAdmin',
+    | 'envoy'
+    | 'identity'
+    | 'redis'
+    | 'service'
+    | 'authorizer'
+    | 'authorizerAdmin'
+    | 'identityAdmin'
+    | 'envoyAdmin',
     number
   >;
 };
@@ -20,13 +29,29 @@ export type DemoPlan = {
 /** The Unix socket in the run's folder, or TCP where the folder's path is too long for a socket (unix(7)). */
 export function authorizerAddress(plan: DemoPlan): Address {
   const socket = parseAddress(`unix://${join(plan.directory, 'authorizer.sock')}`);
-  return socket ?? { kind: 'tcp', host: '127.0.0.1', port: 9001 };
+  return socket ?? { kind: 'tcp', host: '127.0.0.1', port: plan.ports.authorizer };
 }
 
 /** The configuration files, by name. */
 export function demoFiles(plan: DemoPlan): Record<string, string> {
-  return { 'identity.yaml': identityYaml(plan), 'authorizer.yaml': authorizerYaml(plan) };
+  return {
+    'identity.yaml': identityYaml(plan),
+    'authorizer.yaml': authorizerYaml(plan),
+    'envoy.json': `${JSON.stringify(envoyConfig(envoyOptions(plan)), null, 2)}\n`,
+  };
 }
+
+const envoyOptions = (plan: DemoPlan): EnvoyConfigOptions => ({
+  services: [
+    {
+      name: 'orders',
+      listen: { host: '127.0.0.1', port: plan.ports.envoy },
+      upstream: { host: '127.0.0.1', port: plan.ports.service },
+    },
+  ],
+  authorizer: authorizerAddress(plan),
+  admin: { host: '127.0.0.1', port: plan.ports.envoyAdmin },
+});
 
 const identityYaml = ({ identityUrl, ports }: DemoPlan): string => `\
 issuer: ${identityUrl}
@@ -39,6 +64,7 @@ clients:
   - client_id: cli
     token_endpoint_auth_method: none
     grant_types: ["urn:curfew:grant-type:login", refresh_token]
+    default_resource: orders
   - client_id: web
     token_endpoint_auth_method: none
     redirect_uris: [http://localhost:3000/cb]
