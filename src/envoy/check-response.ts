@@ -54,7 +54,7 @@ function letThrough({ reason, remove }: Deny): CheckResponse {
 
 function denied({ reason }: Deny, answer: DeniedAnswer): CheckResponse {
   return {
-    status: { code: answer.grpcStatus, message: answer.code },
+    status: { code: answer.grpcStatus, message: reason },
     deniedResponse: {
       // Envoy's enum of status codes holds every number of the table.
       status: { code: answer.httpStatus as 401 },

@@ -4,6 +4,7 @@ import type { Decision } from '../check/decision.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { withoutCredentials, type Log, type LogFields } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import type { AccessToken } from '../token/access-token.ts';
 
 export type DecisionRecordOptions = {
   metrics: Pick<AuthorizerMetrics, 'checks' | 'checkDuration'>;
@@ -73,16 +74,19 @@ function requestFields(request: CheckRequest | undefined): LogFields {
 }
 
 function decisionFields(decision: Decision): LogFields {
-  const token = decision.token;
-  const known: LogFields =
-    token === undefined
+  if (decision.kind === 'allow') return tokenFields(decision.token);
+  const { reason, detail, token, origin } = decision;
+  const source =
+    origin === undefined
       ? {}
-      : {
-          issuer: token.issuer,
-          keyId: token.keyId,
-          ...(token.session === undefined ? {} : { sessionHash: shortHash(token.session) }),
-        };
-  return decision.kind === 'allow' ? known : { reason: decision.reason, ...known, ...decision.detail };
+      : { issuer: origin.issuer, ...(origin.keyId !== undefined && { keyId: origin.keyId }) };
+  return { reason, ...source, ...tokenFields(token), ...detail };
+}
+
+function tokenFields(token: AccessToken | undefined): LogFields {
+  if (token === undefined) return {};
+  const { issuer, keyId, session } = token;
+  return { issuer, keyId, ...(session !== undefined && { sessionHash: shortHash(session) }) };
 }
 
 const shortHash = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 12);

@@ -1,7 +1,6 @@
-import type { status as grpc } from '@grpc/grpc-js';
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Deny, HeaderValue, Reason } from '../check/decision.ts';
-import { denialFor, type Denial } from './denial.ts';
+import { allReasons, reasons, type ReasonEntry } from '../check/reasons.ts';
 
 export type DeniedOptions = {
   /** `full` adds the reason to the body: for development. */
@@ -19,8 +18,8 @@ export type DeniedOptions = {
 /** A refusal as Envoy is to send it. */
 export type DeniedAnswer = {
   readonly httpStatus: number;
-  readonly grpcStatus: grpc;
-  readonly code: string;
+  /** google.rpc.Code; never 0, which is OK. */
+  readonly grpcStatus: number;
   readonly headers: readonly HeaderValue[];
   readonly body: string;
 };
@@ -41,53 +40,44 @@ export function createDeniedAnswer(
   const realm = options.realm ?? 'curfew';
   const origins = new Set(options.corsOrigins);
   const redirectTo = options.loginRedirect;
-  const bodies = new Map<Reason, string>();
-
-  function bodyFor(reason: Reason, denial: Denial): string {
-    const known = bodies.get(reason);
-    if (known !== undefined) return known;
-    const body = problem(reason, denial, options.detail);
-    bodies.set(reason, body);
-    return body;
-  }
+  const bodies = new Map(allReasons.map((reason) => [reason, problem(reason, options.detail)]));
 
   return (deny, request) => {
-    const denial = denialFor(deny.reason);
-    const { httpStatus, grpcStatus, code } = denial;
+    const entry = reasons[deny.reason];
+    const { httpStatus, grpcStatus, code, title, retryAfterSeconds } = entry;
     const target = redirectTo !== undefined && httpStatus === 401 ? loginUrl(redirectTo, request) : undefined;
-    if (target !== undefined) {
-      return { httpStatus: 302, grpcStatus, code, headers: [['location', target], noStore], body: '' };
-    }
-    const headers: HeaderValue[] = [noStore, ...challenge(denial, realm, deny.requiredScopes)];
-    if (denial.retryAfterSeconds !== undefined)
-      headers.push(['retry-after', String(denial.retryAfterSeconds)]);
+    if (target !== undefined)
+      return { httpStatus: 302, grpcStatus, headers: [['location', target], noStore], body: '' };
+    const headers: HeaderValue[] = [noStore, ...challenge(entry, realm, deny.requiredScopes)];
+    if (retryAfterSeconds !== undefined) headers.push(['retry-after', String(retryAfterSeconds)]);
     if (isGrpc(request)) {
       // Envoy turns a local reply to a gRPC call into HTTP 200, keeps a grpc-status that is there, and makes
       // the body its grpc-message.
       headers.push(['grpc-status', String(grpcStatus)]);
-      return { httpStatus, grpcStatus, code, headers, body: code };
+      return { httpStatus, grpcStatus, headers, body: code ?? title };
     }
     const origin = onlyValue(request, 'origin');
     if (origin !== undefined && origins.has(origin)) headers.push(...corsHeaders(origin));
     headers.push(problemJson);
-    return { httpStatus, grpcStatus, code, headers, body: bodyFor(deny.reason, denial) };
+    return { httpStatus, grpcStatus, headers, body: bodies.get(deny.reason) ?? '' };
   };
 }
 
-function problem(reason: Reason, denial: Denial, detail: DeniedOptions['detail']): string {
-  const { code, title, httpStatus: status } = denial;
-  const minimal = { type: `urn:curfew:problem:${code}`, title, status, code };
-  return `${JSON.stringify(detail === 'full' ? { ...minimal, reason } : minimal)}\n`;
+function problem(reason: Reason, detail: DeniedOptions['detail']): string {
+  const { code, title, httpStatus: status } = reasons[reason];
+  const type = `urn:curfew:problem:${code ?? 'no_token'}`;
+  return `${JSON.stringify({ type, title, status, code, reason: detail === 'full' ? reason : undefined })}\n`;
 }
 
 // RFC 6749 §3.3: scope-token characters and the space between them; anything else could end the quoted string.
 const scopeText = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
 
-function challenge(denial: Denial, realm: string, scopes: string | undefined): HeaderValue[] {
-  if (denial.httpStatus !== 401 && denial.httpStatus !== 403) return [];
+function challenge(entry: ReasonEntry, realm: string, scopes: string | undefined): HeaderValue[] {
+  const { httpStatus, code } = entry;
+  if (httpStatus !== 401 && httpStatus !== 403) return [];
   // RFC 6750 §3.1: a request without authentication gets no error code.
-  const error = denial.code === 'no_token' ? '' : `, error="${denial.code}"`;
-  const named = denial.code === 'insufficient_scope' && scopes !== undefined && scopeText.test(scopes);
+  const error = code === undefined ? '' : `, error="${code}"`;
+  const named = code === 'insufficient_scope' && scopes !== undefined && scopeText.test(scopes);
   const scope = named ? `, scope="${scopes}"` : '';
   return [['www-authenticate', `Bearer realm="${realm}"${error}${scope}`]];
 }

@@ -12,10 +12,10 @@ export type TlsFiles = {
 
 export type Transport = {
   readonly server: Server;
+  /** Takes no further connections and stops watching files; resolves when the last connection has ended. */
+  close(): Promise<void>;
   /** Ends every connection at once. */
   destroyConnections(): void;
-  /** Stops watching files. */
-  close(): void;
 };
 
 export type TransportOptions = {
@@ -72,7 +72,12 @@ export function createTransport(options: TransportOptions): Transport {
     destroyConnections: () => {
       for (const socket of open) socket.destroy();
     },
-    close: () => stopWatching.forEach((stop) => stop()),
+    close: async () => {
+      for (const stop of stopWatching) stop();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      await promise;
+    },
   };
 }
 

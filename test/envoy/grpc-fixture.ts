@@ -9,7 +9,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import type { Check } from '../../src/check/check-request.ts';
-import type { Allow, Decision, Deny, Reason } from '../../src/check/decision.ts';
+import { deny, type Allow, type Decision } from '../../src/check/decision.ts';
 import { createAuthorizationService } from '../../src/envoy/authorization-service.ts';
 import {
   createAuthorizerServer,
@@ -42,15 +42,7 @@ export const allowed = (overrides: Partial<Allow> = {}): Allow => ({
   ...overrides,
 });
 
-export const denied = (reason: Reason, overrides: Partial<Deny> = {}): Deny => ({
-  kind: 'deny',
-  reason,
-  detail: undefined,
-  token: undefined,
-  requiredScopes: undefined,
-  remove: [],
-  ...overrides,
-});
+export const denied = deny;
 
 /** A check request as Envoy sends it for `GET /` with these headers. */
 export const checkMessage = (headers: Record<string, string> = {}): CheckRequest => ({
@@ -74,11 +66,12 @@ export async function startServer(
   const decisions: Decision[] = [];
   const health = createHealthService({ isReady: () => ready });
   const log = options.log ?? silentLog;
+  const respond = createResponder({ denied: { detail: 'minimal', corsOrigins: [] }, mode: 'enforce' });
   const authorization = createAuthorizationService({
     check,
-    respond: createResponder({ denied: { detail: 'minimal', corsOrigins: [] }, mode: 'enforce' }),
+    respond,
+    respondToFault: respond,
     record: (decision) => decisions.push(decision),
-    reservedHeaders: () => [],
     clock: systemClock,
     log,
   });
@@ -108,7 +101,11 @@ export const targetOf = (address: Address): string =>
   address.kind === 'unix' ? `unix:${address.path}` : formatAddress(address);
 
 export const connectTo = (target: string, channelCredentials?: ChannelCredentials): Client =>
-  new Client(target, channelCredentials ?? credentials.createInsecure(), { 'grpc.enable_retries': 0 });
+  new Client(target, channelCredentials ?? credentials.createInsecure(), {
+    'grpc.enable_retries': 0,
+    // A connection of its own for every client.
+    'grpc.use_local_subchannel_pool': 1,
+  });
 
 export type CheckCall = { call: ClientUnaryCall; answer: Promise<CheckResponse__Output> };
 

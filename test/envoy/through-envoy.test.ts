@@ -195,7 +195,7 @@ describe('through a real Envoy', () => {
     expect(status).toBe(401);
     expect(body).toEqual({
       type: 'urn:curfew:problem:invalid_token',
-      title: 'The access token is not valid',
+      title: 'The access token is not valid.',
       status: 401,
       code: 'invalid_token',
     });
