@@ -47,7 +47,8 @@ export type FeedObservation =
       readonly seq: number | undefined;
       readonly event: RevocationEvent;
     }
-  | { readonly kind: 'probe'; readonly status: FeedStatus };
+  /** About once a second, and when a connection ends. */
+  | { readonly kind: 'status'; readonly status: FeedStatus };
 
 export type FeedStatus = {
   readonly state: FeedState;

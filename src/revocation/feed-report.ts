@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import type { RevocationEvent } from './event.ts';
+import { feedStates, type FeedState, type FeedStatus, type RevocationFeedOptions } from './feed.ts';
+import type { Head } from './head.ts';
+import type { EventResult, EventSource } from './intake.ts';
+import type { RevocationList } from './revocation-list.ts';
+import type { ResyncCause, ViewReport } from './view-options.ts';
+
+const keptEvents = 20;
+
+type ReportOptions = Pick<
+  RevocationFeedOptions,
+  'clock' | 'log' | 'metrics' | 'logName' | 'issuers' | 'observe'
+> & {
+  readonly address: string;
+};
+
+/** Log lines, metrics and onlookers of a feed. Nothing here decides. */
+export class FeedReport implements ViewReport {
+  readonly #options: ReportOptions;
+  readonly #counts = new Map<EventResult, number>();
+  readonly #lastEvents: RevocationEvent[] = [];
+  #next = 0;
+  #head: Head | undefined;
+  #problem: string | undefined;
+  #state: FeedState | undefined;
+  #hadMalformed = false;
+  #hadUnknown = false;
+
+  constructor(options: ReportOptions) {
+    this.#options = options;
+  }
+
+  // A property: it is passed on by itself.
+  readonly event = (result: EventResult, event?: RevocationEvent, via?: EventSource, seq?: number): void => {
+    this.#counts.set(result, (this.#counts.get(result) ?? 0) + 1);
+    if (result === 'malformed' || result === 'unknown') this.#warnOnce(result);
+    if (event === undefined || via === undefined) return;
+    const { clock, metrics, observe } = this.#options;
+    if (via === 'message' && result === 'applied')
+      metrics.propagation.observe(Math.max(0, clock.nowMs() / 1000 - event.at));
+    this.#lastEvents[this.#next] = event;
+    this.#next = (this.#next + 1) % keptEvents;
+    observe?.({ kind: 'event', via, seq, event });
+  };
+
+  resync(cause: ResyncCause): void {
+    this.#options.metrics.feedResyncs.inc({ cause });
+    this.#options.log.debug('reading the revocation log', { cause });
+  }
+
+  head(head: Head | undefined, problem?: string): void {
+    const { log, logName, address } = this.#options;
+    if (problem !== undefined && problem !== this.#problem) log.warn(problem, { log: logName, address });
+    this.#problem = problem;
+    const before = this.#head;
+    this.#head = head;
+    if (head === undefined || (before?.owner === head.owner && before.epoch === head.epoch)) return;
+    const { owner, epoch, seq, covers } = head;
+    log.info('following the revocation log', { log: logName, owner, epoch, seq, covers });
+    for (const issuer of this.uncovered)
+      log.warn(
+        'the revocation log does not cover this issuer: only tokens younger than maxExposure are accepted',
+        {
+          issuer,
+          log: logName,
+          owner,
+        },
+      );
+  }
+
+  overflow(issuers: readonly string[]): void {
+    for (const issuer of issuers)
+      this.#options.log.warn('more revocations than maxEntries: older tokens of this issuer are refused', {
+        issuer,
+      });
+  }
+
+  /** About once a second: what changes without an event. */
+  update(state: FeedState, stalenessMs: number, list: RevocationList): void {
+    const { metrics, log } = this.#options;
+    for (const [result, count] of this.#counts) metrics.revocationEvents.inc({ result }, count);
+    this.#counts.clear();
+    for (const [kind, count] of Object.entries(list.counts())) metrics.revocations.set({ kind }, count);
+    metrics.feedStaleness.set(stalenessMs / 1000);
+    if (state === this.#state) return;
+    for (const name of feedStates) metrics.feedState.set({ state: name }, name === state ? 1 : 0);
+    const fields = { state, ...(stalenessMs === Infinity ? {} : { stalenessMs: Math.round(stalenessMs) }) };
+    if (state === 'stale') log.warn('revocation feed', fields);
+    else log.info('revocation feed', fields);
+    this.#state = state;
+  }
+
+  get lastHead(): Head | undefined {
+    return this.#head;
+  }
+
+  get uncovered(): string[] {
+    const head = this.#head;
+    if (head === undefined) return [];
+    return this.#options.issuers
+      .map(({ issuer }) => issuer)
+      .filter((issuer) => !head.covers.includes(issuer));
+  }
+
+  lastEvents(): FeedStatus['lastEvents'] {
+    const newestFirst = [
+      ...this.#lastEvents.slice(this.#next),
+      ...this.#lastEvents.slice(0, this.#next),
+    ].reverse();
+    return newestFirst.map(({ kind, iss, id, at, reason }) => ({
+      kind,
+      issuer: iss,
+      idHash: createHash('sha256').update(id).digest('hex').slice(0, 12),
+      at,
+      reason,
+    }));
+  }
+
+  #warnOnce(result: 'malformed' | 'unknown'): void {
+    const isFirst = result === 'malformed' ? !this.#hadMalformed : !this.#hadUnknown;
+    if (result === 'malformed') this.#hadMalformed = true;
+    else this.#hadUnknown = true;
+    if (isFirst) this.#options.log.warn(`${result} revocation event; further ones are only counted`);
+  }
+}

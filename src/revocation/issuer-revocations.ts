@@ -1,0 +1,137 @@
+import type { RevocationEvent, RevocationKind } from './event.ts';
+import type { FeedIssuer } from './feed.ts';
+import type { Revocable, RevocationFinding } from './revocable.ts';
+
+type Finding = Extract<RevocationFinding, { kind: 'revoked' }>;
+type Reason = string | undefined;
+/** Tokens issued up to `at`, a whole second, are refused. */
+type CutOff = { at: number; reason: Reason };
+
+/** An owner keeps no more than these; see `recordEvents`. Past them every token of the issuer is refused. */
+const maxStandingKeys = 1000;
+
+/** An event of a kind that is forgotten in time. */
+export type GenerationEvent = RevocationEvent & { readonly kind: Exclude<RevocationKind, 'key'> };
+
+/** Entries that came within one period. */
+type Generation = {
+  readonly session: Map<string, Reason>;
+  readonly token: Map<string, Reason>;
+  readonly subject: Map<string, CutOff>;
+  readonly client: Map<string, CutOff>;
+  readonly issuer: Map<string, CutOff>;
+  newestAt: number;
+};
+
+const emptyGeneration = (): Generation => ({
+  session: new Map(),
+  token: new Map(),
+  subject: new Map(),
+  client: new Map(),
+  issuer: new Map(),
+  newestAt: -Infinity,
+});
+
+/** What is revoked of one issuer. */
+export class IssuerRevocations {
+  readonly name: string;
+  readonly #clockToleranceSeconds: number;
+  readonly #standingKeys = new Map<string, Reason>();
+  #current = emptyGeneration();
+  #previous = emptyGeneration();
+  #floorAt = -Infinity;
+  #floorUntilMs = -Infinity;
+  #tooManyKeys = false;
+
+  constructor(issuer: FeedIssuer) {
+    this.name = issuer.issuer;
+    this.#clockToleranceSeconds = issuer.clockToleranceSeconds;
+  }
+
+  get hasFloor(): boolean {
+    return this.#floorAt > -Infinity || this.#tooManyKeys;
+  }
+
+  count(kind: RevocationKind): number {
+    if (kind === 'key') return this.#standingKeys.size;
+    return this.#current[kind].size + this.#previous[kind].size;
+  }
+
+  /** A leaked key signs whatever date it likes, for ever: nothing here looks at time. @returns true if it is new */
+  addStandingKey({ id, reason }: RevocationEvent): boolean {
+    if (this.#standingKeys.has(id)) return false;
+    if (this.#standingKeys.size >= maxStandingKeys) this.#tooManyKeys = true;
+    else this.#standingKeys.set(id, reason);
+    return true;
+  }
+
+  currentHas({ kind, id }: GenerationEvent): boolean {
+    return this.#current[kind].has(id);
+  }
+
+  /** Adds to the current generation. @returns true if nothing new was learned */
+  add({ kind, id, at, reason }: GenerationEvent): boolean {
+    const current = this.#current;
+    current.newestAt = Math.max(current.newestAt, at);
+    if (kind === 'session' || kind === 'token') {
+      const known = current[kind].has(id) || this.#previous[kind].has(id);
+      current[kind].set(id, reason);
+      return known;
+    }
+    const cutOff = Math.floor(at);
+    const before = current[kind].get(id);
+    const known = Math.max(before?.at ?? -1, this.#previous[kind].get(id)?.at ?? -1) >= cutOff;
+    if (before === undefined || before.at < cutOff) current[kind].set(id, { at: cutOff, reason });
+    return known;
+  }
+
+  nextGeneration(): void {
+    this.#previous = this.#current;
+    this.#current = emptyGeneration();
+  }
+
+  /**
+   * Replaces the current entries by a floor: whatever they refuse was issued before the newest of them, but for a
+   * race and the clock's tolerance. @returns false if there were none
+   */
+  raiseFloor(raceSeconds: number, untilMs: number): boolean {
+    const { newestAt } = this.#current;
+    if (newestAt === -Infinity) return false;
+    this.#floorAt = Math.max(this.#floorAt, newestAt + raceSeconds + this.#clockToleranceSeconds);
+    this.#floorUntilMs = Math.max(this.#floorUntilMs, untilMs);
+    this.#current = emptyGeneration();
+    return true;
+  }
+
+  dropFloor(monotonicMs: number): void {
+    if (monotonicMs < this.#floorUntilMs) return;
+    this.#floorAt = -Infinity;
+    this.#floorUntilMs = -Infinity;
+  }
+
+  find(token: Revocable): Finding | undefined {
+    if (this.#standingKeys.has(token.keyId)) return revoked('key', this.#standingKeys.get(token.keyId));
+    if (this.#tooManyKeys || token.issuedAt <= this.#floorAt) return revoked('floor', undefined);
+    return findIn(this.#current, token) ?? findIn(this.#previous, token);
+  }
+}
+
+function findIn(entries: Generation, token: Revocable): Finding | undefined {
+  const { session, tokenId, clientId } = token;
+  if (session !== undefined && entries.session.has(session))
+    return revoked('session', entries.session.get(session));
+  if (tokenId !== undefined && entries.token.has(tokenId))
+    return revoked('token', entries.token.get(tokenId));
+  // Whole seconds: `iat` has no fractions at most issuers, and a token of the same second must be refused.
+  const issuedAt = Math.floor(token.issuedAt);
+  return (
+    cutOff('issuer', entries.issuer.get(token.issuer), issuedAt) ??
+    cutOff('subject', entries.subject.get(token.subject), issuedAt) ??
+    (clientId === undefined ? undefined : cutOff('client', entries.client.get(clientId), issuedAt))
+  );
+}
+
+const cutOff = (by: RevocationKind, found: CutOff | undefined, issuedAt: number): Finding | undefined =>
+  found !== undefined && issuedAt <= found.at ? revoked(by, found.reason) : undefined;
+
+const revoked = (by: RevocationKind | 'floor', reason: Reason): Finding => ({ kind: 'revoked', by, reason });

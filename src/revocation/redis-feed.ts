@@ -1,0 +1,221 @@
+import type { Redis } from 'ioredis';
+import { Backoff, pause } from './backoff.ts';
+import { FeedReport } from './feed-report.ts';
+import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.ts';
+import { headFields } from './head.ts';
+import { createRevocations } from './judge.ts';
+import { logKeys, type LogKeys } from './log-keys.ts';
+import { pageSize, type PageRequest } from './log-reading.ts';
+import { describeRedis, openRedis } from './redis-connection.ts';
+import type { Revocations } from './revocable.ts';
+import { RevocationList } from './revocation-list.ts';
+import type { ViewCommand } from './view-options.ts';
+import { View } from './view.ts';
+
+const tickMs = 1000;
+/** A connection that lasted this long was a good one. */
+const goodConnectionMs = 5000;
+
+/**
+ * The authorizer's view of what is revoked: drives `View` with one connection to Redis, for messages and reads alike.
+ * `start` returns at once; until the log was read, young tokens are accepted and others are not.
+ */
+export const createRevocationFeed = (options: RevocationFeedOptions): RevocationFeed =>
+  new RedisFeed(options);
+
+type Connection = { readonly client: Redis; fail(thrown: unknown): void };
+
+class RedisFeed implements RevocationFeed {
+  readonly name = 'revocation feed';
+  readonly revocations: Revocations;
+  readonly #options: RevocationFeedOptions;
+  readonly #keys: LogKeys;
+  readonly #list: RevocationList;
+  readonly #report: FeedReport;
+  readonly #view: View;
+  readonly #backoff: Backoff;
+  readonly #waiters = new Set<() => void>();
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #ticker: NodeJS.Timeout | undefined;
+  #waitTimer: NodeJS.Timeout | undefined;
+  #connection: Connection | undefined;
+  #wasLive = false;
+
+  constructor(options: RevocationFeedOptions) {
+    const { issuers, maxEntries, maxExposureMs, clock, redis, random = Math.random } = options;
+    this.#options = options;
+    this.#keys = logKeys(options.logName);
+    this.#report = new FeedReport({ ...options, address: describeRedis(redis) });
+    this.#list = new RevocationList({
+      issuers,
+      maxEntries,
+      onOverflow: (flooded) => this.#report.overflow(flooded),
+    });
+    this.#view = new View({ issuers, list: this.#list, maxExposureMs, clock, random, report: this.#report });
+    this.revocations = createRevocations(this.#view, clock);
+    this.#backoff = new Backoff({ firstMs: 50, maxMs: 2000, random });
+  }
+
+  start(): void {
+    this.#ticker = setInterval(() => {
+      this.#run(this.#view.tick());
+      this.#settle();
+    }, tickMs);
+    this.#running = this.#stayConnected();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    clearInterval(this.#ticker);
+    this.#connection?.client.disconnect();
+    await this.#running;
+  }
+
+  wasLive(): boolean {
+    return this.#wasLive;
+  }
+
+  async waitForSync(timeoutMs: number): Promise<boolean> {
+    if (this.#wasLive) return true;
+    if (timeoutMs <= 0) return false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiters.add(resolve);
+    const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, timeoutMs);
+    await promise;
+    clearTimeout(timer);
+    this.#waiters.delete(resolve);
+    return this.#wasLive;
+  }
+
+  status(): FeedStatus {
+    const head = this.#report.lastHead;
+    const stalenessMs = this.#view.worstStalenessMs();
+    return {
+      state: this.#view.state,
+      stalenessMs: stalenessMs === Infinity ? null : Math.round(stalenessMs),
+      log: this.#options.logName,
+      address: describeRedis(this.#options.redis),
+      connected: this.#view.isSubscribed,
+      owner: head?.owner,
+      truth: head?.truth,
+      covers: head?.covers ?? [],
+      uncovered: this.#report.uncovered,
+      epoch: head?.epoch,
+      seq: head?.seq,
+      applied: this.#view.applied,
+      beat: head?.beat,
+      retentionSeconds: this.#view.retentionSeconds,
+      entries: this.#list.counts(),
+      floors: this.#list.floors(),
+      lastEvents: this.#report.lastEvents(),
+    };
+  }
+
+  async #stayConnected(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { log, redis, clock } = this.#options;
+    let isNews = true;
+    while (!signal.aborted) {
+      const beganMs = clock.monotonicMs();
+      const reason = await this.#session().catch((thrown: unknown) => thrown);
+      this.#view.closed();
+      clearTimeout(this.#waitTimer);
+      this.#settle();
+      if (signal.aborted) return;
+      const wasGood = clock.monotonicMs() - beganMs >= goodConnectionMs;
+      if (wasGood) this.#backoff.reset();
+      const fields = { address: describeRedis(redis), err: reason };
+      if (isNews || wasGood) log.warn('no connection to Redis', fields);
+      else log.debug('still no connection to Redis', fields);
+      isNews = false;
+      await pause(this.#backoff.next(), signal);
+    }
+  }
+
+  /** One connection from its start to its end. @returns why it ended */
+  async #session(): Promise<unknown> {
+    const { redis, log } = this.#options;
+    const client = await openRedis(redis, { connectionName: 'curfew-feed' });
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    let reason: unknown;
+    const fail = (thrown: unknown): void => {
+      reason ??= thrown;
+      client.disconnect();
+    };
+    client.on('error', fail);
+    client.once('end', resolve);
+    client.on('message', (_channel: string, text: string) => this.#run(this.#view.message(text)));
+    this.#connection = { client, fail };
+    try {
+      if (this.#stopping.signal.aborted) return undefined;
+      await client.subscribe(this.#keys.events);
+      log.info('connected to Redis', { address: describeRedis(redis) });
+      this.#run(this.#view.subscribed());
+      await ended;
+      return reason;
+    } finally {
+      this.#connection = undefined;
+      client.disconnect();
+    }
+  }
+
+  #run(commands: readonly ViewCommand[]): void {
+    for (const command of commands) this.#execute(command);
+  }
+
+  #execute(command: ViewCommand): void {
+    switch (command.kind) {
+      case 'probe':
+        return this.#ask(
+          (client) => client.hmget(this.#keys.head, ...headFields),
+          (values) => {
+            this.#run(this.#view.head(command.ticket, values));
+            this.#settle();
+          },
+        );
+      case 'read':
+        return this.#ask(
+          (client) => readPage(client, this.#keys.log(command.epoch), command),
+          (reply) => this.#run(this.#view.page(command.ticket, reply)),
+        );
+      case 'wait':
+        clearTimeout(this.#waitTimer);
+        this.#waitTimer = setTimeout(() => this.#run(this.#view.tick()), command.ms);
+    }
+  }
+
+  /** A command that fails ends the connection: the next one starts from what is known. */
+  #ask<T>(command: (client: Redis) => Promise<T>, answer: (reply: T) => void): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    command(connection.client).then(answer).catch(connection.fail);
+  }
+
+  /** What follows from the view's state, where that may have changed. */
+  #settle(): void {
+    const { state } = this.#view;
+    this.#options.observe?.({ kind: 'status', status: this.status() });
+    this.#report.update(state, this.#view.worstStalenessMs(), this.#list);
+    if (state !== 'live' || this.#wasLive) return;
+    this.#wasLive = true;
+    for (const resolve of this.#waiters) resolve();
+  }
+}
+
+async function readPage(client: Redis, key: string, page: PageRequest): Promise<readonly unknown[]> {
+  const below = page.below === Infinity ? '+inf' : `(${page.below}`;
+  const above = page.above < 0 ? '0' : `(${page.above}`;
+  const reply = await client.call('ZRANGE', [
+    key,
+    below,
+    above,
+    'BYSCORE',
+    'REV',
+    'LIMIT',
+    '0',
+    String(pageSize),
+    'WITHSCORES',
+  ]);
+  return Array.isArray(reply) ? reply : [];
+}

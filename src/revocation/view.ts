@@ -1,0 +1,289 @@
+import type { FeedState } from './feed.ts';
+import { readHead, type Head } from './head.ts';
+import { Intake } from './intake.ts';
+import type { Knowledge } from './judge.ts';
+import { LogReading, pageSize, type PageOutcome } from './log-reading.ts';
+import { readMessage, type ReadMessage } from './message.ts';
+import { Proof, type Moment } from './proof.ts';
+import type { Revocable } from './revocable.ts';
+import type { RevocationList } from './revocation-list.ts';
+import type { ViewCommand, ViewOptions } from './view-options.ts';
+
+/** The epoch whose log was read whole, and the sequence number up to which all of it is known. */
+type Held = { owner: string; epoch: number; retentionSeconds: number; applied: number };
+
+type Work =
+  | { readonly kind: 'idle' }
+  /** `doubt` is a reading that only a fresh head can complete. */
+  | {
+      readonly kind: 'probing';
+      readonly startedAt: Moment;
+      readonly appliedBefore: number;
+      readonly doubt: LogReading | undefined;
+    }
+  | { readonly kind: 'reading'; readonly reading: LogReading };
+
+const idle: Work = { kind: 'idle' };
+const nothing: readonly ViewCommand[] = [];
+const soon: readonly ViewCommand[] = [{ kind: 'wait', ms: 250 }];
+/** So that not all sidecars read a new epoch at once; ms. */
+const snapshotJitterMs = 1000;
+
+/**
+ * The reader's state machine: message, head, page, close and tick come in, commands go out, and `knowledge` is what a
+ * token is judged by. No I/O, no timers. At most one command is on its way at a time.
+ */
+export class View implements Knowledge {
+  readonly #options: ViewOptions;
+  readonly #proof = new Proof();
+  readonly #intake: Intake;
+  readonly #pageSize: number;
+  #subscribed = false;
+  #head: Head | undefined;
+  #owner: string | undefined;
+  #held: Held | undefined;
+  #work: Work = idle;
+  #ticket = 0;
+  #probeAgain = false;
+  #snapshotDue: { epoch: string; atMs: number } | undefined;
+
+  constructor(options: ViewOptions) {
+    this.#options = options;
+    this.#pageSize = options.pageSize ?? pageSize;
+    const { list, clock, report } = options;
+    this.#intake = new Intake({ list, proof: this.#proof, clock, report: report.event });
+  }
+
+  /** A connection is subscribed to the log's channel. */
+  subscribed(): readonly ViewCommand[] {
+    this.closed();
+    this.#subscribed = true;
+    return this.#probe();
+  }
+
+  /** The connection is gone; replies to what was asked on it never count. */
+  closed(): void {
+    this.#subscribed = false;
+    this.#head = undefined;
+    this.#work = idle;
+    this.#ticket += 1;
+    this.#probeAgain = false;
+    this.#proof.forgetSightings();
+  }
+
+  /** About a second has passed. */
+  tick(): readonly ViewCommand[] {
+    this.#options.list.tick(this.#options.clock.monotonicMs());
+    return this.#subscribed && this.#work.kind === 'idle' ? this.#probe() : nothing;
+  }
+
+  /** A message came over the channel. */
+  message(text: string): readonly ViewCommand[] {
+    const message = readMessage(text);
+    const head = this.#head;
+    if (message.kind === 'malformed') return this.#ignore('malformed');
+    if (message.kind === 'bare') return this.#bare(message.event);
+    if (head === undefined || message.owner !== head.owner || message.epoch < head.epoch)
+      return this.#ignore('ignored');
+    this.#intake.batch(message.events, message.epoch, message.firstSeq);
+    return this.#follow(message, head);
+  }
+
+  /** The reply to a probe: the values of `headFields`. */
+  head(ticket: number, values: readonly unknown[]): readonly ViewCommand[] {
+    const work = this.#work;
+    if (work.kind !== 'probing' || ticket !== this.#ticket) return nothing;
+    this.#work = idle;
+    const read = readHead(values);
+    if (read.kind !== 'head') {
+      this.#head = undefined;
+      this.#proof.forgetSightings();
+      this.#options.report.head(
+        undefined,
+        read.kind === 'absent' ? 'no log' : `malformed head: ${read.field}`,
+      );
+      return nothing;
+    }
+    const commands = this.#compare(read.head, work);
+    this.#options.report.head(read.head);
+    return commands;
+  }
+
+  /** The reply to a read: members and scores in turn, highest score first. */
+  page(ticket: number, reply: readonly unknown[]): readonly ViewCommand[] {
+    const work = this.#work;
+    if (work.kind !== 'reading' || ticket !== this.#ticket) return nothing;
+    const { reading } = work;
+    const outcome = reading.take(reply, (member, seq) =>
+      this.#intake.member(member, reading.head.epoch, seq),
+    );
+    if (outcome.kind === 'more') return this.#read(reading);
+    if (outcome.kind === 'unexplained') return this.#probe(reading);
+    return this.#finish(reading, outcome) ? this.#probe() : nothing;
+  }
+
+  find(token: Revocable): ReturnType<RevocationList['find']> {
+    return this.#options.list.find(token);
+  }
+
+  stalenessMs(issuer: string, nowMs: number, monotonicMs: number): number {
+    return this.#proof.stalenessMs(issuer, nowMs, monotonicMs);
+  }
+
+  get retentionSeconds(): number | undefined {
+    return this.#held?.retentionSeconds;
+  }
+
+  /** Staleness of the issuer that is worst off. */
+  worstStalenessMs(): number {
+    const { clock, issuers } = this.#options;
+    const [now, monotonic] = [clock.nowMs(), clock.monotonicMs()];
+    return Math.max(0, ...issuers.map(({ issuer }) => this.stalenessMs(issuer, now, monotonic)));
+  }
+
+  get state(): FeedState {
+    const stalenessMs = this.worstStalenessMs();
+    const reachable = this.#subscribed && this.#head !== undefined;
+    if (stalenessMs === Infinity) return reachable ? 'syncing' : 'starting';
+    if (stalenessMs > this.#options.maxExposureMs) return 'stale';
+    return reachable && this.#owes(this.#head) ? 'syncing' : 'live';
+  }
+
+  /** The sequence number up to which all of the log is known. */
+  get applied(): number | undefined {
+    return this.#held?.applied;
+  }
+
+  get isSubscribed(): boolean {
+    return this.#subscribed;
+  }
+
+  #compare(head: Head, probe: Extract<Work, { kind: 'probing' }>): readonly ViewCommand[] {
+    this.#head = head;
+    if (this.#owner !== head.owner) this.#proof.withdrawAll();
+    this.#owner = head.owner;
+    for (const { issuer } of this.#options.issuers)
+      if (!head.covers.includes(issuer)) this.#proof.withdraw(issuer);
+    const proven = this.#proof.sight(head, probe.startedAt);
+    if (probe.doubt !== undefined) return this.#settle(probe.doubt, head) ? this.#probe() : nothing;
+    const held = this.#held;
+    if (held === undefined || this.#owes(head)) return this.#snapshot(head);
+    // Redis fell back to an epoch before the one held. Its owner will find out and begin a new one.
+    if (head.epoch < held.epoch) return nothing;
+    if (head.seq < probe.appliedBefore) return this.#stepBack(held, head);
+    if (head.seq > held.applied) {
+      this.#options.report.resync('behind');
+      return this.#read(new LogReading(head, held.applied, this.#pageSize));
+    }
+    this.#complete(head, head.truth === 'redis' ? probe.startedAt : proven);
+    if (this.#probeAgain) return this.#probe();
+    // Two beats are needed for the first proof: look more often until then.
+    return this.#proof.isEmpty && this.#options.issuers.some(({ issuer }) => head.covers.includes(issuer))
+      ? soon
+      : nothing;
+  }
+
+  /** True while the log of the head's epoch hasn't been read whole. */
+  #owes(head: Head | undefined): boolean {
+    if (head === undefined) return true;
+    const held = this.#held;
+    return held === undefined || held.owner !== head.owner || held.epoch < head.epoch;
+  }
+
+  #stepBack(held: Held, head: Head): readonly ViewCommand[] {
+    held.applied = Math.min(held.applied, head.seq);
+    this.#proof.forgetSightings();
+    this.#options.report.resync('seq_back');
+    return nothing;
+  }
+
+  #complete(head: Head, moment: Moment | undefined): void {
+    if (moment === undefined) return;
+    for (const { issuer } of this.#options.issuers)
+      if (head.covers.includes(issuer)) this.#proof.complete(issuer, moment);
+  }
+
+  #snapshot(head: Head): readonly ViewCommand[] {
+    const { clock, list, random, report } = this.#options;
+    const epoch = `${head.epoch} ${head.owner}`;
+    const monotonicMs = clock.monotonicMs();
+    if (this.#snapshotDue?.epoch !== epoch) {
+      const isLive = this.worstStalenessMs() <= this.#options.maxExposureMs;
+      this.#snapshotDue = { epoch, atMs: monotonicMs + (isLive ? random() * snapshotJitterMs : 0) };
+    }
+    const waitMs = this.#snapshotDue.atMs - monotonicMs;
+    if (waitMs > 0) return [{ kind: 'wait', ms: Math.ceil(waitMs) }];
+    report.resync(this.#held === undefined ? 'start' : 'epoch');
+    // What is held of the epoch before must last as long as that one's tokens, until this one is known.
+    list.retain(Math.max(head.retentionSeconds, this.#held?.retentionSeconds ?? 0), monotonicMs);
+    return this.#read(new LogReading(head, undefined, this.#pageSize));
+  }
+
+  #settle(doubt: LogReading, head: Head): boolean {
+    const isSameEpoch = doubt.head.owner === head.owner && doubt.head.epoch === head.epoch;
+    return this.#finish(doubt, isSameEpoch ? doubt.explainedBy(head) : { kind: 'broken' });
+  }
+
+  /** @returns true if the reading was whole */
+  #finish(reading: LogReading, outcome: PageOutcome): boolean {
+    this.#work = idle;
+    if (outcome.kind !== 'done') {
+      this.#options.report.resync('broken');
+      return false;
+    }
+    const { owner, epoch, retentionSeconds } = reading.head;
+    if (reading.kind === 'snapshot') {
+      this.#held = { owner, epoch, retentionSeconds, applied: outcome.top };
+      this.#options.list.retain(retentionSeconds, this.#options.clock.monotonicMs());
+      this.#proof.enter(epoch);
+    } else if (this.#held !== undefined) {
+      this.#held.applied = Math.max(this.#held.applied, outcome.top);
+    }
+    return true;
+  }
+
+  #follow(message: Extract<ReadMessage, { kind: 'batch' }>, head: Head): readonly ViewCommand[] {
+    const held = this.#held;
+    const isHeld = held !== undefined && held.owner === message.owner && held.epoch === message.epoch;
+    if (isHeld && message.firstSeq <= held.applied + 1) {
+      held.applied = Math.max(held.applied, message.seq);
+      return nothing;
+    }
+    // A gap, or a new epoch: the head has to tell.
+    if (!isHeld && message.epoch === head.epoch) return nothing;
+    if (this.#work.kind === 'idle') return this.#probe();
+    this.#probeAgain = true;
+    return nothing;
+  }
+
+  /** Only a log that others write by hand has bare events, and even there they prove nothing. */
+  #bare(event: unknown): readonly ViewCommand[] {
+    if (this.#head?.truth !== 'redis') return this.#ignore('ignored');
+    this.#intake.unlogged(event);
+    return nothing;
+  }
+
+  #ignore(result: 'ignored' | 'malformed'): readonly ViewCommand[] {
+    this.#intake.ignore(result);
+    return nothing;
+  }
+
+  #probe(doubt?: LogReading): readonly ViewCommand[] {
+    const { clock } = this.#options;
+    this.#probeAgain = false;
+    this.#ticket += 1;
+    this.#work = {
+      kind: 'probing',
+      startedAt: { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() },
+      appliedBefore: this.#held?.applied ?? 0,
+      doubt,
+    };
+    return [{ kind: 'probe', ticket: this.#ticket }];
+  }
+
+  #read(reading: LogReading): readonly ViewCommand[] {
+    this.#ticket += 1;
+    this.#work = { kind: 'reading', reading };
+    return [{ kind: 'read', ticket: this.#ticket, ...reading.request }];
+  }
+}
