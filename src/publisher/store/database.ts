@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, sql, type RawBuilder } from 'kysely';
+import { Kysely, PostgresDialect, sql, type RawBuilder, type Transaction } from 'kysely';
 import { Migrator, type Migration } from 'kysely/migration';
 import pg, { type ClientConfig } from 'pg';
 import { Fault } from '../../runtime/fault.ts';
@@ -8,9 +8,11 @@ import { nodeSqliteDialect } from './node-sqlite.ts';
 
 /**
  * No tables: a room adds its own with `$extendTables`, so rooms share a database without sharing a schema. What is
- * handed from room to room is a `Transaction<NoTables>`.
+ * handed from room to room is a `DatabaseTransaction`.
  */
 export type NoTables = object;
+
+export type DatabaseTransaction = Transaction<NoTables>;
 
 export type DatabaseOptions =
   | { sqlite: string }

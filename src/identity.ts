@@ -1,0 +1,172 @@
+import type { ClientMetadata } from 'oidc-provider';
+import { identitySchema, type ClientConfig, type IdentityConfig } from './config/identity.ts';
+import { createOpenIdService } from './identity/endpoint/openid-service.ts';
+import { createMaterialSealer, type SigningAlgorithm } from './identity/key/key-material.ts';
+import { createKeyRing, type KeyRing } from './identity/key/key-ring.ts';
+import { openSharedSecret, type SharedSecret } from './identity/key/shared-secret.ts';
+import { createKeyStore } from './identity/store/key-store.ts';
+import { identityMigrations } from './identity/store/migrations.ts';
+import { createPurge } from './identity/store/purge.ts';
+import { createOutbox, outboxMigrations, type Outbox } from './publisher/outbox.ts';
+import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
+import { formatAddress } from './runtime/address.ts';
+import { createAdminServer } from './runtime/admin-server.ts';
+import { systemClock, type Clock } from './runtime/clock.ts';
+import { loadConfig } from './runtime/config.ts';
+import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
+import { createLog, describeError, type Log } from './runtime/log.ts';
+import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
+import { secretFromFile } from './runtime/secret.ts';
+
+/**
+ * Runs the identity deployment in the foreground until SIGTERM or SIGINT.
+ * @param configFile path of its YAML configuration
+ * @returns the exit code
+ * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ */
+export async function runIdentity(configFile: string): Promise<number> {
+  const config = loadConfig({ schema: identitySchema, file: configFile });
+  const log = createLog({ program: 'identity', level: config.log.level });
+  const lifecycle = await createIdentity(config, { log, registry: createRegistry(), clock: systemClock });
+  return await runUntilSignal(lifecycle, log);
+}
+
+export type IdentityDependencies = { log: Log; registry: Registry; clock: Clock };
+
+const publishAheadMs = 10 * 60 * 1000;
+const keyKeepMs = 24 * 60 * 60 * 1000;
+
+/** Constructs the program. Nothing is opened before its start but files of secrets. */
+export async function createIdentity(
+  config: IdentityConfig,
+  { log, registry, clock }: IdentityDependencies,
+): Promise<Lifecycle> {
+  const { issuer, tokens } = config;
+  const metrics = createOwnerMetrics(registry);
+  const database = openIdentityDatabase(config, log);
+  const publisher = createThePublisher(config, database);
+  const sharedSecret = tokens.secret === undefined ? undefined : openSharedSecret({ ...tokens.secret, log });
+  const service = await createOpenIdService({
+    issuer,
+    address: config.listen,
+    trustedProxyHops: config.trustedProxyHops,
+    clients: config.clients.map(clientMetadata),
+    resources: config.resources,
+    idTokenAlgorithm: keyAlgorithm(config),
+    accessTokenLifetimeSeconds: tokens.lifetime / 1000,
+    refreshTokenLifetimeSeconds: Math.floor(tokens.refreshLifetime / 1000),
+    ...sharedKey(config, sharedSecret),
+    keyRing: createRing(config, database, clock, log),
+    database,
+    outbox: publisher,
+    clock,
+    log,
+    metrics,
+  });
+  const ready = readinessPart(config, log);
+  const admin = createAdminServer({
+    address: config.admin,
+    registry,
+    log,
+    readiness: () => ({ ready: ready.isReady(), parts: {} }),
+    status: () => ({ issuer, database: database.description }),
+  });
+  const parts = [
+    admin,
+    databasePart(database),
+    secretPart(sharedSecret),
+    publisher,
+    createPurge({ database, clock, log }),
+    ...service,
+    ready,
+  ];
+  return createLifecycle(parts, { drainMs: config.drain, log });
+}
+
+function createThePublisher(config: IdentityConfig, database: Database): Part & Outbox {
+  const clockToleranceMs = config.revocation.clockTolerance;
+  const outbox = createOutbox({
+    database,
+    issuers: [{ issuer: config.issuer, clock: 'own' }],
+    clockToleranceMs,
+  });
+  return { ...outbox, name: 'publisher', start: () => undefined, stop: () => undefined };
+}
+
+function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {
+  if ('sqlite' in database) return openDatabase(database);
+  const onIdleError = (thrown: unknown): void =>
+    log.warn('database connection lost', { err: describeError(thrown) });
+  return openDatabase({ postgres: { ...database.postgres, onIdleError } });
+}
+
+/** HS256 signs access tokens only: ID tokens go to clients, which must not be able to make one. */
+const keyAlgorithm = ({ tokens }: IdentityConfig): SigningAlgorithm =>
+  tokens.algorithm === 'HS256' ? 'RS256' : tokens.algorithm;
+
+function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined) {
+  if (tokens.secret === undefined || secret === undefined) return {};
+  return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
+}
+
+function createRing(config: IdentityConfig, database: Database, clock: Clock, log: Log): KeyRing {
+  const { rotateEvery, encryptionKey } = config.keys;
+  return createKeyRing({
+    store: createKeyStore(database),
+    sealer: createMaterialSealer(
+      encryptionKey === undefined ? undefined : secretFromFile(encryptionKey.file),
+    ),
+    algorithm: keyAlgorithm(config),
+    periods: { rotateEveryMs: rotateEvery, publishAheadMs, keepMs: keyKeepMs },
+    clock,
+    log,
+  });
+}
+
+function clientMetadata(client: ClientConfig): ClientMetadata {
+  const { client_secret: secret, grant_types: grants, ...metadata } = client;
+  const defined = Object.entries(metadata).filter(([, value]) => value !== undefined);
+  return {
+    client_id: client.client_id,
+    ...Object.fromEntries(structuredClone(defined)),
+    grant_types: [...grants],
+    response_types: grants.includes('authorization_code') ? ['code'] : [],
+    ...(secret === undefined ? {} : { client_secret: secret.text() }),
+  };
+}
+
+const databasePart = (database: Database): Part => ({
+  name: 'database',
+  start: () => migrate(database, [identityMigrations, outboxMigrations]),
+  stop: () => database.close(),
+});
+
+const secretPart = (secret: SharedSecret | undefined): Part => ({
+  name: 'secret',
+  start: () => undefined,
+  stop: () => secret?.close(),
+});
+
+/** The last part: ready when everything before it has started, and not any more from the first moment of the stop. */
+function readinessPart(config: IdentityConfig, log: Log): Part & { isReady(): boolean } {
+  let isReady = false;
+  return {
+    name: 'readiness',
+    isReady: () => isReady,
+    start: () => {
+      isReady = true;
+      const { issuer, listen, admin, database } = config;
+      if (issuer.startsWith('http:'))
+        log.warn('the issuer is plain HTTP: tokens and passwords travel in the clear', { issuer });
+      log.info('admin is listening', { address: formatAddress(admin) });
+      log.info('identity is ready', {
+        issuer,
+        address: formatAddress(listen),
+        kind: 'sqlite' in database ? 'sqlite' : 'postgres',
+      });
+    },
+    stop: () => {
+      isReady = false;
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { Log } from '../../runtime/log.ts';
+import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import type { Account, AccountStore } from '../store/account-store.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { checkPassword, defaultPasswordCost, hashPassword, type PasswordCost } from './password.ts';
+import { normalizeUsername } from './username.ts';
+
+export type Authentication =
+  | { kind: 'authenticated'; account: Account }
+  /** No such user, wrong password, or disabled: which one is nobody's business. */
+  | { kind: 'refused' }
+  | { kind: 'throttled'; retryAfterSeconds: number };
+
+export type Authenticate = (attempt: {
+  username: string;
+  password: string;
+  address: string;
+}) => Promise<Authentication>;
+
+export type AuthenticateOptions = {
+  accounts: AccountStore;
+  throttle: LoginThrottle;
+  metrics: Pick<OwnerMetrics, 'logins'>;
+  log: Log;
+  cost?: PasswordCost;
+  /** Most password hashes computed at once, each with its memory. Default 4. */
+  maxConcurrent?: number;
+  /** Most attempts waiting for one; beyond that they are told to come back. Default 64. */
+  maxWaiting?: number;
+};
+
+/**
+ * Makes the log-in by user name and password. Whether a user exists shows neither in the answer nor in its time.
+ * Cost of the call itself: one hash, for users who don't exist.
+ */
+export async function createAuthenticate(options: AuthenticateOptions): Promise<Authenticate> {
+  const { accounts, throttle, metrics, log, cost = defaultPasswordCost } = options;
+  const limit = createLimiter(options.maxConcurrent ?? 4, options.maxWaiting ?? 64);
+  const nobodysHash = await hashPassword('nobody has this password', cost);
+
+  async function verify(name: string | undefined, password: string): Promise<Account | undefined> {
+    const account = name === undefined ? undefined : await accounts.findByName(name);
+    const check = await checkPassword(password, account?.passwordHash ?? nobodysHash, cost);
+    if (account === undefined || !check.isMatch || account.isDisabled) return undefined;
+    if (check.isOutdated) await accounts.rehash(account.id, await hashPassword(password, cost));
+    return account;
+  }
+
+  return async ({ username, password, address }) => {
+    const name = normalizeUsername(username);
+    const key = name ?? '';
+    const waitMs = throttle.take(key, address);
+    if (waitMs > 0) return throttled(waitMs);
+    const release = await limit();
+    if (release === undefined) {
+      throttle.giveBack(key, address);
+      return throttled(1000);
+    }
+    try {
+      const account = await verify(name, password);
+      metrics.logins.inc({ result: account === undefined ? 'refused' : 'ok' });
+      if (account === undefined) return { kind: 'refused' };
+      throttle.giveBack(key, address);
+      return { kind: 'authenticated', account };
+    } finally {
+      release();
+    }
+  };
+
+  function throttled(waitMs: number): Authentication {
+    metrics.logins.inc({ result: 'throttled' });
+    log.debug('login throttled', { delayMs: waitMs });
+    return { kind: 'throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) };
+  }
+}
+
+/** Lets so many run at once and so many wait; undefined: too many. */
+function createLimiter(maxConcurrent: number, maxWaiting: number): () => Promise<(() => void) | undefined> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  const release = (): void => {
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
+  };
+  return async () => {
+    if (running < maxConcurrent) {
+      running += 1;
+      return release;
+    }
+    if (waiting.length >= maxWaiting) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiting.push(resolve);
+    await promise;
+    return release;
+  };
+}

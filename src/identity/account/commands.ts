@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+import type { DatabaseTransaction } from '../../publisher/store/database.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { Fault } from '../../runtime/fault.ts';
+import { withCommandContext, type CommandConfig, type CommandContext } from '../session/commands.ts';
+import type { Revocation } from '../session/revoker.ts';
+import { createAccountStore, type Account } from '../store/account-store.ts';
+import { createGrantStore, type StoredGrant } from '../store/grant-store.ts';
+import { hashPassword, passwordProblem } from './password.ts';
+import { normalizeUsername } from './username.ts';
+
+export type UserCredentials = { username: string; password: string };
+
+/**
+ * Adds an account.
+ * @returns its id, the subject of its tokens; undefined if the name is taken
+ * @throws ERR_USAGE for a name or password that can't be one, ERR_DATABASE
+ */
+export async function addUser(config: CommandConfig, user: UserCredentials): Promise<string | undefined> {
+  const username = validUsername(user.username);
+  const passwordHash = await hashPassword(validPassword(user.password));
+  return await withCommandContext(config, async ({ database }) => {
+    const id = randomUUID();
+    const nowMs = systemClock.nowMs();
+    const account = { id, username, passwordHash, credentialsChangedAtMs: nowMs, isDisabled: false };
+    return (await createAccountStore(database).insert(account, nowMs)) ? id : undefined;
+  });
+}
+
+/**
+ * Locks an account out and revokes its sessions, in one transaction.
+ * @returns undefined if there is no such user
+ * @throws ERR_DATABASE
+ */
+export const disableUser = (config: CommandConfig, username: string): Promise<Revocation | undefined> =>
+  withCommandContext(config, async (context) => {
+    const accounts = createAccountStore(context.database);
+    const account = await accountOf(context, username);
+    if (account === undefined) return undefined;
+    const before = (trx: DatabaseTransaction) => accounts.disable(trx, account.id, systemClock.nowMs());
+    return await context.revoker.revoke({ accountId: account.id }, 'disabled', { before });
+  });
+
+/**
+ * Sets a password and revokes the account's sessions, in one transaction.
+ * @returns undefined if there is no such user
+ * @throws ERR_USAGE for a password that can't be one, ERR_DATABASE
+ */
+export async function changePassword(
+  config: CommandConfig,
+  user: UserCredentials,
+): Promise<Revocation | undefined> {
+  const passwordHash = await hashPassword(validPassword(user.password));
+  return await withCommandContext(config, async (context) => {
+    const accounts = createAccountStore(context.database);
+    const account = await accountOf(context, user.username);
+    if (account === undefined) return undefined;
+    // Later than the last one, whatever the clock says: it is the version of the credentials.
+    const nowMs = Math.max(systemClock.nowMs(), account.credentialsChangedAtMs + 1);
+    const before = (trx: DatabaseTransaction) => accounts.setPassword(trx, account.id, passwordHash, nowMs);
+    return await context.revoker.revoke({ accountId: account.id }, 'password', { before });
+  });
+}
+
+/** An account's sessions, the one used last first. @returns undefined if there is no such user */
+export const listSessions = (config: CommandConfig, username: string): Promise<StoredGrant[] | undefined> =>
+  withCommandContext(config, async (context) => {
+    const account = await accountOf(context, username);
+    return account === undefined ? undefined : await createGrantStore(context.database).listOf(account.id);
+  });
+
+async function accountOf({ database }: CommandContext, username: string): Promise<Account | undefined> {
+  const name = normalizeUsername(username);
+  return name === undefined ? undefined : await createAccountStore(database).findByName(name);
+}
+
+function validUsername(text: string): string {
+  const username = normalizeUsername(text);
+  if (username !== undefined) return username;
+  throw new Fault('ERR_USAGE', 'a user name has 1 to 128 letters, digits and . _ @ + -');
+}
+
+function validPassword(password: string): string {
+  const problem = passwordProblem(password);
+  if (problem === undefined) return password;
+  throw new Fault('ERR_USAGE', `the password ${problem}`);
+}

@@ -1,0 +1,53 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { listen, type Address } from '../../runtime/address.ts';
+import type { Part } from '../../runtime/lifecycle.ts';
+import { describeError, type Log } from '../../runtime/log.ts';
+
+export type HttpServerOptions = {
+  address: Address;
+  handler(request: IncomingMessage, response: ServerResponse): Promise<void>;
+  log: Log;
+};
+
+const requestTimeoutMs = 10_000;
+const headersTimeoutMs = 5000;
+const keepAliveTimeoutMs = 30_000;
+const maxHeaderBytes = 16 * 1024;
+const maxConnections = 2000;
+
+/** The public listener: every size and time of a request is bounded. Drains on stop. */
+export function createHttpServer({ address, handler, log }: HttpServerOptions): Part {
+  const server = createServer(
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: headersTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
+      connectionsCheckingInterval: 1000,
+    },
+    (request, response) => {
+      handler(request, response).catch((thrown: unknown) => {
+        log.error('request failed', { err: describeError(thrown) });
+        if (response.headersSent) response.destroy();
+        else response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
+      });
+    },
+  );
+  server.maxConnections = maxConnections;
+  server.maxRequestsPerSocket = 1000;
+  server.on('clientError', (_, socket: Duplex) => {
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
+  });
+
+  return {
+    name: 'http',
+    start: () => listen(server, address, 'listen'),
+    stop: async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      server.closeIdleConnections();
+      await promise;
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { Fault } from '../../runtime/fault.ts';
+import type { Part } from '../../runtime/lifecycle.ts';
+import { describeError, type Log } from '../../runtime/log.ts';
+import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import { loginGrantType } from '../grant/login-grant.ts';
+import type { KeyRing } from '../key/key-ring.ts';
+import { createProvider, type ProviderOptions } from './provider.ts';
+
+export type ProviderHolderOptions = {
+  provider: ProviderOptions;
+  keyRing: KeyRing;
+  metrics: Pick<OwnerMetrics, 'tokensIssued'>;
+  log: Log;
+};
+
+export type Listener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** The provider for the present keys. oidc-provider fixes its keys when it is made: other keys, another provider. */
+export type ProviderHolder = Part & {
+  /** @throws ERR_INTERNAL before the start */
+  provider(): Provider;
+  listener(): Listener;
+};
+
+const refreshEveryMs = 60_000;
+
+export function createProviderHolder(options: ProviderHolderOptions): ProviderHolder {
+  const { keyRing, log } = options;
+  let held: { provider: Provider; listener: Listener } | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let refreshing: Promise<void> = Promise.resolve();
+
+  async function refresh(): Promise<void> {
+    if (!(await keyRing.refresh()) && held !== undefined) return;
+    const provider = createProvider(options.provider, keyRing.current());
+    observe(provider, options);
+    held = { provider, listener: provider.callback() };
+  }
+
+  const current = () => {
+    if (held === undefined) throw new Fault('ERR_INTERNAL', 'the provider is not started');
+    return held;
+  };
+
+  return {
+    name: 'provider',
+    provider: () => current().provider,
+    listener: () => current().listener,
+    start: async () => {
+      await refresh();
+      await checkClients(current().provider, options.provider);
+      timer = setInterval(() => {
+        refreshing = refresh().catch((thrown: unknown) =>
+          log.error('keys could not be read; the former stay in use', { err: describeError(thrown) }),
+        );
+      }, refreshEveryMs);
+      timer.unref();
+    },
+    stop: async () => {
+      clearInterval(timer);
+      await refreshing;
+    },
+  };
+}
+
+/** oidc-provider looks at a client when it is first used; we want to know at the start. */
+async function checkClients(provider: Provider, { clients }: ProviderOptions): Promise<void> {
+  for (const { client_id: id } of clients) {
+    try {
+      await provider.Client.find(id);
+    } catch (thrown) {
+      const { error_description: description } = thrown as { error_description?: unknown };
+      const problem = typeof description === 'string' ? description : describeError(thrown).message;
+      throw new Fault('ERR_CONFIG_INVALID', `client ${id} is not valid: ${problem}`);
+    }
+  }
+}
+
+const grantLabels: Readonly<Record<string, string>> = {
+  authorization_code: 'authorization_code',
+  refresh_token: 'refresh_token',
+  client_credentials: 'client_credentials',
+  [loginGrantType]: 'login',
+};
+
+/** Counts and logs. Only codes: a description may hold what a client sent. */
+function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): void {
+  provider.on('grant.success', (ctx) => {
+    const grant = grantLabels[String(ctx.oidc.params?.['grant_type'])];
+    if (grant !== undefined) metrics.tokensIssued.inc({ grant });
+  });
+  const refused = (ctx: KoaContextWithOIDC, thrown: unknown): void => {
+    const { error } = thrown as { error?: unknown };
+    log.debug('request refused', {
+      route: ctx.oidc.route,
+      ...(typeof error === 'string' ? { code: error } : {}),
+      ...(ctx.oidc.client === undefined ? {} : { client: ctx.oidc.client.clientId }),
+    });
+  };
+  provider.on('grant.error', refused);
+  provider.on('authorization.error', refused);
+  provider.on('revocation.error', refused);
+  provider.on('end_session.error', refused);
+  provider.on('server_error', (ctx, thrown) =>
+    log.error('request failed', { route: ctx.oidc.route, err: describeError(thrown) }),
+  );
+  // Koa's own; without a listener it prints to the console.
+  EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown) =>
+    log.error('request failed', { err: describeError(thrown) }),
+  );
+}

@@ -1,0 +1,54 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../../runtime/clock.ts';
+import { Fault } from '../../runtime/fault.ts';
+import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
+import { clientAddress } from './client-address.ts';
+
+/** Paths of the provider's endpoints. */
+export const routes = {
+  authorization: '/auth',
+  end_session: '/session/end',
+  jwks: '/jwks',
+  revocation: '/token/revocation',
+  token: '/token',
+} as const;
+
+const kinds: Readonly<Record<string, RouteKind>> = {
+  [routes.token]: 'token',
+  [routes.revocation]: 'revocation',
+  [`${routes.end_session}/confirm`]: 'logout',
+};
+
+/** The scope of each request, for code that oidc-provider calls without it. */
+export type RequestScopes = {
+  /** Runs a request's work under a scope of its own. */
+  run<Result>(request: IncomingMessage, path: string, work: () => Result): Result;
+  /** @throws ERR_INTERNAL outside of a request */
+  current(): RequestScope;
+};
+
+export function createRequestScopes(options: { clock: Clock; trustedProxyHops: number }): RequestScopes {
+  const storage = new AsyncLocalStorage<RequestScope>();
+  return {
+    run: (request, path, work) => {
+      const scope: RequestScope = {
+        startedAt: Math.floor(options.clock.nowMs() / 1000),
+        route: kinds[path] ?? 'other',
+        address: clientAddress(request, options.trustedProxyHops),
+        device: deviceLabel(request.headers['user-agent']),
+        grantsRead: new Set(),
+        sessionsRead: new Map(),
+        credentials: undefined,
+        isLoginRefused: false,
+        rotation: undefined,
+      };
+      return storage.run(scope, work);
+    },
+    current: () => {
+      const scope = storage.getStore();
+      if (scope === undefined) throw new Fault('ERR_INTERNAL', 'storage was used outside of a request');
+      return scope;
+    },
+  };
+}

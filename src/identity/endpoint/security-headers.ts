@@ -1,0 +1,38 @@
+import type { ServerResponse } from 'node:http';
+import { styleSource } from '../interaction/layout.ts';
+
+/**
+ * What a page may do: show our style, send forms here and be sent on to the given client's address.
+ * @param formTargets origins or schemes that a form's answer may redirect to; browsers check those too
+ */
+export const contentSecurityPolicy = (formTargets: readonly string[] = []): string =>
+  [
+    "default-src 'none'",
+    `style-src ${styleSource}`,
+    // oidc-provider adds the hash of its self-submitting form.
+    "script-src 'none'",
+    `form-action ${["'self'", ...formTargets].join(' ')}`,
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+  ].join('; ');
+
+const fixedHeaders = {
+  'content-security-policy': contentSecurityPolicy(),
+  'cross-origin-opener-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+  // Not no-referrer: with that a browser sends `Origin: null` with our own forms.
+  'referrer-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const;
+
+export function setSecurityHeaders(response: ServerResponse): void {
+  for (const [name, value] of Object.entries(fixedHeaders)) response.setHeader(name, value);
+}
+
+/** The CSP source of a redirect URI: an origin, or the scheme of an app's own address. */
+export function formTargetOf(uri: unknown): string | undefined {
+  const url = typeof uri === 'string' ? URL.parse(uri) : null;
+  if (url === null) return undefined;
+  return url.origin === 'null' ? url.protocol : url.origin;
+}

@@ -1,0 +1,127 @@
+import type { JWK } from 'jose';
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../runtime/clock.ts';
+import { Fault } from '../../runtime/fault.ts';
+import type { Log } from '../../runtime/log.ts';
+import type { KeyStore, StoredKey } from '../store/key-store.ts';
+import {
+  cookieAlgorithm,
+  generateCookieSecret,
+  generateSigningKey,
+  type MaterialSealer,
+  type SigningAlgorithm,
+} from './key-material.ts';
+import { scheduleKeys, type KeyPeriods, type KeySchedule } from './key-schedule.ts';
+
+/** The keys in use now. Private: never leaves the process. */
+export type Keys = {
+  /** Private JWKs, the signing one first. */
+  readonly signing: readonly JWK[];
+  readonly signingKeyId: string;
+  /** The first signs, all verify. */
+  readonly cookieSecrets: readonly string[];
+};
+
+export type KeyRing = {
+  /** @throws ERR_INTERNAL before the first `refresh` */
+  current(): Keys;
+  /**
+   * Reads the stored keys, adds one where it is time, drops those nobody needs.
+   * @returns whether anything changed
+   */
+  refresh(): Promise<boolean>;
+};
+
+export type KeyRingOptions = {
+  store: KeyStore;
+  sealer: MaterialSealer;
+  algorithm: SigningAlgorithm;
+  periods: KeyPeriods;
+  clock: Clock;
+  log: Log;
+};
+
+export function createKeyRing(options: KeyRingOptions): KeyRing {
+  const { store, log } = options;
+  let keys: Keys | undefined;
+  let seen = '';
+
+  async function refresh(): Promise<boolean> {
+    await addIfDue(options, 'signature', options.algorithm, () => signingMaterial(options.algorithm));
+    await addIfDue(options, 'cookie', cookieAlgorithm, cookieMaterial);
+    const stored = await store.list();
+    const signing = scheduleOf(options, stored, 'signature', options.algorithm);
+    const cookie = scheduleOf(options, stored, 'cookie', cookieAlgorithm);
+    for (const { id, purpose } of [...signing.expired, ...cookie.expired]) {
+      await store.delete(id);
+      log.info('key removed', { keyId: id, kind: purpose });
+    }
+    const published = [...signing.published, ...cookie.published];
+    await sealOpenOnes(options, published);
+    const now = published.map(({ id }) => id).join(' ');
+    if (now === seen) return false;
+    keys = openKeys(options.sealer, signing, cookie);
+    seen = now;
+    log.info('keys in use', { keyId: keys.signingKeyId, count: signing.published.length });
+    return true;
+  }
+
+  return {
+    current: () => {
+      if (keys === undefined) throw new Fault('ERR_INTERNAL', 'keys are not loaded yet');
+      return keys;
+    },
+    refresh,
+  };
+}
+
+function scheduleOf(
+  { clock, periods }: KeyRingOptions,
+  stored: readonly StoredKey[],
+  purpose: StoredKey['purpose'],
+  algorithm: string,
+): KeySchedule {
+  const ofPurpose = stored.filter((key) => key.purpose === purpose);
+  return scheduleKeys(ofPurpose, algorithm, clock.nowMs(), periods);
+}
+
+type Material = { id: string; material: string };
+
+async function addIfDue(
+  options: KeyRingOptions,
+  purpose: StoredKey['purpose'],
+  algorithm: string,
+  generate: () => Material | Promise<Material>,
+): Promise<void> {
+  const { store, sealer, clock, periods, log } = options;
+  if (!scheduleOf(options, await store.list(), purpose, algorithm).isDue) return;
+  const { id, material } = await generate();
+  const createdAtMs = clock.nowMs();
+  const isSealed = sealer.isSealing;
+  const key = { id, purpose, algorithm, material: sealer.seal(id, material), isSealed, createdAtMs };
+  const isAdded = await store.addUnlessNewer(key, createdAtMs - periods.rotateEveryMs);
+  if (isAdded) log.info('key added', { keyId: id, kind: purpose });
+}
+
+const cookieMaterial = (): Material => ({ id: randomUUID(), material: generateCookieSecret() });
+
+async function signingMaterial(algorithm: SigningAlgorithm): Promise<Material> {
+  const jwk = await generateSigningKey(algorithm);
+  return { id: jwk.kid, material: JSON.stringify(jwk) };
+}
+
+/** Encrypts what was stored before there was a key file. */
+async function sealOpenOnes({ store, sealer }: KeyRingOptions, stored: readonly StoredKey[]): Promise<void> {
+  if (!sealer.isSealing) return;
+  for (const { id, material, isSealed } of stored)
+    if (!isSealed) await store.seal(id, sealer.seal(id, material));
+}
+
+function openKeys(sealer: MaterialSealer, signing: KeySchedule, cookie: KeySchedule): Keys {
+  if (signing.active === undefined) throw new Fault('ERR_INTERNAL', 'no signing key');
+  return {
+    signing: signing.published.map((key) => JSON.parse(sealer.open(key)) as JWK),
+    signingKeyId: signing.active.id,
+    cookieSecrets: cookie.published.map((key) => sealer.open(key)),
+  };
+}

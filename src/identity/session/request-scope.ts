@@ -1,0 +1,41 @@
+import { hash } from 'node:crypto';
+import type { EpochSeconds } from '../../runtime/clock.ts';
+import type { Credentials } from '../store/account-store.ts';
+
+/** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
+export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';
+
+/** What one HTTP request knows about itself and collects on its way; made at its start, seen by storage. */
+export type RequestScope = {
+  /**
+   * Taken before anything is read: `iat` of what the request mints. A token minted from a family that is revoked
+   * meanwhile is then older than the revocation.
+   */
+  readonly startedAt: EpochSeconds;
+  readonly route: RouteKind;
+  /** The client's address and `User-Agent`, bounded. */
+  readonly address: string;
+  readonly device: string;
+  /** Grants read so far. One of these is updated when saved: inserting it again could undo a revocation. */
+  readonly grantsRead: Set<string>;
+  /** Browser sessions read so far, uid by id; the same holds for them. */
+  readonly sessionsRead: Map<string, string>;
+  /** The credentials the account had when it was read; a new grant needs them unchanged. */
+  credentials: Credentials | undefined;
+  /** The account of the browser's login is out: the login ends with this request. */
+  isLoginRefused: boolean;
+  /** A refresh token marked as used, to be committed together with its successor. */
+  rotation: { tokenId: string } | undefined;
+};
+
+const maxDeviceLength = 256;
+
+// A User-Agent ends up in pages and tables: printable characters only.
+const unprintable = /[^\x20-\x7e]/g;
+
+export const deviceLabel = (userAgent: string | undefined): string =>
+  (userAgent ?? '').slice(0, maxDeviceLength).replaceAll(unprintable, '?');
+
+/** Who used a token, without saying who: two tabs of one browser give the same. */
+export const callerHash = ({ address, device }: Pick<RequestScope, 'address' | 'device'>): string =>
+  hash('sha256', `${address} ${device}`, 'hex');

@@ -1,0 +1,107 @@
+import type { Kysely } from 'kysely';
+import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
+import { identityTables, type IdentityTables } from './tables.ts';
+
+export type Account = {
+  /** A UUID; the subject of this account's tokens. */
+  id: string;
+  username: string;
+  passwordHash: string;
+  /** Also the version of the credentials: whoever holds an older one is out. */
+  credentialsChangedAtMs: number;
+  isDisabled: boolean;
+};
+
+export type AccountStore = {
+  /** @returns false if the name is taken */
+  insert(account: Account, nowMs: number): Promise<boolean>;
+  find(id: string): Promise<Account | undefined>;
+  findByName(username: string): Promise<Account | undefined>;
+  /** Replaces a hash by a stronger one of the same password: no new credentials. */
+  rehash(id: string, passwordHash: string): Promise<void>;
+  /** To be called where the account's grants are removed. Also ends its browser logins. */
+  setPassword(trx: DatabaseTransaction, id: string, passwordHash: string, nowMs: number): Promise<void>;
+  disable(trx: DatabaseTransaction, id: string, nowMs: number): Promise<void>;
+};
+
+/** The credentials an account had when it was read. */
+export type Credentials = { accountId: string; changedAtMs: number };
+
+/** Whether an account is enabled and still has these credentials. Call it in the transaction that relies on it. */
+export async function holdsCredentials(
+  trx: Kysely<IdentityTables>,
+  dialect: Database['dialect'],
+  { accountId, changedAtMs }: Credentials,
+): Promise<boolean> {
+  const account = await trx
+    .selectFrom('identity_accounts')
+    .select('password_changed_at_ms')
+    .where('id', '=', accountId)
+    .where('disabled_at_ms', 'is', null)
+    // The lock makes a concurrent change wait, and then see what was added. SQLite has one writer anyway.
+    .$if(dialect === 'postgres', (query) => query.forShare())
+    .executeTakeFirst();
+  return account?.password_changed_at_ms === changedAtMs;
+}
+
+export function createAccountStore(database: Database): AccountStore {
+  const db = identityTables(database.db);
+
+  async function findBy(column: 'id' | 'username', value: string): Promise<Account | undefined> {
+    const row = await db
+      .selectFrom('identity_accounts')
+      .selectAll()
+      .where(column, '=', value)
+      .executeTakeFirst();
+    return row === undefined ? undefined : accountOf(row);
+  }
+
+  return {
+    insert: async (account, nowMs) => {
+      const { numInsertedOrUpdatedRows } = await db
+        .insertInto('identity_accounts')
+        .values({
+          id: account.id,
+          username: account.username,
+          password_hash: account.passwordHash,
+          created_at_ms: nowMs,
+          password_changed_at_ms: account.credentialsChangedAtMs,
+          disabled_at_ms: null,
+        })
+        .onConflict((conflict) => conflict.column('username').doNothing())
+        .executeTakeFirst();
+      return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+    },
+    find: (id) => findBy('id', id),
+    findByName: (username) => findBy('username', username),
+    rehash: async (id, passwordHash) => {
+      await db
+        .updateTable('identity_accounts')
+        .set({ password_hash: passwordHash })
+        .where('id', '=', id)
+        .execute();
+    },
+    setPassword: async (trx, id, passwordHash, nowMs) => {
+      await change(trx, id, { password_hash: passwordHash, password_changed_at_ms: nowMs });
+    },
+    disable: (trx, id, nowMs) => change(trx, id, { disabled_at_ms: nowMs }),
+  };
+}
+
+async function change(
+  trx: DatabaseTransaction,
+  id: string,
+  values: Partial<IdentityTables['identity_accounts']>,
+): Promise<void> {
+  const tables = identityTables(trx);
+  await tables.updateTable('identity_accounts').set(values).where('id', '=', id).execute();
+  await tables.deleteFrom('identity_sessions').where('account_id', '=', id).execute();
+}
+
+const accountOf = (row: IdentityTables['identity_accounts']): Account => ({
+  id: row.id,
+  username: row.username,
+  passwordHash: row.password_hash,
+  credentialsChangedAtMs: row.password_changed_at_ms,
+  isDisabled: row.disabled_at_ms !== null,
+});

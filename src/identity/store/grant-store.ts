@@ -1,0 +1,133 @@
+import type { Kysely } from 'kysely';
+import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
+import { holdsCredentials, type Credentials } from './account-store.ts';
+import { identityTables, type IdentityTables } from './tables.ts';
+
+export type NewGrant = {
+  id: string;
+  clientId: string;
+  /** Scopes per resource, as JSON. */
+  payload: string;
+  device: string;
+  address: string;
+  nowMs: number;
+  expiresAtMs: number;
+  /** The grant is refused unless the account still has these. */
+  credentials: Credentials;
+};
+
+export type StoredGrant = {
+  id: string;
+  accountId: string;
+  clientId: string;
+  payload: string;
+  device: string;
+  address: string;
+  createdAtMs: number;
+  lastUsedAtMs: number;
+  expiresAtMs: number;
+};
+
+export type GrantSelection = { id: string } | { accountId: string };
+
+/** The id comes first: it is what a revocation names. */
+export type RemovedGrant = { id: string; accountId: string; clientId: string };
+
+export type GrantStore = {
+  /** @returns false if the account is disabled, gone, or has another password by now */
+  insert(grant: NewGrant): Promise<boolean>;
+  /** @returns false if the grant is gone */
+  update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;
+  find(id: string): Promise<StoredGrant | undefined>;
+  /** An account's grants, the one used last first; at most 1000. */
+  listOf(accountId: string): Promise<StoredGrant[]>;
+  /**
+   * Deletes grants with everything under them and records that, in one transaction. Cost: one commit.
+   * @returns what `record` did
+   */
+  remove<Recorded>(selection: GrantSelection, steps: RemovalSteps<Recorded>): Promise<Recorded>;
+};
+
+/** Called inside the transaction that removes grants. */
+export type RemovalSteps<Recorded> = {
+  /** First: what must keep new grants from being added meanwhile. */
+  before?: (trx: DatabaseTransaction) => Promise<void>;
+  /** Last: told what was deleted. */
+  record(trx: DatabaseTransaction, removed: readonly RemovedGrant[]): Promise<Recorded>;
+};
+
+export function createGrantStore(database: Database): GrantStore {
+  const db = identityTables(database.db);
+
+  return {
+    insert: (grant) =>
+      db.transaction().execute(async (trx) => {
+        if (!(await holdsCredentials(trx, database.dialect, grant.credentials))) return false;
+        await trx.insertInto('identity_grants').values(rowOf(grant)).execute();
+        return true;
+      }),
+    update: async (id, payload, expiresAtMs) => {
+      const { numUpdatedRows } = await db
+        .updateTable('identity_grants')
+        .set({ payload, expires_at_ms: expiresAtMs })
+        .where('id', '=', id)
+        .executeTakeFirst();
+      return numUpdatedRows > 0n;
+    },
+    find: async (id) => {
+      const row = await db.selectFrom('identity_grants').selectAll().where('id', '=', id).executeTakeFirst();
+      return row === undefined ? undefined : grantOf(row);
+    },
+    listOf: async (accountId) => {
+      const rows = await db
+        .selectFrom('identity_grants')
+        .selectAll()
+        .where('account_id', '=', accountId)
+        .orderBy('last_used_at_ms', 'desc')
+        .limit(1000)
+        .execute();
+      return rows.map(grantOf);
+    },
+    remove: (selection, steps) =>
+      database.db.transaction().execute(async (trx) => {
+        await steps.before?.(trx);
+        const removed = await deleteGrants(identityTables(trx), selection);
+        return await steps.record(trx, removed);
+      }),
+  };
+}
+
+async function deleteGrants(db: Kysely<IdentityTables>, selection: GrantSelection): Promise<RemovedGrant[]> {
+  const [column, value] =
+    'id' in selection ? (['id', selection.id] as const) : (['account_id', selection.accountId] as const);
+  const rows = await db
+    .deleteFrom('identity_grants')
+    .where(column, '=', value)
+    .returning(['id', 'account_id', 'client_id'])
+    .execute();
+  return rows.map((row) => ({ id: row.id, accountId: row.account_id, clientId: row.client_id }));
+}
+
+const rowOf = (grant: NewGrant): IdentityTables['identity_grants'] => ({
+  id: grant.id,
+  account_id: grant.credentials.accountId,
+  client_id: grant.clientId,
+  payload: grant.payload,
+  device: grant.device,
+  address: grant.address,
+  created_at_ms: grant.nowMs,
+  last_used_at_ms: grant.nowMs,
+  expires_at_ms: grant.expiresAtMs,
+});
+
+const grantOf = (row: IdentityTables['identity_grants']): StoredGrant => ({
+  id: row.id,
+  accountId: row.account_id,
+  clientId: row.client_id,
+  payload: row.payload,
+  device: row.device,
+  address: row.address,
+  createdAtMs: row.created_at_ms,
+  lastUsedAtMs: row.last_used_at_ms,
+  expiresAtMs: row.expires_at_ms,
+});

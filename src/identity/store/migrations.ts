@@ -1,0 +1,97 @@
+import type { Kysely } from 'kysely';
+import type { Migrations, NoTables } from '../../publisher/store/database.ts';
+
+async function createTables(db: Kysely<NoTables>): Promise<void> {
+  await createAccounts(db);
+  await createGrants(db);
+  await createTokens(db);
+  await createSessions(db);
+  await createKeys(db);
+  await createIndexes(db);
+}
+
+async function createAccounts({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_accounts')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('username', 'text', (column) => column.notNull().unique())
+    .addColumn('password_hash', 'text', (column) => column.notNull())
+    .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('password_changed_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('disabled_at_ms', 'bigint')
+    .execute();
+}
+
+async function createGrants({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_grants')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    // Restrict: an account's grants end by revocation, never by a cascade that publishes nothing.
+    .addColumn('account_id', 'text', (column) =>
+      column.notNull().references('identity_accounts.id').onDelete('restrict'),
+    )
+    .addColumn('client_id', 'text', (column) => column.notNull())
+    .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('device', 'text', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('last_used_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+async function createTokens({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_tokens')
+    .addColumn('id_hash', 'text', (column) => column.primaryKey())
+    .addColumn('kind', 'text', (column) => column.notNull())
+    // Cascade: no refresh token survives its grant, whoever deletes it.
+    .addColumn('grant_id', 'text', (column) => column.references('identity_grants.id').onDelete('cascade'))
+    .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('consumed_at_ms', 'bigint')
+    .addColumn('consumed_by', 'text')
+    .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+async function createSessions({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_sessions')
+    .addColumn('uid_hash', 'text', (column) => column.primaryKey())
+    .addColumn('id_hash', 'text', (column) => column.notNull().unique())
+    .addColumn('sealed_uid', 'text', (column) => column.notNull())
+    .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('account_id', 'text', (column) =>
+      column.references('identity_accounts.id').onDelete('cascade'),
+    )
+    .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+async function createKeys({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_keys')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('purpose', 'text', (column) => column.notNull())
+    .addColumn('algorithm', 'text', (column) => column.notNull())
+    .addColumn('material', 'text', (column) => column.notNull())
+    .addColumn('is_sealed', 'integer', (column) => column.notNull())
+    .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+async function createIndexes({ schema }: Kysely<NoTables>): Promise<void> {
+  const indexes = [
+    ['identity_grants', 'account_id'],
+    ['identity_grants', 'expires_at_ms'],
+    ['identity_tokens', 'grant_id'],
+    ['identity_tokens', 'expires_at_ms'],
+    ['identity_sessions', 'account_id'],
+    ['identity_sessions', 'expires_at_ms'],
+  ] as const;
+  for (const [table, column] of indexes)
+    await schema.createIndex(`${table}_${column}`).on(table).column(column).execute();
+}
+
+/** Identity's schema, for `migrate`. */
+export const identityMigrations: Migrations = { 'identity-0001': { up: createTables } };

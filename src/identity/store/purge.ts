@@ -1,0 +1,63 @@
+import { sql } from 'kysely';
+import type { Database } from '../../publisher/store/database.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Part } from '../../runtime/lifecycle.ts';
+import { describeError, type Log } from '../../runtime/log.ts';
+import { identityTables } from './tables.ts';
+
+const everyMs = 60_000;
+const rowsPerStatement = 500;
+/** Expired rows stay a little: what was minted last from a grant is gone by then. */
+const graceMs = 2 * 60 * 60 * 1000;
+
+const purged = [
+  ['identity_tokens', 'id_hash'],
+  ['identity_sessions', 'uid_hash'],
+  ['identity_grants', 'id'],
+] as const;
+
+/** Deletes what has expired, a bounded number of rows at a time. @returns how many rows went */
+export async function purgeExpired(database: Database, nowMs: number): Promise<number> {
+  const db = identityTables(database.db);
+  let count = 0;
+  for (const [table, key] of purged) {
+    for (let deleted = rowsPerStatement; deleted === rowsPerStatement; count += deleted) {
+      const { numAffectedRows } = await sql`
+        delete from ${sql.table(table)} where ${sql.ref(key)} in (
+          select ${sql.ref(key)} from ${sql.table(table)}
+          where expires_at_ms < ${nowMs - graceMs} limit ${sql.lit(rowsPerStatement)})`.execute(db);
+      deleted = Number(numAffectedRows ?? 0n);
+    }
+  }
+  return count;
+}
+
+/** Purges once a minute. */
+export function createPurge(options: { database: Database; clock: Clock; log: Log }): Part {
+  const { database, clock, log } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> = Promise.resolve();
+
+  async function run(): Promise<void> {
+    try {
+      const count = await purgeExpired(database, clock.nowMs());
+      if (count > 0) log.debug('expired rows deleted', { count });
+    } catch (thrown) {
+      log.warn('expired rows could not be deleted', { err: describeError(thrown) });
+    }
+  }
+
+  return {
+    name: 'purge',
+    start: () => {
+      timer = setInterval(() => {
+        running = run();
+      }, everyMs);
+      timer.unref();
+    },
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import type { Kysely } from 'kysely';
+import type { NoTables } from '../../publisher/store/database.ts';
+
+/** Times are milliseconds since 1970 by this program's clock. */
+export type IdentityTables = {
+  identity_accounts: {
+    id: string;
+    /** Normalized; see `account/username.ts`. */
+    username: string;
+    password_hash: string;
+    created_at_ms: number;
+    password_changed_at_ms: number;
+    disabled_at_ms: number | null;
+  };
+  /** One login of one account at one client: what a person calls a session, and what a revocation names. */
+  identity_grants: {
+    id: string;
+    account_id: string;
+    client_id: string;
+    payload: string;
+    device: string;
+    address: string;
+    created_at_ms: number;
+    last_used_at_ms: number;
+    expires_at_ms: number;
+  };
+  /** Refresh tokens, codes and pending interactions: a hash to find one by, and a payload that only it can open. */
+  identity_tokens: {
+    id_hash: string;
+    kind: string;
+    grant_id: string | null;
+    payload: string;
+    consumed_at_ms: number | null;
+    /** Hash of the address and device that used it. */
+    consumed_by: string | null;
+    expires_at_ms: number;
+  };
+  /** Logins of browsers, which outlive a single client. */
+  identity_sessions: {
+    uid_hash: string;
+    id_hash: string;
+    sealed_uid: string;
+    payload: string;
+    account_id: string | null;
+    expires_at_ms: number;
+  };
+  identity_keys: {
+    id: string;
+    purpose: 'signature' | 'cookie';
+    algorithm: string;
+    material: string;
+    /** 1: the material is encrypted with the configured key file. */
+    is_sealed: number;
+    created_at_ms: number;
+  };
+};
+
+/** The same connection, knowing our tables. */
+export const identityTables = (db: Kysely<NoTables>): Kysely<IdentityTables> =>
+  db.$extendTables<IdentityTables>();

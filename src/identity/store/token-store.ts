@@ -1,0 +1,148 @@
+import type { Kysely } from 'kysely';
+import type { Database } from '../../publisher/store/database.ts';
+import { hashOf, seal, unseal } from './sealing.ts';
+import { identityTables, type IdentityTables } from './tables.ts';
+
+/** What is stored under a token is found by its hash and opened by itself. */
+export type TokenKind = 'RefreshToken' | 'AuthorizationCode' | 'Interaction' | 'ReplayDetection';
+
+export type NewToken = {
+  kind: TokenKind;
+  id: string;
+  grantId: string | undefined;
+  payload: string;
+  expiresAtMs: number;
+};
+
+export type StoredToken = {
+  payload: string;
+  grantId: string | undefined;
+  consumedAtMs: number | undefined;
+  consumedBy: string | undefined;
+  expiresAtMs: number;
+};
+
+/** Why a family got no new token: it is gone, or its token was used already. */
+export type RotationRefusal = 'gone' | 'used';
+
+/** By whom, as a hash, and when a token is used. */
+export type TokenUse = { by: string; nowMs: number };
+
+export type TokenStore = {
+  /** Writes a token, replacing one of the same id. @returns false if its grant is gone */
+  put(token: NewToken, nowMs: number): Promise<boolean>;
+  find(kind: TokenKind, id: string): Promise<StoredToken | undefined>;
+  /** Marks a token used. @returns false if it was already, or is gone */
+  consume(kind: TokenKind, id: string, use: TokenUse): Promise<boolean>;
+  /**
+   * Replaces a refresh token in one transaction: a crash leaves either the old one unused or the new one in place.
+   * @param successor its grant lives as long as it does, and so does the browser session it is bound to
+   */
+  rotate(
+    usedId: string,
+    successor: NewToken & { sessionUid: string | undefined },
+    use: TokenUse,
+  ): Promise<RotationRefusal | undefined>;
+  delete(kind: TokenKind, id: string): Promise<void>;
+};
+
+export function createTokenStore(database: Database): TokenStore {
+  const db = identityTables(database.db);
+
+  return {
+    put: (token, nowMs) =>
+      db.transaction().execute(async (trx) => {
+        if (token.grantId !== undefined && !(await useGrant(trx, token.grantId, token.expiresAtMs, nowMs)))
+          return false;
+        await insertToken(trx, token);
+        return true;
+      }),
+    find: async (kind, id) => {
+      const row = await db
+        .selectFrom('identity_tokens')
+        .selectAll()
+        .where('id_hash', '=', hashOf(kind, id))
+        .executeTakeFirst();
+      const payload = row === undefined ? undefined : unseal(id, kind, row.payload);
+      if (row === undefined || payload === undefined) return undefined;
+      return {
+        payload,
+        grantId: row.grant_id ?? undefined,
+        consumedAtMs: row.consumed_at_ms ?? undefined,
+        consumedBy: row.consumed_by ?? undefined,
+        expiresAtMs: row.expires_at_ms,
+      };
+    },
+    consume: (kind, id, use) => markUsed(db, hashOf(kind, id), use),
+    rotate: (usedId, successor, use) =>
+      db.transaction().execute(async (trx) => {
+        const grantId = successor.grantId ?? '';
+        if (!(await useGrant(trx, grantId, successor.expiresAtMs, use.nowMs))) return 'gone';
+        if (!(await markUsed(trx, hashOf('RefreshToken', usedId), use))) return 'used';
+        await insertToken(trx, successor);
+        if (successor.sessionUid !== undefined)
+          await extendSession(trx, successor.sessionUid, successor.expiresAtMs);
+        return undefined;
+      }),
+    delete: async (kind, id) => {
+      await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
+    },
+  };
+}
+
+type Tables = Kysely<IdentityTables>;
+
+/** Notes a use of the grant and keeps it as long as its newest token. Also the lock that orders this with a revocation. */
+async function useGrant(db: Tables, id: string, expiresAtMs: number, nowMs: number): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('identity_grants')
+    .set((column) => ({
+      last_used_at_ms: nowMs,
+      expires_at_ms: column
+        .case()
+        .when('expires_at_ms', '<', expiresAtMs)
+        .then(expiresAtMs)
+        .else(column.ref('expires_at_ms'))
+        .end(),
+    }))
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+async function markUsed(db: Tables, idHash: string, { by, nowMs }: TokenUse): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('identity_tokens')
+    .set({ consumed_at_ms: nowMs, consumed_by: by })
+    .where('id_hash', '=', idHash)
+    .where('consumed_at_ms', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+async function insertToken(db: Tables, token: NewToken): Promise<void> {
+  const row = {
+    id_hash: hashOf(token.kind, token.id),
+    kind: token.kind,
+    grant_id: token.grantId ?? null,
+    payload: seal(token.id, token.kind, token.payload),
+    consumed_at_ms: null,
+    consumed_by: null,
+    expires_at_ms: token.expiresAtMs,
+  };
+  const { payload, expires_at_ms } = row;
+  await db
+    .insertInto('identity_tokens')
+    .values(row)
+    .onConflict((conflict) => conflict.column('id_hash').doUpdateSet({ payload, expires_at_ms }))
+    .execute();
+}
+
+async function extendSession(db: Tables, uid: string, expiresAtMs: number): Promise<void> {
+  await db
+    .updateTable('identity_sessions')
+    .set({ expires_at_ms: expiresAtMs })
+    .where('uid_hash', '=', hashOf('SessionUid', uid))
+    .where('expires_at_ms', '<', expiresAtMs)
+    .execute();
+}
