@@ -40,6 +40,7 @@ export type IssuerRules = {
   readonly revocable: boolean;
 };
 
+const defaultClientClaims = ['client_id', 'azp'];
 const defaultMaxTokenLifetimeMs = 300_000;
 const defaultClockToleranceMs = 5000;
 
@@ -53,7 +54,7 @@ export function issuerRules(options: IssuerOptions): IssuerRules {
     types: (options.types ?? preset?.types ?? [accessTokenType]).map(normalizedType),
     sessionClaim: options.sessionClaim ?? preset?.sessionClaim ?? grantIdClaim,
     sessionExempt: options.sessionExempt ?? preset?.sessionExempt,
-    clientClaims: preset?.clientClaims ?? ['client_id', 'azp'],
+    clientClaims: preset?.clientClaims ?? defaultClientClaims,
     maxTokenLifetimeSeconds: (options.maxTokenLifetimeMs ?? defaultMaxTokenLifetimeMs) / 1000,
     clockToleranceSeconds: (options.clockToleranceMs ?? defaultClockToleranceMs) / 1000,
     revocable: options.revocation !== 'none',

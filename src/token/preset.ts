@@ -1,29 +1,54 @@
+import { accessTokenType } from './claims.ts';
+
 /** Tokens whose claim has this value need no session. */
 export type SessionExemption = { readonly claim: string; readonly value: string };
 
+/** What a provider puts into its access tokens; explicit settings win over it. */
 export type Preset = {
   readonly types: readonly string[];
   readonly sessionClaim: string;
   readonly sessionExempt?: SessionExemption;
-  readonly clientClaims?: readonly string[];
+  /** Where the client's id may stand, most telling first. */
+  readonly clientClaims: readonly string[];
 };
 
 export type PresetName = 'keycloak' | 'auth0' | 'okta' | 'entra' | 'cognito';
 
-/** What well-known providers put into their access tokens. */
+const registeredClientClaims = ['client_id', 'azp'];
+
+/** Access tokens of well-known providers, as they document them. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
-  keycloak: { types: ['at+jwt', 'JWT'], sessionClaim: 'sid' },
+  // `typ: JWT` unless the client asks for at+jwt; `sid` is the user's session. A service account's token has no `sid`
+  // and its own `sub`: give it a claim with a protocol mapper and name that in sessionExempt.
+  keycloak: {
+    types: [accessTokenType, 'JWT'],
+    sessionClaim: 'sid',
+    clientClaims: registeredClientClaims,
+  },
+  // at+jwt in the RFC 9068 profile, `JWT` in Auth0's own. `sid` has to be added by a post-login Action.
   auth0: {
-    types: ['at+jwt', 'JWT'],
+    types: [accessTokenType, 'JWT'],
     sessionClaim: 'sid',
     sessionExempt: { claim: 'gty', value: 'client-credentials' },
+    clientClaims: registeredClientClaims,
   },
-  okta: { types: ['at+jwt', 'none'], sessionClaim: 'sid', clientClaims: ['client_id', 'azp', 'cid'] },
+  // No `typ`; the client's id is `cid`. `sid` has to be added as a custom claim of the authorization server.
+  okta: {
+    types: [accessTokenType, 'none'],
+    sessionClaim: 'sid',
+    clientClaims: [...registeredClientClaims, 'cid'],
+  },
+  // `sid` and `idtyp` are optional claims, to be switched on for the API; `appid` is the client's id in version 1.0.
   entra: {
-    types: ['at+jwt', 'JWT'],
+    types: [accessTokenType, 'JWT'],
     sessionClaim: 'sid',
     sessionExempt: { claim: 'idtyp', value: 'app' },
-    clientClaims: ['client_id', 'azp', 'appid'],
+    clientClaims: [...registeredClientClaims, 'appid'],
   },
-  cognito: { types: ['none', 'at+jwt'], sessionClaim: 'origin_jti' },
+  // No `typ`, and no `aud` unless the client binds a resource; `origin_jti` names the refresh token's family.
+  cognito: {
+    types: [accessTokenType, 'none'],
+    sessionClaim: 'origin_jti',
+    clientClaims: registeredClientClaims,
+  },
 };

@@ -1,22 +1,263 @@
 import { describe, expect, it } from 'vitest';
-import { everyAsymmetric, testVerifier, trusted } from './fixtures.ts';
-import { issueToken, testKey, testNow } from './tokens.ts';
+import { issuerRules } from '../../src/token/issuer-rules.ts';
+import { parseJwkSet } from '../../src/token/jwk-set.ts';
+import { createKeyRing, findKey, type KeyRing } from '../../src/token/key-ring.ts';
+import { createFixedKeySet, type KeySet } from '../../src/token/key-set.ts';
+import { testMetrics, testVerifier, trusted } from './fixtures.ts';
+import { issueToken, jwkSetOf, testIssuer, testKey, testNow, type TestKey } from './tokens.ts';
 
-describe('a good token', () => {
-  it.each(everyAsymmetric)('is accepted when signed with %s and a key of the set', async (algorithm) => {
-    const key = testKey(algorithm);
-    const verifier = testVerifier([trusted({ algorithms: [algorithm] }, key)]);
-    const verification = await verifier.verify(issueToken({ key, now: testNow }));
-    expect(verification).toMatchObject({
-      kind: 'verified',
-      token: { subject: 'user-1', session: 'grant-1', keyId: key.kid, audiences: ['orders'] },
-    });
-  });
+const rules = issuerRules({ issuer: testIssuer, audiences: ['orders'] });
+const ringOf = (keys: readonly TestKey[], previous?: KeyRing): KeyRing =>
+  createKeyRing(parseJwkSet(jwkSetOf(...keys), rules.algorithms).keys, previous);
 
-  it('is answered synchronously the second time', async () => {
-    const verifier = testVerifier();
+/** A key set whose keys the test changes, and whose refresh it answers. */
+function changeableKeys(...keys: readonly TestKey[]) {
+  let ring = ringOf(keys);
+  let usable = true;
+  const refresh = Promise.withResolvers<void>();
+  let refreshes = 0;
+  const keySet: KeySet = {
+    ...createFixedKeySet([]),
+    find: (kid, algorithm) => (usable ? findKey(ring, kid, algorithm) : { kind: 'unavailable' }),
+    vouchesFor: (key) => usable && ring.keys.has(key),
+    isUsable: () => usable,
+    refreshForUnknownKey: () => {
+      refreshes += 1;
+      return refresh.promise;
+    },
+  };
+  return {
+    keySet,
+    change: (...next: readonly TestKey[]) => void (ring = ringOf(next, ring)),
+    expire: () => void (usable = false),
+    answer: () => refresh.resolve(),
+    refreshes: () => refreshes,
+  };
+}
+
+describe('a token seen before', () => {
+  it('is answered synchronously, and counted as a hit', async () => {
+    const metrics = testMetrics();
+    const verifier = testVerifier([trusted()], { metrics });
     const token = issueToken({ now: testNow });
     const first = await verifier.verify(token);
     expect(verifier.verify(token)).toBe(first);
+    const { values } = await metrics.tokenCache.get();
+    expect(values.map(({ labels, value }) => [labels.result, value])).toEqual([
+      ['miss', 1],
+      ['hit', 1],
+    ]);
+  });
+
+  it('expires all the same, to the second', async () => {
+    const verifier = testVerifier();
+    const token = issueToken({ now: testNow });
+    await verifier.verify(token);
+    verifier.clock.nowSeconds = testNow + 64.9;
+    expect(verifier.verify(token)).toMatchObject({ kind: 'verified' });
+    verifier.clock.nowSeconds = testNow + 65;
+    expect(verifier.verify(token)).toMatchObject({ reason: 'expired' });
+  });
+
+  it('is refused while the clock stands before its iat', async () => {
+    const verifier = testVerifier();
+    const token = issueToken({ now: testNow });
+    await verifier.verify(token);
+    verifier.clock.nowSeconds = testNow - 6;
+    expect(verifier.verify(token)).toMatchObject({ reason: 'not_yet_valid' });
+  });
+
+  it('is not known by another that only begins alike', async () => {
+    const verifier = testVerifier();
+    const token = issueToken({ now: testNow });
+    await verifier.verify(token);
+    expect(await verifier.verify(`${token.slice(0, -4)}AAAA`)).toMatchObject({ reason: 'bad_signature' });
+  });
+
+  it('is refused at once when its key has left the set', async () => {
+    const keys = changeableKeys(testKey('RS256', 'old'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const token = issueToken({ now: testNow, key: testKey('RS256', 'old') });
+    expect(await verifier.verify(token)).toMatchObject({ kind: 'verified' });
+    keys.change(testKey('RS256', 'new'));
+    keys.answer();
+    expect(await verifier.verify(token)).toMatchObject({ reason: 'unknown_key' });
+  });
+
+  it('is refused when its kid now names another key', async () => {
+    const keys = changeableKeys(testKey('RS256', 'k'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const token = issueToken({ now: testNow, key: testKey('RS256', 'k') });
+    await verifier.verify(token);
+    const other = testKey('RS256', 'other');
+    keys.change({ ...other, kid: 'k', jwk: { ...other.jwk, kid: 'k' } });
+    expect(await verifier.verify(token)).toMatchObject({ reason: 'bad_signature' });
+  });
+
+  it('stays verified through a refresh that keeps its key', async () => {
+    const keys = changeableKeys(testKey('RS256', 'k'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const token = issueToken({ now: testNow, key: testKey('RS256', 'k') });
+    const first = await verifier.verify(token);
+    keys.change(testKey('RS256', 'more'), testKey('RS256', 'k'));
+    expect(verifier.verify(token)).toBe(first);
+  });
+
+  it('is refused once the whole key set is too old to be relied on', async () => {
+    const keys = changeableKeys(testKey('RS256', 'k'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const token = issueToken({ now: testNow, key: testKey('RS256', 'k') });
+    await verifier.verify(token);
+    keys.expire();
+    expect(verifier.verify(token)).toMatchObject({ reason: 'keys_unavailable' });
+    expect(verifier.isUsable()).toBe(false);
+  });
+});
+
+describe('several issuers', () => {
+  const other = 'https://other.test';
+  const sameKid = testKey('RS256', 'shared');
+  const otherKey = testKey('ES256', 'shared');
+  const issuers = [
+    trusted({}, sameKid),
+    trusted({ issuer: other, sessionClaim: 'sid', types: ['JWT'], maxTokenLifetimeMs: 30_000 }, otherKey),
+  ];
+  const ofOther = (overrides: Record<string, unknown>, key: TestKey): string =>
+    issueToken({
+      now: testNow,
+      key,
+      header: { typ: 'JWT' },
+      lifetimeSeconds: 30,
+      claims: { iss: other, grant_id: undefined, sid: 's-1', ...overrides },
+    });
+
+  it('each have their own keys, though the kid is the same', async () => {
+    const verifier = testVerifier(issuers);
+    expect(await verifier.verify(issueToken({ now: testNow, key: sameKid }))).toMatchObject({
+      token: { issuer: testIssuer },
+    });
+    expect(await verifier.verify(ofOther({}, otherKey))).toMatchObject({
+      token: { issuer: other, session: 's-1' },
+    });
+  });
+
+  it('do not vouch for each other: a token signed by one in the name of the other is refused', async () => {
+    const verifier = testVerifier(issuers);
+    expect(await verifier.verify(ofOther({}, sameKid))).toMatchObject({ reason: 'unknown_key' });
+    expect(await verifier.verify(issueToken({ now: testNow, key: otherKey }))).toMatchObject({
+      reason: 'unknown_key',
+    });
+  });
+
+  it('each have their own rules', async () => {
+    const verifier = testVerifier(issuers);
+    expect(await verifier.verify(ofOther({ exp: testNow + 60 }, otherKey))).toMatchObject({
+      reason: 'lifetime_too_long',
+    });
+    expect(verifier.verify(issueToken({ now: testNow, key: sameKid, header: { typ: 'JWT' } }))).toMatchObject(
+      {
+        reason: 'wrong_type',
+      },
+    );
+  });
+
+  it('remember tokens apart', async () => {
+    const verifier = testVerifier(issuers);
+    const one = issueToken({ now: testNow, key: sameKid });
+    const two = ofOther({}, otherKey);
+    await verifier.verify(one);
+    await verifier.verify(two);
+    expect(verifier.verify(one)).toMatchObject({
+      token: { issuer: testIssuer },
+      rules: { issuer: testIssuer },
+    });
+    expect(verifier.verify(two)).toMatchObject({ token: { issuer: other }, rules: { issuer: other } });
+  });
+});
+
+describe('many tokens at once', () => {
+  it('equal ones are verified once', async () => {
+    const verifier = testVerifier();
+    const token = issueToken({ now: testNow });
+    const first = verifier.verify(token);
+    expect(verifier.verify(token)).toBe(first);
+    await first;
+  });
+
+  it('more than may wait are overloaded, and later ones are served again', async () => {
+    const verifier = testVerifier([trusted()], { maxPendingVerifications: 2 });
+    const token = (jti: string): string => issueToken({ now: testNow, claims: { jti } });
+    const waiting = ['1', '2'].map((jti) => Promise.resolve(verifier.verify(token(jti))));
+    expect(verifier.verify(token('3'))).toMatchObject({ reason: 'overloaded' });
+    await Promise.all(waiting);
+    expect(await verifier.verify(token('3'))).toMatchObject({ kind: 'verified' });
+    expect(verifier.verify(token('1'))).toMatchObject({ kind: 'verified' });
+  });
+
+  it('that wait for unknown keys do not keep out those of known keys', async () => {
+    const keys = changeableKeys(testKey('RS256', 'k'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }], { maxPendingVerifications: 2 });
+    const known = testKey('RS256', 'k');
+    const unknown = (kid: string): string => issueToken({ now: testNow, key: known, header: { kid } });
+    const waiting = ['a', 'b'].map((kid) => Promise.resolve(verifier.verify(unknown(kid))));
+    expect(verifier.verify(unknown('c'))).toMatchObject({ reason: 'overloaded' });
+    expect(await verifier.verify(issueToken({ now: testNow, key: known }))).toMatchObject({
+      kind: 'verified',
+    });
+    keys.answer();
+    for (const verification of await Promise.all(waiting))
+      expect(verification).toMatchObject({ reason: 'unknown_key' });
+  });
+});
+
+describe('a token of an unknown key', () => {
+  it('is accepted when the refresh that it causes brings the key', async () => {
+    const keys = changeableKeys(testKey('RS256', 'old'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const verification = verifier.verify(issueToken({ now: testNow, key: testKey('RS256', 'new') }));
+    keys.change(testKey('RS256', 'new'));
+    keys.answer();
+    expect(await verification).toMatchObject({ kind: 'verified' });
+  });
+
+  it('without kid is tried only if exactly one key fits', async () => {
+    const [one, two] = [testKey('RS256', 'one'), testKey('RS256', 'two')];
+    const token = issueToken({ now: testNow, key: one, header: { kid: undefined } });
+    expect(await testVerifier([trusted({}, one)]).verify(token)).toMatchObject({
+      kind: 'verified',
+      token: { keyId: 'one' },
+    });
+    expect(await testVerifier([trusted({}, one, testKey('ES256'))]).verify(token)).toMatchObject({
+      kind: 'verified',
+    });
+    expect(testVerifier([trusted({}, one, two)]).verify(token)).toMatchObject({ reason: 'unknown_key' });
+  });
+
+  it('whose kid names two keys that fit is refused, and causes no refresh', async () => {
+    const twin = testKey('RS256', 'twin');
+    const keys = changeableKeys(twin, {
+      ...testKey('RS256', 'x'),
+      jwk: { ...testKey('RS256', 'x').jwk, kid: 'twin' },
+    });
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    expect(verifier.verify(issueToken({ now: testNow, key: twin }))).toMatchObject({ reason: 'unknown_key' });
+    expect(keys.refreshes()).toBe(0);
+  });
+});
+
+describe('the clock of an issuer', () => {
+  it('is watched by its freshest token', async () => {
+    const metrics = testMetrics();
+    const verifier = testVerifier([trusted()], { metrics });
+    const ahead = async (): Promise<number | undefined> =>
+      (await metrics.issuerClockAhead.get()).values[0]?.value;
+    await verifier.verify(issueToken({ now: testNow - 20 }));
+    expect(await ahead()).toBe(0);
+    await verifier.verify(issueToken({ now: testNow + 3 }));
+    expect(await ahead()).toBe(3);
+    await verifier.verify(issueToken({ now: testNow + 30 }));
+    expect(await ahead()).toBe(30);
+    await verifier.verify(issueToken({ now: testNow - 5 }));
+    expect(await ahead()).toBe(30);
   });
 });
