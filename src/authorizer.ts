@@ -1,0 +1,239 @@
+import { createCheck } from './check/check.ts';
+import { authorizerSchema, type AuthorizerConfig } from './config/authorizer.ts';
+import { createAuthorizationService } from './envoy/authorization-service.ts';
+import { createAuthorizerServer, type AuthorizerServer } from './envoy/authorizer-server.ts';
+import { createResponder } from './envoy/check-response.ts';
+import { createDecisionRecord } from './envoy/decision-record.ts';
+import { createHealthService, type HealthService } from './envoy/health-service.ts';
+import type { RevocationFeed } from './revocation/feed.ts';
+import { createRevocationFeed } from './revocation/redis-feed.ts';
+import { formatAddress } from './runtime/address.ts';
+import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
+import { systemClock, type Clock } from './runtime/clock.ts';
+import { loadConfig } from './runtime/config.ts';
+import { createLifecycle, runUntilSignal, type Part } from './runtime/lifecycle.ts';
+import { createLog, type Log } from './runtime/log.ts';
+import { createAuthorizerMetrics, createRegistry, type AuthorizerMetrics } from './runtime/metrics.ts';
+import { createVerifier, type Verifier } from './token/verifier.ts';
+import { trustedIssuers, type ConfiguredIssuer } from './trusted-issuers.ts';
+
+type Dependencies = {
+  readonly config: AuthorizerConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: AuthorizerMetrics;
+};
+
+type Judges = {
+  readonly issuers: readonly ConfiguredIssuer[];
+  readonly verifier: Verifier;
+  readonly feed: RevocationFeed | undefined;
+};
+
+/** Goes from starting to ready once, and from there only to draining. */
+type Progress = {
+  readiness(): Readiness;
+  isDraining(): boolean;
+  drain(): void;
+  /** `waitForSync` has passed, or the view was live. */
+  synced(): void;
+};
+
+/** How often health watchers and the log are told of readiness. */
+const readinessEveryMs = 100;
+
+/**
+ * Runs the ext_authz server until SIGTERM or SIGINT.
+ * @returns the exit code
+ * @throws ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE, ERR_SECRET_UNREADABLE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ */
+export async function runAuthorizer(configFile: string): Promise<number> {
+  const config = loadConfig({ schema: authorizerSchema, file: configFile });
+  const log = createLog({ program: 'authorizer', level: config.log.level });
+  const registry = createRegistry();
+  const dependencies = { config, log, clock: systemClock, metrics: createAuthorizerMetrics(registry) };
+  const judges = createJudges(dependencies);
+  const progress = createProgress(judges);
+  const health = createHealthService({ isReady: () => progress.readiness().ready });
+  const server = createServer(dependencies, judges, progress, health);
+  const admin = createAdminServer({
+    address: config.admin,
+    registry,
+    log,
+    readiness: progress.readiness,
+    status: () => status(config, judges, progress),
+  });
+  // Stopped in reverse: what answers Envoy goes before what its answers rest on.
+  const parts = [
+    admin,
+    ...(judges.feed === undefined ? [] : [judges.feed]),
+    createKeysPart(judges.issuers),
+    server,
+    createProgressPart({ ...dependencies, ...judges, progress, health, server }),
+  ];
+  return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);
+}
+
+function createJudges({ config, clock, log, metrics }: Dependencies): Judges {
+  const issuers = trustedIssuers(config.issuers, { clock, log, metrics });
+  const verifier = createVerifier({ issuers, clock, metrics, maxTokenBytes: config.token.maxBytes });
+  const { revocation } = config;
+  if (revocation === undefined) return { issuers, verifier, feed: undefined };
+  const feed = createRevocationFeed({
+    redis: revocation.redis,
+    logName: revocation.log,
+    issuers: issuers
+      .filter(({ rules }) => rules.revocable)
+      .map(({ rules: { issuer, clockToleranceSeconds } }) => ({ issuer, clockToleranceSeconds })),
+    maxExposureMs: revocation.maxExposure,
+    maxEntries: revocation.maxEntries,
+    clock,
+    log,
+    metrics,
+  });
+  return { issuers, verifier, feed };
+}
+
+function createServer(
+  { config, clock, log, metrics }: Dependencies,
+  { verifier, feed }: Judges,
+  progress: Progress,
+  health: HealthService,
+): AuthorizerServer {
+  const { mode, denied, upstream } = config;
+  const check = createCheck({
+    verifier,
+    revocations: feed?.revocations,
+    maxExposureMs: config.revocation?.maxExposure ?? Infinity,
+    sources: config.token.sources,
+    maxTokenBytes: config.token.maxBytes,
+    upstream,
+    isReady: () => !progress.isDraining() && verifier.isUsable(),
+    clock,
+    log,
+    metrics,
+  });
+  const authorization = createAuthorizationService({
+    check,
+    respond: createResponder({ denied, mode }),
+    respondToFault: createResponder({ denied, mode: 'enforce' }),
+    record: createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode }),
+    clock,
+    log,
+  });
+  return createAuthorizerServer({
+    address: config.listen,
+    tls: config.tls,
+    authorization,
+    health,
+    // The rest of the time is for the other parts.
+    drainMs: config.drain * 0.9,
+    log,
+  });
+}
+
+function createProgress({ issuers, verifier, feed }: Judges): Progress {
+  let isSynced = feed === undefined;
+  let wasReady = false;
+  let isDraining = false;
+
+  function readiness(): Readiness {
+    // Later staleness is a metric: an authorizer taken out of service helps nobody.
+    wasReady ||= verifier.isUsable() && (isSynced || feed?.wasLive() === true);
+    const keys = issuers.map(({ rules, keySet }) => [rules.issuer, keySet.state()]);
+    return {
+      ready: wasReady && !isDraining,
+      parts: {
+        keys: Object.fromEntries(keys),
+        revocation: feed?.status().state ?? 'off',
+        draining: isDraining,
+      },
+    };
+  }
+
+  return {
+    readiness,
+    isDraining: () => isDraining,
+    drain: () => {
+      isDraining = true;
+    },
+    synced: () => {
+      isSynced = true;
+    },
+  };
+}
+
+/** Loads every issuer's keys. A local file must be right at start; a server may still be away. */
+function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
+  return {
+    name: 'keys',
+    start: async () => {
+      const starts = issuers.map(({ keySet, remote }) => ({ remote, started: keySet.start() }));
+      await Promise.all(starts.filter(({ remote }) => !remote).map(({ started }) => started));
+    },
+    stop: () => {
+      for (const { keySet } of issuers) keySet.stop();
+    },
+  };
+}
+
+/** Says what was started, when it is ready, and, first of all parts, that it goes. */
+function createProgressPart(
+  options: Dependencies & Judges & { progress: Progress; health: HealthService; server: AuthorizerServer },
+): Part {
+  const { config, clock, log, feed, progress, health } = options;
+  let timer: NodeJS.Timeout | undefined;
+
+  function watchReadiness(startedMs: number): void {
+    timer = setInterval(() => {
+      if (!progress.readiness().ready) return;
+      clearInterval(timer);
+      health.refresh();
+      log.info('ready', { durationMs: Math.round(clock.monotonicMs() - startedMs) });
+    }, readinessEveryMs).unref();
+  }
+
+  return {
+    name: 'readiness',
+    start: () => {
+      announce(options);
+      watchReadiness(clock.monotonicMs());
+      void feed?.waitForSync(config.revocation?.waitForSync ?? 0).then(progress.synced);
+    },
+    stop: () => {
+      clearInterval(timer);
+      progress.drain();
+      health.drain();
+    },
+  };
+}
+
+function announce({
+  config,
+  log,
+  server,
+  issuers,
+}: Dependencies & Judges & { server: AuthorizerServer }): void {
+  const { mode, revocation, admin } = config;
+  for (const { rules } of issuers) {
+    const kind = rules.revocable && revocation !== undefined ? 'revocable' : 'validated only';
+    log.info('trusting issuer', { issuer: rules.issuer, kind });
+  }
+  if (revocation === undefined)
+    log.warn('no `revocation` is configured: tokens are validated only, and pass until they expire');
+  if (mode === 'shadow') log.warn('mode is shadow: requests that are refused pass all the same', { mode });
+  log.info('admin listens', { address: formatAddress(admin) });
+  log.info('authorizer listens', { address: formatAddress(server.boundAddress()), mode });
+}
+
+function status(config: AuthorizerConfig, { issuers, feed }: Judges, progress: Progress): unknown {
+  return {
+    program: 'authorizer',
+    listen: formatAddress(config.listen),
+    mode: config.mode,
+    ready: progress.readiness().ready,
+    draining: progress.isDraining(),
+    issuers: issuers.map(({ rules, keySet }) => ({ ...rules, keys: keySet.state() })),
+    revocation: feed?.status() ?? 'off: tokens are validated only',
+  };
+}
