@@ -42,6 +42,8 @@ export type AuthorizerServerOptions = {
   /** Time for open calls to end after `stop`; ms. */
   drainMs: number;
   bounds?: Partial<ServerBounds>;
+  /** How often certificate files are looked at; default 5000. */
+  certificatesEveryMs?: number;
   log: Log;
 };
 
@@ -66,6 +68,7 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
     tls: options.tls,
     maxConnections: bounds.maxConnections,
     helloTimeoutMs: bounds.helloTimeoutMs,
+    certificatesEveryMs: options.certificatesEveryMs,
     log,
     onConnection: (socket) => injector.injectConnection(socket),
   });

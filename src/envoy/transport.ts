@@ -23,6 +23,8 @@ export type TransportOptions = {
   maxConnections: number;
   /** Time for a TLS handshake, and for the first byte after it; ms. */
   helloTimeoutMs: number;
+  /** How often certificate files are looked at; default 5000. */
+  certificatesEveryMs?: number | undefined;
   log: Log;
   onConnection(socket: Socket): void;
 };
@@ -65,7 +67,7 @@ export function createTransport(options: TransportOptions): Transport {
         ).on('tlsClientError', (thrown) => log.debug('TLS handshake failed', { err: thrown }));
   server.maxConnections = options.maxConnections;
   const stopWatching =
-    tls === undefined || !('setSecureContext' in server) ? [] : watchTlsFiles(tls, server, log);
+    tls === undefined || !('setSecureContext' in server) ? [] : watchTlsFiles(tls, server, options);
 
   return {
     server,
@@ -91,7 +93,8 @@ function readTlsFiles({ cert, key, clientCa }: TlsFiles): SecureContextOptions {
   };
 }
 
-function watchTlsFiles(tls: TlsFiles, server: SecureServer, log: Log): (() => void)[] {
+function watchTlsFiles(tls: TlsFiles, server: SecureServer, options: TransportOptions): (() => void)[] {
+  const { log, certificatesEveryMs } = options;
   const paths = [tls.cert, tls.key, tls.clientCa].filter((path) => path !== undefined);
   const reload = (file: string): void => {
     try {
@@ -104,5 +107,5 @@ function watchTlsFiles(tls: TlsFiles, server: SecureServer, log: Log): (() => vo
       log.warn('changed certificate files do not fit; the old ones stay in use', { file, err: thrown });
     }
   };
-  return paths.map((path) => watchSecret(secretFromFile(path), () => reload(path)));
+  return paths.map((path) => watchSecret(secretFromFile(path), () => reload(path), certificatesEveryMs));
 }
