@@ -1,6 +1,6 @@
-import { text } from 'node:stream/consumers';
 import { configCommand } from './command/config.ts';
 import { parseCommandLine, requiredOption, type Command, type CommandOutput } from './command/command.ts';
+import { envoyConfigCommand } from './command/envoy-config.ts';
 import { demoCommand } from './command/demo.ts';
 import { userCommand } from './command/user.ts';
 import { Fault, type FaultCode } from './runtime/fault.ts';
@@ -24,13 +24,13 @@ const commands: readonly Command[] = [
   ),
   demoCommand,
   userCommand,
+  envoyConfigCommand,
   configCommand,
 ];
 
 const output: CommandOutput = {
   print: (line) => void process.stdout.write(`${line}\n`),
   warn: (line) => void process.stderr.write(`${line}\n`),
-  readInput: () => text(process.stdin),
 };
 
 const usageCodes: ReadonlySet<FaultCode> = new Set([
@@ -38,8 +38,6 @@ const usageCodes: ReadonlySet<FaultCode> = new Set([
   'ERR_CONFIG_INVALID',
   'ERR_CONFIG_UNREADABLE',
 ]);
-
-process.exitCode = await main(process.argv.slice(2));
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
@@ -93,3 +91,5 @@ function overview(): string {
     'bin/curfew COMMAND --help shows its arguments.',
   ].join('\n');
 }
+
+process.exitCode = await main(process.argv.slice(2));

@@ -15,7 +15,6 @@ export type CommandOutput = {
   print(line: string): void;
   /** For a person to read while the machine-readable answer goes to standard output. */
   warn(line: string): void;
-  readInput(): Promise<string>;
 };
 
 type Parsed = { values: Record<string, string | boolean | string[] | undefined>; positionals: string[] };

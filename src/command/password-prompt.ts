@@ -1,0 +1,37 @@
+import { createInterface } from 'node:readline/promises';
+import { text } from 'node:stream/consumers';
+import { Writable } from 'node:stream';
+import { usageFault } from './command.ts';
+
+const maxInputCharacters = 4096;
+
+/**
+ * A password: typed twice without echo at a terminal, else all of standard input less one line end.
+ * @throws ERR_USAGE if the two differ, or the input is empty or far too long
+ */
+export async function readPassword(): Promise<string> {
+  const password = process.stdin.isTTY
+    ? await typedTwice()
+    : (await text(process.stdin)).replace(/\r?\n$/, '');
+  if (password === '') throw usageFault('no password was given on standard input');
+  if (password.length > maxInputCharacters) throw usageFault('the password is too long');
+  return password;
+}
+
+async function typedTwice(): Promise<string> {
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const line = createInterface({ input: process.stdin, output: silent, terminal: true });
+  const ask = async (prompt: string): Promise<string> => {
+    process.stderr.write(prompt);
+    const answer = await line.question('');
+    process.stderr.write('\n');
+    return answer;
+  };
+  try {
+    const first = await ask('Password: ');
+    if ((await ask('Again: ')) !== first) throw usageFault('the two passwords differ');
+    return first;
+  } finally {
+    line.close();
+  }
+}

@@ -1,0 +1,80 @@
+import { identitySchema, type IdentityConfig } from '../config/identity.ts';
+import { addUser, changePassword, disableUser, listSessions } from '../identity/account/commands.ts';
+import type { Revocation } from '../identity/session/revoker.ts';
+import { loadConfig } from '../runtime/config.ts';
+import { parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import { readPassword } from './password-prompt.ts';
+
+type Report = { exitCode: number; line: string; json: unknown };
+type Verb = (config: IdentityConfig, username: string) => Promise<Report>;
+
+const verbs: Record<string, Verb> = { add, disable, passwd, sessions };
+
+export const userCommand: Command = {
+  name: 'user',
+  summary: "identity's accounts",
+  usage: [
+    'user add NAME --config IDENTITY_FILE        (password on standard input)',
+    'user passwd NAME --config IDENTITY_FILE     (ends every session)',
+    'user disable NAME --config IDENTITY_FILE    (ends every session)',
+    'user sessions NAME --config IDENTITY_FILE',
+  ].map((line) => `${line} [--json]`),
+  run: async (args, { print, warn }) => {
+    const options = { config: { type: 'string' }, json: { type: 'boolean' } } as const;
+    const parsed = parseCommandLine(args, options, { min: 2, max: 2 });
+    const [name = '', username = ''] = parsed.positionals;
+    const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
+    if (verb === undefined) throw usageFault(`user ${name}: it is one of ${Object.keys(verbs).join(', ')}`);
+    const config = loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') });
+    const { exitCode, line, json } = await verb(config, username);
+    if (parsed.values['json'] === true) print(JSON.stringify(json));
+    else (exitCode === 0 ? print : warn)(line);
+    return exitCode;
+  },
+};
+
+const refused = (line: string): Report => ({ exitCode: 1, line, json: { error: line } });
+const noSuchUser = (username: string): Report => refused(`there is no user "${username}"`);
+
+async function add(config: IdentityConfig, username: string): Promise<Report> {
+  const id = await addUser(config, { username, password: await readPassword() });
+  if (id === undefined) return refused(`the name "${username}" is taken`);
+  return { exitCode: 0, line: `user "${username}" added, id ${id}`, json: { username, id } };
+}
+
+async function passwd(config: IdentityConfig, username: string): Promise<Report> {
+  const revocation = await changePassword(config, { username, password: await readPassword() });
+  return revocation === undefined
+    ? noSuchUser(username)
+    : ended(`password of "${username}" changed`, revocation);
+}
+
+async function disable(config: IdentityConfig, username: string): Promise<Report> {
+  const revocation = await disableUser(config, username);
+  return revocation === undefined ? noSuchUser(username) : ended(`user "${username}" disabled`, revocation);
+}
+
+function ended(what: string, { removed, isPublished }: Revocation): Report {
+  const count = removed.length;
+  const json = { sessionsEnded: count, published: isPublished };
+  if (count === 0) return { exitCode: 0, line: `${what}; there was no session`, json };
+  const ending = `${what}, ${count} ${count === 1 ? 'session' : 'sessions'} ended`;
+  if (isPublished) return { exitCode: 0, line: ending, json };
+  const line = `${ending}; recorded, but not yet published: is identity running, and Redis?`;
+  return { exitCode: 1, line, json };
+}
+
+async function sessions(config: IdentityConfig, username: string): Promise<Report> {
+  const found = await listSessions(config, username);
+  if (found === undefined) return noSuchUser(username);
+  const rows = found.map(({ id, clientId, device, address, createdAtMs, lastUsedAtMs }) => ({
+    id,
+    client: clientId,
+    device,
+    address,
+    created: new Date(createdAtMs).toISOString(),
+    lastUsed: new Date(lastUsedAtMs).toISOString(),
+  }));
+  const lines = rows.map((row) => [row.id, row.client, row.lastUsed, row.address, row.device].join('  '));
+  return { exitCode: 0, line: lines.length === 0 ? 'no sessions' : lines.join('\n'), json: rows };
+}
