@@ -1,31 +1,49 @@
-import { configCommand } from './command/config.ts';
 import { parseCommandLine, requiredOption, type Command, type CommandOutput } from './command/command.ts';
-import { envoyConfigCommand } from './command/envoy-config.ts';
-import { demoCommand } from './command/demo.ts';
-import { userCommand } from './command/user.ts';
 import { Fault, type FaultCode } from './runtime/fault.ts';
 import { describeError, withoutCredentials } from './runtime/log.ts';
 
-const program = (name: string, summary: string, run: (configFile: string) => Promise<number>): Command => ({
+type Entry = { readonly name: string; readonly summary: string; load(): Promise<Command> | Command };
+
+const program = (name: string, summary: string, run: (configFile: string) => Promise<number>): Entry => ({
   name,
   summary,
-  usage: [`${name} --config FILE`],
-  run: (args) =>
-    run(requiredOption(parseCommandLine(args, { config: { type: 'string' } }, { min: 0, max: 0 }), 'config')),
+  load: () => ({
+    usage: [`${name} --config FILE`],
+    run: (args) =>
+      run(
+        requiredOption(parseCommandLine(args, { config: { type: 'string' } }, { min: 0, max: 0 }), 'config'),
+      ),
+  }),
 });
 
-// Programs are loaded when they are run: a sidecar has no use for an OpenID provider in memory.
-const commands: readonly Command[] = [
+// Each is loaded when it is run: a sidecar has no use for an OpenID provider in memory.
+const commands: readonly Entry[] = [
   program('authorizer', 'the ext_authz server beside Envoy', async (file) =>
     (await import('./authorizer.ts')).runAuthorizer(file),
   ),
   program('identity', 'the identity deployment', async (file) =>
     (await import('./identity.ts')).runIdentity(file),
   ),
-  demoCommand,
-  userCommand,
-  envoyConfigCommand,
-  configCommand,
+  {
+    name: 'demo',
+    summary: 'run everything on this machine, behind a real Envoy',
+    load: async () => (await import('./command/demo.ts')).demoCommand,
+  },
+  {
+    name: 'user',
+    summary: "identity's accounts",
+    load: async () => (await import('./command/user.ts')).userCommand,
+  },
+  {
+    name: 'envoy-config',
+    summary: 'print the Envoy configuration we recommend for an authorizer',
+    load: async () => (await import('./command/envoy-config.ts')).envoyConfigCommand,
+  },
+  {
+    name: 'config',
+    summary: 'check a configuration file, or print its JSON Schema',
+    load: async () => (await import('./command/config.ts')).configCommand,
+  },
 ];
 
 const output: CommandOutput = {
@@ -44,11 +62,12 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     output.print(overview());
     return name === undefined ? 2 : 0;
   }
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command === undefined) {
+  const entry = commands.find((candidate) => candidate.name === name);
+  if (entry === undefined) {
     output.warn(`curfew: no such command: ${name}\n\n${overview()}`);
     return 2;
   }
+  const command = await entry.load();
   if (args.includes('--help') || args.includes('-h')) {
     output.print(command.usage.map((line) => `usage: bin/curfew ${line}`).join('\n'));
     return 0;

@@ -3,8 +3,6 @@ import { Fault } from '../runtime/fault.ts';
 
 /** One command of `bin/curfew`. */
 export type Command = {
-  readonly name: string;
-  readonly summary: string;
   /** The arguments, as `--help` shows them; one line a form. */
   readonly usage: readonly string[];
   /** @returns the exit code: 0 done, 1 refused or failed, 2 wrong usage or configuration */

@@ -8,8 +8,6 @@ import { parseCommandLine, usageFault, type Command } from './command.ts';
 const schemas: Record<string, GenericSchema> = { authorizer: authorizerSchema, identity: identitySchema };
 
 export const configCommand: Command = {
-  name: 'config',
-  summary: 'check a configuration file, or print its JSON Schema',
   usage: ['config check PROGRAM FILE [--json]', 'config schema PROGRAM'],
   run: async (args, { print }) => {
     const parsed = parseCommandLine(args, { json: { type: 'boolean' } }, { min: 2, max: 3 });

@@ -2,8 +2,6 @@ import { runDemo } from '../demo/demo.ts';
 import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
 
 export const demoCommand: Command = {
-  name: 'demo',
-  summary: 'run everything on this machine, behind a real Envoy',
   usage: ['demo [--walk] [--port 10000] [--identity-port 8080]'],
   run: async (args, { print }) => {
     const parsed = parseCommandLine(

@@ -7,8 +7,6 @@ import { loadConfig } from '../runtime/config.ts';
 import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
 
 export const envoyConfigCommand: Command = {
-  name: 'envoy-config',
-  summary: 'print the Envoy configuration we recommend for an authorizer',
   usage: [
     'envoy-config --config AUTHORIZER_FILE --upstream HOST:PORT [--listen HOST:PORT] [--public PATH|PREFIX/* …] [--json]',
   ],

@@ -11,8 +11,6 @@ type Verb = (config: IdentityConfig, username: string) => Promise<Report>;
 const verbs: Record<string, Verb> = { add, disable, passwd, sessions };
 
 export const userCommand: Command = {
-  name: 'user',
-  summary: "identity's accounts",
   usage: [
     'user add NAME --config IDENTITY_FILE        (password on standard input)',
     'user passwd NAME --config IDENTITY_FILE     (ends every session)',
