@@ -1,0 +1,147 @@
+// Bundles each program into one file for Node 24, with the files it reads at run time beside it.
+//
+//   node scripts/bundle.ts [--out dist] [PROGRAM ...]
+//
+// dist/PROGRAM.mjs         runs `--config FILE`; `curfew.mjs` is the whole command line
+// dist/PROGRAM.mjs.map     for readable stack traces; holds names and line numbers, not the sources
+// dist/assets/             what programs read at run time, under its path in src
+import { existsSync, mkdirSync, readFileSync, rmSync, copyFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
+
+const root = resolve(import.meta.dirname, '..');
+
+/** Programs with an image of their own: the file, and the function that runs one until SIGTERM. */
+const programs = {
+  authorizer: 'runAuthorizer',
+  identity: 'runIdentity',
+  relay: 'runRelay',
+  injector: 'runInjector',
+} as const;
+
+type ProgramName = keyof typeof programs;
+const commandLine = 'curfew';
+
+/** A sidecar's bundle holds its own program and nothing of the other commands: less to read, less memory. */
+const programEntry = (name: ProgramName): string => `
+import { ${programs[name]} as run } from './src/${name}.ts';
+import { parseCommandLine, requiredOption } from './src/command/command.ts';
+import { Fault } from './src/runtime/fault.ts';
+import { describeError, withoutCredentials } from './src/runtime/log.ts';
+
+const usageCodes = ['ERR_USAGE', 'ERR_CONFIG_INVALID', 'ERR_CONFIG_UNREADABLE'];
+try {
+  const parsed = parseCommandLine(process.argv.slice(2), { config: { type: 'string' } }, { min: 0, max: 0 });
+  process.exitCode = await run(requiredOption(parsed, 'config'));
+} catch (thrown) {
+  const { message, cause } = describeError(thrown);
+  const stack = thrown instanceof Fault ? '' : withoutCredentials('\\n' + (thrown?.stack ?? ''));
+  process.stderr.write('curfew ${name}: ' + message + (cause === undefined ? '' : ': ' + cause) + stack + '\\n');
+  process.exitCode = thrown instanceof Fault && usageCodes.includes(thrown.code) ? 2 : 1;
+}
+`;
+
+/** ES modules: the programs await at their top level. CommonJS packages inside still call \`require\` and \`__dirname\`. */
+const commonJsNames = [
+  "import { createRequire as __createRequire } from 'node:module';",
+  'const require = __createRequire(import.meta.url);',
+  'const __filename = import.meta.filename, __dirname = import.meta.dirname;',
+].join(' ');
+
+const assetUrl = /new URL\('(?<path>[^']+)', import\.meta\.url\)/g;
+
+/** Copies what \`new URL('./file', import.meta.url)\` names, and lets the bundle find it under \`assets/\`. */
+const assets = (out: string): Plugin => ({
+  name: 'assets',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8');
+      const contents = source.replaceAll(assetUrl, (_, specifier: string) => {
+        const asset = resolve(dirname(path), specifier);
+        if (!existsSync(asset) || !statSync(asset).isFile())
+          throw new Error(
+            `${relative(root, path)} names ${specifier}, which is no file that could be bundled`,
+          );
+        const target = join('assets', relative(join(root, 'src'), asset));
+        mkdirSync(join(out, dirname(target)), { recursive: true });
+        copyFileSync(asset, join(out, target));
+        return `new URL('./${target}', import.meta.url)`;
+      });
+      if (/import\.meta\.(?:dirname|filename)/.test(contents))
+        throw new Error(
+          `${relative(root, path)}: use new URL('./file', import.meta.url), which can be bundled`,
+        );
+      return { contents, loader: 'ts' };
+    });
+  },
+});
+
+/** The demo starts programs of a checkout; an image has none. */
+const withoutDemo: Plugin = {
+  name: 'without-demo',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/src\/demo\/demo\.ts$/ }, () => ({
+      contents: `import { Fault } from '../runtime/fault.ts';
+export const runDemo = () => {
+  throw new Fault('ERR_PROGRAM_UNAVAILABLE', 'the demo runs from a checkout: npm run demo');
+};`,
+      loader: 'ts',
+      resolveDir: join(root, 'src', 'demo'),
+    }));
+  },
+};
+
+const shared = (out: string): BuildOptions => ({
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  banner: { js: commonJsNames },
+  // Whitespace and dead code go; names stay, for stack traces and for the log.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  keepNames: false,
+  legalComments: 'linked',
+  sourcemap: 'linked',
+  sourcesContent: false,
+  // Chosen at run time by packages that do without them.
+  external: ['pg-native', 'pg-cloudflare'],
+  absWorkingDir: root,
+  logLevel: 'warning',
+  metafile: true,
+  plugins: [withoutDemo, assets(out)],
+});
+
+async function bundle(name: string, out: string): Promise<void> {
+  const outfile = join(out, `${name}.mjs`);
+  const entry: BuildOptions =
+    name === commandLine
+      ? { entryPoints: [join(root, 'src', 'cli.ts')] }
+      : {
+          stdin: {
+            contents: programEntry(name as ProgramName),
+            resolveDir: root,
+            sourcefile: `${name}-entry.ts`,
+            loader: 'ts',
+          },
+        };
+  await build({ ...shared(out), ...entry, outfile });
+  console.log(`${relative(process.cwd(), outfile)}  ${Math.round(statSync(outfile).size / 1024)} KiB`);
+}
+
+const { values, positionals } = parseArgs({
+  options: { out: { type: 'string', default: 'dist' } },
+  allowPositionals: true,
+});
+const out = resolve(values.out);
+const known = [...Object.keys(programs), commandLine];
+const unknown = positionals.filter((name) => !known.includes(name));
+if (unknown.length > 0)
+  throw new Error(`no such program: ${unknown.join(', ')}; it is one of ${known.join(', ')}`);
+const wanted =
+  positionals.length > 0
+    ? positionals
+    : known.filter((name) => name === commandLine || existsSync(join(root, 'src', `${name}.ts`)));
+rmSync(out, { recursive: true, force: true });
+for (const name of wanted) await bundle(name, out);

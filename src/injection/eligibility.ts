@@ -1,0 +1,95 @@
+import type { Admission } from './admission-review.ts';
+import { isOurContainer, isOurVolume, labels } from './names.ts';
+import type { Container, Pod } from './pod.ts';
+import { choosePorts, type PodPorts } from './pod-ports.ts';
+import { parsePodSettings, type Capture, type PodSettings } from './pod-settings.ts';
+import { refuse, type Refusal } from './refusal.ts';
+
+export type Eligibility =
+  | { readonly kind: 'eligible'; readonly settings: PodSettings; readonly ports: PodPorts }
+  | { readonly kind: 'skipped'; readonly reason: 'opted_out' | 'excluded_namespace' }
+  | Refusal;
+
+export type EligibilityRules = {
+  readonly excludeNamespaces: ReadonlySet<string>;
+  readonly allowOptOut: boolean;
+  readonly defaultCapture: Capture;
+};
+
+/**
+ * Whether a pod, given without what an earlier admission added, gets our sidecars. It looks at containers, images and
+ * ports, never at a mark that says "already injected": anyone could set that.
+ */
+export function judgePod({ namespace, pod }: Admission, rules: EligibilityRules): Eligibility {
+  if (rules.excludeNamespaces.has(namespace)) return { kind: 'skipped', reason: 'excluded_namespace' };
+  if (rules.allowOptOut && isOptedOut(pod)) return { kind: 'skipped', reason: 'opted_out' };
+  const unfit = judgeSpec(pod);
+  if (unfit !== undefined) return unfit;
+  const parsed = parsePodSettings(pod.metadata.annotations ?? {}, { capture: rules.defaultCapture });
+  if (parsed.kind === 'refused') return parsed;
+  const ports = choosePorts(pod, parsed.settings);
+  if (ports.kind === 'refused') return ports;
+  return judgeProxied(ports, parsed.settings) ?? { kind: 'eligible', settings: parsed.settings, ports };
+}
+
+function isOptedOut({ metadata }: Pod): boolean {
+  const value = metadata.labels?.[labels.inject];
+  return value === 'disabled' || value === 'false';
+}
+
+function judgeSpec({ spec }: Pod): Refusal | undefined {
+  if (spec.hostNetwork === true)
+    return refuse(
+      'host_network',
+      "the pod uses its node's network, where traffic can't be captured; set hostNetwork: false",
+    );
+  if (spec.os?.name === 'windows' || spec.nodeSelector?.['kubernetes.io/os'] === 'windows')
+    return refuse('windows', 'the sidecars are Linux programs');
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const mesh = containers.find(isMeshContainer);
+  if (mesh !== undefined)
+    return refuse(
+      'mesh_sidecar_present',
+      `container ${mesh.name} belongs to a service mesh; let the mesh ask the authorizer (see k8s/istio), or keep this pod out of the mesh`,
+    );
+  const taken = containers.find(
+    ({ name, volumeMounts = [] }) =>
+      isOurContainer(name) || volumeMounts.some((mount) => isOurVolume(mount.name)),
+  );
+  if (taken !== undefined)
+    return refuse(
+      'reserved_name',
+      `container ${taken.name} has, or mounts, a name that is reserved for the sidecars`,
+    );
+  return undefined;
+}
+
+const meshNames: ReadonlySet<string> = new Set([
+  'istio-proxy',
+  'istio-init',
+  'istio-validation',
+  'linkerd-proxy',
+  'linkerd-init',
+  'linkerd-network-validator',
+  'consul-dataplane',
+  'consul-connect-envoy-sidecar',
+  'kuma-sidecar',
+  'kuma-init',
+  'osm-init',
+]);
+const meshImages =
+  /(?:^|\/)(?:proxyv2|linkerd2?-proxy|proxy-init|consul-dataplane|kuma-dp|kuma-init)(?:[:@]|$)/;
+
+const isMeshContainer = ({ name, image = '' }: Container): boolean =>
+  meshNames.has(name) || meshImages.test(image);
+
+// Services find the moved port by its name; one found by number would lead around Envoy.
+function judgeProxied(ports: PodPorts, { capture }: PodSettings): Refusal | undefined {
+  if (capture !== 'proxy') return undefined;
+  const unnamed = ports.protected.find(({ declared }) => declared?.name === undefined);
+  if (unnamed === undefined) return undefined;
+  return refuse(
+    'unnamed_target_port',
+    `port ${unnamed.port} has no name; with curfew/capture: proxy a container must declare it with a name, and Services must use that as targetPort`,
+  );
+}

@@ -1,0 +1,94 @@
+import type { Address } from '../runtime/address.ts';
+import { envoyConfig } from './envoy-config.ts';
+import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
+import { probeClusters, probeListener } from './envoy-probes.ts';
+import type { PodPorts } from './pod-ports.ts';
+import type { PodSettings } from './pod-settings.ts';
+import type { ProbeTarget } from './probe-rewriting.ts';
+
+/** What the authorizer's configuration asks of Envoy's. */
+export type EnvoyNeeds = Pick<EnvoyConfigOptions, 'sources' | 'reservedPrefix' | 'cors' | 'loginRedirect'>;
+
+export type AddressFamilies = 'dual' | 'ipv4';
+
+export type BootstrapOptions = {
+  readonly authorizer: Address;
+  readonly needs: EnvoyNeeds;
+  readonly addressFamilies: AddressFamilies;
+  readonly accessLog: 'stdout' | 'none';
+};
+
+// The pod's address isn't known yet. Kubernetes puts it in when it starts Envoy; until then a documentation address
+// (RFC 5737) stands for it.
+const podAddress = '192.0.2.1';
+const podAddressVariable = '$(POD_IP)';
+
+// Never 127.0.0.1: applications trust it. Istio's choice too, so that applications may know it.
+const sourceAddress = '127.0.0.6';
+
+/**
+ * One pod's Envoy configuration, as the text of a container argument: `$(POD_IP)` is Kubernetes' to replace, every
+ * other `$` is escaped for it.
+ * @throws ERR_CONFIG_INVALID for paths that Envoy would take differently than they look
+ */
+export function envoyBootstrap(
+  settings: PodSettings,
+  ports: PodPorts,
+  targets: readonly ProbeTarget[],
+  options: BootstrapOptions,
+): string {
+  const host = options.addressFamilies === 'dual' ? '::' : '0.0.0.0';
+  const config = envoyConfig({
+    ...options.needs,
+    authorizer: options.authorizer,
+    accessLog: options.accessLog,
+    admin: { host: '127.0.0.1', port: ports.own.envoyAdmin },
+    services: ports.protected.map(({ port, envoyPort }): EnvoyService => ({
+      name: `port-${port}`,
+      listen: { host, port: envoyPort },
+      upstream: { host: podAddress, port, sourceAddress },
+      policy: settings.policy,
+      publicPaths: settings.publicPaths,
+      corsPreflight: settings.corsPreflight,
+      ...(settings.maxStreamDurationMs !== undefined && {
+        maxStreamDurationMs: settings.maxStreamDurationMs,
+      }),
+    })),
+  });
+  const probes = {
+    listen: { host, port: ports.own.probes },
+    upstreamHost: podAddress,
+    sourceAddress,
+    targets,
+  };
+  return JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));
+}
+
+function withProbes(
+  config: EnvoyObject,
+  listener: EnvoyObject,
+  clusters: readonly EnvoyObject[],
+): EnvoyObject {
+  const resources = config['static_resources'] as { listeners: EnvoyObject[]; clusters: EnvoyObject[] };
+  return {
+    ...config,
+    static_resources: {
+      listeners: [...resources.listeners, listener],
+      clusters: [...resources.clusters, ...clusters],
+    },
+  };
+}
+
+/** Fits the configuration to a pod: its own address, both address families, and Kubernetes' `$`. */
+function forPod(value: unknown): unknown {
+  if (typeof value === 'string')
+    return value.replaceAll('$', '$$$$').replaceAll(podAddress, podAddressVariable);
+  if (Array.isArray(value)) return value.map(forPod);
+  if (typeof value !== 'object' || value === null) return value;
+  const fitted = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, forPod(inner)]));
+  if (fitted['address'] === '::' && 'port_value' in fitted) return { ...fitted, ipv4_compat: true };
+  // The source must be of the target's family; `::` leaves the choice to the kernel.
+  if ('source_address' in fitted)
+    return { ...fitted, extra_source_addresses: [{ address: { address: '::', port_value: 0 } }] };
+  return fitted;
+}

@@ -1,0 +1,158 @@
+import { socketAddress, typed } from './envoy-clusters.ts';
+import type { EnvoyObject } from './envoy-options.ts';
+import type { ProbeTarget } from './probe-rewriting.ts';
+
+/** Answers 200 once Envoy listens. */
+export const envoyReadyPath = '/ready';
+
+export type ProbeOptions = {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** The application's address. */
+  readonly upstreamHost: string;
+  /** Source address of connections to the application. */
+  readonly sourceAddress: string;
+  readonly targets: readonly ProbeTarget[];
+};
+
+const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** The listener that kubelet asks: one path a probe, GET only, everything else is 404. */
+export function probeListener({ listen, targets }: Pick<ProbeOptions, 'listen' | 'targets'>): EnvoyObject {
+  const manager = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+    stat_prefix: 'curfew_probes',
+    codec_type: 'AUTO',
+    request_headers_timeout: '5s',
+    server_header_transformation: 'PASS_THROUGH',
+    http_filters: [
+      ...targets.filter(isChecked).map(healthFilter),
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: typed('envoy.extensions.filters.http.router.v3.Router', {
+          suppress_envoy_headers: true,
+        }),
+      },
+    ],
+    route_config: {
+      name: 'curfew_probes',
+      virtual_hosts: [
+        {
+          name: 'curfew_probes',
+          domains: ['*'],
+          routes: [
+            { match: getOf(envoyReadyPath), direct_response: { status: 200 } },
+            ...targets.filter(isHttp).map(httpRoute),
+          ],
+        },
+      ],
+    },
+  });
+  return {
+    name: 'curfew_probes',
+    address: socketAddress(listen),
+    filter_chains: [
+      { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] },
+    ],
+  };
+}
+
+/** One cluster for each port and way of asking. */
+export function probeClusters(options: ProbeOptions): EnvoyObject[] {
+  const clusters = new Map(options.targets.map((target) => [clusterName(target), cluster(target, options)]));
+  return [...clusters.values()];
+}
+
+type HttpTarget = Extract<ProbeTarget, { kind: 'http' }>;
+type CheckedTarget = Exclude<ProbeTarget, HttpTarget>;
+const isHttp = (target: ProbeTarget): target is HttpTarget => target.kind === 'http';
+const isChecked = (target: ProbeTarget): target is CheckedTarget => target.kind !== 'http';
+
+function clusterName(target: ProbeTarget): string {
+  switch (target.kind) {
+    case 'http':
+      return `curfew_probe_${target.scheme.toLowerCase()}_${target.port}`;
+    case 'tcp':
+      return `curfew_probe_tcp_${target.port}_${target.timeoutMs}`;
+    case 'grpc':
+      return `curfew_probe_grpc_${target.port}_${target.timeoutMs}_${target.service}`;
+  }
+}
+
+const getOf = (path: string): EnvoyObject => ({
+  path,
+  headers: [{ name: ':method', string_match: { exact: 'GET' } }],
+});
+
+const httpRoute = (target: HttpTarget): EnvoyObject => ({
+  match: getOf(target.path),
+  route: {
+    cluster: clusterName(target),
+    prefix_rewrite: target.toPath,
+    // How long a probe may take is kubelet's business.
+    timeout: '0s',
+  },
+  // kubelet would follow a redirect to a path that isn't here; a 3xx without it counts as success to kubelet.
+  response_headers_to_remove: ['location'],
+});
+
+/** Answers for a cluster that Envoy itself checks, by TCP or gRPC: 200 while it is healthy, else 503. */
+const healthFilter = (target: CheckedTarget): EnvoyObject => ({
+  name: `curfew.probe.${clusterName(target)}`,
+  typed_config: typed('envoy.extensions.filters.http.health_check.v3.HealthCheck', {
+    pass_through_mode: false,
+    headers: [{ name: ':path', string_match: { exact: target.path } }],
+    cluster_min_healthy_percentages: { [clusterName(target)]: { value: 100 } },
+  }),
+});
+
+function cluster(target: ProbeTarget, { upstreamHost, sourceAddress }: ProbeOptions): EnvoyObject {
+  const name = clusterName(target);
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [
+        {
+          lb_endpoints: [{ endpoint: { address: socketAddress({ host: upstreamHost, port: target.port }) } }],
+        },
+      ],
+    },
+    upstream_bind_config: { source_address: { address: sourceAddress, port_value: 0 } },
+    ...waysOfAsking(target),
+  };
+}
+
+function waysOfAsking(target: ProbeTarget): EnvoyObject {
+  switch (target.kind) {
+    case 'http':
+      if (target.scheme === 'HTTP') return {};
+      return {
+        transport_socket: {
+          name: 'envoy.transport_sockets.tls',
+          // As kubelet does: a probe's certificate is not verified.
+          typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {}),
+        },
+      };
+    case 'tcp':
+      return { health_checks: [{ ...checking(target), tcp_health_check: {} }] };
+    case 'grpc':
+      return {
+        health_checks: [{ ...checking(target), grpc_health_check: { service_name: target.service } }],
+        typed_extension_protocol_options: {
+          [httpOptions]: typed(httpOptions, { explicit_http_config: { http2_protocol_options: {} } }),
+        },
+      };
+  }
+}
+
+// Often enough that an answer is at most a second old; kubelet's own thresholds count the failures.
+const checking = ({ timeoutMs }: CheckedTarget): EnvoyObject => ({
+  timeout: `${timeoutMs / 1000}s`,
+  interval: '1s',
+  no_traffic_interval: '1s',
+  no_traffic_healthy_interval: '1s',
+  unhealthy_threshold: 1,
+  healthy_threshold: 1,
+  always_log_health_check_failures: false,
+});

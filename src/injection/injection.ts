@@ -1,0 +1,96 @@
+import { Fault } from '../runtime/fault.ts';
+import {
+  admit,
+  deny,
+  parseAdmissionReview,
+  type Admission,
+  type PatchOperation,
+  type ReviewAnswer,
+} from './admission-review.ts';
+import { judgePod, type EligibilityRules } from './eligibility.ts';
+import { withoutInjection } from './original-pod.ts';
+import { inject, patchBetween, type PatchOptions } from './pod-patch.ts';
+import { readRewritten } from './probe-rewriting.ts';
+import { refuse, type Refusal } from './refusal.ts';
+
+export type InjectionOutcome =
+  | { readonly kind: 'injected'; readonly patch: readonly PatchOperation[]; readonly capture: string }
+  | { readonly kind: 'skipped'; readonly reason: 'opted_out' | 'excluded_namespace' }
+  | Refusal;
+
+export type InjectionOptions = { readonly rules: EligibilityRules; readonly patch: PatchOptions };
+
+/**
+ * Decides what happens to a pod. Pure but for the randomness of new probe paths; admitting the result again changes
+ * nothing.
+ */
+export function decideInjection(admission: Admission, options: InjectionOptions): InjectionOutcome {
+  const original = withoutInjection(admission.pod);
+  const eligibility = judgePod({ ...admission, pod: original }, options.rules);
+  if (eligibility.kind !== 'eligible') return eligibility;
+  try {
+    const after = inject(
+      original,
+      { ...eligibility, earlier: readRewritten(admission.pod).probes },
+      options.patch,
+    );
+    return {
+      kind: 'injected',
+      patch: patchBetween(admission.pod, after),
+      capture: eligibility.settings.capture,
+    };
+  } catch (thrown) {
+    // Envoy's configuration refuses what the pod's annotations ask for.
+    if (thrown instanceof Fault && thrown.code === 'ERR_CONFIG_INVALID')
+      return refuse('invalid_annotation', thrown.message);
+    throw thrown;
+  }
+}
+
+/** What an admission came to, for the log and the metric. */
+export type InjectionRecord = {
+  readonly result: 'injected' | 'skipped' | 'refused';
+  readonly reason: string;
+  readonly message: string | undefined;
+  readonly namespace: string | undefined;
+  readonly pod: string | undefined;
+  readonly uid: string | undefined;
+};
+
+export type InjectionRecorder = (record: InjectionRecord) => void;
+
+/**
+ * Answers an AdmissionReview. Undefined when the body has no uid, so that no answer could name it.
+ * @param body parsed JSON
+ */
+export function answerReview(
+  body: unknown,
+  options: InjectionOptions,
+  record: InjectionRecorder,
+): ReviewAnswer | undefined {
+  const parsed = parseAdmissionReview(body);
+  if (parsed.kind === 'malformed') {
+    const refusal = refuse('malformed_review', parsed.message);
+    record({ result: 'refused', ...refusal, namespace: undefined, pod: undefined, uid: parsed.uid });
+    return parsed.uid === undefined ? undefined : deny(parsed.uid, refusal);
+  }
+  const { admission } = parsed;
+  const { metadata } = admission.pod;
+  const outcome = decideInjection(admission, options);
+  record({
+    result: outcome.kind,
+    reason: outcome.kind === 'injected' ? outcome.capture : outcome.reason,
+    message: outcome.kind === 'refused' ? outcome.message : undefined,
+    namespace: admission.namespace,
+    pod: metadata.name ?? metadata.generateName,
+    uid: admission.uid,
+  });
+  switch (outcome.kind) {
+    case 'injected':
+      return admit(admission.uid, outcome.patch);
+    case 'skipped':
+      return admit(admission.uid, []);
+    case 'refused':
+      return deny(admission.uid, outcome);
+  }
+}

@@ -1,0 +1,48 @@
+import { withPortsRestored } from './moved-ports.ts';
+import { annotations, isOurContainer, isOurVolume, labels } from './names.ts';
+import type { Container, Pod } from './pod.ts';
+import { handlerAt, readRewritten, withHandler, type RewrittenProbe } from './probe-rewriting.ts';
+
+/**
+ * The pod as its author sent it: without what an earlier admission of it added, moved or rewrote. A pod that only
+ * pretends to have been through one loses what it pretends with.
+ */
+export function withoutInjection(pod: Pod): Pod {
+  const { spec, metadata } = pod;
+  const { probes, ports } = readRewritten(pod);
+  const restored = (container: Container): Container =>
+    withPortsRestored(withProbesRestored(container, probes), ports);
+  return {
+    ...pod,
+    metadata: {
+      ...metadata,
+      ...(metadata.annotations !== undefined && {
+        annotations: without(metadata.annotations, [annotations.authorizerConfig, annotations.rewritten]),
+      }),
+      ...(metadata.labels !== undefined && { labels: without(metadata.labels, [labels.injected]) }),
+    },
+    spec: {
+      ...spec,
+      containers: spec.containers.map(restored),
+      ...(spec.initContainers !== undefined && {
+        initContainers: spec.initContainers.filter(({ name }) => !isOurContainer(name)).map(restored),
+      }),
+      ...(spec.volumes !== undefined && { volumes: spec.volumes.filter(({ name }) => !isOurVolume(name)) }),
+    },
+  };
+}
+
+// Only a handler that still is what we made of it is given back.
+function withProbesRestored(container: Container, probes: readonly RewrittenProbe[]): Container {
+  let restored = container;
+  for (const { slot, path, action } of probes.filter((probe) => probe.container === container.name)) {
+    const current = handlerAt(container, slot);
+    if (current?.httpGet?.path !== path) continue;
+    const { httpGet: _httpGet, ...rest } = current;
+    restored = withHandler(restored, slot, { ...rest, ...action });
+  }
+  return restored;
+}
+
+const without = (texts: Record<string, string>, names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(Object.entries(texts).filter(([name]) => !names.includes(name)));

@@ -1,0 +1,125 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { PatchOperation } from './admission-review.ts';
+import { envoyBootstrap, type BootstrapOptions } from './envoy-bootstrap.ts';
+import { movedPorts, withoutMoved, type MovedPort } from './moved-ports.ts';
+import { annotations, labels } from './names.ts';
+import type { Container, Pod } from './pod.ts';
+import type { PodPorts } from './pod-ports.ts';
+import type { PodSettings } from './pod-settings.ts';
+import { rewriteProbes, type ProbeTarget, type Rewritten, type RewrittenProbe } from './probe-rewriting.ts';
+import {
+  authorizerContainer,
+  envoyContainer,
+  redirectContainer,
+  sidecarVolumes,
+  socketPath,
+  type SidecarOptions,
+} from './sidecars.ts';
+
+export type PatchOptions = SidecarOptions &
+  Omit<BootstrapOptions, 'authorizer'> & {
+    /** The authorizer's configuration without `listen` and `admin`, which are ours. */
+    readonly authorizerSettings: Readonly<Record<string, unknown>>;
+    /** An unguessable path segment. */
+    newPath(): string;
+  };
+
+/** How a pod is to be injected. */
+export type InjectionPlan = {
+  readonly settings: PodSettings;
+  readonly ports: PodPorts;
+  /** Probes an earlier admission rewrote: they keep their paths. */
+  readonly earlier: readonly RewrittenProbe[];
+};
+
+/**
+ * The pod with our sidecars.
+ * @param original as `withoutInjection` gives it
+ * @throws ERR_CONFIG_INVALID for public paths that Envoy would take differently than they look
+ */
+export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions): Pod {
+  const { spec } = original;
+  const { settings, ports, earlier } = plan;
+  const rewriting = {
+    probePort: ports.own.probes,
+    openTcp: ports.openTcp,
+    earlier,
+    newPath: options.newPath,
+  };
+  const containers = spec.containers.map((container) => rewriteProbes(container, rewriting));
+  const initContainers = (spec.initContainers ?? []).map((container) => rewriteProbes(container, rewriting));
+  const all = [...containers, ...initContainers];
+  const moved = settings.capture === 'proxy' ? movedPorts(original, ports.protected) : [];
+  const theirs = ({ container }: { container: Container }): Container => withoutMoved(container, moved);
+  const targets = all.flatMap((one) => one.targets);
+  const rewritten: Rewritten = {
+    probes: all.flatMap((one) => one.rewritten),
+    ports: moved.map(({ container, port, name, hostPort }) => ({ container, port, name, hostPort })),
+  };
+  return {
+    ...original,
+    metadata: metadataWithOurs(original, plan, rewritten, options),
+    spec: {
+      ...spec,
+      initContainers: [...ourContainers(plan, targets, moved, options), ...initContainers.map(theirs)],
+      containers: containers.map(theirs),
+      volumes: [...(spec.volumes ?? []), ...sidecarVolumes(options)],
+    },
+  };
+}
+
+/** In the order they start; they stop in reverse, after the application. */
+function ourContainers(
+  { settings, ports }: InjectionPlan,
+  targets: readonly ProbeTarget[],
+  moved: readonly MovedPort[],
+  options: PatchOptions,
+): Container[] {
+  const authorizer = { kind: 'unix', path: socketPath } as const;
+  return [
+    ...(settings.capture === 'redirect' ? [redirectContainer(ports, options)] : []),
+    authorizerContainer(settings, ports, options),
+    envoyContainer(settings, ports, {
+      ...options,
+      bootstrap: envoyBootstrap(settings, ports, targets, { ...options, authorizer }),
+      namedPorts: moved.map(({ name, envoyPort, hostPort }) => ({ name, port: envoyPort, hostPort })),
+    }),
+  ];
+}
+
+function metadataWithOurs(
+  { metadata }: Pod,
+  { settings, ports }: InjectionPlan,
+  rewritten: Rewritten,
+  { authorizerSettings }: PatchOptions,
+): Pod['metadata'] {
+  const listeners = { listen: `unix://${socketPath}`, admin: `:${ports.own.authorizerAdmin}` };
+  return {
+    ...metadata,
+    labels: { ...metadata.labels, [labels.injected]: settings.capture },
+    annotations: {
+      ...metadata.annotations,
+      [annotations.authorizerConfig]: JSON.stringify({ ...listeners, ...authorizerSettings }),
+      [annotations.rewritten]: JSON.stringify(rewritten),
+    },
+  };
+}
+
+/** The operations that make `after` of `before`: whole members, so that they fit whatever the members hold. */
+export function patchBetween(before: Pod, after: Pod): PatchOperation[] {
+  return [
+    ...memberPatch('/metadata', before.metadata, after.metadata, ['labels', 'annotations']),
+    ...memberPatch('/spec', before.spec, after.spec, ['initContainers', 'containers', 'volumes']),
+  ];
+}
+
+function memberPatch(
+  path: string,
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+  members: readonly string[],
+): PatchOperation[] {
+  return members
+    .filter((member) => !isDeepStrictEqual(before[member], after[member]))
+    .map((member): PatchOperation => ({ op: 'add', path: `${path}/${member}`, value: after[member] }));
+}

@@ -1,0 +1,189 @@
+import { containerNames } from './names.ts';
+import { isTcp, servingContainers, type Container, type ContainerPort, type Pod } from './pod.ts';
+import type { PodSettings, PortName } from './pod-settings.ts';
+import { refuse, type Refusal } from './refusal.ts';
+
+/** A port of the application that Envoy stands in front of. */
+export type ProtectedPort = {
+  readonly port: number;
+  /** Its declaration, if it has one. */
+  readonly declared: { readonly container: string; readonly name: string | undefined } | undefined;
+  /** Where Envoy listens instead. */
+  readonly envoyPort: number;
+};
+
+export type PodPorts = {
+  readonly kind: 'ports';
+  readonly protected: readonly ProtectedPort[];
+  readonly openTcp: readonly number[];
+  readonly openUdp: readonly number[];
+  /** Our own listeners. */
+  readonly own: { readonly probes: number; readonly authorizerAdmin: number; readonly envoyAdmin: number };
+};
+
+// Outside the ephemeral range (ip_local_port_range starts at 32768) and unassigned by IANA.
+const ownPorts = Array.from({ length: 11 }, (_, index) => 19_000 + index);
+
+type Declared = { readonly container: Container; readonly port: ContainerPort };
+
+/** Which of a pod's ports are authenticated, which are open, and which we take for ourselves. */
+export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | Refusal {
+  const declared = servingContainers(pod).flatMap((container) =>
+    (container.ports ?? []).map((port): Declared => ({ container, port })),
+  );
+  const open = resolveAll(settings.openPorts, declared, 'curfew/open-ports');
+  if (open.kind === 'refused') return open;
+  const openTcp = open.ports.filter(({ protocol }) => protocol === 'TCP').map(({ port }) => port);
+  const wanted =
+    settings.ports === undefined
+      ? declaredTcp(declared, openTcp)
+      : resolveAll(settings.ports, declared, 'curfew/ports');
+  if (wanted.kind === 'refused') return wanted;
+  const unfit = judge(wanted.ports, openTcp, declared, settings);
+  if (unfit !== undefined) return unfit;
+  const openUdp = [
+    ...open.ports.filter(({ protocol }) => protocol === 'UDP').map(({ port }) => port),
+    ...declared.filter(({ port }) => port.protocol === 'UDP').map(({ port }) => port.containerPort),
+  ];
+  return assign(wanted.ports, declared, { openTcp, openUdp });
+}
+
+type Resolved = { readonly port: number; readonly protocol: string };
+type Resolution = { readonly kind: 'resolved'; readonly ports: readonly Resolved[] } | Refusal;
+
+const declaredTcp = (declared: readonly Declared[], openTcp: readonly number[]): Resolution => ({
+  kind: 'resolved',
+  ports: unique(declared.filter(({ port }) => isTcp(port)).map(({ port }) => port.containerPort))
+    .filter((port) => !openTcp.includes(port))
+    .map((port) => ({ port, protocol: 'TCP' })),
+});
+
+function resolveAll(
+  names: readonly PortName[],
+  declared: readonly Declared[],
+  annotation: string,
+): Resolution {
+  const ports: Resolved[] = [];
+  for (const { text, protocol } of names) {
+    const numbers = /^\d+$/.test(text)
+      ? [Number(text)]
+      : declared
+          .filter(({ port }) => port.name === text && (port.protocol ?? 'TCP') === protocol)
+          .map(({ port }) => port.containerPort);
+    if (numbers.length === 0 || numbers.some((port) => port < 1 || port > 65_535)) {
+      const known = declared.map(({ port }) => port.name ?? String(port.containerPort)).join(', ') || 'none';
+      return refuse(
+        'unknown_port',
+        `${annotation} names ${text}, which no container declares (declared: ${known})`,
+      );
+    }
+    ports.push(...unique(numbers).map((port) => ({ port, protocol })));
+  }
+  return {
+    kind: 'resolved',
+    ports: ports.filter(
+      (one, index) =>
+        ports.findIndex((other) => other.port === one.port && other.protocol === one.protocol) === index,
+    ),
+  };
+}
+
+function judge(
+  wanted: readonly Resolved[],
+  openTcp: readonly number[],
+  declared: readonly Declared[],
+  settings: PodSettings,
+): Refusal | undefined {
+  if (wanted.length === 0)
+    return refuse(
+      'no_http_port',
+      'no container declares a TCP port to protect; declare it under `ports`, or name it in the annotation curfew/ports',
+    );
+  const udp = wanted.find(({ protocol }) => protocol === 'UDP');
+  if (udp !== undefined)
+    return refuse(
+      'not_plain_http',
+      `curfew/ports names ${udp.port}/udp; only HTTP over TCP can be authenticated`,
+    );
+  const both = wanted.find(({ port }) => openTcp.includes(port));
+  if (both !== undefined)
+    return refuse(
+      'invalid_annotation',
+      `port ${both.port} is in curfew/ports and in curfew/open-ports; choose one`,
+    );
+  for (const { port } of wanted) {
+    const evidence = evidenceOfOther(port, declared, settings);
+    if (evidence === undefined) continue;
+    return refuse(
+      'not_plain_http',
+      `port ${port} ${evidence}; Envoy must read plain HTTP. Name the HTTP ports in curfew/ports, and in curfew/open-ports those that may stay without authentication`,
+    );
+  }
+  return undefined;
+}
+
+// What people call ports that speak something else than HTTP without TLS.
+const otherProtocols =
+  /^(?:https|tls|ssl|grpcs|grpc-tls|wss|tcp|udp|mysql|mariadb|postgres|postgresql|redis|mongo|mongodb|amqp|amqps|kafka|mqtt|nats|cql|ldap|ldaps|smtp|imap|ssh|ftp|dns|etcd|memcached|zookeeper)(?:-.*)?$/;
+const tlsNumbers: ReadonlySet<number> = new Set([443, 6443, 8443, 9443]);
+const probeSlots = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const;
+
+/** Why a port is not plain HTTP. A name or a number is a guess that `curfew/ports` overrules; an HTTPS probe isn't. */
+function evidenceOfOther(
+  number: number,
+  declared: readonly Declared[],
+  { ports }: PodSettings,
+): string | undefined {
+  const declarations = declared.filter(({ port }) => port.containerPort === number && isTcp(port));
+  for (const { container, port } of declarations) {
+    const https = probeSlots
+      .map((slot) => container[slot]?.httpGet)
+      .find((probe) => probe?.scheme === 'HTTPS' && (probe.port === number || probe.port === port.name));
+    if (https !== undefined) return `is probed by HTTPS in container ${container.name}`;
+    if (ports !== undefined) continue;
+    if (port.name !== undefined && otherProtocols.test(port.name)) return `is named ${port.name}`;
+    if (port.name === undefined && tlsNumbers.has(number)) return 'is one where TLS is usual';
+  }
+  return undefined;
+}
+
+function assign(
+  wanted: readonly Resolved[],
+  declared: readonly Declared[],
+  open: { readonly openTcp: readonly number[]; readonly openUdp: readonly number[] },
+): PodPorts | Refusal {
+  const taken = new Set([
+    ...declared.map(({ port }) => port.containerPort),
+    ...wanted.map(({ port }) => port),
+    ...open.openTcp,
+  ]);
+  const [probes, authorizerAdmin, envoyAdmin, ...rest] = ownPorts.filter((port) => !taken.has(port));
+  if (
+    probes === undefined ||
+    authorizerAdmin === undefined ||
+    envoyAdmin === undefined ||
+    rest.length < wanted.length
+  ) {
+    return refuse(
+      'too_many_ports',
+      `${containerNames.envoy} has the ports from 19000 to 19010 and would need ${wanted.length + 3} of them; name fewer in curfew/ports, or leave that range free`,
+    );
+  }
+  const assigned = wanted.map(({ port }, index): ProtectedPort => {
+    const found = declared.find((one) => one.port.containerPort === port && isTcp(one.port));
+    return {
+      port,
+      declared: found === undefined ? undefined : { container: found.container.name, name: found.port.name },
+      envoyPort: rest[index] ?? 0,
+    };
+  });
+  return {
+    kind: 'ports',
+    protected: assigned,
+    openTcp: unique(open.openTcp),
+    openUdp: unique(open.openUdp),
+    own: { probes, authorizerAdmin, envoyAdmin },
+  };
+}
+
+const unique = (numbers: readonly number[]): number[] => [...new Set(numbers)];

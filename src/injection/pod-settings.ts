@@ -1,0 +1,177 @@
+import * as v from 'valibot';
+import { parseDurationMs } from '../runtime/config-values.ts';
+import type { PathMatch, RoutePolicy } from './envoy-options.ts';
+import { annotations } from './names.ts';
+import { refuse, type Refusal } from './refusal.ts';
+
+export type Capture = 'redirect' | 'proxy';
+
+/** A port as an annotation names it: a container port's name, or a number. */
+export type PortName = { readonly text: string; readonly protocol: 'TCP' | 'UDP' };
+
+export type ResourceRequirements = {
+  readonly requests?: Readonly<Record<string, string>> | undefined;
+  readonly limits?: Readonly<Record<string, string>> | undefined;
+};
+
+/** What a pod's annotations ask for. */
+export type PodSettings = {
+  readonly capture: Capture;
+  /** Undefined: every declared TCP port that isn't open. */
+  readonly ports: readonly PortName[] | undefined;
+  readonly openPorts: readonly PortName[];
+  readonly policy: RoutePolicy;
+  readonly publicPaths: readonly PathMatch[];
+  readonly corsPreflight: 'allow' | 'deny';
+  readonly maxStreamDurationMs: number | undefined;
+  readonly resources: {
+    readonly authorizer?: ResourceRequirements | undefined;
+    readonly envoy?: ResourceRequirements | undefined;
+  };
+};
+
+export type ParsedSettings = { readonly kind: 'settings'; readonly settings: PodSettings } | Refusal;
+
+const maxListItems = 64;
+const list = (text: string): string[] => text.split(/[\s,]+/).filter((item) => item !== '');
+
+const portPattern = /^(?<name>[a-z0-9-]{1,15})(?:\/(?<protocol>tcp|udp))?$/i;
+
+const ports = v.pipe(
+  v.string(),
+  v.transform(list),
+  v.maxLength(maxListItems),
+  v.check(
+    (items) => items.every((item) => portPattern.test(item)),
+    'must be port names or numbers, such as `http, 9090, 53/udp`',
+  ),
+  v.transform((items) =>
+    items.map((item): PortName => {
+      const groups = portPattern.exec(item)?.groups;
+      return {
+        text: groups?.['name'] ?? item,
+        protocol: groups?.['protocol']?.toLowerCase() === 'udp' ? 'UDP' : 'TCP',
+      };
+    }),
+  ),
+);
+
+// RFC 6749 §3.3: scope-token.
+const scopes = v.pipe(
+  v.string(),
+  v.transform(list),
+  v.minLength(1, 'must name at least one scope'),
+  v.maxLength(maxListItems),
+  v.check(
+    (items) => items.every((item) => /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/.test(item)),
+    'must be scopes, separated by spaces',
+  ),
+);
+
+const publicPaths = v.pipe(
+  v.string(),
+  v.transform(list),
+  v.maxLength(maxListItems),
+  v.check(
+    (items) => items.every((item) => item.startsWith('/') && item.length <= 1024),
+    'must be paths, such as `/health, /static/*`',
+  ),
+  v.transform((items) =>
+    items.map((item): PathMatch => (item.endsWith('/*') ? { prefix: item.slice(0, -1) } : { exact: item })),
+  ),
+);
+
+const duration = (minMs: number) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (text) => (parseDurationMs(text) ?? 0) >= minMs,
+      `must be a duration of at least ${minMs / 1000}s, such as 30s or 5m`,
+    ),
+  );
+
+const quantities = v.record(
+  v.picklist(['cpu', 'memory', 'ephemeral-storage']),
+  v.pipe(v.string(), v.regex(/^\d{1,12}(?:\.\d{1,6})?(?:m|k|Ki|M|Mi|G|Gi)?$/)),
+);
+const requirements = v.strictObject({ requests: v.optional(quantities), limits: v.optional(quantities) });
+const resources = v.pipe(
+  v.string(),
+  v.maxLength(4096),
+  v.transform(parseJson),
+  v.strictObject({ authorizer: v.optional(requirements), envoy: v.optional(requirements) }),
+);
+
+/** The annotations a pod may have under `curfew/`. */
+const settingSchemas = {
+  [annotations.ports]: ports,
+  [annotations.openPorts]: ports,
+  [annotations.audience]: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+  [annotations.scopes]: scopes,
+  [annotations.publicPaths]: publicPaths,
+  [annotations.maxExposure]: duration(10_000),
+  [annotations.capture]: v.picklist(['redirect', 'proxy'], 'must be redirect or proxy'),
+  [annotations.corsPreflight]: v.picklist(['allow', 'deny'], 'must be allow or deny'),
+  [annotations.maxStreamDuration]: duration(1000),
+  [annotations.resources]: resources,
+} as const;
+
+type SettingName = keyof typeof settingSchemas;
+type Settings = { [Name in SettingName]?: v.InferOutput<(typeof settingSchemas)[Name]> };
+
+const prefix = 'curfew/';
+const ours: ReadonlySet<string> = new Set([annotations.authorizerConfig, annotations.rewritten]);
+
+/**
+ * Reads a pod's annotations. One that starts with `curfew/` and isn't known is refused: a misspelt one would be a
+ * protection that isn't there.
+ */
+export function parsePodSettings(
+  given: Readonly<Record<string, string>>,
+  defaults: { readonly capture: Capture },
+): ParsedSettings {
+  const found: Record<string, unknown> = {};
+  for (const [name, text] of Object.entries(given)) {
+    if (!name.startsWith(prefix) || ours.has(name)) continue;
+    if (!isSettingName(name))
+      return refuse(
+        'invalid_annotation',
+        `${name} is not an annotation of Curfew; remove it or correct its spelling`,
+      );
+    const parsed = v.safeParse(settingSchemas[name], text);
+    if (!parsed.success) return refuse('invalid_annotation', `${name}: ${parsed.issues[0].message}`);
+    found[name] = parsed.output;
+  }
+  return { kind: 'settings', settings: toSettings(found, defaults) };
+}
+
+function toSettings(found: Settings, defaults: { readonly capture: Capture }): PodSettings {
+  const audience = found[annotations.audience];
+  const wantedScopes = found[annotations.scopes];
+  const maxExposure = found[annotations.maxExposure];
+  const maxStream = found[annotations.maxStreamDuration];
+  return {
+    capture: found[annotations.capture] ?? defaults.capture,
+    ports: found[annotations.ports],
+    openPorts: found[annotations.openPorts] ?? [],
+    policy: {
+      ...(audience !== undefined && { audience }),
+      ...(wantedScopes !== undefined && { scopes: wantedScopes }),
+      ...(maxExposure !== undefined && { maxExposure }),
+    },
+    publicPaths: found[annotations.publicPaths] ?? [],
+    corsPreflight: found[annotations.corsPreflight] ?? 'allow',
+    maxStreamDurationMs: maxStream === undefined ? undefined : parseDurationMs(maxStream),
+    resources: found[annotations.resources] ?? {},
+  };
+}
+
+const isSettingName = (name: string): name is SettingName => Object.hasOwn(settingSchemas, name);
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,87 @@
+import * as v from 'valibot';
+
+const portReference = v.union([v.string(), v.number()]);
+
+const httpGet = v.looseObject({
+  path: v.optional(v.string()),
+  port: portReference,
+  /** Set: kubelet asks that host, not the pod. */
+  host: v.optional(v.string()),
+  scheme: v.optional(v.string()),
+  httpHeaders: v.optional(v.array(v.looseObject({ name: v.string(), value: v.optional(v.string()) }))),
+});
+
+const actions = {
+  httpGet: v.optional(httpGet),
+  tcpSocket: v.optional(v.looseObject({ port: portReference, host: v.optional(v.string()) })),
+  grpc: v.optional(v.looseObject({ port: v.number(), service: v.optional(v.string()) })),
+};
+
+/** How a handler asks: one of these. */
+export const handlerActionSchema = v.looseObject(actions);
+
+const handler = v.looseObject({ ...actions, timeoutSeconds: v.optional(v.number()) });
+
+const container = v.looseObject({
+  name: v.string(),
+  image: v.optional(v.string()),
+  /** `Always` makes a sidecar of an init container. */
+  restartPolicy: v.optional(v.string()),
+  ports: v.optional(
+    v.array(
+      v.looseObject({
+        name: v.optional(v.string()),
+        containerPort: v.number(),
+        hostPort: v.optional(v.number()),
+        protocol: v.optional(v.string()),
+      }),
+    ),
+  ),
+  livenessProbe: v.optional(handler),
+  readinessProbe: v.optional(handler),
+  startupProbe: v.optional(handler),
+  lifecycle: v.optional(v.looseObject({ postStart: v.optional(handler), preStop: v.optional(handler) })),
+  volumeMounts: v.optional(v.array(v.looseObject({ name: v.string() }))),
+});
+
+const texts = v.record(v.string(), v.string());
+
+/** A pod as the API server sends it, as far as it concerns us; what we don't know is kept as it is. */
+export const podSchema = v.looseObject({
+  metadata: v.optional(
+    v.looseObject({
+      name: v.optional(v.string()),
+      generateName: v.optional(v.string()),
+      labels: v.optional(texts),
+      annotations: v.optional(texts),
+    }),
+    {},
+  ),
+  spec: v.looseObject({
+    containers: v.pipe(v.array(container), v.maxLength(256)),
+    initContainers: v.optional(v.pipe(v.array(container), v.maxLength(256))),
+    volumes: v.optional(v.pipe(v.array(v.looseObject({ name: v.string() })), v.maxLength(1024))),
+    hostNetwork: v.optional(v.boolean()),
+    os: v.optional(v.looseObject({ name: v.optional(v.string()) })),
+    nodeSelector: v.optional(texts),
+  }),
+});
+
+export type Pod = v.InferOutput<typeof podSchema>;
+export type Container = Pod['spec']['containers'][number];
+export type ContainerPort = NonNullable<Container['ports']>[number];
+export type Handler = v.InferOutput<typeof handler>;
+
+/** What of the pod runs beside our sidecars for as long as it lives, and may listen. */
+export const servingContainers = ({ spec }: Pod): readonly Container[] => [
+  ...(spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always'),
+  ...spec.containers,
+];
+
+export const isTcp = ({ protocol }: ContainerPort): boolean => (protocol ?? 'TCP') === 'TCP';
+
+/** The number a port reference means: a name is looked up in its own container, as kubelet does. */
+export function resolvePort(reference: string | number, { ports = [] }: Container): number | undefined {
+  if (typeof reference === 'number') return reference;
+  return ports.find(({ name }) => name === reference)?.containerPort;
+}

@@ -1,0 +1,161 @@
+import * as v from 'valibot';
+import { annotations } from './names.ts';
+import { handlerActionSchema, resolvePort, type Container, type Handler, type Pod } from './pod.ts';
+
+/** Where a container has handlers that kubelet calls from outside the pod. */
+export const handlerSlots = [
+  'livenessProbe',
+  'readinessProbe',
+  'startupProbe',
+  'postStart',
+  'preStop',
+] as const;
+export type HandlerSlot = (typeof handlerSlots)[number];
+
+/** What Envoy does when kubelet asks for the path. */
+export type ProbeTarget =
+  | {
+      readonly kind: 'http';
+      readonly path: string;
+      readonly port: number;
+      readonly scheme: 'HTTP' | 'HTTPS';
+      /** Path and query at the application. */
+      readonly toPath: string;
+    }
+  | { readonly kind: 'tcp'; readonly path: string; readonly port: number; readonly timeoutMs: number }
+  | {
+      readonly kind: 'grpc';
+      readonly path: string;
+      readonly port: number;
+      readonly service: string;
+      readonly timeoutMs: number;
+    };
+
+const rewrittenSchema = v.object({
+  probes: v.pipe(
+    v.array(
+      v.object({
+        container: v.string(),
+        slot: v.picklist(handlerSlots),
+        path: v.string(),
+        action: handlerActionSchema,
+      }),
+    ),
+    v.maxLength(1024),
+  ),
+  ports: v.pipe(
+    v.array(
+      v.object({
+        container: v.string(),
+        port: v.number(),
+        name: v.string(),
+        hostPort: v.optional(v.number()),
+      }),
+    ),
+    v.maxLength(64),
+  ),
+});
+
+/** What an admission took away from the application's containers, to be given back before the next one. */
+export type Rewritten = v.InferOutput<typeof rewrittenSchema>;
+export type RewrittenProbe = Rewritten['probes'][number];
+
+/** Reads the annotation an earlier admission left; empty when there is none or it is not ours. */
+export function readRewritten({ metadata }: Pod): Rewritten {
+  const text = metadata.annotations?.[annotations.rewritten];
+  if (text === undefined) return { probes: [], ports: [] };
+  try {
+    return v.parse(rewrittenSchema, JSON.parse(text));
+  } catch {
+    return { probes: [], ports: [] };
+  }
+}
+
+export function handlerAt(container: Container, slot: HandlerSlot): Handler | undefined {
+  if (slot === 'postStart' || slot === 'preStop') return container.lifecycle?.[slot];
+  return container[slot];
+}
+
+export function withHandler(container: Container, slot: HandlerSlot, handler: Handler): Container {
+  if (slot === 'postStart' || slot === 'preStop')
+    return { ...container, lifecycle: { ...container.lifecycle, [slot]: handler } };
+  return { ...container, [slot]: handler };
+}
+
+export type RewritingOptions = {
+  readonly probePort: number;
+  /** Ports that stay reachable: a probe of one is left as it is. */
+  readonly openTcp: readonly number[];
+  /** Paths chosen by an earlier admission are kept. */
+  readonly earlier: readonly RewrittenProbe[];
+  /** An unguessable path segment. */
+  newPath(): string;
+};
+
+export type RewrittenContainer = {
+  readonly container: Container;
+  readonly targets: readonly ProbeTarget[];
+  readonly rewritten: readonly RewrittenProbe[];
+};
+
+/**
+ * Turns a container's httpGet, tcpSocket and grpc handlers into requests to Envoy's probe port, each with a path of
+ * its own. Envoy does there what kubelet did; the application's own path stays closed to everybody else.
+ */
+export function rewriteProbes(original: Container, options: RewritingOptions): RewrittenContainer {
+  let container = original;
+  const targets: ProbeTarget[] = [];
+  const rewritten: RewrittenProbe[] = [];
+  for (const slot of handlerSlots) {
+    const handler = handlerAt(original, slot);
+    if (handler === undefined) continue;
+    const { httpGet, tcpSocket, grpc, ...rest } = handler;
+    const kept = options.earlier.find((one) => one.container === original.name && one.slot === slot);
+    const target = toTarget(handler, original, kept?.path ?? `/${options.newPath()}`);
+    if (target === undefined || options.openTcp.includes(target.port)) continue;
+    targets.push(target);
+    rewritten.push({
+      container: original.name,
+      slot,
+      path: target.path,
+      action: { ...(httpGet && { httpGet }), ...(tcpSocket && { tcpSocket }), ...(grpc && { grpc }) },
+    });
+    const headers = httpGet?.httpHeaders;
+    container = withHandler(container, slot, {
+      ...rest,
+      httpGet: {
+        path: target.path,
+        port: options.probePort,
+        scheme: 'HTTP',
+        ...(headers !== undefined && { httpHeaders: headers }),
+      },
+    });
+  }
+  return { container, targets, rewritten };
+}
+
+// kubelet asks a handler's `host`, when it has one, instead of the pod.
+function toTarget(handler: Handler, container: Container, path: string): ProbeTarget | undefined {
+  const { httpGet, tcpSocket, grpc } = handler;
+  // Kubernetes' default is one second.
+  const timeoutMs = (handler.timeoutSeconds ?? 1) * 1000;
+  if (grpc !== undefined)
+    return { kind: 'grpc', path, port: grpc.port, service: grpc.service ?? '', timeoutMs };
+  if (tcpSocket !== undefined) {
+    const port = resolvePort(tcpSocket.port, container);
+    return port === undefined || isSet(tcpSocket.host) ? undefined : { kind: 'tcp', path, port, timeoutMs };
+  }
+  if (httpGet === undefined || isSet(httpGet.host)) return undefined;
+  const port = resolvePort(httpGet.port, container);
+  if (port === undefined) return undefined;
+  const toPath = httpGet.path ?? '/';
+  return {
+    kind: 'http',
+    path,
+    port,
+    scheme: httpGet.scheme === 'HTTPS' ? 'HTTPS' : 'HTTP',
+    toPath: toPath.startsWith('/') ? toPath : `/${toPath}`,
+  };
+}
+
+const isSet = (host: string | undefined): boolean => host !== undefined && host !== '';

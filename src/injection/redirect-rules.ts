@@ -1,0 +1,37 @@
+import type { PodPorts } from './pod-ports.ts';
+
+/**
+ * The nftables rules of a pod with redirect capture, for both address families. Whatever comes in from outside the
+ * pod either goes through Envoy, or to a port that was declared open, or nowhere; what the pod sends out, and what
+ * it says to itself, is untouched. Applying them again changes nothing.
+ */
+export function redirectRules(ports: PodPorts): string {
+  const envoyPorts = ports.protected.map(({ envoyPort }) => envoyPort);
+  const tcp = [...envoyPorts, ports.own.probes, ports.own.authorizerAdmin, ...ports.openTcp];
+  return [
+    // The first line makes the table, so that the second never fails.
+    'table inet curfew',
+    'delete table inet curfew',
+    'table inet curfew {',
+    '  chain redirect {',
+    '    type nat hook prerouting priority dstnat; policy accept;',
+    '    iifname "lo" accept',
+    ...ports.protected.map(({ port, envoyPort }) => `    tcp dport ${port} redirect to :${envoyPort}`),
+    '  }',
+    '  chain inbound {',
+    '    type filter hook input priority filter; policy accept;',
+    '    iifname "lo" accept',
+    '    ct state established,related accept',
+    `    tcp dport ${set(tcp)} accept`,
+    ...(ports.openUdp.length > 0 ? [`    udp dport ${set(ports.openUdp)} accept`] : []),
+    '    meta l4proto tcp reject with tcp reset',
+    // Not the answers to what the pod asked: those are established. ICMP stays, IPv6 needs it.
+    '    meta l4proto { udp, udplite, sctp, dccp } drop',
+    '  }',
+    '}',
+    '',
+  ].join('\n');
+}
+
+const set = (numbers: readonly number[]): string =>
+  `{ ${[...new Set(numbers)].sort((a, b) => a - b).join(', ')} }`;

@@ -1,0 +1,26 @@
+/** Every reason a pod is not let in without our sidecars; the name in the answer, the log and the metric. */
+export const refusalReasons = [
+  'host_network',
+  'windows',
+  'mesh_sidecar_present',
+  'no_http_port',
+  'not_plain_http',
+  'unnamed_target_port',
+  'unknown_port',
+  'too_many_ports',
+  'reserved_name',
+  'invalid_annotation',
+  'malformed_review',
+  'internal_error',
+] as const;
+
+export type RefusalReason = (typeof refusalReasons)[number];
+
+/** An expected no. The message tells the pod's author what to do. */
+export type Refusal = { readonly kind: 'refused'; readonly reason: RefusalReason; readonly message: string };
+
+export const refuse = (reason: RefusalReason, message: string): Refusal => ({
+  kind: 'refused',
+  reason,
+  message,
+});

@@ -1,0 +1,138 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { listen, type Address } from '../runtime/address.ts';
+import type { Part } from '../runtime/lifecycle.ts';
+import type { Log } from '../runtime/log.ts';
+import { secretFromFile, watchSecret } from '../runtime/secret.ts';
+import type { ReviewAnswer } from './admission-review.ts';
+
+export type WebhookOptions = {
+  readonly address: Address;
+  /** Paths of PEM files. */
+  readonly tls: { readonly cert: string; readonly key: string };
+  /** Undefined: the body names no review. @throws only for a defect */
+  answer(body: unknown): ReviewAnswer | undefined;
+  readonly log: Log;
+};
+
+export type Webhook = Part & {
+  /** The port that is bound; only after `start`. */
+  boundPort(): number;
+};
+
+// etcd holds objects up to 1.5 MiB; a review has room for two and its envelope.
+const maxBodyBytes = 4 * 1024 * 1024;
+const maxConnections = 256;
+// The API server gives up after 5 s.
+const requestTimeoutMs = 5000;
+const path = '/inject';
+
+/**
+ * The admission webhook: `POST /inject` over TLS 1.2 or newer. Changed certificate files apply to new connections
+ * within 5 s; a pair that doesn't fit leaves the old one in use.
+ */
+export function createWebhook(options: WebhookOptions): Webhook {
+  const { tls, log } = options;
+  const server = createServer(
+    {
+      minVersion: 'TLSv1.2',
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      maxHeaderSize: 16_384,
+    },
+    (request, response) => {
+      handle(request, response, options).catch((thrown: unknown) => {
+        log.error('review failed', { err: thrown });
+        // The API server treats it as a failed call, and `failurePolicy: Fail` keeps the pod out.
+        if (!response.headersSent) send(response, 500, { error: 'internal' });
+      });
+    },
+  );
+  server.maxConnections = maxConnections;
+  server.on('tlsClientError', (thrown) => log.debug('TLS handshake failed', { err: thrown }));
+  let stopWatching: (() => void)[] = [];
+
+  function reload(file: string): void {
+    try {
+      server.setSecureContext(readTlsFiles(tls));
+      log.info('certificates read again', { file });
+    } catch (thrown) {
+      log.warn('changed certificate files do not fit; the old ones stay in use', { file, err: thrown });
+    }
+  }
+
+  return {
+    name: 'webhook',
+    start: async () => {
+      server.setSecureContext(readTlsFiles(tls));
+      await listen(server, options.address, 'listen');
+      stopWatching = [tls.cert, tls.key].map((file) => watchSecret(secretFromFile(file), () => reload(file)));
+    },
+    stop: async () => {
+      stopWatching.forEach((stop) => stop());
+      const { promise, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      server.closeIdleConnections();
+      await promise;
+    },
+    boundPort: () => {
+      const bound = server.address();
+      return typeof bound === 'object' && bound !== null ? bound.port : 0;
+    },
+  };
+}
+
+function readTlsFiles({ cert, key }: WebhookOptions['tls']): SecureContextOptions {
+  const files = {
+    cert: secretFromFile(cert).bytes(),
+    key: secretFromFile(key).bytes(),
+    minVersion: 'TLSv1.2',
+  } as const;
+  // Refuses a certificate and a key of different pairs, as there are between two writes.
+  createSecureContext(files);
+  return files;
+}
+
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { answer }: WebhookOptions,
+): Promise<void> {
+  if (request.url?.split('?', 1)[0] !== path) return send(response, 404, { error: 'not_found' });
+  if (request.method !== 'POST') return send(response, 405, { error: 'method_not_allowed' });
+  if (!/^application\/json(?:$|\s*;)/i.test(request.headers['content-type'] ?? ''))
+    return send(response, 415, { error: 'not_json' });
+  const text = await readBody(request);
+  if (text === undefined) return send(response, 413, { error: 'too_large' });
+  const body = parseJson(text);
+  const review = body === undefined ? undefined : answer(body);
+  if (review === undefined) return send(response, 400, { error: 'malformed_review' });
+  send(response, 200, review);
+}
+
+/** Undefined when there is more than we read. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  response.writeHead(status, status === 413 ? { ...headers, connection: 'close' } : headers);
+  response.end(`${JSON.stringify(body)}\n`);
+}
