@@ -39,7 +39,7 @@ type Progress = {
   synced(): void;
 };
 
-/** How often health watchers and the log are told of readiness. */
+/** How soon after readiness health watchers and the log are told of it. */
 const readinessEveryMs = 100;
 
 /**
@@ -185,12 +185,14 @@ function createProgressPart(
   let timer: NodeJS.Timeout | undefined;
 
   function watchReadiness(startedMs: number): void {
-    timer = setInterval(() => {
+    const look = (): void => {
       if (!progress.readiness().ready) return;
       clearInterval(timer);
       health.refresh();
       log.info('ready', { durationMs: Math.round(clock.monotonicMs() - startedMs) });
-    }, readinessEveryMs).unref();
+    };
+    timer = setInterval(look, readinessEveryMs).unref();
+    look();
   }
 
   return {
