@@ -7,7 +7,9 @@ import {
   type Configuration,
   type FindAccount,
   type KoaContextWithOIDC,
+  type RefreshToken,
 } from 'oidc-provider';
+import { Fault } from '../../runtime/fault.ts';
 import { grantIdClaim } from '../../token/claims.ts';
 import type { Authenticate } from '../account/authenticate.ts';
 import { createLoginGrant, loginGrantParameters, loginGrantType } from '../grant/login-grant.ts';
@@ -15,6 +17,7 @@ import type { Resources } from '../grant/resources.ts';
 import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
 import { strings } from '../interaction/strings.ts';
 import type { Keys } from '../key/key-ring.ts';
+import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import { findGrant } from './find-grant.ts';
 import { routes } from './request-scopes.ts';
@@ -34,6 +37,8 @@ export type ProviderOptions = {
   scope(): RequestScope;
 };
 
+// The others need a script, or leave the code where scripts find it.
+const responseModes = ['query'];
 const codeLifetimeSeconds = 60;
 const idTokenLifetimeSeconds = 60 * 60;
 const interactionLifetimeSeconds = 15 * 60;
@@ -50,19 +55,44 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
     loginGrantParameters,
     'resource',
   );
+  nameFamilyInRefreshTokens(provider, scope);
+  provider.use(correctAnswers);
   return provider;
 }
+
+function nameFamilyInRefreshTokens(provider: Provider, scope: () => RequestScope): void {
+  // What makes a token's value; the library's types leave it out.
+  Object.defineProperty(provider.RefreshToken.prototype, 'generateTokenId', {
+    value(this: RefreshToken): string {
+      const familyKey = scope().grantsRead.get(this.grantId ?? '');
+      if (this.grantId === undefined || familyKey === undefined)
+        throw new Fault('ERR_INTERNAL', 'a refresh token needs a grant read in the same request');
+      return generateRefreshTokenId(this.grantId, familyKey);
+    },
+  });
+}
+
+const correctAnswers: Parameters<Provider['use']>[0] = async (ctx, next) => {
+  await next();
+  if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
+    Object.assign(ctx.body, { response_modes_supported: responseModes });
+  if (ctx.status !== 404 || ctx.body !== undefined) return;
+  ctx.type = 'html';
+  ctx.body = errorPage(strings.error.notFound);
+  ctx.status = 404;
+};
 
 function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
   return {
     adapter: options.adapter,
-    clients: [...options.clients],
+    clients: options.clients.map((client) => ({ ...client, response_modes: responseModes })),
     clientDefaults: { id_token_signed_response_alg: options.idTokenAlgorithm },
     extraClientMetadata: { properties: ['default_resource'] },
     jwks: { keys: keys.signing },
     cookies: cookiesOf(options.issuer, keys),
     routes,
     responseTypes: ['code'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     pkce: { required: () => true },
     clientBasedCORS: (_, origin, client) =>
       client.clientAuthMethod === 'none' &&

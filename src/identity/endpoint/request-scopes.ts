@@ -37,7 +37,7 @@ export function createRequestScopes(options: { clock: Clock; trustedProxyHops: n
         route: kinds[path] ?? 'other',
         address: clientAddress(request, options.trustedProxyHops),
         device: deviceLabel(request.headers['user-agent']),
-        grantsRead: new Set(),
+        grantsRead: new Map(),
         sessionsRead: new Map(),
         credentials: undefined,
         isLoginRefused: false,

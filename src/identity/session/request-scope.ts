@@ -16,8 +16,8 @@ export type RequestScope = {
   /** The client's address and `User-Agent`, bounded. */
   readonly address: string;
   readonly device: string;
-  /** Grants read so far. One of these is updated when saved: inserting it again could undo a revocation. */
-  readonly grantsRead: Set<string>;
+  /** Family keys of the grants read so far. One of these is updated when saved: inserted again it could undo a revocation. */
+  readonly grantsRead: Map<string, string>;
   /** Browser sessions read so far, uid by id; the same holds for them. */
   readonly sessionsRead: Map<string, string>;
   /** The credentials the account had when it was read; a new grant needs them unchanged. */

@@ -8,6 +8,7 @@ export type NewGrant = {
   clientId: string;
   /** Scopes per resource, as JSON. */
   payload: string;
+  familyKey: string;
   device: string;
   address: string;
   nowMs: number;
@@ -21,6 +22,7 @@ export type StoredGrant = {
   accountId: string;
   clientId: string;
   payload: string;
+  familyKey: string;
   device: string;
   address: string;
   createdAtMs: number;
@@ -113,6 +115,7 @@ const rowOf = (grant: NewGrant): IdentityTables['identity_grants'] => ({
   account_id: grant.credentials.accountId,
   client_id: grant.clientId,
   payload: grant.payload,
+  family_key: grant.familyKey,
   device: grant.device,
   address: grant.address,
   created_at_ms: grant.nowMs,
@@ -125,6 +128,7 @@ const grantOf = (row: IdentityTables['identity_grants']): StoredGrant => ({
   accountId: row.account_id,
   clientId: row.client_id,
   payload: row.payload,
+  familyKey: row.family_key,
   device: row.device,
   address: row.address,
   createdAtMs: row.created_at_ms,

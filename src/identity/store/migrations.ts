@@ -32,6 +32,7 @@ async function createGrants({ schema }: Kysely<NoTables>): Promise<void> {
     )
     .addColumn('client_id', 'text', (column) => column.notNull())
     .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('family_key', 'text', (column) => column.notNull())
     .addColumn('device', 'text', (column) => column.notNull())
     .addColumn('address', 'text', (column) => column.notNull())
     .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
@@ -86,6 +87,7 @@ async function createIndexes({ schema }: Kysely<NoTables>): Promise<void> {
     ['identity_grants', 'expires_at_ms'],
     ['identity_tokens', 'grant_id'],
     ['identity_tokens', 'expires_at_ms'],
+    ['identity_tokens', 'consumed_at_ms'],
     ['identity_sessions', 'account_id'],
     ['identity_sessions', 'expires_at_ms'],
   ] as const;

@@ -10,22 +10,26 @@ const rowsPerStatement = 500;
 /** Expired rows stay a little: what was minted last from a grant is gone by then. */
 const graceMs = 2 * 60 * 60 * 1000;
 
+/** A used refresh token is known by its mark; its row serves the first moments only. */
+const usedKeptMs = 60 * 60 * 1000;
+
 const purged = [
-  ['identity_tokens', 'id_hash'],
-  ['identity_sessions', 'uid_hash'],
-  ['identity_grants', 'id'],
+  ['identity_tokens', 'id_hash', 'expires_at_ms', graceMs],
+  ['identity_tokens', 'id_hash', 'consumed_at_ms', usedKeptMs],
+  ['identity_sessions', 'uid_hash', 'expires_at_ms', graceMs],
+  ['identity_grants', 'id', 'expires_at_ms', graceMs],
 ] as const;
 
 /** Deletes what has expired, a bounded number of rows at a time. @returns how many rows went */
 export async function purgeExpired(database: Database, nowMs: number): Promise<number> {
   const db = identityTables(database.db);
   let count = 0;
-  for (const [table, key] of purged) {
+  for (const [table, key, time, keptMs] of purged) {
     for (let deleted = rowsPerStatement; deleted === rowsPerStatement; count += deleted) {
       const { numAffectedRows } = await sql`
         delete from ${sql.table(table)} where ${sql.ref(key)} in (
           select ${sql.ref(key)} from ${sql.table(table)}
-          where expires_at_ms < ${nowMs - graceMs} limit ${sql.lit(rowsPerStatement)})`.execute(db);
+          where ${sql.ref(time)} < ${nowMs - keptMs} limit ${sql.lit(rowsPerStatement)})`.execute(db);
       deleted = Number(numAffectedRows ?? 0n);
     }
   }

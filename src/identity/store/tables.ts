@@ -18,6 +18,8 @@ export type IdentityTables = {
     account_id: string;
     client_id: string;
     payload: string;
+    /** Marks the family's refresh tokens; see `session/refresh-token-id.ts`. */
+    family_key: string;
     device: string;
     address: string;
     created_at_ms: number;

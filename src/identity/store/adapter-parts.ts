@@ -1,0 +1,67 @@
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import type { Clock } from '../../runtime/clock.ts';
+import { Fault } from '../../runtime/fault.ts';
+import type { RequestScope } from '../session/request-scope.ts';
+import type { RevocationReason, Revoker } from '../session/revoker.ts';
+import type { GrantStore } from './grant-store.ts';
+import type { SessionStore } from './session-store.ts';
+import type { StoredToken, TokenStore } from './token-store.ts';
+
+export type ProviderAdapterOptions = {
+  grants: GrantStore;
+  tokens: TokenStore;
+  sessions: SessionStore;
+  revoker: Revoker;
+  clock: Clock;
+  /** The request that is being answered. */
+  scope(): RequestScope;
+  /** How long after its rotation a refresh token is refused without ending its family; ms. */
+  rotationLeewayMs: number;
+};
+
+export const expiryOf = (clock: Clock, expiresInSeconds: number | undefined): number =>
+  clock.nowMs() + (expiresInSeconds ?? 0) * 1000;
+
+/** What is stored under a token, without the token itself. */
+export const withoutId = (payload: AdapterPayload): string => JSON.stringify({ ...payload, jti: undefined });
+
+export const withId = (payload: string, id: string): AdapterPayload => ({
+  ...(JSON.parse(payload) as AdapterPayload),
+  jti: id,
+});
+
+export function payloadOf(token: StoredToken | undefined, id: string): AdapterPayload | undefined {
+  if (token === undefined) return undefined;
+  const { consumedAtMs } = token;
+  const consumed = consumedAtMs === undefined ? {} : { consumed: Math.floor(consumedAtMs / 1000) };
+  return { ...withId(token.payload, id), ...consumed };
+}
+
+/** Why a family ends at the request that is being answered. */
+export function reasonOf({ route }: RequestScope): RevocationReason {
+  switch (route) {
+    case 'token':
+      return 'reuse';
+    case 'revocation':
+      return 'revocation';
+    case 'logout':
+    case 'other':
+      return 'logout';
+  }
+}
+
+/** For models that are never stored: JWT access tokens, and what isn't offered. */
+export function emptyAdapter(model: string): Adapter {
+  const refuse = (): Promise<never> =>
+    Promise.reject(new Fault('ERR_INTERNAL', `${model} is not meant to be stored`));
+  const nothing = (): Promise<undefined> => Promise.resolve(undefined);
+  return {
+    upsert: refuse,
+    consume: refuse,
+    find: nothing,
+    findByUid: nothing,
+    findByUserCode: nothing,
+    destroy: nothing,
+    revokeByGrantId: nothing,
+  };
+}

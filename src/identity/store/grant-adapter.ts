@@ -1,0 +1,53 @@
+import { errors, type Adapter } from 'oidc-provider';
+import { Fault } from '../../runtime/fault.ts';
+import { generateFamilyKey } from '../session/refresh-token-id.ts';
+import {
+  emptyAdapter,
+  expiryOf,
+  reasonOf,
+  withId,
+  withoutId,
+  type ProviderAdapterOptions,
+} from './adapter-parts.ts';
+
+/** Grants: sessions of one account at one client. Destroying one is a revocation. */
+export function createGrantAdapter({ grants, revoker, clock, scope }: ProviderAdapterOptions): Adapter {
+  return {
+    ...emptyAdapter('Grant'),
+    upsert: async (id, payload, expiresIn) => {
+      const { address, device, grantsRead, credentials } = scope();
+      const { accountId, clientId } = payload;
+      const expiresAtMs = expiryOf(clock, expiresIn);
+      if (grantsRead.has(id)) {
+        if (await grants.update(id, withoutId(payload), expiresAtMs)) return;
+        throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+      }
+      if (accountId === undefined || clientId === undefined || credentials?.accountId !== accountId)
+        throw new Fault('ERR_INTERNAL', 'a grant needs a client and an account read in the same request');
+      const familyKey = generateFamilyKey();
+      const isInserted = await grants.insert({
+        id,
+        clientId,
+        payload: withoutId(payload),
+        familyKey,
+        device,
+        address,
+        nowMs: clock.nowMs(),
+        expiresAtMs,
+        credentials,
+      });
+      if (!isInserted) throw new errors.InvalidGrant({ detail: 'the account has changed' });
+      grantsRead.set(id, familyKey);
+    },
+    find: async (id) => {
+      const grant = await grants.find(id);
+      if (grant === undefined) return undefined;
+      scope().grantsRead.set(id, grant.familyKey);
+      // The column moves with every refresh, the payload does not.
+      return { ...withId(grant.payload, id), exp: Math.floor(grant.expiresAtMs / 1000) };
+    },
+    destroy: async (id) => {
+      await revoker.revoke({ id }, reasonOf(scope()));
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import type { Adapter } from 'oidc-provider';
+import { emptyAdapter, expiryOf, withId, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
+
+/** Logins of browsers. */
+export function createSessionAdapter({ sessions, clock, scope }: ProviderAdapterOptions): Adapter {
+  return {
+    ...emptyAdapter('Session'),
+    upsert: async (id, payload, expiresIn) => {
+      const { sessionsRead, credentials, isLoginRefused } = scope();
+      const uid = payload.uid ?? '';
+      const session = {
+        id,
+        uid,
+        payload: withoutId(payload),
+        accountId: payload.accountId,
+        expiresAtMs: expiryOf(clock, expiresIn),
+      };
+      const isNew = ![...sessionsRead.values()].includes(uid);
+      // One that was read and is gone was ended meanwhile; then the browser keeps a cookie to nothing.
+      if (!isLoginRefused)
+        await sessions.put(session, { isNew, ...(credentials === undefined ? {} : { credentials }) });
+      sessionsRead.set(id, uid);
+    },
+    find: async (id) => {
+      const session = await sessions.find(id);
+      if (session === undefined) return undefined;
+      const payload = { ...withId(session.payload, id), exp: Math.floor(session.expiresAtMs / 1000) };
+      if (payload.uid !== undefined) scope().sessionsRead.set(id, payload.uid);
+      return payload;
+    },
+    findByUid: async (uid) => {
+      const session = await sessions.findByUid(uid);
+      if (session === undefined) return undefined;
+      // Only the cookie knows the id; whoever looks by uid reads the session and never saves it.
+      return { ...withId(session.payload, ''), exp: Math.floor(session.expiresAtMs / 1000) };
+    },
+    destroy: async (id) => {
+      const { route, sessionsRead } = scope();
+      // Elsewhere this is only the change of the id, which `upsert` does in one statement.
+      if (route !== 'logout') return;
+      await sessions.delete(id);
+      sessionsRead.delete(id);
+    },
+  };
+}
