@@ -1,0 +1,166 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { withoutCookies } from '../../src/check/cookies.ts';
+import { createReservedHeaders, fold } from '../../src/check/reserved-headers.ts';
+import { headerValue } from '../../src/check/upstream-identity.ts';
+import { goodToken, requestOf, testCheck, upstreamDefaults } from './fixtures.ts';
+
+describe('a claim as a header value', () => {
+  it.each([
+    ['user-1', 'user-1'],
+    ['a b', 'a b'],
+    ['50%', '50%25'],
+    ['é', '%C3%A9'],
+    ['日本', '%E6%97%A5%E6%9C%AC'],
+    ['😀', '%F0%9F%98%80'],
+    ['a\r\nx-auth-role: admin', 'a%0D%0Ax-auth-role: admin'],
+    ['\0', '%00'],
+    ['\t', '%09'],
+    ['\x7f', '%7F'],
+    [' a ', '%20a%20'],
+    ['  ', '%20%20'],
+    [['read', 'write'], 'read write'],
+    [['admin user', 'x'], 'admin%20user x'],
+    [['é', 1, true], '%C3%A9 1 true'],
+    [[{ a: 1 }], '{"a":1}'],
+    [{ a: ['é'] }, '{"a":["%C3%A9"]}'],
+    [7, '7'],
+    [false, 'false'],
+    [[], undefined],
+    ['', undefined],
+    [null, undefined],
+    [undefined, undefined],
+  ])('%j becomes %j', (claim, expected) => {
+    expect(headerValue(claim)).toBe(expected);
+  });
+
+  it('is printable ASCII without spaces at its ends, and decodes to the very text', () => {
+    const property = fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
+      const value = headerValue(text);
+      if (value === undefined) return text === '';
+      return /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value) && decodeURIComponent(value) === text;
+    });
+    expect(() => fc.assert(property, { numRuns: 2000 })).not.toThrow();
+  });
+
+  it('made of a list splits into the very items', () => {
+    const items = fc.array(fc.string({ unit: 'grapheme', minLength: 1 }), { minLength: 1, maxLength: 5 });
+    const property = fc.property(items, (list) => {
+      const decoded = headerValue(list)?.split(' ').map(decodeURIComponent);
+      return JSON.stringify(decoded) === JSON.stringify(list);
+    });
+    expect(() => fc.assert(property, { numRuns: 1000 })).not.toThrow();
+  });
+});
+
+describe('what the upstream is told', () => {
+  it('leaves out what the token does not say, and takes away what the client said of it', async () => {
+    const token = goodToken({ claims: { scope: undefined } });
+    const decision = await testCheck().decide({ token, headers: { 'x-auth-scopes': 'admin' } });
+    expect(decision.kind === 'allow' && decision.upstream.set.map(([name]) => name)).toEqual([
+      'x-auth-subject',
+      'x-auth-session',
+      'x-auth-issuer',
+    ]);
+    expect(decision.remove).toEqual(['x-auth-scopes']);
+  });
+
+  it('is all of a value or nothing: a longer one than 4 kB denies, and is counted', async () => {
+    const upstream = { ...upstreamDefaults, headers: { 'x-auth-note': 'note' } };
+    const check = testCheck({ upstream });
+    const noted = (length: number): string => goodToken({ claims: { note: 'n'.repeat(length) } });
+    expect(await check.decide({ token: noted(4096) })).toMatchObject({ kind: 'allow' });
+    expect(await check.decide({ token: noted(4097) })).toMatchObject({
+      reason: 'malformed_token',
+      detail: { claim: 'note' },
+    });
+    const { values } = await check.metrics.upstreamValuesDropped.get();
+    expect(values).toMatchObject([{ labels: { cause: 'too_long' }, value: 1 }]);
+  });
+
+  it('takes no claim from the prototype of an object', async () => {
+    const upstream = {
+      ...upstreamDefaults,
+      headers: { 'x-auth-odd': 'constructor', 'x-auth-proto': '__proto__' },
+    };
+    const decision = await testCheck({ upstream }).decide();
+    expect(decision.kind === 'allow' && decision.upstream.set).toEqual([]);
+  });
+});
+
+describe('the reserved prefix', () => {
+  const reserved = createReservedHeaders({ prefix: 'x-auth-', names: ['x-auth-subject'] });
+  const removed = (...names: readonly string[]) =>
+    reserved(
+      requestOf({ token: undefined, headers: Object.fromEntries(names.map((name) => [name, 'v'])) }),
+      [],
+    );
+
+  it.each([
+    'x-auth-role',
+    'x-auth-',
+    'x_auth_role',
+    'x-auth_role',
+    'x_auth-role',
+    'X-Auth-Role',
+    'X_AUTH_SUBJECT',
+    'x.auth.role',
+    'x_auth_subject',
+  ])('covers %s', (name) => {
+    expect(removed(name)).toEqual([name]);
+  });
+
+  it.each(['x-authority', 'x-aut', 'xauth-role', 'x-authrole', 'my-x-auth-role', ''])(
+    'does not cover %s',
+    (name) => {
+      expect(removed(name)).toEqual([]);
+    },
+  );
+
+  it('leaves what we set ourselves to be overwritten: Envoy removes after it sets', () => {
+    expect(removed('x-auth-subject', 'x-auth-other')).toEqual(['x-auth-other']);
+  });
+
+  it('covers exactly the names that fold to it', () => {
+    const names = fc.oneof(
+      fc.string({ maxLength: 20 }),
+      fc
+        .array(fc.constantFrom('x', 'X', 'auth', 'AUTH', '-', '_', '.', 'a'), { maxLength: 8 })
+        .map((parts) => parts.join('')),
+    );
+    const property = fc.property(
+      names,
+      (name) => (removed(name).length === 1) === fold(name).startsWith('x-auth-'),
+    );
+    expect(() => fc.assert(property, { numRuns: 2000 })).not.toThrow();
+  });
+
+  it('is taken away with every decision', async () => {
+    const headers = { x_auth_role: 'root' };
+    for (const token of [goodToken(), undefined, 'garbage'])
+      expect((await testCheck().decide({ token, headers })).remove).toContain('x_auth_role');
+    const optional = { 'curfew.access': 'optional' };
+    expect((await testCheck().decide({ token: undefined, headers, route: optional })).remove).toContain(
+      'x_auth_role',
+    );
+    expect((await testCheck().decide({ headers, route: { 'curfew.x': 'y' } })).remove).toContain(
+      'x_auth_role',
+    );
+    expect((await testCheck({ isReady: () => false }).decide({ headers })).remove).toContain('x_auth_role');
+  });
+});
+
+describe('cookies', () => {
+  it.each([
+    [['a=b; session=x; c=d'], 'a=b; c=d'],
+    [['session=x'], ''],
+    [['session=x; session=y'], ''],
+    [['session=x', 'a=b'], 'a=b'],
+    [['a=b; '], undefined],
+    [['a=session=x'], undefined],
+    [['Session=x'], undefined],
+    [['session'], undefined],
+  ])('%j without session are %j', (values, expected) => {
+    expect(withoutCookies(values, ['session'])).toBe(expected);
+  });
+});
