@@ -1,17 +1,20 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { setTimeout } from 'node:timers/promises';
 import {
   SqliteAdapter,
   SqliteDriver,
   SqliteIntrospector,
   SqliteQueryCompiler,
+  type DatabaseConnection,
   type Dialect,
   type SqliteDatabase,
   type SqliteStatement,
 } from 'kysely';
 
-/** How long a writer waits for another process's transaction. The wait blocks the event loop. */
+/** How long a statement waits for another process's transaction, and how often it tries. */
 const busyTimeoutMs = 5000;
+const busyRetryMs = 4;
 const maxCachedStatements = 256;
 
 /** DDL is transactional in SQLite; saying so makes a migration all or nothing, also beside another process. */
@@ -25,16 +28,49 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 export function nodeSqliteDialect(path: string): Dialect {
   return {
     createAdapter: () => new TransactionalSqliteAdapter(),
-    createDriver: () => new SqliteDriver({ database: () => Promise.resolve(openSqlite(path)) }),
+    createDriver: () => new PatientSqliteDriver({ database: () => whenFree(() => openSqlite(path)) }),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
 }
 
+/**
+ * Waits for a lock without blocking the event loop, as SQLite's own wait would. To try again is safe: a statement that
+ * found the database locked did nothing, and inside a transaction, which takes the lock at its start, none does.
+ */
+class PatientSqliteDriver extends SqliteDriver {
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection();
+    return {
+      executeQuery: (query) => whenFree(() => connection.executeQuery(query)),
+      streamQuery: (query, chunkSize) => connection.streamQuery(query, chunkSize),
+    };
+  }
+}
+
+async function whenFree<Outcome>(work: () => Outcome | Promise<Outcome>): Promise<Outcome> {
+  const deadlineMs = performance.now() + busyTimeoutMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!isBusy(thrown) || performance.now() > deadlineMs) throw thrown;
+      await setTimeout(busyRetryMs);
+    }
+  }
+}
+
+// SQLITE_BUSY; its extended codes have it in the low byte.
+const isBusy = (thrown: unknown): boolean =>
+  thrown instanceof Error &&
+  'errcode' in thrown &&
+  typeof thrown.errcode === 'number' &&
+  thrown.errcode % 256 === 5;
+
 function openSqlite(path: string): SqliteDatabase {
   // SQLite gives its -wal and -shm files the mode of the database.
   if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
-  const database = new DatabaseSync(path, { timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
+  const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
   // FULL: without it a commit in WAL mode is not yet on the disk when it is acknowledged.
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
   const statements = new Map<string, SqliteStatement>();
