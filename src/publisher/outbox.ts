@@ -130,7 +130,11 @@ const toRow = (
 
 type Row = ReturnType<typeof toRow>;
 
-async function keepStandingKeys(tables: Transaction<OutboxTables>, rows: readonly Row[]): Promise<void> {
+/** Keys among the rows are kept for good. @throws ERR_REVOCATION_INVALID if they are too many */
+export async function keepStandingKeys(
+  tables: Transaction<OutboxTables>,
+  rows: readonly Row[],
+): Promise<void> {
   const keys = rows
     .filter(({ kind }) => kind === 'key')
     .map(({ iss, target, at, reason }) => ({ iss, target, at, reason }));

@@ -1,47 +1,186 @@
-import type { Clock } from '../runtime/clock.ts';
+import { randomUUID } from 'node:crypto';
 import type { Part } from '../runtime/lifecycle.ts';
-import type { Log } from '../runtime/log.ts';
-import type { OwnerMetrics } from '../runtime/metrics.ts';
-import type { RedisOptions } from '../revocation/redis-connection.ts';
-import type { Outbox, OutboxIssuer } from './outbox.ts';
-import type { Database } from './store/database.ts';
-
-export type PublisherIssuer = OutboxIssuer & {
-  /** Longest lifetime of this issuer's tokens; ms. Decides how long the log remembers. */
-  readonly maxTokenLifetimeMs: number;
-};
-
-export type PublisherOptions = {
-  /** Migrated with `outboxMigrations`. */
-  readonly database: Database;
-  readonly redis: RedisOptions;
-  readonly logName: string;
-  /** Default: a random id, made once and kept in the database. */
-  readonly owner?: string;
-  readonly issuers: readonly PublisherIssuer[];
-  /** How far clocks of issuers, sidecars and database may be apart; ms. */
-  readonly clockToleranceMs: number;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Pick<OwnerMetrics, 'outboxPending' | 'outboxAge' | 'logLeader' | 'logReseeds'>;
-  /** 0 to 1, for jitter; default `Math.random`. */
-  readonly random?: () => number;
-};
-
-export type PublisherStatus = {
-  readonly log: string;
-  readonly address: string;
-  readonly connected: boolean;
-  readonly owner: string | undefined;
-  /** `leading` writes the log; `seeding` rebuilds it; `following` stands by; `refused`: the log is another owner's. */
-  readonly role: 'starting' | 'following' | 'seeding' | 'leading' | 'refused';
-  readonly epoch: number | undefined;
-  readonly seq: number | undefined;
-  readonly beat: number | undefined;
-  readonly pending: number | undefined;
-  /** Why it isn't writing, for the operator. */
-  readonly problem: string | undefined;
-};
+import { raceSeconds } from '../revocation/judge.ts';
+import { describeRedis } from '../revocation/redis-connection.ts';
+import { runCommand } from './command-runner.ts';
+import type { LeaderCommand } from './leader-options.ts';
+import { Leader } from './leader.ts';
+import { OutboxLease } from './outbox-lease.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
+import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
+import { PublisherReport, refusal } from './publisher-report.ts';
+import { RedisSession } from './redis-session.ts';
 
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };
+
+/** SQLite can't notify another process; ms. */
+const sqlitePollMs = 50;
+const postgresPollMs = 500;
+const measureEveryMs = 5000;
+/** How long `stop` goes on publishing what is already recorded; ms. */
+const lastDrainMs = 1000;
+
+/**
+ * Makes the owner's publisher. Several may run on one database: one leads. `start` needs the database, not Redis.
+ * @throws from `start`: ERR_DATABASE
+ */
+export function createPublisher(options: PublisherOptions): Publisher {
+  const outbox = createOutbox(options);
+  const driver = new Driver(options, (ids) => outbox.signals.published(ids));
+  outbox.signals.onWake = () => driver.wake();
+  return {
+    name: 'publisher',
+    recordEvents: outbox.recordEvents,
+    wake: outbox.wake,
+    waitUntilPublished: outbox.waitUntilPublished,
+    start: () => driver.start(),
+    stop: () => driver.stop(),
+    status: () => driver.status(),
+  };
+}
+
+/** How long the log must remember: see `docs/revocation.md`; whole seconds. */
+export function retentionSeconds(options: Pick<PublisherOptions, 'issuers' | 'clockToleranceMs'>): number {
+  const longestMs = Math.max(...options.issuers.map(({ maxTokenLifetimeMs }) => maxTokenLifetimeMs));
+  return Math.ceil((longestMs + 2 * options.clockToleranceMs) / 1000) + raceSeconds;
+}
+
+type Running = {
+  readonly owner: string;
+  readonly leader: Leader;
+  readonly redis: RedisSession;
+  readonly working: Promise<void>;
+};
+
+/** Runs the leader's commands, one at a time. */
+class Driver {
+  readonly #options: PublisherOptions;
+  readonly #published: (ids: readonly number[]) => void;
+  readonly #holder = randomUUID();
+  readonly #lease: OutboxLease;
+  readonly #report: PublisherReport;
+  #running: Running | undefined;
+  #measuring: NodeJS.Timeout | undefined;
+  #wakeUp: () => void = () => undefined;
+  #stopAtMs = Infinity;
+
+  constructor(options: PublisherOptions, published: (ids: readonly number[]) => void) {
+    this.#options = options;
+    this.#published = published;
+    this.#report = new PublisherReport(options);
+    const { database } = options;
+    this.#lease = new OutboxLease({
+      database,
+      holder: this.#holder,
+      retentionSeconds: retentionSeconds(options),
+    });
+  }
+
+  async start(): Promise<void> {
+    const owner = await this.#lease.owner(this.#options.owner);
+    const leader = this.#createLeader(owner);
+    const redis = this.#createSession(owner, leader);
+    redis.start();
+    this.#running = { owner, leader, redis, working: this.#work(owner, leader, redis) };
+    this.#measuring = setInterval(() => void this.#report.measure(this.#lease), measureEveryMs);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#measuring);
+    this.#stopAtMs = this.#options.clock.monotonicMs() + lastDrainMs;
+    this.wake();
+    await this.#running?.working;
+    await this.#running?.redis.stop();
+    const epoch = this.#running?.leader.epoch;
+    this.#options.metrics.logLeader.set(0);
+    // Without this another replica has to wait for the lease to end.
+    if (epoch !== undefined) await this.#lease.release(epoch);
+  }
+
+  wake(): void {
+    this.#running?.leader.wake();
+    this.#wakeUp();
+  }
+
+  status(): PublisherStatus {
+    const { leader, redis, owner } = this.#running ?? {};
+    const refused = leader?.role === 'refused' ? refusal(leader, this.#options.logName) : undefined;
+    return {
+      log: this.#options.logName,
+      address: describeRedis(this.#options.redis),
+      connected: redis?.isReady ?? false,
+      owner,
+      role: leader?.role ?? 'starting',
+      epoch: leader?.epoch,
+      seq: leader?.writing?.seq,
+      beat: leader?.writing?.beat,
+      pending: this.#report.pending,
+      problem: refused ?? redis?.problem ?? this.#report.failure,
+    };
+  }
+
+  #createLeader(owner: string): Leader {
+    const { issuers, clock, metrics, database, clockToleranceMs, random = Math.random } = this.#options;
+    return new Leader(
+      {
+        holder: this.#holder,
+        owner,
+        issuers: issuers.map(({ issuer }) => issuer),
+        retentionSeconds: retentionSeconds(this.#options),
+        clockToleranceSeconds: clockToleranceMs / 1000,
+        clock,
+        random,
+        pollMs: database.dialect === 'postgres' ? postgresPollMs : sqlitePollMs,
+      },
+      { reseed: (cause) => metrics.logReseeds.inc({ cause }), published: this.#published },
+    );
+  }
+
+  #createSession(owner: string, leader: Leader): RedisSession {
+    const { redis, clock, log, logName, issuers, random = Math.random } = this.#options;
+    const covers = issuers.map(({ issuer }) => issuer);
+    return new RedisSession({
+      redis,
+      clock,
+      log,
+      random,
+      writer: { logName, owner, covers, retentionSeconds: retentionSeconds(this.#options) },
+      onReady: () => {
+        leader.redisReady();
+        this.#wakeUp();
+      },
+      onLost: () => leader.redisLost(),
+    });
+  }
+
+  async #work(owner: string, leader: Leader, redis: RedisSession): Promise<void> {
+    for (;;) {
+      if (this.#options.clock.monotonicMs() >= this.#stopAtMs) return;
+      const command = leader.next();
+      if (command !== undefined) await this.#run(command, leader, redis);
+      else if (this.#stopAtMs < Infinity) return;
+      else await this.#sleep(leader.waitMs());
+      this.#report.role(leader, owner);
+    }
+  }
+
+  async #run(command: LeaderCommand, leader: Leader, redis: RedisSession): Promise<void> {
+    try {
+      leader.done(await runCommand(command, { lease: this.#lease, redis }));
+      this.#report.succeeded();
+    } catch (thrown) {
+      leader.failed();
+      this.#report.failed(command, thrown);
+    }
+  }
+
+  /** Waits, or is woken. */
+  async #sleep(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wakeUp = resolve;
+    const timer = setTimeout(resolve, Math.max(1, Math.ceil(ms)));
+    await promise;
+    clearTimeout(timer);
+  }
+}

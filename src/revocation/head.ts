@@ -60,6 +60,20 @@ export function readHead(values: readonly unknown[]): ReadHead {
   return { kind: 'head', head: { owner, covers, truth, epoch, seq, beat, trimBelow, retentionSeconds } };
 }
 
+/** The head as fields and values in turn. */
+export const writeHead = (head: Head): string[] =>
+  Object.entries({
+    v: String(formatVersion),
+    owner: head.owner,
+    covers: JSON.stringify(head.covers),
+    truth: head.truth,
+    epoch: String(head.epoch),
+    seq: String(head.seq),
+    beat: String(head.beat),
+    trimBelow: String(head.trimBelow),
+    retention: String(head.retentionSeconds),
+  } satisfies Record<(typeof headFields)[number], string>).flat();
+
 const decimal = /^(?:0|[1-9]\d{0,15})$/;
 
 function readCount(value: unknown): number | undefined {

@@ -5,8 +5,8 @@ import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.t
 import { headFields } from './head.ts';
 import { createRevocations } from './judge.ts';
 import { logKeys, type LogKeys } from './log-keys.ts';
-import { pageSize, type PageRequest } from './log-reading.ts';
 import { describeRedis, openRedis } from './redis-connection.ts';
+import { readPage } from './redis-page.ts';
 import type { Revocations } from './revocable.ts';
 import { RevocationList } from './revocation-list.ts';
 import type { ViewCommand } from './view-options.ts';
@@ -201,21 +201,4 @@ class RedisFeed implements RevocationFeed {
     this.#wasLive = true;
     for (const resolve of this.#waiters) resolve();
   }
-}
-
-async function readPage(client: Redis, key: string, page: PageRequest): Promise<readonly unknown[]> {
-  const below = page.below === Infinity ? '+inf' : `(${page.below}`;
-  const above = page.above < 0 ? '0' : `(${page.above}`;
-  const reply = await client.call('ZRANGE', [
-    key,
-    below,
-    above,
-    'BYSCORE',
-    'REV',
-    'LIMIT',
-    '0',
-    String(pageSize),
-    'WITHSCORES',
-  ]);
-  return Array.isArray(reply) ? reply : [];
 }

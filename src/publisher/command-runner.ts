@@ -1,0 +1,57 @@
+import { importLog } from './outbox-import.ts';
+import type { OutboxLease } from './outbox-lease.ts';
+import type { LeaderCommand, LeaderReply } from './leader-options.ts';
+import type { RedisLog } from './redis-log.ts';
+
+/** Lends the log of the present connection. */
+export type LogAccess = { use<T>(call: (log: RedisLog) => Promise<T>): Promise<T> };
+
+/** Carries out a command of the leader. A rejection means that it may or may not have been carried out. */
+export async function runCommand(
+  command: LeaderCommand,
+  { lease, redis }: { lease: OutboxLease; redis: LogAccess },
+): Promise<LeaderReply> {
+  switch (command.kind) {
+    case 'take':
+      return lease.take(command.stuck);
+    case 'renew':
+      return { kind: 'renew', epoch: await lease.renew(command.epoch) };
+    case 'raise':
+      return { kind: 'raise', epoch: await lease.raise(command.epoch, command.above) };
+    case 'standing':
+      return { kind: 'standing', ...(await lease.standing()) };
+    case 'page':
+      return { kind: 'page', ...(await lease.page(command.after, command.limit)) };
+    case 'drain':
+      return { kind: 'drain', ...(await lease.drain(command.limit)) };
+    case 'mark':
+      await lease.mark(command.epoch, command.rows);
+      return { kind: 'mark' };
+    case 'prune':
+      await lease.prune();
+      return { kind: 'prune' };
+    case 'head':
+      return { kind: 'head', read: await redis.use((log) => log.head()) };
+    case 'import':
+      return { kind: 'import', takeover: await runImport(command.head, { lease, redis }) };
+    case 'seed':
+      return { kind: 'seed', reply: await redis.use((log) => log.seed(command)) };
+    case 'switch':
+      return { kind: 'switch', reply: await redis.use((log) => log.switch(command)) };
+    case 'expire':
+      await redis.use((log) => log.expire(command.epochs));
+      return { kind: 'expire' };
+    case 'append':
+      return { kind: 'append', reply: await redis.use((log) => log.append(command)) };
+  }
+}
+
+const runImport = (
+  head: Extract<LeaderCommand, { kind: 'import' }>['head'],
+  { lease, redis }: { lease: OutboxLease; redis: LogAccess },
+) =>
+  importLog({
+    head,
+    readPage: (page) => redis.use((log) => log.readPage(page)),
+    store: (events) => lease.store(events),
+  });

@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto';
+import { sql, type Kysely } from 'kysely';
+import { Fault } from '../runtime/fault.ts';
+import type { LeaderReply, LeasedRows, LeaseSeen, OutboxRow, PublishedRow } from './leader-options.ts';
+import type { RevocationEvent } from '../revocation/event.ts';
+import type { OutboxTables } from './outbox-tables.ts';
+import { keepStandingKeys } from './outbox.ts';
+import type { Database } from './store/database.ts';
+
+const leaseMs = 3000;
+/** Rows are kept at least this long, for whoever looks into the past; ms. */
+const keptMs = 24 * 3_600_000;
+/** By how much a seed goes further back than the log remembers, against small steps of the database's clock; ms. */
+const seedSpareMs = 60_000;
+const prunedRows = 5000;
+const countedRows = 10_000;
+const storedRows = 500;
+
+type TakeReply = Extract<LeaderReply, { kind: 'take' }>;
+
+/** The leader's side of the outbox: the lease, and what is to be published. */
+export class OutboxLease {
+  readonly #database: Database;
+  readonly #db: Kysely<OutboxTables>;
+  readonly #holder: string;
+  readonly #retentionMs: number;
+
+  constructor(options: { database: Database; holder: string; retentionSeconds: number }) {
+    this.#database = options.database;
+    this.#db = options.database.db.$extendTables<OutboxTables>();
+    this.#holder = options.holder;
+    this.#retentionMs = options.retentionSeconds * 1000;
+  }
+
+  /** The log's owner: what was asked for, else the id this database was given when it first had a publisher. */
+  async owner(wanted: string | undefined): Promise<string> {
+    await this.#db
+      .insertInto('revocation_lease')
+      .values({ id: 1, owner: wanted ?? randomUUID(), holder: null, epoch: 0, expires_at_ms: 0, renewals: 0 })
+      .onConflict((conflict) => conflict.column('id').doNothing())
+      .execute();
+    if (wanted !== undefined) await this.#db.updateTable('revocation_lease').set({ owner: wanted }).execute();
+    const { owner } = await this.#db.selectFrom('revocation_lease').select('owner').executeTakeFirstOrThrow();
+    return owner;
+  }
+
+  async take(stuck: LeaseSeen | undefined): Promise<TakeReply> {
+    const now = this.#database.now();
+    const taken = await this.#db
+      .updateTable('revocation_lease')
+      .set((row) => ({
+        holder: this.#holder,
+        epoch: row('epoch', '+', 1),
+        expires_at_ms: sql<number>`${now} + ${sql.lit(leaseMs)}`,
+        renewals: row('renewals', '+', 1),
+      }))
+      .where((row) =>
+        row.or([
+          row('expires_at_ms', '<=', now),
+          row.and([row('epoch', '=', stuck?.epoch ?? -1), row('renewals', '=', stuck?.renewals ?? -1)]),
+        ]),
+      )
+      .returning('epoch')
+      .executeTakeFirst();
+    if (taken !== undefined) return { kind: 'take', taken: taken.epoch };
+    const held = await this.#db
+      .selectFrom('revocation_lease')
+      .select(['epoch', 'renewals'])
+      .executeTakeFirst();
+    if (held === undefined) throw new Fault('ERR_DATABASE', 'the lease of the revocation log is gone');
+    return { kind: 'take', held };
+  }
+
+  /** @returns the epoch, or undefined if the lease is another's */
+  async renew(epoch: number): Promise<number | undefined> {
+    const renewed = await this.#db
+      .updateTable('revocation_lease')
+      .set((row) => ({
+        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
+        renewals: row('renewals', '+', 1),
+      }))
+      .where('holder', '=', this.#holder)
+      .where('epoch', '=', epoch)
+      .returning('epoch')
+      .executeTakeFirst();
+    return renewed?.epoch;
+  }
+
+  /** As `renew`, with an epoch above the present one and `above`. */
+  async raise(epoch: number, above: number): Promise<number | undefined> {
+    const raised = await this.#db
+      .updateTable('revocation_lease')
+      .set((row) => ({
+        epoch: Math.max(epoch, above) + 1,
+        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
+        renewals: row('renewals', '+', 1),
+      }))
+      .where('holder', '=', this.#holder)
+      .where('epoch', '=', epoch)
+      .returning('epoch')
+      .executeTakeFirst();
+    return raised?.epoch;
+  }
+
+  /** Lets another replica take the lease at once. */
+  async release(epoch: number): Promise<void> {
+    await this.#db
+      .updateTable('revocation_lease')
+      .set({ expires_at_ms: 0 })
+      .where('holder', '=', this.#holder)
+      .where('epoch', '=', epoch)
+      .execute();
+  }
+
+  drain(limit: number): Promise<LeasedRows> {
+    return this.#leasedRows(
+      sql`select * from revocation_outbox where published_seq is null order by id limit ${limit}`,
+    );
+  }
+
+  /** Rows the log must hold: unpublished, or published less than a retention ago. */
+  page(after: number, limit: number): Promise<LeasedRows> {
+    const oldest = sql`${this.#database.now()} - ${sql.lit(this.#retentionMs + seedSpareMs)}`;
+    return this.#leasedRows(sql`
+      select * from revocation_outbox
+      where id > ${after} and (published_seq is null or published_at_ms > ${oldest})
+      order by id limit ${limit}`);
+  }
+
+  /** All revoked keys. */
+  standing(): Promise<LeasedRows> {
+    return this.#leasedRows(sql`
+      select 0 as id, iss, 'key' as kind, target, at, reason, 0 as published_seq from revocation_standing_keys`);
+  }
+
+  async mark(epoch: number, rows: readonly PublishedRow[]): Promise<void> {
+    const values = sql.join(rows.map(({ id, seq }) => sql`(cast(${id} as bigint), cast(${seq} as bigint))`));
+    await sql`
+      with batch(id, seq) as (values ${values})
+      update revocation_outbox
+      set published_epoch = ${epoch}, published_seq = batch.seq, published_at_ms = ${this.#database.now()}
+      from batch where revocation_outbox.id = batch.id and published_seq is null`.execute(this.#db);
+  }
+
+  /** Records events of a log that is taken over; the seed finds them unpublished. */
+  async store(events: readonly RevocationEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    const rows = events.map(({ iss, kind, id, at, reason }) => ({
+      iss,
+      kind,
+      target: id,
+      at,
+      reason: reason ?? null,
+      recorded_at_ms: this.#database.now(),
+    }));
+    await this.#db.transaction().execute(async (trx) => {
+      for (let start = 0; start < rows.length; start += storedRows)
+        await trx
+          .insertInto('revocation_outbox')
+          .values(rows.slice(start, start + storedRows))
+          .execute();
+      await keepStandingKeys(trx, rows);
+    });
+  }
+
+  /** Deletes some rows that nobody needs any more. */
+  async prune(): Promise<void> {
+    const oldest = sql<number>`${this.#database.now()} - ${sql.lit(Math.max(this.#retentionMs, keptMs))}`;
+    const old = this.#db
+      .selectFrom('revocation_outbox')
+      .select('id')
+      .where('recorded_at_ms', '<', oldest)
+      .limit(prunedRows);
+    await this.#db.deleteFrom('revocation_outbox').where('id', 'in', old).execute();
+  }
+
+  /** How many rows wait, up to 10,000, and since when the oldest does; ms. */
+  async pending(): Promise<{ count: number; ageMs: number }> {
+    const { rows } = await sql<{ count: number; oldest: number | null; now: number }>`
+      select count(*) as count, min(recorded_at_ms) as oldest, ${this.#database.now()} as now from
+      (select recorded_at_ms from revocation_outbox where published_seq is null order by id
+       limit ${sql.lit(countedRows)}) as waiting`.execute(this.#db);
+    const [row] = rows;
+    const oldest = row?.oldest ?? undefined;
+    return {
+      count: row?.count ?? 0,
+      ageMs: oldest === undefined ? 0 : Math.max(0, (row?.now ?? 0) - oldest),
+    };
+  }
+
+  /** One statement for the lease and the rows: on it rests that only the leader's drains count. */
+  async #leasedRows(rows: ReturnType<typeof sql>): Promise<LeasedRows> {
+    const result = await sql<LeasedRow>`
+      select lease.holder, lease.epoch, ${this.#database.now()} as now_ms,
+        found.id, found.iss, found.kind, found.target, found.at, found.reason, found.published_seq
+      from revocation_lease as lease left join (${rows}) as found on true
+      order by found.id`.execute(this.#db);
+    const [first] = result.rows;
+    if (first === undefined) throw new Fault('ERR_DATABASE', 'the lease of the revocation log is gone');
+    return {
+      holder: first.holder ?? undefined,
+      epoch: first.epoch,
+      nowMs: first.now_ms,
+      rows: result.rows.flatMap(readRow),
+    };
+  }
+}
+
+type LeasedRow = {
+  holder: string | null;
+  epoch: number;
+  now_ms: number;
+} & ({ id: null } | (OutboxTables['revocation_outbox'] & { id: number }));
+
+function readRow(row: LeasedRow): OutboxRow[] {
+  if (row.id === null) return [];
+  const { id, iss, kind, target, at, reason } = row;
+  const event = { iss, kind, id: target, at, ...(reason === null ? {} : { reason }) };
+  return [{ id, event, isPublished: row.published_seq !== null }];
+}

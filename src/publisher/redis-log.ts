@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { Fault } from '../runtime/fault.ts';
+import { headFields, readHead, writeHead, type ReadHead } from '../revocation/head.ts';
+import { logKeys, writeSentinel, type LogKeys } from '../revocation/log-keys.ts';
+import type { PageRequest } from '../revocation/log-reading.ts';
+import { writeMessage } from '../revocation/message.ts';
+import { readPage } from '../revocation/redis-page.ts';
+import { logStatuses, type Append, type LogReply, type Seed, type Switch } from './log-writes.ts';
+
+/** How long readers may still page through an epoch that is over; seconds. */
+const oldEpochSeconds = 60;
+
+type Script = { readonly text: string; readonly sha1: string };
+
+function loadScript(file: URL): Script {
+  const text = readFileSync(file, 'utf8');
+  return { text, sha1: createHash('sha1').update(text).digest('hex') };
+}
+
+const scripts = {
+  append: loadScript(new URL('./append.lua', import.meta.url)),
+  seed: loadScript(new URL('./seed.lua', import.meta.url)),
+  switch: loadScript(new URL('./switch.lua', import.meta.url)),
+  check: loadScript(new URL('./check.lua', import.meta.url)),
+};
+
+export type RedisLogOptions = {
+  readonly client: Redis;
+  readonly logName: string;
+  readonly owner: string;
+  readonly covers: readonly string[];
+  readonly retentionSeconds: number;
+};
+
+/** The owner's hold on the log over one connection. A failed call may have been carried out. */
+export class RedisLog {
+  readonly #options: RedisLogOptions;
+  readonly #keys: LogKeys;
+
+  constructor(options: RedisLogOptions) {
+    this.#options = options;
+    this.#keys = logKeys(options.logName);
+  }
+
+  async head(): Promise<ReadHead> {
+    return readHead(await this.#options.client.hmget(this.#keys.head, ...headFields));
+  }
+
+  /** A page of the present epoch, for an import. */
+  readPage(page: PageRequest): Promise<readonly unknown[]> {
+    return readPage(this.#options.client, this.#keys.log(page.epoch), page);
+  }
+
+  append({ epoch, seq, beat, trimBelow, members }: Append): Promise<LogReply> {
+    const { owner } = this.#options;
+    const message = writeMessage(owner, epoch, seq + members.length, members);
+    const sentinel = writeSentinel(owner, epoch);
+    const numbers = [seq, beat ?? '', trimBelow ?? ''];
+    return this.#run('append', epoch, [
+      this.#keys.events,
+      owner,
+      epoch,
+      sentinel,
+      ...numbers,
+      message,
+      ...members,
+    ]);
+  }
+
+  seed({ epoch, isFirst, firstSeq, members, takeover }: Seed): Promise<LogReply> {
+    const { owner } = this.#options;
+    const sentinel = writeSentinel(owner, epoch);
+    const mode = isFirst ? '1' : '0';
+    return this.#run('seed', epoch, [
+      owner,
+      epoch,
+      sentinel,
+      mode,
+      takeover?.owner ?? '',
+      firstSeq,
+      ...members,
+    ]);
+  }
+
+  switch({ epoch, count, takeover }: Switch): Promise<LogReply> {
+    const { owner, covers, retentionSeconds } = this.#options;
+    const start = { epoch, seq: count, beat: 0, trimBelow: 1 };
+    const fields = writeHead({ owner, covers, truth: 'owner', retentionSeconds, ...start });
+    return this.#run('switch', epoch, [
+      owner,
+      epoch,
+      writeSentinel(owner, epoch),
+      count,
+      takeover?.owner ?? '',
+      takeover?.seq ?? '',
+      ...fields,
+    ]);
+  }
+
+  /** Lets the logs of epochs that are over go. */
+  async expire(epochs: readonly number[]): Promise<void> {
+    for (const epoch of epochs) await this.#options.client.expire(this.#keys.log(epoch), oldEpochSeconds);
+  }
+
+  /** @throws ERR_REDIS_PERMISSION naming what is denied */
+  async checkRights(): Promise<void> {
+    const ignored = writeMessage(this.#options.owner, 0, 0, []);
+    const keys = [`${this.#keys.head}:check`, this.#keys.log(0)];
+    const errors = await this.#eval('check', keys, [this.#keys.events, ignored]);
+    if (!Array.isArray(errors) || errors.length === 0) return;
+    throw new Fault('ERR_REDIS_PERMISSION', `the Redis user lacks rights: ${errors.map(String).join('; ')}`);
+  }
+
+  /** `noeviction` or what else Redis does when its memory is full; undefined when it doesn't tell. */
+  async evictionPolicy(): Promise<string | undefined> {
+    const info = await this.#options.client.info('memory');
+    return /^maxmemory_policy:(?<policy>\S+)/m.exec(info)?.groups?.['policy'];
+  }
+
+  async #run(
+    name: keyof typeof scripts,
+    epoch: number,
+    args: readonly (string | number)[],
+  ): Promise<LogReply> {
+    return readReply(await this.#eval(name, [this.#keys.head, this.#keys.log(epoch)], args));
+  }
+
+  async #eval(
+    name: keyof typeof scripts,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const { client } = this.#options;
+    const { text, sha1 } = scripts[name];
+    try {
+      return await client.evalsha(sha1, keys.length, ...keys, ...args);
+    } catch (thrown) {
+      // Not in Redis's cache, so not run.
+      if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
+      return client.eval(text, keys.length, ...keys, ...args);
+    }
+  }
+}
+
+function readReply(reply: unknown): LogReply {
+  const [status, owner, epoch, seq, beat] = Array.isArray(reply) ? reply.map(String) : [];
+  const known = logStatuses.find((name) => name === status);
+  if (known === undefined) throw new Fault('ERR_LOG_INVALID', 'the script answered what it never answers');
+  return { status: known, owner: owner ?? '', epoch: Number(epoch), seq: Number(seq), beat: Number(beat) };
+}

@@ -1,0 +1,132 @@
+import type { Redis } from 'ioredis';
+import type { Clock } from '../runtime/clock.ts';
+import { Fault } from '../runtime/fault.ts';
+import type { Log } from '../runtime/log.ts';
+import { Backoff, pause } from '../revocation/backoff.ts';
+import { describeRedis, openRedis, type RedisOptions } from '../revocation/redis-connection.ts';
+import { RedisLog, type RedisLogOptions } from './redis-log.ts';
+
+export type RedisSessionOptions = {
+  readonly redis: RedisOptions;
+  readonly writer: Omit<RedisLogOptions, 'client'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+  onReady(): void;
+  onLost(): void;
+};
+
+const commandTimeoutMs = 2000;
+const goodConnectionMs = 5000;
+
+/** The writer's connection to Redis: opened again and again, each time with its rights checked. */
+export class RedisSession {
+  readonly #options: RedisSessionOptions;
+  readonly #backoff: Backoff;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #current: { readonly client: Redis; readonly log: RedisLog; fail(thrown: unknown): void } | undefined;
+  #problem: string | undefined;
+  #policy: string | undefined;
+
+  constructor(options: RedisSessionOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff({ firstMs: 50, maxMs: 2000, random: options.random });
+  }
+
+  start(): void {
+    this.#running = this.#stayConnected();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#current?.client.disconnect();
+    await this.#running;
+  }
+
+  get isReady(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /** Why there is no connection. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /**
+   * Runs calls to the log. If one fails the connection is given up: whether it was carried out is then unknown, and
+   * what comes next must not overtake it.
+   */
+  async use<T>(call: (log: RedisLog) => Promise<T>): Promise<T> {
+    const current = this.#current;
+    if (current === undefined) throw new Fault('ERR_REDIS_UNAVAILABLE', 'no connection to Redis');
+    try {
+      return await call(current.log);
+    } catch (thrown) {
+      current.fail(thrown);
+      throw thrown;
+    }
+  }
+
+  async #stayConnected(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { clock, onLost } = this.#options;
+    while (!signal.aborted) {
+      const beganMs = clock.monotonicMs();
+      const reason = await this.#session().catch((thrown: unknown) => thrown);
+      const wasReady = this.#current !== undefined;
+      this.#current = undefined;
+      if (wasReady) onLost();
+      if (signal.aborted) return;
+      if (clock.monotonicMs() - beganMs >= goodConnectionMs) this.#backoff.reset();
+      this.#report(reason, wasReady);
+      await pause(this.#backoff.next(), signal);
+    }
+  }
+
+  /** One connection from its start to its end. @returns why it ended */
+  async #session(): Promise<unknown> {
+    const { redis, writer, onReady } = this.#options;
+    const client = await openRedis(redis, { connectionName: 'curfew-publisher', commandTimeoutMs });
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    let reason: unknown;
+    const fail = (thrown: unknown): void => {
+      reason ??= thrown;
+      client.disconnect();
+    };
+    client.on('error', fail);
+    client.once('end', resolve);
+    try {
+      const log = new RedisLog({ ...writer, client });
+      await log.checkRights();
+      await this.#checkPolicy(log);
+      if (this.#stopping.signal.aborted) return undefined;
+      this.#current = { client, log, fail };
+      this.#problem = undefined;
+      this.#options.log.info('connected to Redis', { address: describeRedis(redis) });
+      onReady();
+      await ended;
+      return reason;
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  async #checkPolicy(log: RedisLog): Promise<void> {
+    const policy = await log.evictionPolicy();
+    if (policy !== undefined && policy !== 'noeviction' && policy !== this.#policy)
+      this.#options.log.warn('Redis may evict the revocation log: set maxmemory-policy noeviction', {
+        found: policy,
+      });
+    this.#policy = policy;
+  }
+
+  #report(reason: unknown, wasReady: boolean): void {
+    const { log, redis } = this.#options;
+    const problem = reason instanceof Error ? reason.message : 'the connection to Redis ended';
+    const fields = { address: describeRedis(redis), err: reason };
+    if (wasReady || problem !== this.#problem) log.error('no connection to Redis: revocations wait', fields);
+    else log.debug('still no connection to Redis', fields);
+    this.#problem = problem;
+  }
+}

@@ -1,0 +1,69 @@
+import type { StandingKey } from './writing.ts';
+
+/** Entries removed by one call. */
+const maxTrimmed = 5000;
+/** Appends within this time are trimmed together; ms. */
+const bucketMs = 1000;
+
+type Bucket = { readonly begunMs: number; seq: number; atMs: number };
+
+export type TrimPlan = {
+  /** Undefined if there is nothing to trim. */
+  readonly trimBelow: number | undefined;
+  /** Standing keys that would be trimmed, to be appended once more. */
+  readonly repeated: readonly StandingKey[];
+};
+
+/**
+ * When entries of an epoch may go: one retention after they were appended, by this process's monotonic clock. No other
+ * clock trims anything.
+ */
+export class TrimQueue {
+  readonly #retentionMs: number;
+  readonly #buckets: Bucket[] = [];
+  #trimBelow = 1;
+
+  constructor(retentionMs: number) {
+    this.#retentionMs = retentionMs;
+  }
+
+  /** Entries up to `seq` are in the log. */
+  appended(seq: number, nowMs: number): void {
+    const last = this.#buckets.at(-1);
+    if (last === undefined || nowMs - last.begunMs >= bucketMs)
+      this.#buckets.push({ begunMs: nowMs, seq, atMs: nowMs });
+    else {
+      last.seq = seq;
+      last.atMs = nowMs;
+    }
+  }
+
+  /** What the next call may trim when it appends `added` entries to `seq`, and what it must append for that. */
+  plan(call: {
+    nowMs: number;
+    seq: number;
+    added: number;
+    standing: ReadonlyMap<string, StandingKey>;
+    room: number;
+  }): TrimPlan {
+    const due = this.#buckets.findLast(({ atMs }) => call.nowMs - atMs >= this.#retentionMs);
+    if (due === undefined) return { trimBelow: undefined, repeated: [] };
+    let below = Math.min(due.seq + 1, this.#trimBelow + maxTrimmed);
+    const repeated = [...call.standing.values()]
+      .filter(({ seq }) => seq < below)
+      .sort((one, other) => one.seq - other.seq);
+    const firstLeft = repeated[call.room];
+    if (firstLeft !== undefined) below = Math.min(below, firstLeft.seq);
+    const taken = repeated.slice(0, call.room);
+    // The newest entry stays: a reader that finds only the sentinel couldn't tell how far the log had come.
+    below = Math.min(below, call.seq + call.added + taken.length);
+    return below > this.#trimBelow
+      ? { trimBelow: below, repeated: taken }
+      : { trimBelow: undefined, repeated: [] };
+  }
+
+  trimmed(below: number): void {
+    this.#trimBelow = below;
+    while ((this.#buckets[0]?.seq ?? Infinity) < below) this.#buckets.shift();
+  }
+}
