@@ -35,9 +35,8 @@ try {
   const parsed = parseCommandLine(process.argv.slice(2), { config: { type: 'string' } }, { min: 0, max: 0 });
   process.exitCode = await run(requiredOption(parsed, 'config'));
 } catch (thrown) {
-  const { message, cause } = describeError(thrown);
   const stack = thrown instanceof Fault ? '' : withoutCredentials('\\n' + (thrown?.stack ?? ''));
-  process.stderr.write('curfew ${name}: ' + message + (cause === undefined ? '' : ': ' + cause) + stack + '\\n');
+  process.stderr.write('curfew ${name}: ' + describeError(thrown).message + stack + '\\n');
   process.exitCode = thrown instanceof Fault && usageCodes.includes(thrown.code) ? 2 : 1;
 }
 `;
@@ -144,4 +143,5 @@ const wanted =
     ? positionals
     : known.filter((name) => name === commandLine || existsSync(join(root, 'src', `${name}.ts`)));
 rmSync(out, { recursive: true, force: true });
+mkdirSync(join(out, 'assets'), { recursive: true });
 for (const name of wanted) await bundle(name, out);
