@@ -7,7 +7,8 @@ import { openSharedSecret, type SharedSecret } from './identity/key/shared-secre
 import { createKeyStore } from './identity/store/key-store.ts';
 import { identityMigrations } from './identity/store/migrations.ts';
 import { createPurge } from './identity/store/purge.ts';
-import { createOutbox, outboxMigrations, type Outbox } from './publisher/outbox.ts';
+import { outboxMigrations } from './publisher/outbox.ts';
+import { createPublisher } from './publisher/publisher.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
 import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
@@ -39,26 +40,29 @@ const keyKeepMs = 24 * 60 * 60 * 1000;
 /** Constructs the program. Nothing is opened before its start but files of secrets. */
 export async function createIdentity(
   config: IdentityConfig,
-  { log, registry, clock }: IdentityDependencies,
+  dependencies: IdentityDependencies,
 ): Promise<Lifecycle> {
+  const { log, registry, clock } = dependencies;
   const { issuer, tokens } = config;
   const metrics = createOwnerMetrics(registry);
   const database = openIdentityDatabase(config, log);
-  const publisher = createThePublisher(config, database);
+  const publisher = createPublisher({
+    database,
+    redis: config.redis,
+    logName: config.revocation.log,
+    issuers: [{ issuer, clock: 'own', maxTokenLifetimeMs: tokens.lifetime }],
+    clockToleranceMs: config.revocation.clockTolerance,
+    clock,
+    log,
+    metrics,
+  });
   const sharedSecret = tokens.secret === undefined ? undefined : openSharedSecret({ ...tokens.secret, log });
   const service = await createOpenIdService({
-    issuer,
-    address: config.listen,
-    trustedProxyHops: config.trustedProxyHops,
-    clients: config.clients.map(clientMetadata),
-    resources: config.resources,
-    idTokenAlgorithm: keyAlgorithm(config),
-    accessTokenLifetimeSeconds: tokens.lifetime / 1000,
-    refreshTokenLifetimeSeconds: Math.floor(tokens.refreshLifetime / 1000),
+    ...settings(config),
     ...sharedKey(config, sharedSecret),
     keyRing: createRing(config, database, clock, log),
-    database,
     outbox: publisher,
+    database,
     clock,
     log,
     metrics,
@@ -68,30 +72,24 @@ export async function createIdentity(
     address: config.admin,
     registry,
     log,
-    readiness: () => ({ ready: ready.isReady(), parts: {} }),
-    status: () => ({ issuer, database: database.description }),
+    readiness: () => ({ ready: ready.isReady(), parts: { revocation: publisher.status() } }),
+    status: () => ({ issuer, database: database.description, revocation: publisher.status() }),
   });
-  const parts = [
-    admin,
-    databasePart(database),
-    secretPart(sharedSecret),
-    publisher,
-    createPurge({ database, clock, log }),
-    ...service,
-    ready,
-  ];
-  return createLifecycle(parts, { drainMs: config.drain, log });
+  const purge = createPurge({ database, clock, log });
+  const first = [admin, databasePart(database), secretPart(sharedSecret), publisher, purge];
+  return createLifecycle([...first, ...service, ready], { drainMs: config.drain, log });
 }
 
-function createThePublisher(config: IdentityConfig, database: Database): Part & Outbox {
-  const clockToleranceMs = config.revocation.clockTolerance;
-  const outbox = createOutbox({
-    database,
-    issuers: [{ issuer: config.issuer, clock: 'own' }],
-    clockToleranceMs,
-  });
-  return { ...outbox, name: 'publisher', start: () => undefined, stop: () => undefined };
-}
+const settings = (config: IdentityConfig) => ({
+  issuer: config.issuer,
+  address: config.listen,
+  trustedProxyHops: config.trustedProxyHops,
+  clients: config.clients.map(clientMetadata),
+  resources: config.resources,
+  idTokenAlgorithm: keyAlgorithm(config),
+  accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
+  refreshTokenLifetimeSeconds: Math.floor(config.tokens.refreshLifetime / 1000),
+});
 
 function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {
   if ('sqlite' in database) return openDatabase(database);

@@ -1,4 +1,6 @@
-import { statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase, migrate } from '../../src/publisher/store/database.ts';
@@ -26,12 +28,18 @@ const sqliteOf = ({ config }: TestIdentity): string => {
 
 describe('what is stored', () => {
   let identity: TestIdentity;
+  let directory: string;
 
   beforeAll(async () => {
-    identity = await startIdentity();
+    directory = mkdtempSync(join(tmpdir(), 'curfew-storage-'));
+    const sqlite = join(directory, 'identity.db');
+    identity = await startIdentity({ database: { sqlite } }, { directory });
     await identity.addUser('hedy');
   });
-  afterAll(() => identity.stop());
+  afterAll(async () => {
+    await identity.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
 
   it('holds no token, code, cookie, password or client secret that opens anything', async () => {
     const tokens = await login(identity, 'hedy');

@@ -33,18 +33,29 @@ export function createLoginThrottle({
   const accounts = createBuckets(perAccount, maxEntries, clock);
   const addresses = createBuckets(perAddress, maxEntries, clock);
   return {
-    take: (username, address) => {
+    take: (username, from) => {
+      const address = networkOf(from);
       const waitMs = Math.max(accounts.waitMs(username), addresses.waitMs(address));
       if (waitMs > 0) return waitMs;
       accounts.add(username, -1);
       addresses.add(address, -1);
       return 0;
     },
-    giveBack: (username, address) => {
+    giveBack: (username, from) => {
       accounts.add(username, 1);
-      addresses.add(address, 1);
+      addresses.add(networkOf(from), 1);
     },
   };
+}
+
+/** An IPv4 address, or the /64 an IPv6 address is in: whoever has one has all of it. */
+function networkOf(address: string): string {
+  const groups = address.split('%', 1)[0]?.split(':') ?? [];
+  if (groups.length < 3 || address.includes('.')) return address;
+  const gap = groups.indexOf('');
+  const zeros = Array.from({ length: 9 - groups.length }, () => '0');
+  const full = gap === -1 ? groups : [...groups.slice(0, gap), ...zeros, ...groups.slice(gap + 1)];
+  return full.slice(0, 4).join(':');
 }
 
 type Bucket = { level: number; atMs: number };
