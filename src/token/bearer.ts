@@ -62,8 +62,9 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
   };
 }
 
+// What else the token holds is judged when it is read as one.
 const isPlainBearer = (value: string): boolean =>
-  value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length && !value.includes(',');
+  value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length;
 
 /** Another scheme's credential: not ours to judge, but not to be mixed with a token either. */
 const foreign = { kind: 'foreign' } as const;

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { isLoopback } from '../runtime/address.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
@@ -114,13 +113,8 @@ function whyRefused(address: string, allowHttp: boolean): string | undefined {
   if (url.username !== '' || url.password !== '') return 'the URL of the keys holds a user name or password';
   if (url.protocol === 'https:') return undefined;
   if (url.protocol !== 'http:') return `${address} is not an https URL`;
-  if (allowHttp || isLoopbackHost(url.hostname)) return undefined;
+  if (allowHttp || isLoopback(url.hostname.replace(/^\[|\]$/g, ''))) return undefined;
   return `${address} is plain http; use https, or set \`jwks.allowHttp: true\` for a network you trust`;
-}
-
-function isLoopbackHost(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, '');
-  return (host === 'localhost' || isIP(host) !== 0) && isLoopback(host);
 }
 
 const invalid = (message: string): Fault => new Fault('ERR_JWKS_INVALID', message);

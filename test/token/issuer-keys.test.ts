@@ -6,6 +6,8 @@ import { Fault } from '../../src/runtime/fault.ts';
 import { secretFromFile } from '../../src/runtime/secret.ts';
 import type { Algorithm } from '../../src/token/algorithm.ts';
 import { createIssuerKeys, type KeyOrigin } from '../../src/token/issuer-keys.ts';
+import type { VerificationKey } from '../../src/token/key-ring.ts';
+import { createLocalKeySet } from '../../src/token/local-key-set.ts';
 import { issuerRules } from '../../src/token/issuer-rules.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { capturedLog, testMetrics, testVerifier } from './fixtures.ts';
@@ -185,6 +187,29 @@ describe('a file of keys', () => {
     const file = join(temporaryDirectory(), 'jwks.json');
     if (text !== undefined) writeFileSync(file, text);
     expect(await faultOf(keysFrom({ kind: 'file', path: file }, ['RS256']).keySet.start())).toContain(code);
+  });
+});
+
+describe('a file that cannot be read after its change', () => {
+  it('is tried again although it does not change any more', async () => {
+    let version = '1';
+    let readable = true;
+    const read = vi.fn((): VerificationKey[] => {
+      if (!readable) throw new Fault('ERR_SECRET_UNREADABLE', 'permission denied');
+      return [];
+    });
+    const keys = { source: 'file', version: () => version, read };
+    const keySet = createLocalKeySet({ issuer: testIssuer, keys, log: capturedLog().log });
+    await keySet.start();
+    [version, readable] = ['2', false];
+    vi.advanceTimersByTime(5000);
+    expect(keySet.state()).toMatchObject({ problem: 'permission denied' });
+    readable = true;
+    vi.advanceTimersByTime(5000);
+    expect(keySet.state()).toMatchObject({ problem: undefined });
+    vi.advanceTimersByTime(50_000);
+    expect(read).toHaveBeenCalledTimes(3);
+    keySet.stop();
   });
 });
 

@@ -94,6 +94,14 @@ describe('a token seen before', () => {
     expect(await verifier.verify(token)).toMatchObject({ reason: 'bad_signature' });
   });
 
+  it('is refused when its key leaves the set while the signature is being verified', async () => {
+    const keys = changeableKeys(testKey('RS256', 'old'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
+    const verification = verifier.verify(issueToken({ now: testNow, key: testKey('RS256', 'old') }));
+    keys.change(testKey('RS256', 'new'));
+    expect(await verification).toMatchObject({ reason: 'unknown_key', detail: { found: 'withdrawn' } });
+  });
+
   it('stays verified through a refresh that keeps its key', async () => {
     const keys = changeableKeys(testKey('RS256', 'k'));
     const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
