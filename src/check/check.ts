@@ -28,7 +28,7 @@ export type CheckOptions = {
   readonly verifier: Verifier;
   /** Undefined: tokens are validated only. */
   readonly revocations: Revocations | undefined;
-  /** Longest time a revoked token may pass, whatever fails; ms. A route may only lower it. */
+  /** Longest time a revoked token may pass, whatever fails; ms, Infinity without revocation. A route may lower it. */
   readonly maxExposureMs: number;
   /** Where tokens are looked for, in order. */
   readonly sources: readonly CredentialSource[];

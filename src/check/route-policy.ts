@@ -1,4 +1,4 @@
-import { parseDurationMs } from '../runtime/config-values.ts';
+import { formatDuration, parseDurationMs } from '../runtime/config-values.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 
 /** What a route asks for, beyond a valid token. */
@@ -38,9 +38,9 @@ const plainRoute: RequiredRoute = {
  * Reads what routes ask for from Envoy's `context_extensions`. Keys of other owners are passed over; an unknown key
  * of ours or a value that does not parse makes the route misconfigured, never laxer.
  * Cost: equal extensions are parsed once; up to 1024 sets are remembered.
- * @param limits.maxExposureMs the configured limit, which a route may only lower; undefined without revocation
+ * @param limits.maxExposureMs the configured limit, which a route may only lower; Infinity without revocation
  */
-export function createRoutePolicies(limits: { readonly maxExposureMs: number | undefined }): RoutePolicies {
+export function createRoutePolicies(limits: { readonly maxExposureMs: number }): RoutePolicies {
   const remembered = new Map<string, RoutePolicy | MisconfiguredRoute>();
   return (extensions) => {
     if (extensions.size === 0) return plainRoute;
@@ -70,7 +70,7 @@ const isOurs = (name: string): boolean =>
 
 function parseRoutePolicy(
   extensions: ReadonlyMap<string, string>,
-  maxExposureMs: number | undefined,
+  maxExposureMs: number,
 ): RoutePolicy | MisconfiguredRoute {
   let policy: RoutePolicy = plainRoute;
   for (const [name, value] of extensions) {
@@ -88,7 +88,7 @@ function applySetting(
   policy: RoutePolicy,
   name: string,
   value: string,
-  maxExposureMs: number | undefined,
+  maxExposureMs: number,
 ): RoutePolicy | string {
   if (value.length > maxValueLength) return `at most ${maxValueLength} characters`;
   switch (name) {
@@ -104,10 +104,8 @@ function applySetting(
     }
     case 'curfew.max-exposure': {
       const ms = parseDurationMs(value);
-      if (ms === undefined || ms < minExposureMs || ms > (maxExposureMs ?? Infinity))
-        return maxExposureMs === undefined
-          ? 'a duration from 10s'
-          : `a duration from 10s to ${maxExposureMs}ms`;
+      if (ms === undefined || ms < minExposureMs || ms > maxExposureMs)
+        return `a duration from 10s${maxExposureMs === Infinity ? '' : ` to ${formatDuration(maxExposureMs)}`}`;
       return { ...policy, maxExposureMs: ms };
     }
     default:
