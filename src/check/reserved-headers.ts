@@ -38,7 +38,7 @@ const none: readonly string[] = [];
 export const fold = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-');
 
 /** `name` starts with `prefix` once both are folded; nothing is allocated for a name that does not. */
-export function foldsTo(name: string, prefix: string): boolean {
+function foldsTo(name: string, prefix: string): boolean {
   if (name.length < prefix.length) return false;
   for (let index = 0; index < prefix.length; index += 1) {
     if (foldedCode(name.charCodeAt(index)) !== prefix.charCodeAt(index)) return false;

@@ -17,7 +17,5 @@ export const algorithms = {
 
 export type Algorithm = keyof typeof algorithms;
 
-export const isHmac = (algorithm: Algorithm): boolean => algorithms[algorithm].kty === 'oct';
-
 /** Accepted where an issuer names none: one of each family, all asymmetric. */
 export const defaultAlgorithms: readonly Algorithm[] = ['RS256', 'PS256', 'ES256', 'EdDSA'];

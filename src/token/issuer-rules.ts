@@ -1,5 +1,5 @@
 import { accessTokenType, grantIdClaim } from './claims.ts';
-import { defaultAlgorithms, isHmac, type Algorithm } from './algorithm.ts';
+import { defaultAlgorithms, type Algorithm } from './algorithm.ts';
 import { presets, type PresetName, type SessionExemption } from './preset.ts';
 
 /** An issuer as configured; durations in milliseconds. A setting left out takes the preset's, then the default. */
@@ -60,8 +60,6 @@ export function issuerRules(options: IssuerOptions): IssuerRules {
     revocable: options.revocation !== 'none',
   });
 }
-
-export const usesSecret = (rules: IssuerRules): boolean => rules.algorithms.some(isHmac);
 
 // RFC 7515 §4.1.9: `application/` may be left out; RFC 2045 §5.1: media types have no case.
 export function normalizedType(type: string): string {

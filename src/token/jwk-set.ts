@@ -90,7 +90,7 @@ function weaknessOf(key: KeyObject): string | undefined {
 }
 
 /** RFC 7638 §3: SHA-256 over the required members in lexical order. */
-export function thumbprintOf(key: KeyObject): string {
+function thumbprintOf(key: KeyObject): string {
   const { kty, crv, e, n, x, y } = key.export({ format: 'jwk' });
   const required = kty === 'RSA' ? { e, kty, n } : kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x };
   return createHash('sha256').update(JSON.stringify(required)).digest('base64url');
