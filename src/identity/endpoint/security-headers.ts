@@ -30,9 +30,12 @@ export function setSecurityHeaders(response: ServerResponse): void {
   for (const [name, value] of Object.entries(fixedHeaders)) response.setHeader(name, value);
 }
 
+// A URL's host may hold a semicolon, which would end the directive.
+const cspSource = /^[a-z][a-z0-9+.-]*:(?:\/\/[a-z0-9.:[\]-]+)?$/;
+
 /** The CSP source of a redirect URI: an origin, or the scheme of an app's own address. */
 export function formTargetOf(uri: unknown): string | undefined {
   const url = typeof uri === 'string' ? URL.parse(uri) : null;
-  if (url === null) return undefined;
-  return url.origin === 'null' ? url.protocol : url.origin;
+  const source = url?.origin === 'null' ? url.protocol : url?.origin;
+  return source !== undefined && cspSource.test(source) ? source : undefined;
 }

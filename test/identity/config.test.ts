@@ -1,0 +1,87 @@
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { identitySchema } from '../../src/config/identity.ts';
+import { startIdentity } from './identity-server.ts';
+
+const web = {
+  client_id: 'web',
+  token_endpoint_auth_method: 'none',
+  redirect_uris: ['http://localhost:3000/cb'],
+};
+const base = {
+  issuer: 'https://id.example',
+  redis: { url: 'redis://127.0.0.1:6379' },
+  clients: [web],
+  resources: { orders: { scopes: ['read'] } },
+};
+
+const problems = (change: Record<string, unknown>): string[] =>
+  v.safeParse(identitySchema, { ...base, ...change }).issues?.map(({ message }) => message) ?? [];
+
+describe('the configuration of identity', () => {
+  it('has the documented defaults', () => {
+    expect(v.parse(identitySchema, base)).toMatchObject({
+      listen: { kind: 'tcp', port: 8080 },
+      admin: { host: '127.0.0.1', port: 9012 },
+      database: { sqlite: './identity.db' },
+      revocation: { log: 'curfew', clockTolerance: 5000 },
+      tokens: { algorithm: 'RS256', lifetime: 60_000, refreshLifetime: 14 * 24 * 3_600_000 },
+      keys: { rotateEvery: 30 * 24 * 3_600_000 },
+      clients: [{ grant_types: ['authorization_code'], application_type: 'web' }],
+    });
+  });
+
+  it.each([
+    ['an unknown key', { isuer: 'https://id.example' }, 'isuer'],
+    ['an issuer with a slash at its end', { issuer: 'https://id.example/' }, 'must not end in a slash'],
+    ['an issuer with a query', { issuer: 'https://id.example?a' }, 'neither query nor fragment'],
+    ['an issuer with credentials', { issuer: 'https://me:you@id.example' }, 'must not hold credentials'],
+    ['HS256 without a secret', { tokens: { algorithm: 'HS256' } }, 'HS256 needs `secret'],
+    ['a secret without HS256', { tokens: { secret: { file: 'f', kid: 'k' } } }, 'and only HS256'],
+    ['a lifetime of a fraction', { tokens: { lifetime: '10500ms' } }, 'whole seconds'],
+    ['a lifetime of hours', { tokens: { lifetime: '2h' } }, 'at most 1h'],
+    ['no resource', { resources: {} }, 'at least one resource'],
+    ['no client', { clients: [] }, 'at least one client'],
+    ['two clients of one id', { clients: [web, web] }, 'may appear once'],
+    [
+      'a client id that looks like an account’s',
+      { clients: [{ ...web, client_id: '60effdfa-a4d7-471b-9946-186e8a05290e' }] },
+      'may not look like a UUID',
+    ],
+    [
+      'a public client with a secret',
+      { clients: [{ ...web, client_secret: 'x'.repeat(32) }] },
+      'none and private_key_jwt exclude it',
+    ],
+    [
+      'a confidential client without one',
+      { clients: [{ ...web, token_endpoint_auth_method: 'client_secret_basic' }] },
+      'need `client_secret`',
+    ],
+    [
+      'a code flow without an address to return to',
+      { clients: [{ ...web, redirect_uris: [] }] },
+      'needs at least one redirect URI',
+    ],
+    [
+      'a default resource that is not there',
+      { clients: [{ ...web, default_resource: 'payments' }] },
+      'must be one of `resources`',
+    ],
+    [
+      'an own token for a client that cannot prove who it is',
+      { clients: [{ ...web, grant_types: ['authorization_code', 'client_credentials'] }] },
+      'needs a client that authenticates',
+    ],
+  ])('refuses %s', (_, change, message) => {
+    expect(problems(change).join('; ')).toContain(message);
+  });
+
+  it('names a client that OAuth’s rules forbid, at the start', async () => {
+    const clients = [{ ...web, redirect_uris: ['http://localhost:3000/cb#fragment'] }];
+    await expect(startIdentity({ clients })).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      message: expect.stringContaining('client web'),
+    });
+  });
+});

@@ -1,0 +1,127 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { addUser } from '../../src/identity/account/commands.ts';
+import { identitySchema } from '../../src/config/identity.ts';
+import { loadConfig } from '../../src/runtime/config.ts';
+import { neverPrinted } from '../output.ts';
+import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
+import { temporaryDirectory } from '../temporary.ts';
+import { loginGrantType, password } from './identity-server.ts';
+
+type Answer = { status: number; body: Record<string, string> };
+
+describe('an identity that is killed', () => {
+  let issuer: string;
+  let configFile: string;
+  let sqlite: string;
+  let program: RunningProgram;
+
+  async function start(): Promise<void> {
+    program = startCurfew('identity', ['identity', '--config', configFile]);
+    await eventually(`identity answers: ${tail(program.printed())}`, () =>
+      fetch(`${issuer}/jwks`).then(
+        ({ ok }) => (ok ? true : undefined),
+        () => undefined,
+      ),
+    );
+  }
+
+  async function post(path: string, fields: Record<string, string>): Promise<Answer> {
+    const body = new URLSearchParams({ client_id: 'cli', ...fields });
+    const answer = await fetch(`${issuer}${path}`, { method: 'POST', body });
+    const text = await answer.text();
+    return {
+      status: answer.status,
+      body: text === '' ? {} : (JSON.parse(text) as Record<string, string>),
+    };
+  }
+
+  const login = async (): Promise<string> => {
+    const { body } = await post('/token', { grant_type: loginGrantType, username: 'ada', password });
+    const token = body['refresh_token'] ?? '';
+    neverPrinted(token, body['access_token'] ?? '');
+    return token;
+  };
+  const refresh = (token: string): Promise<Answer> =>
+    post('/token', { grant_type: 'refresh_token', refresh_token: token });
+
+  beforeEach(async () => {
+    const directory = temporaryDirectory();
+    const [port, admin, dead] = [await freePort(), await freePort(), await freePort()];
+    issuer = `http://127.0.0.1:${port}`;
+    sqlite = join(directory, 'identity.db');
+    configFile = join(directory, 'identity.yaml');
+    writeFileSync(
+      configFile,
+      `issuer: ${issuer}
+listen: 127.0.0.1:${port}
+admin: 127.0.0.1:${admin}
+database: { sqlite: ${sqlite} }
+redis: { url: redis://127.0.0.1:${dead} }
+clients:
+  - { client_id: cli, token_endpoint_auth_method: none, grant_types: ["${loginGrantType}", refresh_token] }
+resources: { orders: { scopes: [read] } }
+log: { level: debug }
+`,
+    );
+    neverPrinted(password);
+    const config = loadConfig({ schema: identitySchema, file: configFile });
+    await addUser(config, { username: 'ada', password });
+    await start();
+  });
+  afterEach(async () => {
+    await program.stop('SIGKILL');
+  });
+
+  it('has not forgotten a revocation that it acknowledged', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const token = await login();
+      expect((await post('/token/revocation', { token })).status).toBe(200);
+      await program.stop('SIGKILL');
+      const database = new DatabaseSync(sqlite);
+      const events = database.prepare('select kind, target, published_seq from revocation_outbox').all();
+      expect(events).toHaveLength(round + 1);
+      expect(events.at(-1)).toMatchObject({
+        kind: 'session',
+        target: token.split('.')[1],
+        published_seq: null,
+      });
+      database.close();
+      await start();
+      expect(await refresh(token)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    }
+  });
+
+  it('leaves each family with one good token, wherever in a refresh it dies', async () => {
+    const families = await Promise.all(Array.from({ length: 8 }, login));
+    let newest = families;
+    const dying = (async () => {
+      for (;;) {
+        const answers = await Promise.all(newest.map(refresh));
+        newest = answers.map(({ body }, index) => body['refresh_token'] ?? newest[index] ?? '');
+      }
+    })().catch(() => undefined);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 150);
+    await promise;
+    await program.stop('SIGKILL');
+    await dying;
+    neverPrinted(...newest);
+    const database = new DatabaseSync(sqlite);
+    const unused = database
+      .prepare(
+        `select count(*) as tokens from identity_tokens
+         where kind = 'RefreshToken' and consumed_at_ms is null group by grant_id`,
+      )
+      .all();
+    database.close();
+    expect(unused).toEqual(families.map(() => ({ tokens: 1 })));
+  });
+
+  it('stops cleanly when asked to', async () => {
+    expect(await program.stop('SIGTERM')).toBe(0);
+    expect(program.printed()).toContain('"msg":"stopped"');
+  });
+});
