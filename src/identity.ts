@@ -15,7 +15,7 @@ import { createAdminServer } from './runtime/admin-server.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
-import { createLog, describeError, type Log } from './runtime/log.ts';
+import { createLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
 import { secretFromFile } from './runtime/secret.ts';
 
@@ -93,8 +93,7 @@ const settings = (config: IdentityConfig) => ({
 
 function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {
   if ('sqlite' in database) return openDatabase(database);
-  const onIdleError = (thrown: unknown): void =>
-    log.warn('database connection lost', { err: describeError(thrown) });
+  const onIdleError = (thrown: unknown): void => log.warn('database connection lost', { err: thrown });
   return openDatabase({ postgres: { ...database.postgres, onIdleError } });
 }
 

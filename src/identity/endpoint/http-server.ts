@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Duplex } from 'node:stream';
 import { listen, type Address } from '../../runtime/address.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
-import { describeError, type Log } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 
 export type HttpServerOptions = {
   address: Address;
@@ -15,9 +15,11 @@ const headersTimeoutMs = 5000;
 const keepAliveTimeoutMs = 30_000;
 const maxHeaderBytes = 16 * 1024;
 const maxConnections = 2000;
+const sweepMs = 20;
 
-/** The public listener: every size and time of a request is bounded. Drains on stop. */
+/** The public listener: every size and time of a request is bounded. On stop it waits for what it has begun. */
 export function createHttpServer({ address, handler, log }: HttpServerOptions): Part {
+  const working = new Set<Promise<void>>();
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,
@@ -27,11 +29,9 @@ export function createHttpServer({ address, handler, log }: HttpServerOptions): 
       connectionsCheckingInterval: 1000,
     },
     (request, response) => {
-      handler(request, response).catch((thrown: unknown) => {
-        log.error('request failed', { err: describeError(thrown) });
-        if (response.headersSent) response.destroy();
-        else response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
-      });
+      const work = answer(request, response);
+      working.add(work);
+      void work.finally(() => working.delete(work));
     },
   );
   server.maxConnections = maxConnections;
@@ -40,14 +40,28 @@ export function createHttpServer({ address, handler, log }: HttpServerOptions): 
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
   });
 
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await handler(request, response);
+    } catch (thrown) {
+      log.error('request failed', { err: thrown });
+      if (response.headersSent) response.destroy();
+      else response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
+    }
+  }
+
   return {
     name: 'http',
     start: () => listen(server, address, 'listen'),
     stop: async () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       server.close(() => resolve());
-      server.closeIdleConnections();
+      // A connection that falls idle later would be kept alive.
+      const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
       await promise;
+      clearInterval(sweep);
+      // A request whose client hung up has no connection any more, and goes on all the same.
+      await Promise.all(working);
     },
   };
 }

@@ -54,7 +54,7 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
       await checkClients(current().provider, options.provider);
       timer = setInterval(() => {
         refreshing = refresh().catch((thrown: unknown) =>
-          log.error('keys could not be read; the former stay in use', { err: describeError(thrown) }),
+          log.error('keys could not be read; the former stay in use', { err: thrown }),
         );
       }, refreshEveryMs);
       timer.unref();
@@ -105,10 +105,10 @@ function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): v
   provider.on('revocation.error', refused);
   provider.on('end_session.error', refused);
   provider.on('server_error', (ctx, thrown) =>
-    log.error('request failed', { route: ctx.oidc.route, err: describeError(thrown) }),
+    log.error('request failed', { route: ctx.oidc.route, err: thrown }),
   );
   // Koa's own; without a listener it prints to the console.
   EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown) =>
-    log.error('request failed', { err: describeError(thrown) }),
+    log.error('request failed', { err: thrown }),
   );
 }

@@ -1,5 +1,5 @@
 import { Fault } from '../../runtime/fault.ts';
-import { describeError, type Log } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { secretFromFile, watchSecret } from '../../runtime/secret.ts';
 
 export type SharedSecretOptions = {
@@ -35,7 +35,7 @@ export function openSharedSecret({ file, encoding, log }: SharedSecretOptions): 
       key = read();
       log.info('secret reloaded', { file });
     } catch (thrown) {
-      log.error('secret not reloaded; the former stays in use', { err: describeError(thrown) });
+      log.error('secret not reloaded; the former stays in use', { err: thrown });
     }
   });
   return { current: () => key, close };

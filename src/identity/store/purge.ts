@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Database } from '../../publisher/store/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
-import { describeError, type Log } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { identityTables } from './tables.ts';
 
 const everyMs = 60_000;
@@ -47,7 +47,7 @@ export function createPurge(options: { database: Database; clock: Clock; log: Lo
       const count = await purgeExpired(database, clock.nowMs());
       if (count > 0) log.debug('expired rows deleted', { count });
     } catch (thrown) {
-      log.warn('expired rows could not be deleted', { err: describeError(thrown) });
+      log.warn('expired rows could not be deleted', { err: thrown });
     }
   }
 
