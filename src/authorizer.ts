@@ -1,34 +1,18 @@
-import { createCheck } from './check/check.ts';
 import { authorizerSchema, type AuthorizerConfig } from './config/authorizer.ts';
 import { createAuthorizationService } from './envoy/authorization-service.ts';
 import { createAuthorizerServer, type AuthorizerServer } from './envoy/authorizer-server.ts';
 import { createResponder } from './envoy/check-response.ts';
 import { createDecisionRecord } from './envoy/decision-record.ts';
 import { createHealthService, type HealthService } from './envoy/health-service.ts';
-import type { RevocationFeed } from './revocation/feed.ts';
-import { createRevocationFeed } from './revocation/redis-feed.ts';
+import { createConfiguredCheck, createJudges, type Dependencies, type Judges } from './judges.ts';
 import { formatAddress } from './runtime/address.ts';
 import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
-import { systemClock, type Clock } from './runtime/clock.ts';
+import { systemClock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Part } from './runtime/lifecycle.ts';
-import { createLog, type Log } from './runtime/log.ts';
-import { createAuthorizerMetrics, createRegistry, type AuthorizerMetrics } from './runtime/metrics.ts';
-import { createVerifier, type Verifier } from './token/verifier.ts';
-import { trustedIssuers, type ConfiguredIssuer } from './trusted-issuers.ts';
-
-type Dependencies = {
-  readonly config: AuthorizerConfig;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: AuthorizerMetrics;
-};
-
-type Judges = {
-  readonly issuers: readonly ConfiguredIssuer[];
-  readonly verifier: Verifier;
-  readonly feed: RevocationFeed | undefined;
-};
+import { createLog } from './runtime/log.ts';
+import { createAuthorizerMetrics, createRegistry } from './runtime/metrics.ts';
+import type { ConfiguredIssuer } from './trusted-issuers.ts';
 
 /** Goes from starting to ready once, and from there only to draining. */
 type Progress = {
@@ -74,45 +58,15 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);
 }
 
-function createJudges({ config, clock, log, metrics }: Dependencies): Judges {
-  const issuers = trustedIssuers(config.issuers, { clock, log, metrics });
-  const verifier = createVerifier({ issuers, clock, metrics, maxTokenBytes: config.token.maxBytes });
-  const { revocation } = config;
-  if (revocation === undefined) return { issuers, verifier, feed: undefined };
-  const feed = createRevocationFeed({
-    redis: revocation.redis,
-    logName: revocation.log,
-    issuers: issuers
-      .filter(({ rules }) => rules.revocable)
-      .map(({ rules: { issuer, clockToleranceSeconds } }) => ({ issuer, clockToleranceSeconds })),
-    maxExposureMs: revocation.maxExposure,
-    maxEntries: revocation.maxEntries,
-    clock,
-    log,
-    metrics,
-  });
-  return { issuers, verifier, feed };
-}
-
 function createServer(
-  { config, clock, log, metrics }: Dependencies,
-  { verifier, feed }: Judges,
+  dependencies: Dependencies,
+  judges: Judges,
   progress: Progress,
   health: HealthService,
 ): AuthorizerServer {
-  const { mode, denied, upstream } = config;
-  const check = createCheck({
-    verifier,
-    revocations: feed?.revocations,
-    maxExposureMs: config.revocation?.maxExposure ?? Infinity,
-    sources: config.token.sources,
-    maxTokenBytes: config.token.maxBytes,
-    upstream,
-    isReady: () => !progress.isDraining() && verifier.isUsable(),
-    clock,
-    log,
-    metrics,
-  });
+  const { config, clock, log, metrics } = dependencies;
+  const { mode, denied } = config;
+  const check = createConfiguredCheck(dependencies, judges, () => !progress.isDraining());
   const authorization = createAuthorizationService({
     check,
     respond: createResponder({ denied, mode }),

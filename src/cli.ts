@@ -35,6 +35,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./command/user.ts')).userCommand,
   },
   {
+    name: 'token',
+    summary: 'decode a token, or say what the authorizer decides about it and why',
+    load: async () => (await import('./command/token.ts')).tokenCommand,
+  },
+  {
     name: 'envoy-config',
     summary: 'print the Envoy configuration we recommend for an authorizer',
     load: async () => (await import('./command/envoy-config.ts')).envoyConfigCommand,

@@ -15,6 +15,7 @@ import type { Authenticate } from '../account/authenticate.ts';
 import { createLoginGrant, loginGrantParameters, loginGrantType } from '../grant/login-grant.ts';
 import type { Resources } from '../grant/resources.ts';
 import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
+import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
 import { strings } from '../interaction/strings.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
@@ -76,6 +77,8 @@ const correctAnswers: Parameters<Provider['use']>[0] = async (ctx, next) => {
   await next();
   if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
     Object.assign(ctx.body, { response_modes_supported: responseModes });
+  const restyled = selfSubmittingPage(ctx.body);
+  if (restyled !== undefined) ctx.body = restyled;
   if (ctx.status !== 404 || ctx.body !== undefined) return;
   ctx.type = 'html';
   ctx.body = errorPage(strings.error.notFound);

@@ -9,8 +9,8 @@ export const contentSecurityPolicy = (formTargets: readonly string[] = []): stri
   [
     "default-src 'none'",
     `style-src ${styleSource}`,
-    // oidc-provider adds the hash of its self-submitting form.
-    "script-src 'none'",
+    // None, but oidc-provider adds the hash of its self-submitting form, beside which 'none' must not stand.
+    'script-src',
     `form-action ${["'self'", ...formTargets].join(' ')}`,
     "frame-ancestors 'none'",
     "base-uri 'none'",

@@ -27,6 +27,10 @@ export const strings = {
     title: 'You are logged out',
     text: 'Apps you used in this browser no longer have access.',
   },
+  selfSubmitting: {
+    title: 'One moment',
+    submit: 'Continue',
+  },
   error: {
     title: 'This did not work',
     expired: 'This page is too old, or was opened in another browser. Go back to the app and log in again.',
