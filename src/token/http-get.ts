@@ -39,6 +39,8 @@ function send(url: string, bounds: HttpBounds, signal: AbortSignal): Promise<Inc
   const request = url.startsWith('https:')
     ? httpsRequest(url, bounds.ca === undefined ? options : { ...options, ca: bounds.ca }, resolve)
     : httpRequest(url, options, resolve);
+  // A server that hangs must not keep a stopped program alive.
+  request.once('socket', (socket) => socket.unref());
   request.once('error', reject).end();
   return promise;
 }

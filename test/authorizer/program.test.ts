@@ -220,6 +220,21 @@ it('a key file that is missing ends the start with a message', async () => {
   expect(program.printed()).toContain('nowhere.json');
 });
 
+it('a server of keys that hangs does not keep it from ending', async () => {
+  const hanging = createServer().listen(0, '127.0.0.1');
+  await eventually('listening', () => hanging.listening || undefined);
+  onTestFinished(() => void hanging.close());
+  const address = hanging.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const connected = new Promise((resolve) => hanging.once('connection', resolve));
+  const jwks = { uri: `http://127.0.0.1:${port}/`, timeout: '30s' };
+  const authorizer = await start({ issuers: [{ issuer: testIssuer, audiences: ['orders'], jwks }] });
+  await connected;
+  const before = performance.now();
+  expect(await authorizer.stop()).toBe(0);
+  expect(performance.now() - before).toBeLessThan(5000);
+});
+
 describe('readiness', () => {
   it('is told by health: NOT_SERVING without keys', async () => {
     const port = await freePort();
