@@ -187,6 +187,22 @@ describe('a session', () => {
     expect(browser.cookies().some(({ name }) => name === 'curfew_login')).toBe(false);
   });
 
+  it('need not exist to be logged out: a form that submits itself leads on', async () => {
+    const browser = openBrowser();
+    const page = await browser.get(
+      `${identity.issuer}/session/end?client_id=web&post_logout_redirect_uri=http://127.0.0.1:3000/bye`,
+    );
+    expect(page.body).toContain('<h1>One moment</h1>');
+    const script = /<script>(?<text>.*?)<\/script>/s.exec(page.body)?.groups?.['text'] ?? '';
+    const digest = Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from(script))).toString('base64');
+    const policy = page.headers.get('content-security-policy');
+    expect(policy).toContain(`script-src 'sha256-${digest}'`);
+    expect(policy).toContain("form-action 'self' http://127.0.0.1:3000");
+    const [form] = formsOf(page);
+    const left = await browser.post(form?.action ?? '', form?.fields ?? {});
+    expect(left.location).toBe('http://127.0.0.1:3000/bye');
+  });
+
   it('is not taken over by a cookie of before the login', async () => {
     const browser = openBrowser();
     const { tokens } = await logInBrowser(identity, 'grace', { browser });

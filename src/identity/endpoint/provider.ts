@@ -22,7 +22,7 @@ import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import { findGrant } from './find-grant.ts';
 import { routes } from './request-scopes.ts';
-import { contentSecurityPolicy, formTargetOf } from './security-headers.ts';
+import { formTargetOf } from './security-headers.ts';
 
 export type ProviderOptions = {
   issuer: string;
@@ -78,7 +78,10 @@ const correctAnswers: Parameters<Provider['use']>[0] = async (ctx, next) => {
   if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
     Object.assign(ctx.body, { response_modes_supported: responseModes });
   const restyled = selfSubmittingPage(ctx.body);
-  if (restyled !== undefined) ctx.body = restyled;
+  if (restyled !== undefined) {
+    ctx.body = restyled;
+    allowRedirectTo(ctx, ctx.oidc?.session?.state?.['postLogoutRedirectUri']);
+  }
   if (ctx.status !== 404 || ctx.body !== undefined) return;
   ctx.type = 'html';
   ctx.body = errorPage(strings.error.notFound);
@@ -204,9 +207,12 @@ function featuresOf({ clients, resources }: ProviderOptions): Configuration['fea
   };
 }
 
-function allowRedirectTo(ctx: KoaContextWithOIDC, uri: unknown): void {
+/** Adds to the policy, which may hold a script's hash by now. */
+function allowRedirectTo(ctx: Pick<KoaContextWithOIDC, 'response' | 'set'>, uri: unknown): void {
   const target = formTargetOf(uri);
-  if (target !== undefined) ctx.set('content-security-policy', contentSecurityPolicy([target]));
+  if (target === undefined) return;
+  const policy = ctx.response.get('content-security-policy');
+  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
 }
 
 function renderError(
