@@ -10,6 +10,7 @@ import { scheduleKeys } from '../../src/identity/key/key-schedule.ts';
 import { createKeyStore, type StoredKey } from '../../src/identity/store/key-store.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { migrate, openDatabase } from '../../src/publisher/store/database.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { secretFromFile, secretFromText } from '../../src/runtime/secret.ts';
 import { temporaryDirectory } from '../temporary.ts';
@@ -222,6 +223,24 @@ describe('access tokens', () => {
     writeFileSync(file, 'c2hvcnQ');
     const start = startIdentity({ tokens: { algorithm: 'HS256', secret: { file, kid: 'shared-1' } } });
     await expect(start).rejects.toMatchObject({ code: 'ERR_SECRET_UNREADABLE' });
+  });
+
+  it('are signed by the former key while its successor becomes known', async () => {
+    const directory = temporaryDirectory();
+    const database = { sqlite: join(directory, 'identity.db') };
+    const first = await startIdentity({ database }, { directory });
+    await first.addUser('ida');
+    const before = await login(first, 'ida');
+    await first.stop();
+    const monthLaterMs = 31 * 24 * 60 * 60 * 1000;
+    const clock = { ...systemClock, nowMs: () => Date.now() + monthLaterMs };
+    const second = await startIdentity({ database }, { directory, clock });
+    const jwks = (await (await fetch(`${second.issuer}/jwks`)).json()) as { keys: { kid: string }[] };
+    expect(jwks.keys).toHaveLength(2);
+    expect(jwks.keys[0]?.kid).toBe(headerOf(before.access)['kid']);
+    const after = await login(second, 'ida');
+    expect(headerOf(after.access)['kid']).toBe(headerOf(before.access)['kid']);
+    await second.stop();
   });
 
   it('outlive a restart: the keys are stored', async () => {

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { formsOf, openBrowser } from './browser.ts';
-import { logInBrowser, login, payloadOf, refresh } from './flows.ts';
+import {
+  authorization,
+  exchange,
+  logInBrowser,
+  login,
+  openLoginPage,
+  payloadOf,
+  refresh,
+  submitLogin,
+} from './flows.ts';
 import { loginGrantType, password, startIdentity, type TestIdentity } from './identity-server.ts';
 
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
@@ -154,6 +163,32 @@ describe('a session', () => {
     await expect(refresh(identity, second.tokens, 'other')).rejects.toEqual(invalidGrant);
     expect((await refresh(identity, elsewhere.tokens, 'web')).session).toBe(elsewhere.tokens.session);
     expect(identity.logged()).toContain('"reason":"logout"');
+  });
+
+  it('ends the login also where the path of the logout is written in another way', async () => {
+    const { tokens, browser } = await logInBrowser(identity, 'grace');
+    const [form] = formsOf(await browser.get(`${identity.issuer}/session/end`));
+    const login = browser.cookies().filter(({ name }) => name.startsWith('curfew_login'));
+    const loud = form?.action.replace('/session/end', '/SESSION/END') ?? '';
+    expect((await browser.post(loud, { ...form?.fields, logout: 'yes' })).status).toBe(303);
+    await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
+    const cookie = login.map(({ name, value }) => `${name}=${value}`).join('; ');
+    const { url } = await authorization(identity);
+    const kept = await fetch(url, { headers: { cookie }, redirect: 'manual' });
+    expect(kept.headers.get('location')).toContain('/interaction/');
+  });
+
+  it('ends when another person logs in with the same browser', async () => {
+    await identity.addUser('barbara');
+    const { tokens, browser } = await logInBrowser(identity, 'grace');
+    const begun = await authorization(identity, { more: { prompt: 'login' } });
+    const page = await openLoginPage(identity, browser, begun.url);
+    const between = await submitLogin(identity, browser, page, 'barbara');
+    const [form] = formsOf(between);
+    const back = await browser.post(form?.action ?? '', form?.fields ?? {});
+    const barbara = await exchange(begun, await browser.follow(back, identity.issuer));
+    expect(payloadOf(barbara.access)['sub']).not.toBe(subject);
+    await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
   });
 
   it('stays when the person decides against the logout', async () => {

@@ -32,7 +32,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const path = pathBelow(mount, request);
     if (path === undefined) return sendPage(response, notFound);
     if (isForeignForm(request, origin, path)) return sendPage(response, crossSite);
-    await scopes.run(request, path, async () => {
+    await scopes.run(request, async () => {
       trustOnlyIssuer(request, forwarded);
       if (isInteractionPath(path)) {
         const page = await options.interactions.answer(request, response, path);
@@ -68,7 +68,8 @@ function trustOnlyIssuer({ headers }: IncomingMessage, forwarded: { proto: strin
 
 /** A form of a page that another site made. The cookies are SameSite already; this is the second lock. */
 function isForeignForm({ method, headers }: IncomingMessage, origin: string, path: string): boolean {
-  if (method !== 'POST' || !(isInteractionPath(path) || path.startsWith(routes.end_session))) return false;
+  const isPage = isInteractionPath(path) || path.toLowerCase().startsWith(routes.end_session);
+  if (method !== 'POST' || !isPage) return false;
   const site = headers['sec-fetch-site'];
   if (site !== undefined) return site !== 'same-origin';
   return headers.origin !== undefined && headers.origin !== origin;

@@ -148,7 +148,9 @@ function tokensOf({
       Interaction: interactionLifetimeSeconds,
       Grant: refreshTokenLifetimeSeconds,
       RefreshToken: refreshTokenLifetimeSeconds,
-      Session: refreshTokenLifetimeSeconds,
+      // Of nobody yet, it only carries a form's secret.
+      Session: (_, session) =>
+        session.accountId === undefined ? interactionLifetimeSeconds : refreshTokenLifetimeSeconds,
     },
   };
 }

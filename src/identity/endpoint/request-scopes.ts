@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
+import { Provider } from 'oidc-provider';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
@@ -14,16 +15,17 @@ export const routes = {
   token: '/token',
 } as const;
 
+// By oidc-provider's names of routes, not by path: it matches paths more freely than one would.
 const kinds: Readonly<Record<string, RouteKind>> = {
-  [routes.token]: 'token',
-  [routes.revocation]: 'revocation',
-  [`${routes.end_session}/confirm`]: 'logout',
+  token: 'token',
+  revocation: 'revocation',
+  end_session_confirm: 'logout',
 };
 
 /** The scope of each request, for code that oidc-provider calls without it. */
 export type RequestScopes = {
   /** Runs a request's work under a scope of its own. */
-  run<Result>(request: IncomingMessage, path: string, work: () => Result): Result;
+  run<Result>(request: IncomingMessage, work: () => Result): Result;
   /** @throws ERR_INTERNAL outside of a request */
   current(): RequestScope;
 };
@@ -31,10 +33,12 @@ export type RequestScopes = {
 export function createRequestScopes(options: { clock: Clock; trustedProxyHops: number }): RequestScopes {
   const storage = new AsyncLocalStorage<RequestScope>();
   return {
-    run: (request, path, work) => {
+    run: (request, work) => {
       const scope: RequestScope = {
         startedAt: Math.floor(options.clock.nowMs() / 1000),
-        route: kinds[path] ?? 'other',
+        get route() {
+          return kinds[Provider.ctx?.oidc.route ?? ''] ?? 'other';
+        },
         address: clientAddress(request, options.trustedProxyHops),
         device: deviceLabel(request.headers['user-agent']),
         grantsRead: new Map(),

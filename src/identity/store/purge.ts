@@ -7,16 +7,16 @@ import { identityTables } from './tables.ts';
 
 const everyMs = 60_000;
 const rowsPerStatement = 500;
-/** Expired rows stay a little: what was minted last from a grant is gone by then. */
+/** An expired grant stays a little: what was minted last from it is gone by then. */
 const graceMs = 2 * 60 * 60 * 1000;
 
 /** A used refresh token is known by its mark; its row serves the first moments only. */
 const usedKeptMs = 60 * 60 * 1000;
 
 const purged = [
-  ['identity_tokens', 'id_hash', 'expires_at_ms', graceMs],
+  ['identity_tokens', 'id_hash', 'expires_at_ms', 0],
   ['identity_tokens', 'id_hash', 'consumed_at_ms', usedKeptMs],
-  ['identity_sessions', 'uid_hash', 'expires_at_ms', graceMs],
+  ['identity_sessions', 'uid_hash', 'expires_at_ms', 0],
   ['identity_grants', 'id', 'expires_at_ms', graceMs],
 ] as const;
 
