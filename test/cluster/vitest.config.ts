@@ -1,0 +1,14 @@
+import { join } from 'node:path';
+import { defineConfig } from 'vitest/config';
+
+// Apart from the other tests: these need Helm, and all but the chart's rendering a Kubernetes.
+export default defineConfig({
+  root: join(import.meta.dirname, '..', '..'),
+  test: {
+    include: ['test/cluster/**/*.cluster.ts'],
+    testTimeout: 180_000,
+    hookTimeout: 600_000,
+    fileParallelism: false,
+    sequence: { concurrent: false },
+  },
+});
