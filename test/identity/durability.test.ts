@@ -122,6 +122,9 @@ log: { level: debug }
 
   it('stops cleanly when asked to', async () => {
     expect(await program.stop('SIGTERM')).toBe(0);
-    expect(program.printed()).toContain('"msg":"stopped"');
+    const lines = program.printed().trim().split('\n');
+    const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages).toContain('identity is ready');
+    expect(messages.at(-1)).toBe('stopped');
   });
 });

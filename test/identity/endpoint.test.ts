@@ -175,6 +175,17 @@ describe('the public listener', () => {
     await expect(client.clientCredentialsGrant(wrong)).rejects.toMatchObject({ status: 401 });
   });
 
+  it('counts logins and tokens, and is ready', async () => {
+    const issued = 'curfew_tokens_issued_total{grant="login"}';
+    const [tokens, logins] = [await identity.metric(issued), 'curfew_logins_total{result="refused"}'];
+    const refused = await identity.metric(logins);
+    await login(identity, 'mary');
+    await login(identity, 'mary', { password: 'wrong-one' }).catch(() => undefined);
+    expect(await identity.metric(issued)).toBe(tokens + 1);
+    expect(await identity.metric(logins)).toBe(refused + 1);
+    expect((await fetch(`${identity.admin}/readyz`)).status).toBe(200);
+  });
+
   it('tells no one that it works with a database or a framework', async () => {
     const answer = await fetch(`${identity.issuer}/token`, { method: 'POST', body: 'garbage' });
     expect(answer.headers.get('x-powered-by')).toBeNull();

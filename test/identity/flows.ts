@@ -6,7 +6,7 @@ import { loginGrantType, password, webRedirect, type TestIdentity } from './iden
 export type Tokens = { access: string; refresh: string; session: string; id: string | undefined };
 
 /** Reads a token response, and sees to it that what is in it is searched for in all output. */
-export function tokensOf(response: client.TokenEndpointResponse): Tokens {
+function tokensOf(response: client.TokenEndpointResponse): Tokens {
   const { access_token: access, refresh_token: refresh = '' } = response;
   neverPrinted(access, ...(refresh === '' ? [] : [refresh]));
   const session = payloadOf(access)['grant_id'];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { listSessions } from '../../src/identity/account/commands.ts';
 import { createMaterialSealer, generateSigningKey } from '../../src/identity/key/key-material.ts';
 import { createKeyRing } from '../../src/identity/key/key-ring.ts';
 import { scheduleKeys } from '../../src/identity/key/key-schedule.ts';
@@ -241,6 +242,27 @@ describe('access tokens', () => {
     const after = await login(second, 'ida');
     expect(headerOf(after.access)['kid']).toBe(headerOf(before.access)['kid']);
     await second.stop();
+  });
+
+  it('are dated from the arrival of their request, not from their signing', async () => {
+    // Time that moves a second whenever it is looked at: what is read later is later.
+    let looks = 0;
+    const startMs = Math.floor(Date.now() / 1000) * 1000 - 10_000_000;
+    const clock = { ...systemClock, nowMs: () => startMs + 1000 * looks++ };
+    const identity = await startIdentity({}, { clock });
+    try {
+      await identity.addUser('ida');
+      let tokens = await login(identity, 'ida');
+      for (let round = 0; round < 3; round += 1) {
+        const { iat, exp } = payloadOf(tokens.access);
+        expect(exp).toBe(Number(iat) + 60);
+        const [session] = (await listSessions(identity.config, 'ida')) ?? [];
+        expect(Number(iat) * 1000).toBeLessThan(session?.lastUsedAtMs ?? 0);
+        tokens = await refresh(identity, tokens);
+      }
+    } finally {
+      await identity.stop();
+    }
   });
 
   it('outlive a restart: the keys are stored', async () => {

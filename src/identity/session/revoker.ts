@@ -40,7 +40,7 @@ export type RevokerOptions = {
 };
 
 /** A session's name in logs. */
-export const sessionHash = (id: string): string => hash('sha256', id, 'hex').slice(0, 12);
+const sessionHash = (id: string): string => hash('sha256', id, 'hex').slice(0, 12);
 
 export function createRevoker({
   grants,
