@@ -47,8 +47,15 @@ export async function render(
   ...args: readonly string[]
 ): Promise<Manifest[]> {
   const text = await helm(
-    ...['template', 'curfew', chart, '--namespace', 'curfew', '--kube-version', '1.31.0'],
-    ...['--values', valuesFile(values)],
+    'template',
+    'curfew',
+    chart,
+    '--namespace',
+    'curfew',
+    '--kube-version',
+    '1.31.0',
+    '--values',
+    valuesFile(values),
     ...args,
   );
   return parseAllDocuments(text)

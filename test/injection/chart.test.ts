@@ -24,7 +24,9 @@ const values = parse(read('values.yaml')) as Record<string, unknown>;
 function settings(node: Schema, path = ''): [path: string, node: Schema][] {
   return Object.entries(node.properties ?? {}).flatMap(([name, inner]) => {
     const here = path === '' ? name : `${path}.${name}`;
-    return [[here, inner], ...settings(inner, here)] as [string, Schema][];
+    const below = settings(inner, here);
+    below.unshift([here, inner]);
+    return below;
   });
 }
 
