@@ -11,7 +11,7 @@ import { createTransport, type TlsFiles } from './transport.ts';
 export type ServerBounds = {
   /** A check request; bytes. Envoy's own default limit for all headers of a request is 60 KiB. */
   readonly maxMessageBytes: number;
-  /** On one connection. Envoy opens another one at the limit. */
+  /** On one connection; the recommended Envoy configuration says the same. Envoy opens another one at the limit. */
   readonly maxConcurrentStreams: number;
   readonly maxConnections: number;
   /** TCP only: a connection is asked to close after this time, give or take a tenth; ms. */
@@ -26,7 +26,7 @@ export type ServerBounds = {
 
 export const defaultBounds: ServerBounds = {
   maxMessageBytes: 128 * 1024,
-  maxConcurrentStreams: 256,
+  maxConcurrentStreams: 1024,
   maxConnections: 512,
   maxConnectionAgeMs: 3_600_000,
   maxConnectionIdleMs: 3_900_000,

@@ -4,6 +4,9 @@ import type { AuthorizerTls, EnvoyObject, EnvoyService } from './envoy-options.t
 
 export const authorizerClusterName = 'curfew_authorizer';
 
+// Also the authorizer's own limit; a test holds the two together.
+const authorizerMaxStreams = 1024;
+
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 // A sidecar must not be a limit of its own: Envoy's defaults stop at 1024 connections and requests.
@@ -59,7 +62,11 @@ export function authorizerCluster(authorizer: Address, tls: AuthorizerTls | unde
     typed_extension_protocol_options: {
       [httpOptions]: typed(httpOptions, {
         explicit_http_config: {
-          http2_protocol_options: { connection_keepalive: { interval: '30s', timeout: '5s' } },
+          http2_protocol_options: {
+            // A new connection would learn the limit too late for a burst.
+            max_concurrent_streams: authorizerMaxStreams,
+            connection_keepalive: { interval: '30s', timeout: '5s' },
+          },
         },
       }),
     },

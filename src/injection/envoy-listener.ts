@@ -103,7 +103,7 @@ function authorize(options: EnvoyConfigOptions): EnvoyObject {
         envoy_grpc: { cluster_name: authorizerClusterName, max_receive_message_length: 65_536 },
         timeout: `${authorizerTimeoutMs / 1000}s`,
         // A check changes nothing, so one that met a closing connection may be asked again.
-        retry_policy: { num_retries: 1, retry_on: 'connect-failure,refused-stream' },
+        retry_policy: { num_retries: 2, retry_on: 'connect-failure,refused-stream' },
       },
     }),
   };

@@ -11,10 +11,17 @@ export type Echo = {
 
 export type EchoService = { port: number; stop(): Promise<void> };
 
-/** A service that answers with the request it got, as JSON, over HTTP/1.1. */
+/** A service that answers with the request it got, as JSON, over HTTP/1.1; upgraded connections get back what they send. */
 export async function startEchoService(): Promise<EchoService> {
   const server = createServer((request, response) => {
     request.resume().on('end', () => answer(request, response));
+  });
+  server.on('upgrade', (request, socket) => {
+    const { upgrade, 'x-auth-subject': subject } = request.headers;
+    socket.on('error', () => {});
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ${upgrade}\r\n\r\n`);
+    socket.write(`hello ${[subject].flat().join(' and ')};`);
+    socket.pipe(socket);
   });
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', resolve);

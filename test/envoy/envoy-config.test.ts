@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { defaultBounds } from '../../src/envoy/authorizer-server.ts';
 import { findEnvoy } from '../../src/demo/programs.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import type { EnvoyConfigOptions, EnvoyService } from '../../src/injection/envoy-options.ts';
@@ -88,6 +89,11 @@ describe('the Envoy configuration we recommend', () => {
       status_on_error: { code: 'ServiceUnavailable' },
       grpc_service: { timeout: '1s' },
     });
+  });
+
+  it('opens another connection to the authorizer before the limit of one is passed', () => {
+    const [limit] = withKey(config(), 'max_concurrent_streams');
+    expect(limit?.['max_concurrent_streams']).toBe(defaultBounds.maxConcurrentStreams);
   });
 
   it('strips before it asks, and asks before it forwards', () => {

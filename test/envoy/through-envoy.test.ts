@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Check, CheckRequest } from '../../src/check/check-request.ts';
 import { eventually } from '../processes.ts';
@@ -251,6 +252,18 @@ describe('through a real Envoy', () => {
     expect(line).toMatchObject({ decision: 'allow', issuer: 'https://idp.example' });
   });
 
+  it.each(['HTTP/1.1', 'HTTP/2'])(
+    'a WebSocket over %s is opened for a request that is allowed',
+    async (version) => {
+      decide = () => allowed({ upstream: { set: [['x-auth-subject', 'alice']], metadata: undefined } });
+      const open = version === 'HTTP/2' ? webSocketOverHttp2 : webSocketOverHttp1;
+      expect(await open()).toBe('hello alice;ping');
+      expect(asked).toHaveLength(1);
+      decide = () => denied('no_token');
+      expect(await open()).toBe('401');
+    },
+  );
+
   it('a check that takes longer than Envoy waits is a 503, not an allow', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     decide = async () => {
@@ -281,6 +294,48 @@ async function rawGet(path: string): Promise<{ status: number }> {
   stream.resume().end();
   const status = await promise.finally(() => client.destroy());
   return { status };
+}
+
+/** What comes back for `ping`, or the status of the refusal. */
+async function webSocketOverHttp1(): Promise<string> {
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'x-auth-subject': 'root' };
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const opening = request(envoy.url('plain'), { headers });
+  opening.on('response', (response) => resolve(String(response.resume().statusCode)));
+  opening.on('upgrade', (_, socket, head) => conversation(socket, resolve, head)).on('error', reject);
+  opening.end();
+  return promise;
+}
+
+/** RFC 8441: an extended CONNECT. */
+async function webSocketOverHttp2(): Promise<string> {
+  const client = connectHttp2(envoy.url('plain'));
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  client.on('error', reject);
+  await new Promise((settled) => client.once('remoteSettings', settled));
+  const stream = client.request({
+    ':method': 'CONNECT',
+    ':protocol': 'websocket',
+    ':path': '/',
+    'x-auth-subject': 'root',
+  });
+  stream.on('response', ({ ':status': status }) => {
+    if (status === 200) conversation(stream, resolve);
+    else resolve(String(status));
+  });
+  stream.on('error', reject);
+  return promise.finally(() => client.destroy());
+}
+
+function conversation(socket: Duplex, resolve: (text: string) => void, head: Buffer = Buffer.alloc(0)): void {
+  let text = head.toString();
+  socket.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    if (!text.endsWith('ping')) return;
+    socket.destroy();
+    resolve(text);
+  });
+  socket.on('error', () => {}).write('ping');
 }
 
 async function grpcCall() {
