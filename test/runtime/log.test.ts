@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createLog, describeError, withoutCredentials } from '../../src/runtime/log.ts';
 
@@ -47,5 +48,30 @@ describe('the log', () => {
     expect(withoutCredentials('see https://example.com/a@b and eyJ')).toBe(
       'see https://example.com/a@b and eyJ',
     );
+  });
+
+  it('finds a token wherever it stands', () => {
+    const piece = fc.constantFrom('eyJ', 'eyJhbGciOiJub25lIn0', 'abcde', '.', '..', '-', '_', '/', '=', ' ');
+    const plainly = (text: string): string => text.replaceAll(/eyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, '[token]');
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 16 }), (pieces) => {
+        const text = pieces.join('');
+        expect(withoutCredentials(text)).toBe(plainly(text));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it.each([
+    ['one long word', 'a'.repeat(60_000)],
+    ['the beginnings of tokens', 'eyJ'.repeat(20_000)],
+    ['tokens without an end', 'eyJhbGciOiJub25lIn0.'.repeat(3000)],
+    ['the beginnings of URLs', 'a://'.repeat(15_000)],
+    ['dots', '.'.repeat(60_000)],
+  ])('takes no time worth mentioning for a request path of %s', (_, path) => {
+    const startedMs = performance.now();
+    withoutCredentials(`/${path}`);
+    // In quadratic time it would be seconds.
+    expect(performance.now() - startedMs).toBeLessThan(500);
   });
 });
