@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CheckRequest } from '../check/check-request.ts';
-import type { Decision } from '../check/decision.ts';
+import type { Decision, Reason } from '../check/decision.ts';
+import { allReasons } from '../check/reasons.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { withoutCredentials, type Log, type LogFields } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
@@ -28,6 +29,8 @@ const maxRouteLength = 256;
 /** Counts every decision and writes a line for those asked for, at most 200 a second; the rest is counted. */
 export function createDecisionRecord(options: DecisionRecordOptions): DecisionRecord {
   const { metrics, log, clock, mode } = options;
+  const allows = metrics.checks.labels('allow', 'none');
+  const denials = denialCounters(metrics.checks);
   let second = 0;
   let lines = 0;
   let suppressed = 0;
@@ -47,8 +50,7 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
   }
 
   return (decision, request, durationMs) => {
-    const reason = decision.kind === 'deny' ? decision.reason : 'none';
-    metrics.checks.inc({ decision: decision.kind, reason });
+    (decision.kind === 'allow' ? allows : denials[decision.reason]).inc();
     metrics.checkDuration.observe(durationMs / 1000);
     if (options.decisions === 'none' || (decision.kind === 'allow' && options.decisions === 'denied')) return;
     if (!mayWrite()) return;
@@ -60,6 +62,18 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
       ...decisionFields(decision),
     });
   };
+}
+
+type Counted = { inc(): void };
+
+/** A counter for each reason, so that none is looked up for a request; every reason is there, at 0, from the start. */
+function denialCounters(checks: AuthorizerMetrics['checks']): Record<Reason, Counted> {
+  const counters = allReasons.map((reason) => {
+    const counter = checks.labels('deny', reason);
+    counter.inc(0);
+    return [reason, counter];
+  });
+  return Object.fromEntries(counters) as Record<Reason, Counted>;
 }
 
 function requestFields(request: CheckRequest | undefined): LogFields {

@@ -92,7 +92,7 @@ function corsHeaders(origin: string): HeaderValue[] {
 }
 
 /** Envoy's own rule for a gRPC request (`Grpc::Common::hasGrpcContentType`): grpc-web isn't one. */
-export function isGrpc(request: CheckRequest | undefined): boolean {
+function isGrpc(request: CheckRequest | undefined): boolean {
   const type = onlyValue(request, 'content-type');
   return type === 'application/grpc' || (type?.startsWith('application/grpc+') ?? false);
 }

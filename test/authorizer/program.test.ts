@@ -83,6 +83,34 @@ describe('an authorizer without `revocation`', () => {
   });
 });
 
+describe('an authorizer that starts while Redis is down', () => {
+  const revocation = async (waitForSync: string) => ({
+    redis: { url: `redis://127.0.0.1:${await freePort()}` },
+    maxExposure: '10s',
+    waitForSync,
+  });
+
+  it('becomes ready after waitForSync, lets young tokens pass and refuses older ones', async () => {
+    const authorizer = await start({ revocation: await revocation('1s') });
+    expect(await authorizer.readyz()).toMatchObject({ ready: false, parts: { revocation: 'starting' } });
+    await untilReady(authorizer);
+    const envoy = await envoyBefore(authorizer);
+    expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
+    const older = bearer({ now: Math.floor(Date.now() / 1000) - 20 });
+    expect((await fetch(envoy.url('orders'), { headers: older })).status).toBe(401);
+    expect(authorizer.log().find(({ msg }) => msg === 'request denied')).toMatchObject({
+      reason: 'freshness_unproven',
+    });
+  });
+
+  it('does not become ready with `waitForSync: forever`, and decides all the same', async () => {
+    const authorizer = await start({ revocation: await revocation('forever') });
+    const envoy = await envoyBefore(authorizer);
+    expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
+    expect((await authorizer.readyz()).ready).toBe(false);
+  });
+});
+
 describe('mode: shadow', () => {
   it('lets everything pass, without an identity for a bad token, and counts what it would have refused', async () => {
     const authorizer = await start({ mode: 'shadow' });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CheckRequest } from '../../src/check/check-request.ts';
 import { deny, type Decision } from '../../src/check/decision.ts';
+import { allReasons } from '../../src/check/reasons.ts';
 import { createDecisionRecord, type DecisionRecordOptions } from '../../src/envoy/decision-record.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';
 import { capturedLog, steppedClock, testMetrics } from '../token/fixtures.ts';
@@ -113,9 +114,14 @@ describe('the record of decisions', () => {
     const decisions: Decision[] = [allowed(), deny('expired'), deny('expired')];
     for (const decision of decisions) record(decision, request(), 2);
     const { values } = await metrics.checks.get();
-    expect(values.map(({ labels, value }) => [labels['decision'], labels['reason'], value])).toEqual([
-      ['allow', 'none', 1],
+    expect(values).toHaveLength(1 + allReasons.length);
+    expect(
+      values
+        .filter(({ value }) => value > 0)
+        .map(({ labels, value }) => [labels['decision'], labels['reason'], value]),
+    ).toEqual([
       ['deny', 'expired', 2],
+      ['allow', 'none', 1],
     ]);
     const durations = (await metrics.checkDuration.get()).values;
     expect(durations.find(({ metricName }) => metricName?.endsWith('_sum'))?.value).toBeCloseTo(0.006);

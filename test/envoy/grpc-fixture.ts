@@ -26,7 +26,7 @@ import { formatAddress, type Address } from '../../src/runtime/address.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Log } from '../../src/runtime/log.ts';
 
-export const silentLog: Log = {
+const silentLog: Log = {
   debug: () => {},
   info: () => {},
   warn: () => {},
