@@ -7,7 +7,7 @@ export function createIssuerChoice<Issuer extends { rules: { issuer: string } }>
   issuers: readonly Issuer[],
 ): IssuerChoice<Issuer> {
   const byName = new Map(issuers.map((issuer) => [issuer.rules.issuer, issuer]));
-  const names = [...byName.keys()];
+  const names = [...byName.keys()].map((name) => ({ name, loose: loose(name) }));
   return (iss) => {
     if (iss === undefined)
       return reject('missing_claim', { claim: 'iss', expected: 'present', found: 'absent' });
@@ -18,16 +18,26 @@ export function createIssuerChoice<Issuer extends { rules: { issuer: string } }>
 }
 
 // The commonest misconfigurations: a slash at the end, http for https, another case, a default port.
-function explainUnknown(iss: string, names: readonly string[]) {
-  const nearMiss = iss.length > 2048 ? undefined : names.find((name) => loose(name) === loose(iss));
-  const expected = nearMiss === undefined ? names.join(' ') : `${nearMiss} (byte for byte)`;
+function explainUnknown(iss: string, names: readonly { name: string; loose: string }[]) {
+  const looseIss = iss.length > 2048 ? undefined : loose(iss);
+  const nearMiss = names.find((known) => known.loose === looseIss)?.name;
+  const expected =
+    nearMiss === undefined ? names.map(({ name }) => name).join(' ') : `${nearMiss} (byte for byte)`;
   return { claim: 'iss', expected, found: iss };
 }
 
 const loose = (name: string): string =>
-  name
-    .trim()
-    .toLowerCase()
-    .replace(/^https?:\/\//, '')
-    .replace(/:(?:443|80)(?=\/|$)/, '')
-    .replace(/\/+$/, '');
+  withoutSlashes(
+    name
+      .trim()
+      .toLowerCase()
+      .replace(/^https?:\/\//, '')
+      .replace(/:(?:443|80)(?=\/|$)/, ''),
+  );
+
+// Not `/\/+$/`, which takes quadratic time for slashes in the middle, and anybody can send an `iss`.
+function withoutSlashes(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '/') end -= 1;
+  return text.slice(0, end);
+}

@@ -446,6 +446,19 @@ describe('the issuer', () => {
     });
   });
 
+  it('made of slashes, which anybody can send without a key, is refused in no time', async () => {
+    const verifier = testVerifier(
+      Array.from({ length: 64 }, (_, index) => trusted({ issuer: `${testIssuer}/${index}` })),
+    );
+    const token = good({ iss: `${'/'.repeat(2000)}x` });
+    await verifier.verify(token);
+    const startedMs = performance.now();
+    for (let count = 0; count < 10; count += 1)
+      expect(await verifier.verify(token)).toMatchObject({ reason: 'unknown_issuer' });
+    // In quadratic time, and once for every issuer, it would be seconds.
+    expect(performance.now() - startedMs).toBeLessThan(500);
+  });
+
   it.each([1, null, [testIssuer], {}])('is a text, not %j', async (iss) => {
     expect(await reasonFor(good({ iss }))).toBe('malformed_token');
   });
