@@ -43,6 +43,13 @@ describe('a claim as a header value', () => {
     expect(() => fc.assert(property, { numRuns: 2000 })).not.toThrow();
   });
 
+  it('with a long run of spaces within takes no time worth mentioning', () => {
+    const startedMs = performance.now();
+    expect(headerValue(`a${' '.repeat(40_000)}b`)).toHaveLength(40_002);
+    // In quadratic time it would be more than a second.
+    expect(performance.now() - startedMs).toBeLessThan(300);
+  });
+
   it('made of a list splits into the very items', () => {
     const items = fc.array(fc.string({ unit: 'grapheme', minLength: 1 }), { minLength: 1, maxLength: 5 });
     const property = fc.property(items, (list) => {
