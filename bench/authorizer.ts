@@ -1,0 +1,108 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import {
+  freePorts,
+  isOk,
+  repository,
+  runToEnd,
+  startProgram,
+  until,
+  type RunningProgram,
+} from './programs.ts';
+import { algorithms, audience, issuerOf } from './tokens.ts';
+
+/** Flags and environment of the authorizer's image. */
+const imageFlags = ['--max-semi-space-size=2'];
+const imageEnvironment = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
+
+export type AuthorizerOptions = {
+  readonly name: string;
+  readonly folder: string;
+  /** `unix:///path` or host:port. */
+  readonly listen: string;
+  readonly keyFiles: { readonly jwks: string; readonly secret: string };
+  readonly redisPort: number;
+  readonly log: string;
+  /** Default: the bundle, as in the image. */
+  readonly from?: 'bundle' | 'source';
+  readonly extraFlags?: readonly string[];
+};
+
+export type RunningAuthorizer = RunningProgram & {
+  readonly adminPort: number;
+  /** From the start of the process to its first `/readyz` that says yes; ms. */
+  readonly readyMs: number;
+  /** A counter or gauge of `/metrics`, summed over the series whose labels hold `labels`. */
+  metric(name: string, labels?: string): Promise<number>;
+};
+
+const bundleFolder = (folder: string): string => join(folder, 'bundle');
+
+/** Bundles the authorizer as for its image. */
+export function buildBundle(folder: string): void {
+  const script = join(repository, 'scripts', 'bundle.ts');
+  runToEnd(process.execPath, [script, '--out', bundleFolder(folder), 'authorizer'], repository);
+}
+
+/** Starts an authorizer as its image does, with everything on: revocation, route policy, headers, metrics, log. */
+export async function startAuthorizer(options: AuthorizerOptions): Promise<RunningAuthorizer> {
+  const { name, folder, from = 'bundle', extraFlags = [] } = options;
+  const [adminPort = 0] = await freePorts(1);
+  const file = join(folder, `${name}.yaml`);
+  writeFileSync(file, stringify(configuration(options, adminPort)));
+  const socket = options.listen.startsWith('unix://') ? options.listen.slice('unix://'.length) : undefined;
+  if (socket !== undefined) rmSync(socket, { force: true });
+  const bundle = join(bundleFolder(folder), 'authorizer.mjs');
+  if (from === 'bundle' && !existsSync(bundle)) throw new Error('the authorizer was not bundled');
+  const startedMs = performance.now();
+  const program = startProgram({
+    name,
+    folder,
+    ...(from === 'bundle'
+      ? {
+          command: process.execPath,
+          args: [...imageFlags, ...extraFlags, bundle, '--config', file],
+          env: { ...imageEnvironment, NODE_COMPILE_CACHE: join(folder, 'compile-cache') },
+        }
+      : { command: join(repository, 'bin', 'curfew'), args: ['authorizer', '--config', file] }),
+  });
+  await until(program, () => isOk(`http://127.0.0.1:${adminPort}/readyz`), { everyMs: 2, timeoutMs: 60_000 });
+  const readyMs = performance.now() - startedMs;
+  return {
+    ...program,
+    adminPort,
+    readyMs,
+    metric: (metric, labels) => readMetric(adminPort, metric, labels),
+  };
+}
+
+function configuration(options: AuthorizerOptions, adminPort: number): Record<string, unknown> {
+  const { keyFiles, redisPort, log } = options;
+  const issuers = algorithms.map((algorithm) => ({
+    issuer: issuerOf(algorithm),
+    audiences: [audience],
+    algorithms: [algorithm],
+    [algorithm === 'HS256' ? 'secret' : 'jwks']:
+      algorithm === 'HS256' ? { file: keyFiles.secret, kid: 'key-HS256' } : { file: keyFiles.jwks },
+    sessionClaim: 'grant_id',
+    // Tokens of a run are signed at its start; none is to expire before its end.
+    maxTokenLifetime: '2h',
+  }));
+  return {
+    listen: options.listen,
+    admin: `127.0.0.1:${adminPort}`,
+    issuers,
+    revocation: { redis: { url: `redis://127.0.0.1:${redisPort}` }, log, maxEntries: 2_000_000 },
+  };
+}
+
+async function readMetric(port: number, name: string, labels = ''): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+    if (line.includes(labels)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}

@@ -1,0 +1,187 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findEnvoy } from '../src/demo/programs.ts';
+import { envoyConfig } from '../src/injection/envoy-config.ts';
+import type { EnvoyObject } from '../src/injection/envoy-options.ts';
+import { parseAddress, type Address } from '../src/runtime/address.ts';
+import { routePolicy } from './load/requests.ts';
+import { freePorts, isOk, startProgram, until, type RunningProgram } from './programs.ts';
+import { algorithms, audience, issuerOf, jwksWithSecret } from './tokens.ts';
+
+/** What a listener does with a request before it answers it itself. */
+export type Guard =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'jwt_authn' }
+  /** Envoy's default settings: every header of the request is sent to the authorizer. */
+  | { readonly kind: 'ext_authz'; readonly authorizer: string }
+  /** The configuration that `curfew envoy-config` prints, which sends what the authorizer needs. */
+  | { readonly kind: 'recommended'; readonly authorizer: string };
+
+export type BenchEnvoy = { readonly program: RunningProgram; readonly ports: ReadonlyMap<string, number> };
+
+/** One Envoy with one worker and a listener for each guard, so that all guards meet the same proxy. */
+export async function startEnvoy(folder: string, guards: ReadonlyMap<string, Guard>): Promise<BenchEnvoy> {
+  const { command, args } = await findEnvoy({ announce: (line) => console.log(line) });
+  const [admin = 0, ...free] = await freePorts(guards.size + 1);
+  const ports = new Map([...guards.keys()].map((name, index) => [name, free[index] ?? 0]));
+  const pieces = [...guards].map(([name, guard]) => listenerOf(name, ports.get(name) ?? 0, guard));
+  const config = {
+    admin: { address: socketAddress(admin) },
+    static_resources: {
+      listeners: pieces.map(({ listener }) => listener),
+      clusters: pieces.flatMap(({ clusters }) => clusters),
+    },
+  };
+  const file = join(folder, 'envoy.json');
+  writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
+  const program = startProgram({
+    name: 'envoy',
+    command,
+    args: [...args, '-c', file, '--concurrency', '1', '--use-dynamic-base-id', '--log-level', 'warning'],
+    folder,
+  });
+  await until(program, () => isOk(`http://127.0.0.1:${admin}/ready`));
+  return { program, ports };
+}
+
+type Piece = { readonly listener: EnvoyObject; readonly clusters: readonly EnvoyObject[] };
+
+function listenerOf(name: string, port: number, guard: Guard): Piece {
+  if (guard.kind === 'recommended') return recommended(name, port, guard.authorizer);
+  const filters: EnvoyObject[] =
+    guard.kind === 'none' ? [] : [guard.kind === 'jwt_authn' ? jwtAuthn() : extAuthz(name)];
+  return {
+    listener: listener(name, port, filters, guard.kind === 'ext_authz' ? routeSettings : {}),
+    clusters: guard.kind === 'ext_authz' ? [cluster(name, addressOf(guard.authorizer))] : [],
+  };
+}
+
+const directResponse = { status: 200, body: { inline_string: 'ok' } };
+
+function listener(
+  name: string,
+  port: number,
+  filters: readonly EnvoyObject[],
+  perRoute: EnvoyObject,
+): EnvoyObject {
+  const route = {
+    match: { prefix: '/' },
+    direct_response: directResponse,
+    typed_per_filter_config: perRoute,
+  };
+  const manager = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+    stat_prefix: name,
+    http_filters: [
+      ...filters,
+      { name: 'router', typed_config: typed('envoy.extensions.filters.http.router.v3.Router', {}) },
+    ],
+    route_config: { virtual_hosts: [{ name, domains: ['*'], routes: [route] }] },
+  });
+  return {
+    name,
+    address: socketAddress(port),
+    filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
+  };
+}
+
+const extAuthzName = 'envoy.filters.http.ext_authz';
+
+const routeSettings = {
+  [extAuthzName]: typed('envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute', {
+    check_settings: { context_extensions: routePolicy },
+  }),
+};
+
+const extAuthz = (clusterName: string): EnvoyObject => ({
+  name: extAuthzName,
+  typed_config: typed('envoy.extensions.filters.http.ext_authz.v3.ExtAuthz', {
+    transport_api_version: 'V3',
+    grpc_service: { envoy_grpc: { cluster_name: clusterName }, timeout: '1s' },
+  }),
+});
+
+/** Envoy's own verification, with the same rules as far as it knows them, without its cache of tokens. */
+function jwtAuthn(): EnvoyObject {
+  const provider = (issuer: string): EnvoyObject => ({
+    issuer,
+    audiences: [audience],
+    forward: true,
+    claim_to_headers: [{ header_name: 'x-auth-subject', claim_name: 'sub' }],
+    local_jwks: { inline_string: jwksWithSecret() },
+  });
+  const providers = Object.fromEntries(
+    algorithms.map((algorithm) => [algorithm, provider(issuerOf(algorithm))]),
+  );
+  const requires = { requires_any: { requirements: algorithms.map((name) => ({ provider_name: name })) } };
+  return {
+    name: 'envoy.filters.http.jwt_authn',
+    typed_config: typed('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
+      providers,
+      rules: [{ match: { prefix: '/' }, requires }],
+    }),
+  };
+}
+
+function cluster(name: string, address: EnvoyObject): EnvoyObject {
+  const http = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+  return {
+    name,
+    type: 'STATIC',
+    typed_extension_protocol_options: {
+      [http]: typed(http, { explicit_http_config: { http2_protocol_options: {} } }),
+    },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+  };
+}
+
+/** The recommended listener, answering itself instead of passing the request on, as the others do. */
+function recommended(name: string, port: number, authorizer: string): Piece {
+  const host = '127.0.0.1';
+  const config = envoyConfig({
+    services: [
+      {
+        name,
+        listen: { host, port },
+        upstream: { host, port: 9 },
+        policy: { audience: 'orders', scopes: ['read'], maxExposure: '20s' },
+        corsPreflight: 'deny',
+      },
+    ],
+    authorizer: address(authorizer),
+    accessLog: 'none',
+  })['static_resources'] as { listeners: EnvoyObject[]; clusters: EnvoyObject[] };
+  const text = JSON.stringify({ listener: config.listeners[0], clusters: config.clusters.slice(1) });
+  const piece = JSON.parse(text.replaceAll('curfew_authorizer', `${name}_authorizer`)) as Piece;
+  answerItself(piece.listener);
+  return piece;
+}
+
+type Routes = { route_config: { virtual_hosts: { routes: Record<string, unknown>[] }[] } };
+
+function answerItself(listener: EnvoyObject): void {
+  const chains = listener['filter_chains'] as { filters: { typed_config: Routes }[] }[];
+  const routes = chains[0]?.filters[0]?.typed_config.route_config.virtual_hosts[0]?.routes ?? [];
+  for (const route of routes) {
+    delete route['route'];
+    route['direct_response'] = directResponse;
+  }
+}
+
+function address(text: string): Address {
+  const parsed = parseAddress(text);
+  if (parsed === undefined) throw new Error(`${text} is no address`);
+  return parsed;
+}
+
+function addressOf(text: string): EnvoyObject {
+  const parsed = address(text);
+  return parsed.kind === 'unix' ? { pipe: { path: parsed.path } } : socketAddress(parsed.port);
+}
+
+function socketAddress(port: number): EnvoyObject {
+  return { socket_address: { address: '127.0.0.1', port_value: port } };
+}
+
+function typed(type: string, fields: EnvoyObject): EnvoyObject {
+  return { '@type': `type.googleapis.com/${type}`, ...fields };
+}

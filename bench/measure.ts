@@ -1,0 +1,149 @@
+import { readBusyTime, readCpuTime, readMemory } from './accounting.ts';
+import { median } from './load/latencies.ts';
+import type { Load, LoadResult, Mix } from './load/messages.ts';
+import type { Contender, Stage } from './stage.ts';
+
+/** One load on one contender. CPU times are per request; undefined where no such process is asked. */
+export type Sample = LoadResult & {
+  readonly requestsPerSecond: number;
+  readonly serverUs: number | undefined;
+  readonly envoyUs: number | undefined;
+  readonly generatorUs: number;
+  readonly residentMb: number | undefined;
+  /** Cores busy with anything but this measurement: the noise. */
+  readonly otherCores: number;
+};
+
+export type Way = { readonly via: 'envoy' | 'direct'; readonly ratePerSecond?: number };
+
+/** Puts one load on a contender, and reads from the kernel what it cost each process. */
+export async function measure(
+  stage: Stage,
+  contender: Contender,
+  options: { mix: Mix; durationMs: number } & Way,
+): Promise<Sample> {
+  const { via, mix, durationMs, ratePerSecond } = options;
+  const target = via === 'envoy' ? contender.http : contender.grpc;
+  if (target === undefined) throw new Error(`${contender.name} cannot be asked directly`);
+  const load: Load = {
+    target,
+    mix,
+    durationMs,
+    concurrency: stage.settings.concurrency,
+    ...(ratePerSecond !== undefined && { ratePerSecond }),
+  };
+  const pids = {
+    server: contender.server?.pid,
+    envoy: via === 'envoy' ? stage.envoy.program.pid : undefined,
+    generator: stage.load.pid,
+  };
+  const read = () => ({
+    server: usedBy(pids.server),
+    envoy: usedBy(pids.envoy),
+    generator: usedBy(pids.generator),
+    busy: readBusyTime(),
+  });
+  const before = read();
+  const result = await stage.load.run(load);
+  const after = read();
+  const answered = result.allowed + result.denied;
+  const spent = (name: 'server' | 'envoy' | 'generator'): number => after[name] - before[name];
+  const others = after.busy - before.busy - spent('server') - spent('envoy') - spent('generator');
+  return {
+    ...result,
+    requestsPerSecond: result.requests / (result.elapsedMs / 1000),
+    serverUs: pids.server === undefined ? undefined : spent('server') / answered,
+    envoyUs: pids.envoy === undefined ? undefined : spent('envoy') / answered,
+    generatorUs: spent('generator') / answered,
+    residentMb: pids.server === undefined ? undefined : readMemory(pids.server).residentMb,
+    otherCores: Math.max(0, others / (result.elapsedMs * 1000)),
+  };
+}
+
+const usedBy = (pid: number | undefined): number => (pid === undefined ? 0 : readCpuTime(pid).usedUs);
+
+/** Asks a server until its just-in-time compiler is done with what it will be asked. */
+export async function breakIn({ settings, load }: Stage, { grpc }: Contender, mix: Mix): Promise<void> {
+  if (grpc === undefined) return;
+  const { firstMs: durationMs, firstRequests: maxRequests, concurrency } = settings;
+  await load.run({ target: grpc, mix, durationMs, maxRequests, concurrency });
+}
+
+/** Warms a contender up, then measures it. */
+export async function warmAndMeasure(
+  stage: Stage,
+  contender: Contender,
+  options: { mix: Mix; durationMs: number } & Way,
+): Promise<Sample> {
+  const { via, mix } = options;
+  // Every hot token once at least, so that what is measured is what was asked for.
+  await measure(stage, contender, { via, mix, durationMs: stage.settings.warmUpMs });
+  return measure(stage, contender, options);
+}
+
+/** Samples of several rounds as one: the median of each figure. */
+export function medianSample(samples: readonly Sample[]): Sample {
+  const first = samples[0];
+  if (first === undefined) throw new Error('no samples');
+  const middle = (pick: (sample: Sample) => number): number => median(samples.map(pick));
+  const optional = (pick: (sample: Sample) => number | undefined): number | undefined =>
+    pick(first) === undefined ? undefined : middle((sample) => pick(sample) ?? Number.NaN);
+  const sum = (pick: (sample: Sample) => number): number =>
+    samples.reduce((total, sample) => total + pick(sample), 0);
+  return {
+    requests: sum(({ requests }) => requests),
+    elapsedMs: sum(({ elapsedMs }) => elapsedMs),
+    allowed: sum(({ allowed }) => allowed),
+    denied: sum(({ denied }) => denied),
+    failed: sum(({ failed }) => failed),
+    requestsPerSecond: middle(({ requestsPerSecond }) => requestsPerSecond),
+    p50: middle(({ p50 }) => p50),
+    p90: middle(({ p90 }) => p90),
+    p99: middle(({ p99 }) => p99),
+    p999: middle(({ p999 }) => p999),
+    max: Math.max(...samples.map(({ max }) => max)),
+    curve: first.curve.map((_, index) => middle(({ curve }) => curve[index] ?? Number.NaN)),
+    serverUs: optional(({ serverUs }) => serverUs),
+    envoyUs: optional(({ envoyUs }) => envoyUs),
+    generatorUs: middle(({ generatorUs }) => generatorUs),
+    residentMb: optional(({ residentMb }) => residentMb),
+    otherCores: middle(({ otherCores }) => otherCores),
+  };
+}
+
+/** A contender's samples in the order of the rounds. */
+export type Series = {
+  readonly contender: string;
+  readonly title: string;
+  readonly samples: readonly Sample[];
+};
+
+/** Measures contenders in turn, round after round, each round beginning with another one. */
+export async function interleave<Case extends { name: string; title: string }>(
+  cases: readonly Case[],
+  rounds: number,
+  take: (entry: Case) => Promise<Sample>,
+): Promise<Series[]> {
+  const samples = new Map<string, Sample[]>(cases.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    const shift = round % cases.length;
+    for (const entry of [...cases.slice(shift), ...cases.slice(0, shift)])
+      samples.get(entry.name)?.push(await take(entry));
+  }
+  return cases.map(({ name, title }) => ({ contender: name, title, samples: samples.get(name) ?? [] }));
+}
+
+/** The median of the ratios of two series, round by round: what slows a whole round down cancels out. */
+export function medianRatio(
+  over: Series | undefined,
+  under: Series | undefined,
+  pick: (sample: Sample) => number | undefined,
+): number | undefined {
+  if (over === undefined || under === undefined) return undefined;
+  const ratios = over.samples.map((sample, round) => {
+    const base = under.samples[round];
+    return (pick(sample) ?? Number.NaN) / ((base === undefined ? undefined : pick(base)) ?? Number.NaN);
+  });
+  const ratio = median(ratios);
+  return Number.isNaN(ratio) ? undefined : ratio;
+}

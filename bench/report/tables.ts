@@ -1,0 +1,96 @@
+import { median } from '../load/latencies.ts';
+import { medianSample, type Sample } from '../measure.ts';
+import type { Report } from './report.ts';
+import { samplesTable, seriesTable, short, type Table } from './rows.ts';
+
+/** All tables of a report, in the order they are read. */
+export function tablesOf(report: Report): Table[] {
+  const { contenders, tokens, revocations, storm, flood, settings } = report;
+  return [
+    barsTable(report),
+    seriesTable(`Through Envoy, ${settings.concurrency} connections, as fast as it goes`, contenders.closed),
+    seriesTable(`Through Envoy at ${settings.ratePerSecond} requests/s`, contenders.paced),
+    seriesTable(`gRPC directly, ${settings.concurrency} streams of one connection`, contenders.direct),
+    seriesTable('Algorithms and cache, through Envoy, as fast as it goes', tokens.closed),
+    seriesTable(`Algorithms and cache, through Envoy at ${settings.ratePerSecond} requests/s`, tokens.paced),
+    heldTable(report),
+    seriesTable(`Revocations held, gRPC directly at ${settings.ratePerSecond} requests/s`, revocations.paced),
+    seriesTable('Revocations held, gRPC directly, as fast as it goes', revocations.closed),
+    samplesTable(
+      `A storm of ${short(storm.eventsPerSecond)} revocations/s, ${short(storm.eventUs)} µs of CPU each`,
+      [
+        ['calm', storm.calm],
+        ['storm', storm.storm],
+      ],
+    ),
+    ...(flood === undefined
+      ? []
+      : [
+          samplesTable(
+            `A flood of forged tokens: ${short(flood.forged.requests / (flood.forged.elapsedMs / 1000))} requests/s, all denied: ${flood.forged.allowed === 0 ? 'yes' : 'NO'}`,
+            [
+              ['good tokens, calm', flood.calm],
+              ['good tokens, flooded', flood.flooded],
+            ],
+          ),
+        ]),
+    startTable(report),
+  ];
+}
+
+function barsTable({ bars }: Report): Table {
+  return {
+    title: 'Bars',
+    head: ['', 'goal', 'reached', ''],
+    rows: bars.map(({ what, goal, reached, unit }) => [
+      what,
+      `≤ ${goal} ${unit}`,
+      reached === undefined || Number.isNaN(reached) ? '–' : `${short(reached)} ${unit}`,
+      reached === undefined || Number.isNaN(reached)
+        ? 'not measured'
+        : reached <= goal
+          ? 'reached'
+          : 'missed',
+    ]),
+  };
+}
+
+function heldTable({ revocations }: Report): Table {
+  return {
+    title: 'Revocations held',
+    head: ['', 'start to ready ms', 'RSS MB', 'RSS MB after checks'],
+    rows: revocations.held.map(({ revocations: held, readyMs, residentMb, loadedMb }) => [
+      held.toLocaleString('en'),
+      short(readyMs),
+      short(residentMb),
+      short(loadedMb),
+    ]),
+  };
+}
+
+function startTable({ starts }: Report): Table {
+  return {
+    title: 'Start to ready, keys loaded and log read',
+    head: ['', 'median ms', 'all ms'],
+    rows: (['bundleMs', 'sourceMs'] as const).map((from) => [
+      from === 'bundleMs' ? 'bundle, as in the image' : 'bin/curfew, from a checkout',
+      short(median(starts[from])),
+      starts[from].map((ms) => ms.toFixed(0)).join(' '),
+    ]),
+  };
+}
+
+/** How far the rounds of one contender lie apart, and what else the machine did meanwhile. */
+export function noiseOf({ contenders }: Report): string {
+  const all = [...contenders.closed, ...contenders.paced, ...contenders.direct];
+  const spread = contenders.closed
+    .filter(({ samples }) => samples[0]?.serverUs !== undefined)
+    .map(({ samples }) => {
+      const values = samples.map(({ serverUs }) => serverUs ?? Number.NaN);
+      return (Math.max(...values) - Math.min(...values)) / median(values);
+    });
+  const others = median(
+    all.map(({ samples }) => medianSample(samples)).map((sample: Sample) => sample.otherCores),
+  );
+  return `noise: rounds of one contender differ by ${(median(spread) * 100).toFixed(0)} % in CPU (median); other processes used ${others.toFixed(2)} cores meanwhile`;
+}

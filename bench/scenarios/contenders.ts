@@ -1,0 +1,32 @@
+import { breakIn, interleave, measure, warmAndMeasure, type Series } from '../measure.ts';
+import type { Mix } from '../load/messages.ts';
+import type { Stage } from '../stage.ts';
+
+/** Everyone with 1000 tokens verified before, RS256: the table that the bars are read from. */
+export type ContenderTables = {
+  /** As fast as it goes. */
+  readonly closed: Series[];
+  /** At 1000 requests a second. */
+  readonly paced: Series[];
+  /** Without Envoy between. */
+  readonly direct: Series[];
+};
+
+export async function compareContenders(stage: Stage): Promise<ContenderTables> {
+  const { contenders, settings } = stage;
+  const { rounds, closedMs, pacedMs, ratePerSecond } = settings;
+  const mix: Mix = { hot: 'hot-RS256', hotTokens: settings.hotTokens };
+  const asked = contenders.filter(({ grpc }) => grpc !== undefined);
+  for (const contender of asked) await breakIn(stage, contender, mix);
+  return {
+    closed: await interleave(contenders, rounds, (contender) =>
+      warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs: closedMs }),
+    ),
+    paced: await interleave(contenders, rounds, (contender) =>
+      measure(stage, contender, { mix, via: 'envoy', durationMs: pacedMs, ratePerSecond }),
+    ),
+    direct: await interleave(asked, rounds, (contender) =>
+      warmAndMeasure(stage, contender, { mix, via: 'direct', durationMs: closedMs }),
+    ),
+  };
+}

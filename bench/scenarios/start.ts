@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { readMemory } from '../accounting.ts';
+import { startAuthorizer } from '../authorizer.ts';
+import { median } from '../load/latencies.ts';
+import { pause } from '../programs.ts';
+import type { Stage } from '../stage.ts';
+
+export type StartTimes = {
+  /** From the start of the process to `/readyz`, with the log read and the keys loaded; ms. */
+  readonly bundleMs: readonly number[];
+  readonly sourceMs: readonly number[];
+  /** A second after it was ready. */
+  readonly idleMb: number;
+};
+
+/** How long a start takes: as the image does it, and from a checkout. The first bundle start only fills the cache. */
+export async function timeStarts(stage: Stage): Promise<StartTimes> {
+  const { folder, keyFiles, redisPort, settings } = stage;
+  const idle: number[] = [];
+  const times: Record<'bundle' | 'source', number[]> = { bundle: [], source: [] };
+  for (let round = 0; round < settings.starts; round += 1) {
+    for (const from of ['bundle', 'source'] as const) {
+      const listen = `unix://${join(folder, 'start.sock')}`;
+      const authorizer = await startAuthorizer({
+        name: 'start',
+        folder,
+        listen,
+        keyFiles,
+        redisPort,
+        log: 'bench',
+        from,
+      });
+      times[from].push(authorizer.readyMs);
+      if (from === 'bundle') {
+        await pause(1000);
+        idle.push(readMemory(authorizer.pid).residentMb);
+      }
+      await authorizer.stop();
+    }
+  }
+  return { bundleMs: times.bundle, sourceMs: times.source, idleMb: median(idle) };
+}

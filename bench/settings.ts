@@ -1,0 +1,67 @@
+/** How long and how often things are measured. Nothing here decides whether a run passes: a time never fails it. */
+export type Settings = {
+  readonly mode: 'full' | 'short';
+  /** Rounds of the main table; each round measures every contender once. */
+  readonly rounds: number;
+  /** Before anything is measured, so that just-in-time compilers are done: requests, and the longest time. */
+  readonly firstRequests: number;
+  readonly firstMs: number;
+  /** Before each measurement. */
+  readonly warmUpMs: number;
+  readonly closedMs: number;
+  readonly pacedMs: number;
+  /** Rounds and time of one cell of the other tables. */
+  readonly cellRounds: number;
+  readonly cellMs: number;
+  readonly concurrency: number;
+  readonly ratePerSecond: number;
+  readonly hotTokens: number;
+  /** More than the authorizer's cache holds, so that each has been forgotten when it comes again. */
+  readonly coldTokens: number;
+  readonly heldRevocations: readonly number[];
+  readonly starts: number;
+  readonly stormMs: number;
+  /** Minutes of a soak instead of everything else; 0: none. */
+  readonly soakMinutes: number;
+};
+
+const full: Settings = {
+  mode: 'full',
+  rounds: 5,
+  firstRequests: 30_000,
+  firstMs: 6000,
+  warmUpMs: 400,
+  closedMs: 1500,
+  pacedMs: 2000,
+  cellRounds: 3,
+  cellMs: 1000,
+  concurrency: 64,
+  ratePerSecond: 1000,
+  hotTokens: 1000,
+  coldTokens: 12_000,
+  heldRevocations: [1, 200_000, 1_000_000],
+  starts: 5,
+  stormMs: 4000,
+  soakMinutes: 0,
+};
+
+const short: Settings = {
+  ...full,
+  mode: 'short',
+  rounds: 1,
+  firstRequests: 10_000,
+  firstMs: 2000,
+  warmUpMs: 200,
+  closedMs: 500,
+  pacedMs: 500,
+  cellRounds: 1,
+  cellMs: 300,
+  heldRevocations: [1, 200_000],
+  starts: 1,
+  stormMs: 1500,
+};
+
+export const settingsFor = (options: { short: boolean; soakMinutes: number }): Settings => ({
+  ...(options.short ? short : full),
+  soakMinutes: options.soakMinutes,
+});

@@ -1,0 +1,227 @@
+import { join } from 'node:path';
+import { readMemory } from './accounting.ts';
+import { findRedis } from '../src/demo/programs.ts';
+import { startAuthorizer, buildBundle, type RunningAuthorizer } from './authorizer.ts';
+import { startEnvoy, type BenchEnvoy, type Guard } from './envoy.ts';
+import { buildGoServers } from './go-servers.ts';
+import { startLoadClient, type LoadClient } from './load/client.ts';
+import type { Target } from './load/messages.ts';
+import { freePorts, pause, repository, startProgram, until, type RunningProgram } from './programs.ts';
+import { createBenchLog } from './redis-log.ts';
+import type { Settings } from './settings.ts';
+import { algorithms, issuerOf, writeKeyFiles, writeTokenPool, type BenchAlgorithm } from './tokens.ts';
+
+/** Something that is measured. */
+export type Contender = {
+  readonly name: string;
+  readonly title: string;
+  /** Behind Envoy. */
+  readonly http: Target;
+  /** Asked without Envoy; undefined for Envoy's own filters. */
+  readonly grpc: Target | undefined;
+  /** The server that decides; undefined when Envoy does. */
+  readonly server: RunningProgram | undefined;
+};
+
+/** Every process of a run, and how to end them. */
+export type Stage = {
+  readonly folder: string;
+  readonly settings: Settings;
+  readonly load: LoadClient;
+  readonly envoy: BenchEnvoy;
+  readonly contenders: readonly Contender[];
+  readonly authorizers: { readonly tcp: RunningAuthorizer; readonly unix: RunningAuthorizer };
+  readonly redisPort: number;
+  readonly keyFiles: ReturnType<typeof writeKeyFiles>;
+  readonly idleMb: number;
+  stop(): Promise<void>;
+};
+
+type Server = { readonly name: string; readonly title: string; readonly listen: string };
+
+/** Builds and starts everything, and signs the tokens. */
+export async function setStage(
+  folder: string,
+  settings: Settings,
+  say: (line: string) => void,
+): Promise<Stage> {
+  const running: { stop(): Promise<void> | void }[] = [];
+  const stop = async (): Promise<void> => {
+    for (const program of running.toReversed()) await program.stop();
+  };
+  try {
+    say('bundling the authorizer');
+    buildBundle(folder);
+    const go = buildGoServers(folder, say);
+    say('signing tokens');
+    const keyFiles = writeKeyFiles(folder);
+    const load = startLoadClient();
+    running.push(load);
+    for (const pool of writePools(folder, settings)) await load.addPool(pool.name, pool.file);
+    say('starting the contenders');
+    const redisPort = await startRedis(folder, running);
+    const log = await createBenchLog({
+      port: redisPort,
+      name: 'bench',
+      issuers: algorithms.map(issuerOf),
+      entries: 1,
+    });
+    running.push({ stop: log.close });
+    const servers = new Map<string, RunningProgram>();
+    const listens = await serverAddresses(folder, go !== undefined);
+    const authorizers = await startAuthorizers(folder, listens, keyFiles, redisPort, running);
+    servers.set('curfew-tcp', authorizers.tcp).set('curfew-unix', authorizers.unix);
+    for (const server of listens) {
+      if (servers.has(server.name)) continue;
+      const program = startServer(server, folder, go, keyFiles.go);
+      running.push(program);
+      servers.set(server.name, program);
+    }
+    await pause(1000);
+    const idleMb = readMemory(authorizers.unix.pid).residentMb;
+    const envoy = await startEnvoy(folder, guardsFor(listens));
+    running.push(envoy.program);
+    return {
+      folder,
+      settings,
+      load,
+      envoy,
+      contenders: contendersOf(listens, servers, envoy),
+      authorizers,
+      redisPort,
+      keyFiles,
+      idleMb,
+      stop,
+    };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}
+
+async function serverAddresses(folder: string, withGo: boolean): Promise<Server[]> {
+  const [a = 0, b = 0, c = 0] = await freePorts(3);
+  const go: Server[] = [
+    { name: 'go-tcp', title: 'minimal Go, always OK, TCP', listen: `127.0.0.1:${a}` },
+    {
+      name: 'go-unix',
+      title: 'minimal Go, always OK, Unix socket',
+      listen: `unix://${join(folder, 'go.sock')}`,
+    },
+    {
+      name: 'go-jwt',
+      title: 'Go with golang-jwt, Unix socket',
+      listen: `unix://${join(folder, 'go-jwt.sock')}`,
+    },
+  ];
+  return [
+    ...(withGo ? go : []),
+    { name: 'grpc-js', title: 'grpc-js + proto-loader, always OK, TCP', listen: `127.0.0.1:${b}` },
+    { name: 'curfew-tcp', title: 'Curfew, TCP', listen: `127.0.0.1:${c}` },
+    { name: 'curfew-unix', title: 'Curfew, Unix socket', listen: `unix://${join(folder, 'curfew.sock')}` },
+  ];
+}
+
+async function startAuthorizers(
+  folder: string,
+  listens: readonly Server[],
+  keyFiles: { jwks: string; secret: string },
+  redisPort: number,
+  running: { stop(): Promise<void> | void }[],
+): Promise<Stage['authorizers']> {
+  const start = async (name: string): Promise<RunningAuthorizer> => {
+    const listen = listens.find((server) => server.name === name)?.listen ?? '';
+    const authorizer = await startAuthorizer({ name, folder, listen, keyFiles, redisPort, log: 'bench' });
+    running.push(authorizer);
+    return authorizer;
+  };
+  return { tcp: await start('curfew-tcp'), unix: await start('curfew-unix') };
+}
+
+function startServer(
+  { name, listen }: Server,
+  folder: string,
+  go: { alwaysOk: string; golangJwt: string } | undefined,
+  goKeys: string,
+): RunningProgram {
+  if (name === 'grpc-js' || go === undefined) {
+    const script = join(repository, 'bench', 'grpc-js-always-ok.ts');
+    return startProgram({ name, command: process.execPath, args: [script, listen], folder });
+  }
+  const at = ['-listen', listen.replace('unix://', 'unix:')];
+  return name === 'go-jwt'
+    ? startProgram({ name, command: go.golangJwt, args: [...at, '-keys', goKeys], folder })
+    : startProgram({ name, command: go.alwaysOk, args: at, folder });
+}
+
+async function startRedis(folder: string, running: { stop(): Promise<void> | void }[]): Promise<number> {
+  const { command, args } = await findRedis({ announce: (line) => console.log(line) });
+  const [port = 0] = await freePorts(1);
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const program = startProgram({ name: 'redis', command, args: [...args, ...settings], folder });
+  running.push(program);
+  await until(program, async () => program.tail().includes('Ready to accept connections'));
+  return port;
+}
+
+function writePools(folder: string, { mode, hotTokens, coldTokens }: Settings) {
+  const pools = algorithms.map((algorithm) =>
+    writeTokenPool(folder, { name: `hot-${algorithm}`, algorithm, count: hotTokens }),
+  );
+  const cold = coldAlgorithms(mode).map((algorithm) =>
+    writeTokenPool(folder, { name: `cold-${algorithm}`, algorithm, count: coldTokens }),
+  );
+  const forged = writeTokenPool(folder, { name: 'forged', algorithm: 'ES256', count: 2000, forged: true });
+  return [...pools, ...cold, forged];
+}
+
+/** Signing 12,000 tokens with RS256 takes longer than all else of a short run. */
+export const coldAlgorithms = (mode: Settings['mode']): readonly BenchAlgorithm[] =>
+  mode === 'full' ? algorithms : ['ES256', 'HS256'];
+
+function guardsFor(servers: readonly Server[]): ReadonlyMap<string, Guard> {
+  const guards = new Map<string, Guard>([
+    ['no-auth', { kind: 'none' }],
+    ['jwt-authn', { kind: 'jwt_authn' }],
+  ]);
+  for (const { name, listen } of servers) guards.set(name, { kind: 'ext_authz', authorizer: listen });
+  for (const { name, listen } of servers)
+    if (name === 'go-unix' || name === 'curfew-unix')
+      guards.set(`${name}-recommended`, { kind: 'recommended', authorizer: listen });
+  return guards;
+}
+
+function contendersOf(
+  listens: readonly Server[],
+  servers: ReadonlyMap<string, RunningProgram>,
+  envoy: BenchEnvoy,
+): Contender[] {
+  const http = (name: string): Target => ({ protocol: 'http', port: envoy.ports.get(name) ?? 0 });
+  const withServer = (listener: string, { name, title, listen }: Server): Contender => ({
+    name: listener,
+    title: listener === name ? title : `${title}, recommended filter`,
+    http: http(listener),
+    grpc: listener === name ? grpcTarget(listen) : undefined,
+    server: servers.get(name),
+  });
+  const own = (name: string, title: string): Contender => ({
+    name,
+    title,
+    http: http(name),
+    grpc: undefined,
+    server: undefined,
+  });
+  return [
+    own('no-auth', 'Envoy, no auth'),
+    own('jwt-authn', 'Envoy jwt_authn'),
+    ...listens.map((server) => withServer(server.name, server)),
+    ...listens
+      .filter(({ name }) => envoy.ports.has(`${name}-recommended`))
+      .map((server) => withServer(`${server.name}-recommended`, server)),
+  ];
+}
+
+function grpcTarget(listen: string): Target {
+  if (listen.startsWith('unix://')) return { protocol: 'grpc', path: listen.slice('unix://'.length) };
+  return { protocol: 'grpc', port: Number(listen.slice(listen.lastIndexOf(':') + 1)) };
+}
