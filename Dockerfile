@@ -24,7 +24,8 @@ COPY tsconfig.json ./
 COPY scripts/bundle.ts scripts/
 COPY src src
 RUN node scripts/bundle.ts --out dist \
- && npm sbom --package-lock-only --omit=dev --omit=optional --sbom-format=cyclonedx > dist/sbom.cdx.json
+ && npm sbom --package-lock-only --omit=dev --omit=optional --sbom-format=cyclonedx > dist/sbom.cdx.json \
+ && mkdir data
 
 # The young generation is kept small: it halves resident memory at the same CPU time. One malloc arena: Node's threads
 # would each get their own.
@@ -68,6 +69,8 @@ COPY --from=build /build/dist/identity.mjs* ./
 COPY --from=build /build/dist/curfew.mjs* ./
 COPY --from=build /build/dist/assets assets
 COPY --from=warm /tmp/compile-cache/identity compile-cache
+# So that a volume mounted here is writable.
+COPY --from=build --chown=65532:65532 /build/data /var/lib/curfew
 EXPOSE 8080 9012
 ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "/app/identity.mjs"]
 CMD ["--config", "/etc/curfew/identity.yaml"]
