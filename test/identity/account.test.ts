@@ -146,7 +146,9 @@ describe('the login throttle', () => {
 });
 
 describe('authentication', () => {
-  async function authenticator(options: { maxConcurrent?: number; maxWaiting?: number } = {}) {
+  async function authenticator(
+    options: { maxConcurrent?: number; maxWaiting?: number; cost?: typeof cheap } = {},
+  ) {
     const database = openDatabase({ sqlite: ':memory:' });
     await migrate(database, [identityMigrations]);
     const accounts = createAccountStore(database);
@@ -177,6 +179,23 @@ describe('authentication', () => {
     expect(await attempt('nobody', 'long enough')).toEqual({ kind: 'refused' });
     await database.db.transaction().execute((trx) => accounts.disable(trx, 'a', 2));
     expect(await attempt('ada', 'long enough')).toEqual({ kind: 'refused' });
+  });
+
+  it('takes as long for a user who does not exist', async () => {
+    const cost = { memory: 16_384, passes: 2, parallelism: 1 };
+    const { attempt, accounts } = await authenticator({ cost });
+    await accounts.rehash('a', await hashPassword('long enough', cost));
+    const median = async (username: string): Promise<number> => {
+      const times: number[] = [];
+      for (let round = 0; round < 5; round += 1) {
+        const started = performance.now();
+        await attempt(username, 'wrong');
+        times.push(performance.now() - started);
+      }
+      return times.toSorted((a, b) => a - b)[2] ?? 0;
+    };
+    const known = await median('ada');
+    expect(await median('nobody')).toBeGreaterThan(known / 2);
   });
 
   it('makes a hash of old cost anew at the next login', async () => {

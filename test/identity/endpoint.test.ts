@@ -85,6 +85,20 @@ describe('the public listener', () => {
     expect(answer.status).toBe(400);
   });
 
+  it('takes no form with the cookies of another log-in page', async () => {
+    const [mine, other] = [openBrowser(), openBrowser()];
+    const page = await openLoginPage(identity, mine, (await authorization(identity)).url);
+    await openLoginPage(identity, other, (await authorization(identity)).url);
+    const cookie = other
+      .cookies()
+      .filter(({ name }) => name.startsWith('curfew_interaction'))
+      .map(({ name, value }) => `${name}=${value}`)
+      .join('; ');
+    const [form] = formsOf(page);
+    const fields = { username: 'mary', password };
+    expect((await openBrowser().post(form?.action ?? '', fields, { cookie })).status).toBe(400);
+  });
+
   it('answers with its own address, whatever host a request names', async () => {
     const answer = await fetch(`${identity.issuer}/.well-known/openid-configuration`, {
       headers: {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { RequestScope } from '../../src/identity/session/request-scope.ts';
+import type { RequestScope, RouteKind } from '../../src/identity/session/request-scope.ts';
 import type { Revocation, Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
 import { createGrantStore, type GrantStore, type NewGrant } from '../../src/identity/store/grant-store.ts';
@@ -146,6 +146,17 @@ describe('a browser’s login', () => {
     expect(await sessions.find('id')).toBeUndefined();
   });
 
+  it('is not gone for a moment while its id changes, and gone at a logout', async () => {
+    const sessions = createSessionStore(database);
+    await sessions.put(session, { isNew: true });
+    const other = adapterOf('Session', 'other');
+    await other.find('id');
+    await other.destroy('id');
+    expect(await sessions.find('id')).toBeDefined();
+    await adapterOf('Session', 'logout').destroy('id');
+    expect(await sessions.find('id')).toBeUndefined();
+  });
+
   it('is found by its new id alone after the id has changed', async () => {
     const sessions = createSessionStore(database);
     await sessions.put(session, { isNew: true });
@@ -168,8 +179,8 @@ const requestScope = (): RequestScope => ({
 });
 
 /** Storage as oidc-provider sees it, in one request. */
-function adapterOf(model: string) {
-  const scope = requestScope();
+function adapterOf(model: string, route: RouteKind = 'token') {
+  const scope = { ...requestScope(), route };
   const create = createProviderAdapter({
     grants,
     tokens,

@@ -59,9 +59,8 @@ function pathBelow(mount: string, request: IncomingMessage): string | undefined 
   return request.url?.split('?', 1)[0];
 }
 
-/** Host, scheme and client address come from configuration and socket, never from a header the client wrote. */
+/** Host and scheme are the issuer's, whatever a header says. */
 function trustOnlyIssuer({ headers }: IncomingMessage, forwarded: { proto: string; host: string }): void {
-  for (const name of Object.keys(headers)) if (name.startsWith('x-forwarded-')) delete headers[name];
   headers['x-forwarded-proto'] = forwarded.proto;
   headers['x-forwarded-host'] = forwarded.host;
 }
