@@ -1,0 +1,203 @@
+import type { PageRequest } from '../../../src/revocation/log-reading.ts';
+import type { Append, LogReply, Seed, Switch } from '../../../src/publisher/log-writes.ts';
+import { append, emptyState, headValues, page, seed, switchTo, withoutLog } from './redis-state.ts';
+import type { RedisState, Writer, Written } from './redis-state.ts';
+import type { Process, World } from './world.ts';
+
+export type RedisRequest =
+  | { readonly kind: 'subscribe' }
+  | { readonly kind: 'head' }
+  | { readonly kind: 'page'; readonly page: PageRequest; readonly size: number }
+  | { readonly kind: 'append'; readonly writer: Writer; readonly call: Append }
+  | { readonly kind: 'seed'; readonly writer: Writer; readonly call: Seed }
+  | { readonly kind: 'switch'; readonly writer: Writer; readonly call: Switch }
+  | { readonly kind: 'expire'; readonly epochs: readonly number[] };
+
+export type RedisReply = readonly unknown[] | LogReply | undefined;
+
+/** The reply to `head` and `page`. */
+export const values = (reply: RedisReply): readonly unknown[] => (Array.isArray(reply) ? reply : []);
+
+/** The reply to a script. */
+export function logReply(reply: RedisReply): LogReply {
+  if (reply !== undefined && 'status' in reply) return reply;
+  throw new Error('not a script');
+}
+
+const keptStates = 400;
+const oldEpochMs = 60_000;
+/** A client gives a connection up when an answer takes longer; ms. */
+const timeoutMs = 2000;
+
+/** One Redis process. */
+export class RedisServer {
+  readonly world: World;
+  readonly connections = new Set<Connection>();
+  readonly subscribers = new Set<Connection>();
+  readonly history: RedisState[] = [];
+  isUp = true;
+  /** Called after each request; see `Strike`. */
+  trap: ((kind: RedisRequest['kind']) => void) | undefined;
+  #state: RedisState;
+
+  constructor(world: World, state: RedisState = emptyState) {
+    this.world = world;
+    this.#state = state;
+  }
+
+  get state(): RedisState {
+    return this.#state;
+  }
+
+  set state(state: RedisState) {
+    if (state === this.#state) return;
+    this.history.push(this.#state);
+    if (this.history.length > keptStates) this.history.shift();
+    this.#state = state;
+  }
+
+  execute(request: RedisRequest, from: Connection): RedisReply {
+    switch (request.kind) {
+      case 'subscribe':
+        this.subscribers.add(from);
+        return undefined;
+      case 'head':
+        return headValues(this.#state);
+      case 'page':
+        return page(this.#state, request.page, request.size);
+      case 'append':
+        return this.#write(append(this.#state, request.writer, request.call));
+      case 'seed':
+        return this.#write(seed(this.#state, request.writer, request.call));
+      case 'switch':
+        return this.#write(switchTo(this.#state, request.writer, request.call));
+      case 'expire':
+        for (const epoch of request.epochs) this.#expire(epoch);
+        return undefined;
+    }
+  }
+
+  /** Ends the process: every connection with it. */
+  crash(): void {
+    this.isUp = false;
+    this.dropAll();
+  }
+
+  dropAll(): void {
+    for (const connection of this.connections) connection.drop();
+  }
+
+  /** The key goes, unless it is another one by then: a time to live is lost with the key. */
+  #expire(epoch: number): void {
+    const sentinel = this.#state.logs.get(epoch)?.[0];
+    if (sentinel === undefined) return;
+    this.world.after(oldEpochMs, () => {
+      if (this.#state.logs.get(epoch)?.[0] === sentinel) this.state = withoutLog(this.#state, epoch);
+    });
+  }
+
+  #write({ state, reply, message }: Written): LogReply {
+    this.state = state;
+    if (message !== undefined) for (const subscriber of this.subscribers) subscriber.push(message);
+    return reply;
+  }
+}
+
+/** What the network does to messages, beyond taking time. */
+export type MessageFaults = { drop: number; duplicate: number; reorder: number };
+
+/** A TCP connection of a process to a Redis: in order, until it breaks. */
+export class Connection {
+  readonly server: RedisServer;
+  readonly faults: MessageFaults;
+  readonly #process: Process;
+  readonly #onClose: () => void;
+  onMessage: (text: string) => void = () => undefined;
+  /** Told of the end after the owner of the connection. */
+  onClosedToo: () => void = () => undefined;
+  /** Nothing comes through any more, and nobody is told. */
+  isDead = false;
+  #isOpen = true;
+  #isKnownToServer = true;
+  #inAt = 0;
+  #outAt = 0;
+
+  constructor(server: RedisServer, process: Process, faults: MessageFaults, onClose: () => void) {
+    this.server = server;
+    this.faults = faults;
+    this.#process = process;
+    this.#onClose = onClose;
+    server.connections.add(this);
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  request(request: RedisRequest, answer: (reply: RedisReply) => void): void {
+    const { world } = this.server;
+    let isAnswered = false;
+    this.#inAt = Math.max(this.#inAt, world.now + world.latency());
+    world.after(this.#inAt - world.now, () => {
+      // A call of a connection its client gave up is still carried out, if it had got that far.
+      if (this.isDead || !this.server.isUp || !this.#isKnownToServer) return;
+      const reply = this.server.execute(request, this);
+      this.server.trap?.(request.kind);
+      this.#toClient(() => {
+        isAnswered = true;
+        answer(reply);
+      });
+    });
+    this.#process.after(timeoutMs, () => {
+      if (!isAnswered) this.close();
+    });
+  }
+
+  /** A message for a subscriber. */
+  push(text: string): void {
+    const { random } = this.server.world;
+    if (random.chance(this.faults.drop)) return;
+    const deliver = (): void => this.onMessage(text);
+    if (random.chance(this.faults.reorder)) {
+      const late = random.between(1, 600);
+      return this.server.world.after(late, () => this.#toClient(deliver));
+    }
+    this.#toClient(deliver);
+    if (random.chance(this.faults.duplicate)) this.#toClient(deliver);
+  }
+
+  /** The client ends it. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.server.subscribers.delete(this);
+    this.server.connections.delete(this);
+    this.#onClose();
+    this.onClosedToo();
+  }
+
+  /** The server or the network ends it; the client is told. */
+  drop(): void {
+    const { world } = this.server;
+    this.#isKnownToServer = false;
+    this.server.subscribers.delete(this);
+    this.server.connections.delete(this);
+    world.after(world.latency(), () => this.#process.run(() => this.close()));
+  }
+
+  /** What is still on its way from a client that gave up never arrives. */
+  forget(): void {
+    this.#isKnownToServer = false;
+  }
+
+  #toClient(what: () => void): void {
+    const { world } = this.server;
+    this.#outAt = Math.max(this.#outAt, world.now + world.latency());
+    world.after(this.#outAt - world.now, () => {
+      if (this.isDead) return;
+      this.#process.run(() => {
+        if (this.#isOpen) what();
+      });
+    });
+  }
+}

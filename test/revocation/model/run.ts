@@ -1,0 +1,24 @@
+import fc from 'fast-check';
+import { scenario } from './scenario.ts';
+import { Simulation } from './simulation.ts';
+
+export type ModelOptions = {
+  readonly runs: number;
+  readonly seed?: number | undefined;
+  /** Stops early when this time is over; ms. */
+  readonly limitMs?: number | undefined;
+};
+
+/** Runs the model. @throws the smallest scenario found that breaks an invariant */
+export function runModel({ runs, seed, limitMs }: ModelOptions): void {
+  fc.assert(
+    fc.property(scenario, (found) => {
+      new Simulation(found).run();
+    }),
+    {
+      numRuns: runs,
+      ...(seed === undefined ? {} : { seed }),
+      ...(limitMs === undefined ? {} : { interruptAfterTimeLimit: limitMs }),
+    },
+  );
+}

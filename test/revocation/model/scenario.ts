@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { revocationKinds } from '../../../src/revocation/event.ts';
+
+const ms = (min: number, max: number) => fc.integer({ min, max });
+const back = ms(1, 12);
+const which = fc.nat(3);
+const probability = fc.constantFrom(0, 0.3, 1);
+
+/** What may strike while another thing is being done. */
+export const strikes = ['fallBack', 'flush', 'deleteLog', 'cutAll', 'freezeLeader', 'killLeader'] as const;
+export type Strike = (typeof strikes)[number];
+
+const what = fc.oneof(
+  fc.record({
+    kind: fc.constant('restartRedis' as const),
+    downMs: ms(0, 6000),
+    state: fc.constantFrom('same', 'earlier', 'empty'),
+    back,
+  }),
+  fc.record({ kind: fc.constant('fallBack' as const), back, disconnects: fc.boolean() }),
+  fc.record({ kind: fc.constant('failOver' as const), back, oldAnswersMs: ms(0, 9000) }),
+  fc.record({ kind: fc.constantFrom('flush' as const, 'deleteLog' as const, 'deleteHead' as const) }),
+  fc.record({
+    kind: fc.constant('strike' as const),
+    during: fc.constantFrom('page', 'seed', 'append', 'switch', 'head'),
+    skip: fc.nat(3),
+    strike: fc.constantFrom(...strikes),
+    back,
+    freezeMs: ms(500, 8000),
+  }),
+  fc.record({
+    kind: fc.constantFrom('cutSidecar' as const, 'blackholeSidecar' as const, 'restartSidecar' as const),
+    which,
+    ms: ms(0, 9000),
+  }),
+  fc.record({
+    kind: fc.constantFrom('cutReplica' as const, 'blackholeReplica' as const, 'withoutDatabase' as const),
+    which,
+    ms: ms(0, 9000),
+  }),
+  fc.record({
+    kind: fc.constantFrom('freezeReplica' as const, 'killReplica' as const, 'freezeSidecar' as const),
+    which,
+    ms: ms(200, 9000),
+  }),
+  fc.record({
+    kind: fc.constant('messages' as const),
+    drop: probability,
+    duplicate: probability,
+    reorder: probability,
+    ms: ms(500, 8000),
+  }),
+  fc.record({ kind: fc.constant('lag' as const), lag: fc.constantFrom(300, 1500, 3000), ms: ms(500, 8000) }),
+  // With an issuer 3 s ahead and its replicas' skew this stays within the tolerance of 5 s.
+  fc.record({ kind: fc.constant('stepClock' as const), which, toMs: ms(-1500, 1500) }),
+  fc.record({ kind: fc.constant('secondOwner' as const), ms: ms(1000, 4000) }),
+  fc.record({ kind: fc.constant('flood' as const), count: ms(3, 40) }),
+  fc.record({
+    kind: fc.constant('revoke' as const),
+    what: fc.constantFrom(...revocationKinds),
+    commitMs: ms(0, 1000),
+    count: ms(1, 4),
+  }),
+);
+
+export const action = fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), what });
+export type Action = {
+  readonly at: number;
+  readonly what: typeof what extends fc.Arbitrary<infer T> ? T : never;
+};
+
+/** One run of the model: everything in it follows from this. */
+export const scenario = fc.record({
+  seed: fc.integer(),
+  seconds: fc.constantFrom(45, 45, 45, 160),
+  replicas: fc.constantFrom(1, 2, 2),
+  maxEntries: fc.constantFrom(8, 1000),
+  pageSize: fc.constantFrom(1, 3, 100),
+  drainSize: fc.constantFrom(2, 3, 100),
+  seedSize: fc.constantFrom(2, 3, 100),
+  issuerAheadMs: fc.constantFrom(0, 3000),
+  actions: fc.array(action, { maxLength: 14 }),
+});
+export type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;

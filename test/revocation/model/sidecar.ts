@@ -1,0 +1,116 @@
+import { createRevocations } from '../../../src/revocation/judge.ts';
+import type { Revocations } from '../../../src/revocation/revocable.ts';
+import { RevocationList } from '../../../src/revocation/revocation-list.ts';
+import type { ViewCommand } from '../../../src/revocation/view-options.ts';
+import { View } from '../../../src/revocation/view.ts';
+import type { Clock } from '../../../src/runtime/clock.ts';
+import { Connection, values, type MessageFaults, type RedisServer } from './redis.ts';
+import { Process, type World } from './world.ts';
+
+export type SidecarOptions = {
+  readonly issuers: readonly string[];
+  readonly clockToleranceSeconds: number;
+  readonly maxExposureMs: number;
+  readonly maxEntries: number;
+  readonly pageSize: number;
+  readonly faults: MessageFaults;
+  master(): RedisServer | undefined;
+};
+
+const tickMs = 1000;
+
+/** One authorizer: the real view, list and judge over a Redis that is not. */
+export class Sidecar extends Process {
+  readonly view: View;
+  readonly list: RevocationList;
+  readonly revocations: Revocations;
+  readonly clock: Clock;
+  readonly bornAt: number;
+  /** Issuers whose entries became a floor. */
+  readonly flooded = new Set<string>();
+  wallOffset = 0;
+  cutOffUntil = 0;
+  readonly #options: SidecarOptions;
+  #connection: Connection | undefined;
+
+  constructor(world: World, options: SidecarOptions) {
+    super(world);
+    this.#options = options;
+    this.bornAt = world.now;
+    this.clock = world.clock(() => this.wallOffset);
+    const { maxEntries, maxExposureMs, clockToleranceSeconds, pageSize } = options;
+    const issuers = options.issuers.map((issuer) => ({ issuer, clockToleranceSeconds }));
+    this.list = new RevocationList({
+      issuers,
+      maxEntries,
+      onOverflow: (flooded) => flooded.forEach((issuer) => this.flooded.add(issuer)),
+    });
+    this.view = new View({
+      issuers,
+      list: this.list,
+      maxExposureMs,
+      clock: this.clock,
+      random: () => world.random.next(),
+      report: { event: () => undefined, resync: () => undefined, head: () => undefined },
+      pageSize,
+    });
+    this.revocations = createRevocations(this.view, this.clock);
+    this.#connect();
+    this.#tick();
+  }
+
+  cutConnection(): void {
+    this.#connection?.drop();
+  }
+
+  blackhole(): void {
+    if (this.#connection !== undefined) this.#connection.isDead = true;
+  }
+
+  #tick(): void {
+    this.after(tickMs, () => {
+      this.#execute(this.view.tick());
+      this.#tick();
+    });
+  }
+
+  #connect(): void {
+    const master = this.#options.master();
+    if (this.world.now < this.cutOffUntil || master?.isUp !== true) return this.#later();
+    this.after(2 * this.world.latency(), () => {
+      if (!master.isUp || this.world.now < this.cutOffUntil) return this.#later();
+      const connection = new Connection(master, this, this.#options.faults, () => {
+        this.#connection = undefined;
+        this.view.closed();
+        this.#later();
+      });
+      this.#connection = connection;
+      connection.onMessage = (text) => this.#execute(this.view.message(text));
+      connection.request({ kind: 'subscribe' }, () => this.#execute(this.view.subscribed()));
+    });
+  }
+
+  #later(): void {
+    this.after(this.world.random.between(50, 1000), () => this.#connect());
+  }
+
+  #execute(commands: readonly ViewCommand[]): void {
+    for (const command of commands) {
+      if (command.kind === 'wait') this.after(command.ms, () => this.#execute(this.view.tick()));
+      else this.#ask(command);
+    }
+  }
+
+  #ask(command: Exclude<ViewCommand, { kind: 'wait' }>): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const { ticket } = command;
+    if (command.kind === 'probe')
+      return connection.request({ kind: 'head' }, (reply) =>
+        this.#execute(this.view.head(ticket, values(reply))),
+      );
+    connection.request({ kind: 'page', page: command, size: this.#options.pageSize }, (reply) =>
+      this.#execute(this.view.page(ticket, values(reply))),
+    );
+  }
+}

@@ -1,0 +1,354 @@
+import { revocationKinds } from '../../../src/revocation/event.ts';
+import { Database } from './database.ts';
+import { Issuer } from './issuer.ts';
+import { Oracles } from './oracles.ts';
+import { RedisServer, type MessageFaults } from './redis.ts';
+import { emptyState, withoutHead, withoutLog, type RedisState } from './redis-state.ts';
+import { Replica } from './replica.ts';
+import type { Action, Scenario, Strike } from './scenario.ts';
+import { Sidecar } from './sidecar.ts';
+import { World } from './world.ts';
+
+const clockToleranceSeconds = 5;
+const lifetimeSeconds = 20;
+const maxExposureMs = 10_000;
+const retentionSeconds = lifetimeSeconds + 2 * clockToleranceSeconds + 5;
+/** No fault begins in the last part of a run: there everything must have become well again; ms. */
+const calmMs = 24_000;
+const sidecarCount = 2;
+/** A lease of a leader that is gone, and the time until a replica asks for it; ms. */
+const leaseMs = 4000;
+
+/** `noisy` has revocations; of `quiet` nothing is ever revoked. Both are covered by one owner. */
+const noisy = 'https://noisy';
+const quiet = 'https://quiet';
+
+/** Identity providers, owners, Redis and sidecars, and what befalls them. */
+export class Simulation {
+  readonly #scenario: Scenario;
+  readonly #world: World;
+  readonly #database: Database;
+  readonly #issuers: readonly Issuer[];
+  readonly #oracles: Oracles;
+  readonly #messages: MessageFaults = { drop: 0, duplicate: 0, reorder: 0 };
+  readonly #replicas: Replica[] = [];
+  readonly #sidecars: Sidecar[] = [];
+  #master: RedisServer;
+  #faultUntil = 0;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#world = new World(scenario.seed);
+    this.#master = new RedisServer(this.#world);
+    this.#database = new Database(this.#world, 'owner-a', retentionSeconds);
+    const shared = {
+      world: this.#world,
+      database: this.#database,
+      lifetimeSeconds,
+      nowMs: () => this.#databaseMs(),
+      wake: () => this.#wake(),
+    };
+    this.#issuers = [new Issuer({ ...shared, name: noisy }), new Issuer({ ...shared, name: quiet })];
+    this.#oracles = new Oracles({
+      maxExposureMs,
+      clockToleranceSeconds,
+      lifetimeSeconds,
+      maxEntries: scenario.maxEntries,
+    });
+    for (let index = 0; index < scenario.replicas; index += 1)
+      this.#replicas.push(this.#replica(this.#database));
+    for (let index = 0; index < sidecarCount; index += 1) this.#sidecars.push(this.#sidecar());
+  }
+
+  /** @throws Violation */
+  run(): void {
+    const { seconds, actions } = this.#scenario;
+    const last = seconds * 1000;
+    const [active, silent] = this.#issuers;
+    if (active === undefined || silent === undefined) return;
+    this.#every(300, 500, () => active.mint());
+    this.#every(1500, 2500, () => silent.mint());
+    this.#every(5000, 9000, () => active.forge());
+    this.#every(800, 4000, () => active.revoke(this.#kind(), this.#world.random.between(0, 1000)));
+    this.#every(40, 120, () => this.#request());
+    this.#every(200, 300, () => this.#look(active));
+    for (const { at, what } of actions)
+      this.#world.after(1000 + at * (last - calmMs), () => this.#befall(what));
+    this.#world.run(last);
+  }
+
+  #every(low: number, high: number, what: () => void): void {
+    this.#world.after(this.#world.random.between(low, high), () => {
+      what();
+      this.#every(low, high, what);
+    });
+  }
+
+  #request(): void {
+    const { random, now } = this.#world;
+    const issuer = random.chance(0.85) ? this.#issuers[0] : this.#issuers[1];
+    const sidecar = random.pick(this.#sidecars);
+    const token = issuer && random.pick(issuer.tokens);
+    if (issuer === undefined || sidecar === undefined || token === undefined || token.readyAt > now) return;
+    this.#oracles.request(sidecar, issuer, token, this.#faultUntil);
+  }
+
+  #look(issuer: Issuer): void {
+    for (const sidecar of this.#sidecars) this.#oracles.view(sidecar, issuer);
+  }
+
+  #kind(): (typeof revocationKinds)[number] {
+    const { random } = this.#world;
+    return random.chance(0.6) ? 'session' : (random.pick(revocationKinds) ?? 'session');
+  }
+
+  #databaseMs(): number {
+    return this.#world.clock().nowMs() + this.#scenario.issuerAheadMs;
+  }
+
+  #wake(): void {
+    for (const replica of this.#replicas) replica.after(this.#world.latency(), () => replica.wake());
+  }
+
+  #replica(database: Database): Replica {
+    const { drainSize, seedSize } = this.#scenario;
+    const covers = database === this.#database ? [noisy, quiet] : ['https://elsewhere'];
+    return new Replica({
+      database,
+      writer: { owner: database.owner, covers, retentionSeconds },
+      master: () => this.#master,
+      databaseMs: () => this.#databaseMs(),
+      clockToleranceSeconds,
+      drainSize,
+      seedSize,
+      pollMs: 500,
+    });
+  }
+
+  #sidecar(): Sidecar {
+    const { maxEntries, pageSize } = this.#scenario;
+    return new Sidecar(this.#world, {
+      issuers: [noisy, quiet],
+      clockToleranceSeconds,
+      maxExposureMs,
+      maxEntries,
+      pageSize,
+      faults: this.#messages,
+      master: () => this.#master,
+    });
+  }
+
+  /** Something is wrong for this long. */
+  #fault(durationMs: number): void {
+    this.#faultUntil = Math.max(this.#faultUntil, this.#world.now + durationMs);
+  }
+
+  #befall(what: Action['what']): void {
+    switch (what.kind) {
+      case 'restartRedis':
+        return this.#restartRedis(what.downMs, what.state, what.back);
+      case 'fallBack':
+        return this.#fallBack(what.back, what.disconnects);
+      case 'failOver':
+        return this.#failOver(what.back, what.oldAnswersMs);
+      case 'flush':
+      case 'deleteLog':
+      case 'deleteHead':
+        return this.#lose(what.kind);
+      case 'strike':
+        return this.#setTrap(what);
+      case 'cutSidecar':
+      case 'blackholeSidecar':
+      case 'restartSidecar':
+      case 'freezeSidecar':
+        return this.#strikeSidecar(what.kind, what.which, what.ms);
+      case 'cutReplica':
+      case 'blackholeReplica':
+      case 'withoutDatabase':
+      case 'freezeReplica':
+      case 'killReplica':
+        return this.#strikeReplica(what.kind, what.which, what.ms);
+      case 'messages':
+        this.#fault(what.ms);
+        Object.assign(this.#messages, { drop: what.drop, duplicate: what.duplicate, reorder: what.reorder });
+        this.#world.after(what.ms, () =>
+          Object.assign(this.#messages, { drop: 0, duplicate: 0, reorder: 0 }),
+        );
+        return;
+      case 'lag':
+        // Both ways, and what waits behind.
+        this.#fault(what.ms + 3 * what.lag);
+        this.#world.lag = what.lag;
+        this.#world.after(what.ms, () => (this.#world.lag = 0));
+        return;
+      case 'stepClock': {
+        const sidecar = this.#sidecars[what.which % sidecarCount];
+        // A step forward makes what was proven look older, until it is proven again.
+        this.#fault(0);
+        if (sidecar !== undefined) sidecar.wallOffset = what.toMs;
+        return;
+      }
+      case 'secondOwner':
+        return this.#secondOwner(what.ms);
+      case 'flood':
+        // Nothing is wrong, but 40 events in one go take their time in pages of one.
+        this.#fault(1000);
+        return this.#issuers[0]?.flood(what.count);
+      case 'revoke':
+        for (let index = 0; index < what.count; index += 1)
+          this.#issuers[0]?.revoke(what.what, what.commitMs);
+    }
+  }
+
+  #restartRedis(downMs: number, state: string, back: number): void {
+    this.#fault(downMs);
+    const server = this.#master;
+    const after = state === 'same' ? server.state : state === 'empty' ? emptyState : earlier(server, back);
+    server.crash();
+    this.#world.after(downMs, () => {
+      if (this.#master === server) this.#master = new RedisServer(this.#world, after);
+    });
+  }
+
+  #fallBack(back: number, disconnects: boolean): void {
+    this.#fault(0);
+    const server = this.#master;
+    server.state = earlier(server, back);
+    for (const connection of server.connections) if (!connection.isOpen) connection.forget();
+    if (disconnects) server.dropAll();
+  }
+
+  /** A replica that lags behind becomes master; the old one goes on answering those who hold on to it. */
+  #failOver(back: number, oldAnswersMs: number): void {
+    const old = this.#master;
+    if (!old.isUp) return;
+    this.#fault(oldAnswersMs);
+    this.#master = new RedisServer(this.#world, earlier(old, back));
+    this.#world.after(oldAnswersMs, () => old.crash());
+    for (const process of [...this.#replicas, ...this.#sidecars])
+      if (this.#world.random.chance(0.5)) process.cutConnection();
+  }
+
+  #lose(kind: 'flush' | 'deleteLog' | 'deleteHead'): void {
+    this.#fault(0);
+    const server = this.#master;
+    const epoch = Number(server.state.head?.get('epoch') ?? 0);
+    const after: Record<typeof kind, () => RedisState> = {
+      flush: () => emptyState,
+      deleteLog: () => withoutLog(server.state, epoch),
+      deleteHead: () => withoutHead(server.state),
+    };
+    server.state = after[kind]();
+  }
+
+  #setTrap(what: Extract<Action['what'], { kind: 'strike' }>): void {
+    let left = what.skip;
+    const server = this.#master;
+    server.trap = (kind) => {
+      if (kind !== what.during || (left -= 1) >= 0) return;
+      server.trap = undefined;
+      this.#strike(what.strike, what.back, what.freezeMs);
+    };
+    // It may spring late, but not in the calm.
+    this.#world.after(4000, () => (server.trap = undefined));
+  }
+
+  #strike(strike: Strike, back: number, freezeMs: number): void {
+    const leader = Math.max(
+      0,
+      this.#replicas.findIndex(({ isLeading }) => isLeading),
+    );
+    switch (strike) {
+      case 'fallBack':
+        return this.#fallBack(back, false);
+      case 'flush':
+      case 'deleteLog':
+        return this.#lose(strike);
+      case 'cutAll':
+        this.#fault(0);
+        return this.#master.dropAll();
+      case 'freezeLeader':
+        return this.#strikeReplica('freezeReplica', leader, freezeMs);
+      case 'killLeader':
+        return this.#strikeReplica('killReplica', leader, freezeMs);
+    }
+  }
+
+  #strikeSidecar(
+    kind: 'cutSidecar' | 'blackholeSidecar' | 'restartSidecar' | 'freezeSidecar',
+    which: number,
+    durationMs: number,
+  ): void {
+    const index = which % sidecarCount;
+    const sidecar = this.#sidecars[index];
+    if (sidecar === undefined) return;
+    this.#fault(durationMs);
+    switch (kind) {
+      case 'cutSidecar':
+        sidecar.cutOffUntil = this.#world.now + durationMs;
+        return sidecar.cutConnection();
+      case 'blackholeSidecar':
+        this.#fault(3000);
+        return sidecar.blackhole();
+      case 'freezeSidecar':
+        return sidecar.freeze(durationMs);
+      case 'restartSidecar':
+        sidecar.kill();
+        sidecar.cutConnection();
+        this.#sidecars[index] = this.#sidecar();
+    }
+  }
+
+  #strikeReplica(
+    kind: 'cutReplica' | 'blackholeReplica' | 'withoutDatabase' | 'freezeReplica' | 'killReplica',
+    which: number,
+    durationMs: number,
+  ): void {
+    const index = which % this.#replicas.length;
+    const replica = this.#replicas[index];
+    if (replica === undefined) return;
+    this.#fault(Math.max(durationMs, leaseMs));
+    switch (kind) {
+      case 'cutReplica':
+        replica.cutOffUntil = this.#world.now + durationMs;
+        return replica.cutConnection();
+      case 'blackholeReplica':
+        replica.cutOffUntil = this.#world.now + durationMs;
+        return replica.blackhole();
+      case 'withoutDatabase':
+        replica.withoutDatabaseUntil = this.#world.now + durationMs;
+        this.#fault(durationMs + leaseMs);
+        return;
+      case 'freezeReplica':
+        return replica.freeze(durationMs);
+      case 'killReplica':
+        replica.kill();
+        this.#world.after(durationMs, () => {
+          if (this.#replicas[index] === replica) this.#replicas[index] = this.#replica(this.#database);
+        });
+    }
+  }
+
+  /** Another owner on the same log. Where it won the log, an operator removes it afterwards. */
+  #secondOwner(durationMs: number): void {
+    const database = new Database(this.#world, 'owner-b', retentionSeconds);
+    const other = this.#replica(database);
+    this.#fault(durationMs);
+    this.#world.after(durationMs, () => {
+      other.kill();
+      this.#removeLogOf(database.owner);
+    });
+  }
+
+  /** An operator's work, and it may have to be done again: when calls come late, or a replica brings the log back. */
+  #removeLogOf(owner: string): void {
+    if (this.#master.state.head?.get('owner') === owner) {
+      this.#lose('flush');
+      // Who was refused tries again only after 5 s.
+      this.#fault(5500);
+    }
+    this.#world.after(500, () => this.#removeLogOf(owner));
+  }
+}
+
+const earlier = (server: RedisServer, back: number): RedisState => server.history.at(-back) ?? emptyState;
