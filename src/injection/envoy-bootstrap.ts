@@ -60,6 +60,7 @@ export function envoyBootstrap(
     upstreamHost: podAddress,
     sourceAddress,
     targets,
+    reservedPrefix: options.needs.reservedPrefix,
   };
   return JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));
 }

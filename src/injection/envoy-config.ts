@@ -3,7 +3,7 @@ import { httpListener } from './envoy-listener.ts';
 import type { EnvoyConfigOptions, EnvoyObject } from './envoy-options.ts';
 
 /**
- * The Envoy configuration we recommend, as an object to be written as JSON or YAML. Made for Envoy 1.34 and newer.
+ * The Envoy configuration we recommend, as an object to be written as JSON or YAML. Made for Envoy 1.36 and newer.
  * @throws ERR_CONFIG_INVALID for what Envoy would take differently than it looks
  */
 export function envoyConfig(options: EnvoyConfigOptions): EnvoyObject {

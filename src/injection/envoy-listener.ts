@@ -1,6 +1,7 @@
 import { Fault } from '../runtime/fault.ts';
 import { authorizerClusterName, socketAddress, typed } from './envoy-clusters.ts';
 import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
+import { reservedNames, stripReserved } from './envoy-reserved.ts';
 import { virtualHost } from './envoy-routes.ts';
 
 const maxTimeoutMs = 1000;
@@ -28,15 +29,17 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
     // A request that trickles in holds memory; one whose answer trickles out may be a stream.
     request_headers_timeout: '10s',
     stream_idle_timeout: '3600s',
-    // Nobody is internal: clients must not steer Envoy with x-envoy-* headers.
+    // Clients must not steer Envoy with x-envoy-* headers (retries, timeouts), so none is internal: neither by what
+    // X-Forwarded-For says, nor by its address. An empty list would mean all private ranges, where pods live.
     use_remote_address: true,
-    internal_address_config: {},
+    internal_address_config: { cidr_ranges: [{ address_prefix: '0.0.0.0', prefix_len: 32 }] },
     server_header_transformation: 'PASS_THROUGH',
     upgrade_configs: [{ upgrade_type: 'websocket' }],
     // RFC 8441: WebSockets over HTTP/2.
     http2_protocol_options: { allow_connect: true },
     ...(options.accessLog === 'none' ? {} : { access_log: [accessLog] }),
-    http_filters: [strip(reserved(options)), authorize(options), router],
+    // First, so that nothing of it is there for the authorizer, nor on routes that never ask it.
+    http_filters: [stripReserved(options.reservedPrefix), authorize(options), router],
     route_config: { name: service.name, virtual_hosts: [virtualHost(service)] },
   });
 }
@@ -60,25 +63,6 @@ const router = {
   typed_config: typed('envoy.extensions.filters.http.router.v3.Router', { suppress_envoy_headers: true }),
 };
 
-/** Every spelling of the reserved prefix that a service could fold together: CGI and WSGI make `-` of `_`. */
-function reserved({ reservedPrefix = 'x-auth-' }: EnvoyConfigOptions): EnvoyObject {
-  if (!/^[a-z0-9!#$%&'*+.^_`|~-]{2,127}-$/.test(reservedPrefix))
-    throw new Fault(
-      'ERR_CONFIG_INVALID',
-      'reservedPrefix: must be a header name in lower case that ends in a hyphen',
-    );
-  const pattern = reservedPrefix.replaceAll(/[.*+?^$|]/g, '\\$&').replaceAll(/[-_]/g, '[-_]');
-  return { safe_regex: { regex: `${pattern}.*` } };
-}
-
-// Before the authorizer, and on routes that never ask it.
-const strip = (names: EnvoyObject): EnvoyObject => ({
-  name: 'curfew.strip_reserved_headers',
-  typed_config: typed('envoy.extensions.filters.http.header_mutation.v3.HeaderMutation', {
-    mutations: { request_mutations: [{ remove_on_match: { key_matcher: names } }] },
-  }),
-});
-
 function authorize(options: EnvoyConfigOptions): EnvoyObject {
   const { authorizerTimeoutMs = maxTimeoutMs, sources = [{ header: 'authorization' }] } = options;
   if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxTimeoutMs))
@@ -98,7 +82,9 @@ function authorize(options: EnvoyConfigOptions): EnvoyObject {
       status_on_error: { code: 'ServiceUnavailable' },
       // Bytes as they came, and every value of a repeated header on its own.
       encode_raw_headers: true,
-      allowed_headers: { patterns: [...[...exact].map((name) => ({ exact: name })), reserved(options)] },
+      allowed_headers: {
+        patterns: [...[...exact].map((name) => ({ exact: name })), reservedNames(options.reservedPrefix)],
+      },
       grpc_service: {
         envoy_grpc: { cluster_name: authorizerClusterName, max_receive_message_length: 65_536 },
         timeout: `${authorizerTimeoutMs / 1000}s`,

@@ -1,5 +1,6 @@
 import { socketAddress, typed } from './envoy-clusters.ts';
 import type { EnvoyObject } from './envoy-options.ts';
+import { stripReserved } from './envoy-reserved.ts';
 import type { ProbeTarget } from './probe-rewriting.ts';
 
 /** Answers 200 once Envoy listens. */
@@ -12,18 +13,27 @@ export type ProbeOptions = {
   /** Source address of connections to the application. */
   readonly sourceAddress: string;
   readonly targets: readonly ProbeTarget[];
+  /** As the authorizer's `upstream.prefix`; default `x-auth-`. */
+  readonly reservedPrefix?: string | undefined;
 };
 
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-/** The listener that kubelet asks: one path a probe, GET only, everything else is 404. */
-export function probeListener({ listen, targets }: Pick<ProbeOptions, 'listen' | 'targets'>): EnvoyObject {
+/**
+ * The listener that kubelet asks: one path a probe, GET only, everything else is 404. Others can ask it as well, but
+ * in nobody's name.
+ */
+export function probeListener(
+  options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix'>,
+): EnvoyObject {
+  const { listen, targets, reservedPrefix } = options;
   const manager = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: 'curfew_probes',
     codec_type: 'AUTO',
     request_headers_timeout: '5s',
     server_header_transformation: 'PASS_THROUGH',
     http_filters: [
+      stripReserved(reservedPrefix),
       ...targets.filter(isChecked).map(healthFilter),
       {
         name: 'envoy.filters.http.router',

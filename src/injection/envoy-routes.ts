@@ -62,8 +62,12 @@ const preflight: EnvoyObject = {
 const checkedMatch = (path: PathMatch, { access }: RoutePolicy): EnvoyObject => {
   if ('prefix' in path && path.prefix === '/') return { prefix: '/' };
   if ('exact' in path || access === 'optional') return narrowMatch(path);
-  return { path_separated_prefix: plainPrefix(path.prefix) };
+  return { safe_regex: { regex: `(?i:${escaped(plainPrefix(path.prefix))})${belowGuardedPrefix}` } };
 };
+
+// Many servers ignore case, cut parameters and suffixes off a segment, and decode escapes: `/ADMIN`, `/admin;x`,
+// `/admin.json` and `/admin%20` may all be `/admin`.
+const belowGuardedPrefix = '(?:[/;.%\\\\].*)?';
 
 /**
  * Below a public prefix, what a server might take for a way out of it is no part of it: `;` (`/static/..;/admin` is
@@ -71,7 +75,7 @@ const checkedMatch = (path: PathMatch, { access }: RoutePolicy): EnvoyObject => 
  * `%` itself and of overlong UTF-8. Such a path falls through to the routes that want a token.
  */
 const belowPublicPrefix =
-  '(?:/(?:[^%;\\\\\\x00-\\x20\\x7f]|%(?:2[0-46-9a-dA-D]|3[0-9ac-fAC-F]|4[0-9a-fA-F]|5[0-9abd-fABD-F]|6[0-9a-fA-F]|7[0-9a-eA-E]|[89abdefABDEF][0-9a-fA-F]|[cC][2-9a-fA-F]))*)?';
+  '(?:/(?:[^%;\\\\\\x00-\\x20\\x7f]|%(?:2[0-46-9a-dA-D]|3[0-9ac-fAC-F]|4[0-9a-fA-F]|5[0-9abd-fABD-F]|6[0-9a-fA-F]|7[0-9a-eA-E]|[89abdABD][0-9a-fA-F]|[cC][2-9a-fA-F]|[eE][1-9a-fA-F]|[fF][1-4]|[eE]0%[abAB][0-9a-fA-F]|[fF]0%[9abAB][0-9a-fA-F]))*)?';
 
 const narrowMatch = (path: PathMatch): EnvoyObject => {
   if ('exact' in path) return { path: plainPath(path.exact) };

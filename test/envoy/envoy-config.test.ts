@@ -159,6 +159,8 @@ const unescaped = (path: string): string =>
   path
     .replaceAll(/%c0%ae/gi, '.')
     .replaceAll(/%c0%af/gi, '/')
+    .replaceAll(/%e0%80%ae/gi, '.')
+    .replaceAll(/%f0%80%80%af/gi, '/')
     .replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 function resolved(path: string): string {
@@ -175,13 +177,16 @@ describe('a public prefix', () => {
 
   it('holds whole segments', () => {
     expect(
-      ['/static', '/static/', '/static/a/b.js', '/static/%20%C3%A4'].every((path) => regex.test(path)),
+      ['/static', '/static/', '/static/a/b.js', '/static/%20%C3%A4%e2%82%ac%F0%9F%98%80'].every((path) =>
+        regex.test(path),
+      ),
     ).toBe(true);
     expect(['/statics', '/static.js', '/Static/', '/x/static/'].some((path) => regex.test(path))).toBe(false);
   });
 
   it('holds nothing that a lenient server reads as a path outside of it', () => {
-    const dangerous = '/ . .. ; ;x=1 %2e %2E%2e %2f %5c \\ %00 %3b %25 %252e %c0%ae'.split(' ');
+    const dangerous =
+      '/ . .. ; ;x=1 %2e %2E%2e %2f %5c \\ %00 %3b %25 %252e %c0%ae %e0%80%AE %F0%80%80%af'.split(' ');
     const piece = fc.constantFrom(...dangerous, 'a', '~', '%20', '%41');
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {

@@ -13,6 +13,8 @@ import { envoyConfigOf, injected, podFixture } from './fixtures.ts';
 
 /** Requests that reached the application. */
 const seen: string[] = [];
+/** Those of their headers that say who asks. */
+const posing: string[] = [];
 const running: Server[] = [];
 let envoy: RunningEnvoy;
 
@@ -39,6 +41,7 @@ function grpcHealth(): Server {
 beforeAll(async () => {
   const application = createServer((request, response) => {
     seen.push(`${request.method} ${request.url} ${String(request.headers['x-probe'] ?? '')}`.trim());
+    posing.push(...Object.keys(request.headers).filter((name) => /^x.auth./.test(name)));
     if (request.url === '/old') response.writeHead(302, { location: '/secret' }).end();
     else if (request.url === '/broken') response.writeHead(500).end();
     else response.writeHead(200).end('ok');
@@ -94,6 +97,16 @@ describe("Envoy's probe port", () => {
     seen.length = 0;
     expect(await probe('/a1', { headers: { 'x-probe': 'yes' } })).toBe(200);
     expect(seen).toContain('GET /ready?full=1 yes');
+  });
+
+  it('asks in nobody’s name, whoever else than kubelet asks it', async () => {
+    seen.length = 0;
+    posing.length = 0;
+    const spoofed = { 'x-auth-subject': 'root', x_auth_subject: 'root', 'x.auth.subject': 'root' };
+    const steering = { 'x-envoy-retry-on': '5xx', 'x-envoy-max-retries': '5' };
+    expect(await probe('/a3', { headers: { ...spoofed, ...steering } })).toBe(500);
+    expect(seen).toHaveLength(1);
+    expect(posing).toEqual([]);
   });
 
   it('passes on what the application answers', async () => {
