@@ -125,7 +125,13 @@ export const injectorSchema = v.pipe(
         v.array(
           v.strictObject({
             secret: secretName,
-            path: v.pipe(v.string(), v.regex(/^\/etc\/curfew\/[a-z0-9-]{1,64}$/, 'must be /etc/curfew/NAME')),
+            path: v.pipe(
+              v.string(),
+              v.regex(
+                /^\/etc\/curfew\/(?!config$)[a-z0-9-]{1,64}$/,
+                'must be /etc/curfew/NAME, other than config',
+              ),
+            ),
           }),
         ),
         v.maxLength(8),

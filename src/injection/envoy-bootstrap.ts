@@ -1,4 +1,5 @@
 import type { Address } from '../runtime/address.ts';
+import { Fault } from '../runtime/fault.ts';
 import { envoyConfig } from './envoy-config.ts';
 import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
 import { probeClusters, probeListener } from './envoy-probes.ts';
@@ -22,6 +23,9 @@ export type BootstrapOptions = {
 // (RFC 5737) stands for it.
 const podAddress = '192.0.2.1';
 const podAddressVariable = '$(POD_IP)';
+
+// execve(2): one argument, with its terminating zero, holds at most 128 KiB.
+const maxBootstrapBytes = 128 * 1024 - 1;
 
 // Never 127.0.0.1: applications trust it. Istio's choice too, so that applications may know it.
 const sourceAddress = '127.0.0.6';
@@ -62,7 +66,13 @@ export function envoyBootstrap(
     targets,
     reservedPrefix: options.needs.reservedPrefix,
   };
-  return JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));
+  const text = JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));
+  if (Buffer.byteLength(text) > maxBootstrapBytes)
+    throw new Fault(
+      'ERR_CONFIG_INVALID',
+      "Envoy's configuration is too large; name fewer ports and public paths",
+    );
+  return text;
 }
 
 function withProbes(

@@ -109,6 +109,14 @@ const refused: readonly (readonly [reason: string, why: string, pod: Pod])[] = [
   ['invalid_annotation', 'with an escaped public path', podWith(http, { 'curfew/public-paths': '/a%2fb' })],
   [
     'invalid_annotation',
+    "with more public paths than Envoy's configuration can hold",
+    podWith(
+      Array.from({ length: 8 }, (_, index) => ({ containerPort: 8000 + index })),
+      { 'curfew/public-paths': Array.from({ length: 64 }, (_, index) => `/public/${index}/*`).join(' ') },
+    ),
+  ],
+  [
+    'invalid_annotation',
     'with resources that are no JSON',
     podWith(http, { 'curfew/resources': 'memory: 1Gi' }),
   ],
