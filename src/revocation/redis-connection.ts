@@ -139,6 +139,8 @@ function tlsOptions(redis: RedisOptions): ConnectionOptions | undefined {
     path === undefined ? {} : { [name]: readPem(path) };
   return {
     minVersion: 'TLSv1.2',
+    // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes nothing.
+    rejectUnauthorized: true,
     ...pem(ca, 'ca'),
     ...pem(cert, 'cert'),
     ...pem(key, 'key'),

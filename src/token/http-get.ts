@@ -35,8 +35,15 @@ export const httpGet: HttpGet = async (url, bounds) => {
 function send(url: string, bounds: HttpBounds, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const headers = { accept: 'application/jwk-set+json, application/json', 'accept-encoding': 'identity' };
-  const options = { signal, headers, agent: false as const, maxHeaderSize: 16_384 };
-  const request = url.startsWith('https:')
+  const options = {
+    signal,
+    headers,
+    agent: false as const,
+    maxHeaderSize: 16_384,
+    // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes nothing.
+    rejectUnauthorized: true,
+  };
+  const request = /^https:/i.test(url)
     ? httpsRequest(url, bounds.ca === undefined ? options : { ...options, ca: bounds.ca }, resolve)
     : httpRequest(url, options, resolve);
   // A server that hangs must not keep a stopped program alive.

@@ -27,6 +27,9 @@ type Fetch = (url: string) => Promise<HttpAnswer>;
 
 // A provider may move its keys, but hardly within the hour; a fetch that fails looks again at once.
 const discoveryLifetimeMs = 3_600_000;
+const maxUriLength = 2048;
+/** Of what another server wrote, in a message. */
+const maxShownLength = 256;
 
 /** @throws ERR_CONFIG_INVALID when the configured address may not be used */
 export function createJwksSource(options: JwksSourceOptions): JwksSource {
@@ -81,10 +84,12 @@ async function discover(issuer: string, allowHttp: boolean, fetch: Fetch): Promi
   const metadata = parseJsonObject(bodyOf(url, answer));
   if (metadata.kind === 'invalid') throw invalid(`${url} is not strict JSON: ${metadata.problem}`);
   const { issuer: named, jwks_uri: found } = metadata.value;
-  if (named !== issuer)
-    throw invalid(`${url} is about the issuer ${JSON.stringify(named)}, not ${JSON.stringify(issuer)}`);
-  if (typeof found !== 'string') throw invalid(`${url} names no jwks_uri`);
-  const refused = whyRefused(found, allowHttp);
+  if (named !== issuer) {
+    const other = JSON.stringify(named)?.slice(0, maxShownLength);
+    throw invalid(`${url} is about the issuer ${other}, not ${JSON.stringify(issuer)}`);
+  }
+  if (typeof found !== 'string' || found.length > maxUriLength) throw invalid(`${url} names no jwks_uri`);
+  const refused = whyRefused(found, allowHttp) ?? whyDowngraded(issuer, found, allowHttp);
   if (refused !== undefined) throw invalid(`${url} names a jwks_uri that may not be used: ${refused}`);
   return found;
 }
@@ -104,6 +109,13 @@ function bodyOf(url: string, { status, body }: HttpAnswer): string {
   if (status === 200) return body;
   const redirect = status >= 300 && status < 400 ? '; redirects are not followed' : '';
   throw new Fault('ERR_JWKS_UNAVAILABLE', `GET ${url}: status ${status}${redirect}`);
+}
+
+/** A document from afar names no address on this machine: whoever listens there could sign tokens, or be made to answer. */
+function whyDowngraded(issuer: string, found: string, allowHttp: boolean): string | undefined {
+  if (allowHttp || new URL(found).protocol === 'https:' || new URL(issuer).protocol !== 'https:')
+    return undefined;
+  return `${found} is plain http, and the issuer is not`;
 }
 
 /** Why an address may not be used for keys: whoever can change the answer can sign tokens. */

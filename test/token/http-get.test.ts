@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Fault } from '../../src/runtime/fault.ts';
 import { httpGet, type HttpBounds } from '../../src/token/http-get.ts';
 import { testCertificate } from './certificate.ts';
@@ -96,6 +96,21 @@ describe('a fetch of keys', () => {
 });
 
 describe('over TLS', () => {
+  it('verifies certificates, whatever the environment says', async () => {
+    const url = await serve((_, response) => response.end('{}'), testCertificate());
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    expect(await faultOf(url).finally(() => vi.unstubAllEnvs())).toMatch(
+      /^ERR_JWKS_UNAVAILABLE: .*certificate/,
+    );
+  });
+
+  it('reads the scheme without regard to case', async () => {
+    const tls = testCertificate();
+    const url = await serve((_, response) => response.end('{}'), tls);
+    const shouted = url.replace('https', 'HTTPS');
+    expect(await httpGet(shouted, { ...bounds, ca: tls.cert })).toMatchObject({ status: 200 });
+  });
+
   it('trusts the certificates that are given, and no others', async () => {
     const tls = testCertificate();
     const url = await serve((_, response) => response.end('{}'), tls);
