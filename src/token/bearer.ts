@@ -15,7 +15,8 @@ const headerSlack = 64;
 const maxCookieLength = 64 * 1024;
 const none: Credential = { kind: 'none' };
 const multiple: Credential = { kind: 'multiple' };
-const bearerScheme = /^bearer(?: +|$)/i;
+// RFC 9110 §11.4: spaces follow. What other white space follows is a token to some servers: none to be let by as no token.
+const bearerScheme = /^bearer(?=\s|$) */i;
 
 /**
  * Finds the one credential of a request (RFC 6750 §2.1). Sources are read in order; the same token may appear in

@@ -32,9 +32,12 @@ describe('the Authorization header', () => {
     expect(find(headers as Record<string, string[]>)).toEqual({ kind: 'none' });
   });
 
-  it.each(['Bearer', 'Bearer a b', 'Bearer a,Bearer b c'])('finds %j malformed', (value) => {
-    expect(find({ authorization: [value] }).kind).toBe('malformed');
-  });
+  it.each(['Bearer', 'Bearer a b', 'Bearer a,Bearer b c', 'Bearer\ta', 'Bearer\u00a0a', 'bearer \t a'])(
+    'finds %j malformed',
+    (value) => {
+      expect(find({ authorization: [value] }).kind).toBe('malformed');
+    },
+  );
 
   it.each([
     ['two values', ['Bearer a', 'Bearer b']],
