@@ -25,6 +25,8 @@ export type RoutePolicies = (extensions: ReadonlyMap<string, string>) => RoutePo
 const ourKeys = 'curfew.';
 const minExposureMs = 10_000;
 const maxRemembered = 1024;
+// Whoever reaches the port can send settings as long as a message.
+const maxRememberedLength = 8192;
 const maxValueLength = 4096;
 
 const plainRoute: RequiredRoute = {
@@ -48,8 +50,9 @@ export function createRoutePolicies(limits: { readonly maxExposureMs: number }):
     if (key === '') return plainRoute;
     const known = remembered.get(key);
     if (known !== undefined) return known;
-    if (remembered.size >= maxRemembered) remembered.clear();
     const policy = parseRoutePolicy(extensions, limits.maxExposureMs);
+    if (key.length > maxRememberedLength) return policy;
+    if (remembered.size >= maxRemembered) remembered.clear();
     remembered.set(key, policy);
     return policy;
   };

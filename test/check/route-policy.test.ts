@@ -78,6 +78,12 @@ describe('equal routes', () => {
     expect(policyOf({ 'curfew.scopes': 'once' })).toBe(policyOf({ 'curfew.scopes': 'once', other: 'x' }));
   });
 
+  it('are not kept when they are longer than any real route’s', () => {
+    const long = { 'curfew.unknown': 'x'.repeat(10_000) };
+    expect(policyOf(long)).toMatchObject({ access: 'misconfigured' });
+    expect(policyOf(long)).not.toBe(policyOf(long));
+  });
+
   it('are not confused: a value cannot pose as the next setting', () => {
     for (const posing of ['a13:curfew.access8:optional', 'acurfew.accessoptional'])
       expect(policyOf({ 'curfew.audience': posing })).toMatchObject({ access: 'required' });
