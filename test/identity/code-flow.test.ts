@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
+import { onEachDatabase } from './databases.ts';
 import { formsOf, openBrowser } from './browser.ts';
 import {
   authorization,
@@ -11,14 +12,14 @@ import {
   refresh,
   submitLogin,
 } from './flows.ts';
-import { password, startIdentity, type TestIdentity } from './identity-server.ts';
+import { password, type TestIdentity } from './identity-server.ts';
 
-describe('the authorization code flow', () => {
+onEachDatabase('the authorization code flow', ({ start }) => {
   let identity: TestIdentity;
   let subject: string;
 
   beforeAll(async () => {
-    identity = await startIdentity();
+    identity = await start();
     subject = await identity.addUser('ada');
   });
   afterAll(() => identity.stop());

@@ -1,21 +1,22 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sql } from 'kysely';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { addUser } from '../../src/identity/account/commands.ts';
-import { identitySchema } from '../../src/config/identity.ts';
+import { identitySchema, type IdentityConfig } from '../../src/config/identity.ts';
 import { loadConfig } from '../../src/runtime/config.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
+import { onEachDatabase, query } from './databases.ts';
 import { loginGrantType, password } from './identity-server.ts';
 
 type Answer = { status: number; body: Record<string, string> };
 
-describe('an identity that is killed', () => {
+onEachDatabase('an identity that is killed', ({ create }) => {
   let issuer: string;
   let configFile: string;
-  let sqlite: string;
+  let config: IdentityConfig;
   let program: RunningProgram;
 
   async function start(): Promise<void> {
@@ -51,14 +52,14 @@ describe('an identity that is killed', () => {
     const directory = temporaryDirectory();
     const [port, admin, dead] = [await freePort(), await freePort(), await freePort()];
     issuer = `http://127.0.0.1:${port}`;
-    sqlite = join(directory, 'identity.db');
+    const database = JSON.stringify(await create(directory));
     configFile = join(directory, 'identity.yaml');
     writeFileSync(
       configFile,
       `issuer: ${issuer}
 listen: 127.0.0.1:${port}
 admin: 127.0.0.1:${admin}
-database: { sqlite: ${sqlite} }
+database: ${database}
 redis: { url: redis://127.0.0.1:${dead} }
 clients:
   - { client_id: cli, token_endpoint_auth_method: none, grant_types: ["${loginGrantType}", refresh_token] }
@@ -67,7 +68,7 @@ log: { level: debug }
 `,
     );
     neverPrinted(password);
-    const config = loadConfig({ schema: identitySchema, file: configFile });
+    config = loadConfig({ schema: identitySchema, file: configFile });
     await addUser(config, { username: 'ada', password });
     await start();
   });
@@ -80,15 +81,16 @@ log: { level: debug }
       const token = await login();
       expect((await post('/token/revocation', { token })).status).toBe(200);
       await program.stop('SIGKILL');
-      const database = new DatabaseSync(sqlite);
-      const events = database.prepare('select kind, target, published_seq from revocation_outbox').all();
+      const events = await query(
+        { config },
+        sql`select kind, target, published_seq from revocation_outbox order by id`,
+      );
       expect(events).toHaveLength(round + 1);
       expect(events.at(-1)).toMatchObject({
         kind: 'session',
         target: token.split('.')[1],
         published_seq: null,
       });
-      database.close();
       await start();
       expect(await refresh(token)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     }
@@ -109,14 +111,11 @@ log: { level: debug }
     await program.stop('SIGKILL');
     await dying;
     neverPrinted(...newest);
-    const database = new DatabaseSync(sqlite);
-    const unused = database
-      .prepare(
-        `select count(*) as tokens from identity_tokens
-         where kind = 'RefreshToken' and consumed_at_ms is null group by grant_id`,
-      )
-      .all();
-    database.close();
+    const unused = await query(
+      { config },
+      sql`select count(*) as tokens from identity_tokens
+        where kind = 'RefreshToken' and consumed_at_ms is null group by grant_id`,
+    );
     expect(unused).toEqual(families.map(() => ({ tokens: 1 })));
   });
 

@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as client from 'openid-client';
-import pg from 'pg';
 import * as v from 'valibot';
 import { identitySchema, type IdentityConfig } from '../../src/config/identity.ts';
 import { createIdentity } from '../../src/identity.ts';
@@ -31,8 +29,6 @@ export type TestIdentity = {
   addUser(username: string): Promise<string>;
   /** openid-client, configured by discovery. */
   relyingParty(clientId: string, authentication?: client.ClientAuth): Promise<client.Configuration>;
-  /** The bytes of every file the database consists of. */
-  databaseBytes(): Buffer;
   stop(): Promise<void>;
 };
 
@@ -77,7 +73,7 @@ export async function startIdentity(
     issuer,
     listen: `127.0.0.1:${port}`,
     admin: `127.0.0.1:${adminPort}`,
-    database: await databaseIn(directory),
+    database: { sqlite: join(directory, 'identity.db') },
     redis: { url: `redis://127.0.0.1:${deadPort}` },
     clients,
     resources: { orders: { scopes: ['read', 'write'] } },
@@ -111,27 +107,11 @@ export async function startIdentity(
       client.discovery(new URL(issuer), clientId, undefined, authentication, {
         execute: [client.allowInsecureRequests],
       }),
-    databaseBytes: () =>
-      Buffer.concat(readdirSync(directory).map((name) => readFileSync(join(directory, name)))),
     stop: async () => {
       await lifecycle.stop();
       if (dependencies.directory === undefined) rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-/** SQLite, or a database of one's own in the PostgreSQL that `CURFEW_TEST_POSTGRES` names. */
-async function databaseIn(directory: string): Promise<Overrides['database']> {
-  const server = process.env['CURFEW_TEST_POSTGRES'];
-  if (server === undefined) return { sqlite: join(directory, 'identity.db') };
-  const name = `curfew_${randomUUID().replaceAll('-', '')}`;
-  const connection = new pg.Client({ connectionString: server });
-  await connection.connect();
-  await connection.query(`create database ${name}`);
-  await connection.end();
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return { postgres: { url: url.href } };
 }
 
 function metricValue(text: string, name: string): number {

@@ -1,12 +1,13 @@
-import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from 'vitest';
 import * as client from 'openid-client';
+import { onEachDatabase } from './databases.ts';
 import { changePassword, disableUser, listSessions } from '../../src/identity/account/commands.ts';
 import { revokeSession } from '../../src/identity/session/commands.ts';
 import { eventually } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { formsOf, openBrowser } from './browser.ts';
 import { authorization, logInBrowser, login, openLoginPage, payloadOf, refresh } from './flows.ts';
-import { password, startIdentity, type TestIdentity } from './identity-server.ts';
+import { password, type TestIdentity } from './identity-server.ts';
 
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
 
@@ -22,13 +23,13 @@ const isLeading = async ({ admin }: TestIdentity): Promise<true | undefined> => 
   return answer.parts.revocation.role === 'leading' ? true : undefined;
 };
 
-describe('a revocation, with Redis', () => {
+onEachDatabase('a revocation, with Redis', ({ start }) => {
   let redis: RedisServer;
   let identity: TestIdentity;
 
   beforeAll(async () => {
     redis = await startRedis();
-    identity = await startIdentity({ redis: { url: redis.url } });
+    identity = await start({ redis: { url: redis.url } });
     await identity.addUser('alan');
     await eventually('leading', () => isLeading(identity));
   });
@@ -144,13 +145,13 @@ describe('a revocation, with Redis', () => {
   });
 });
 
-describe('a revocation, while Redis is down', () => {
+onEachDatabase('a revocation, while Redis is down', ({ start }) => {
   let redis: RedisServer;
   let identity: TestIdentity;
 
   beforeEach(async () => {
     redis = await startRedis();
-    identity = await startIdentity({ redis: { url: redis.url } });
+    identity = await start({ redis: { url: redis.url } });
     await identity.addUser('alan');
     await eventually('leading', () => isLeading(identity));
   });

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
+import { onEachDatabase } from './databases.ts';
 import { formsOf, openBrowser } from './browser.ts';
 import {
   authorization,
@@ -11,16 +12,16 @@ import {
   refresh,
   submitLogin,
 } from './flows.ts';
-import { loginGrantType, password, startIdentity, type TestIdentity } from './identity-server.ts';
+import { loginGrantType, password, type TestIdentity } from './identity-server.ts';
 
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
 
-describe('a session', () => {
+onEachDatabase('a session', ({ start }) => {
   let identity: TestIdentity;
   let subject: string;
 
   beforeAll(async () => {
-    identity = await startIdentity();
+    identity = await start();
     subject = await identity.addUser('grace');
   });
   afterAll(() => identity.stop());
@@ -97,7 +98,7 @@ describe('a session', () => {
   });
 
   it('ends when an older refresh token comes back, and the other device goes on', async () => {
-    const slow = await startIdentity({}, {});
+    const slow = await start({}, {});
     try {
       await slow.addUser('joan');
       const stolen = await login(slow, 'joan');

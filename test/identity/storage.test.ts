@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase, migrate } from '../../src/publisher/store/database.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
@@ -17,29 +17,31 @@ import {
   openLoginPage,
   refresh,
   submitLogin,
+  type Tokens,
 } from './flows.ts';
 import { openBrowser } from './browser.ts';
+import { contents, onEachDatabase, openTestDatabase, query } from './databases.ts';
 import { password, startIdentity, type TestIdentity } from './identity-server.ts';
 
-const sqliteOf = ({ config }: TestIdentity): string => {
-  if (!('sqlite' in config.database)) throw new Error('not SQLite');
-  return config.database.sqlite;
-};
-
-describe('what is stored', () => {
+onEachDatabase('what is stored', ({ start, create }) => {
   let identity: TestIdentity;
   let directory: string;
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'curfew-storage-'));
-    const sqlite = join(directory, 'identity.db');
-    identity = await startIdentity({ database: { sqlite } }, { directory });
+    identity = await start({ database: await create(directory) }, { directory });
     await identity.addUser('hedy');
   });
   afterAll(async () => {
     await identity.stop();
     rmSync(directory, { recursive: true, force: true });
   });
+
+  /** The tables as text; with SQLite also every byte of its files, deleted rows included. */
+  const everything = async (): Promise<Buffer> => {
+    const files = readdirSync(directory).map((name) => readFileSync(join(directory, name)));
+    return Buffer.concat([Buffer.from(await contents(identity)), ...files]);
+  };
 
   it('holds no token, code, cookie, password or client secret that opens anything', async () => {
     const tokens = await login(identity, 'hedy');
@@ -64,7 +66,7 @@ describe('what is stored', () => {
       begun.verifier,
       begun.state,
     ];
-    const bytes = identity.databaseBytes();
+    const bytes = await everything();
     for (const secret of secrets) {
       expect(secret.length).toBeGreaterThan(15);
       expect(bytes.includes(secret)).toBe(false);
@@ -91,78 +93,80 @@ describe('what is stored', () => {
     for (const secret of secrets) expect(logged).not.toContain(secret);
   });
 
-  it('is readable by its owner only', () => {
-    for (const suffix of ['', '-wal'])
-      expect(statSync(`${sqliteOf(identity)}${suffix}`).mode & 0o777).toBe(0o600);
-  });
-
   it('loses every token with its grant, whoever deletes the grant', async () => {
     const tokens = await login(identity, 'hedy');
-    const raw = new DatabaseSync(sqliteOf(identity));
-    raw.prepare('delete from identity_grants where id = ?').run(tokens.session);
-    const { left } = raw
-      .prepare('select count(*) as left from identity_tokens where grant_id = ?')
-      .get(tokens.session) as { left: number };
-    raw.close();
-    expect(left).toBe(0);
+    await query(identity, sql`delete from identity_grants where id = ${tokens.session}`);
+    const left = sql`select id_hash from identity_tokens where grant_id = ${tokens.session}`;
+    expect(await query(identity, left)).toEqual([]);
     await expect(refresh(identity, tokens)).rejects.toMatchObject({ error: 'invalid_grant' });
   });
 
   it('keeps an account as long as it has grants, so that none ends without a revocation', async () => {
     await login(identity, 'hedy');
-    const raw = new DatabaseSync(sqliteOf(identity));
-    expect(() => raw.exec('delete from identity_accounts')).toThrow(/FOREIGN KEY/);
-    raw.close();
+    await expect(query(identity, sql`delete from identity_accounts`)).rejects.toThrow(/FOREIGN KEY/i);
   });
 
   it('remembers a login’s device and address, and when it was used', async () => {
     const browser = openBrowser('Mozilla/5.0 (X11; Linux)\t');
     const { tokens } = await logInBrowser(identity, 'hedy', { browser });
-    const raw = new DatabaseSync(sqliteOf(identity));
-    const row = raw.prepare('select * from identity_grants where id = ?').get(tokens.session);
-    raw.close();
+    const find = sql<GrantRow>`select * from identity_grants where id = ${tokens.session}`;
+    const [row] = await query(identity, find);
     expect(row).toMatchObject({ device: 'Mozilla/5.0 (X11; Linux)', address: '127.0.0.1', client_id: 'web' });
-    expect(Number(row?.['last_used_at_ms'])).toBeGreaterThanOrEqual(Number(row?.['created_at_ms']));
+    expect(row?.last_used_at_ms).toBeGreaterThanOrEqual(row?.created_at_ms ?? Infinity);
   });
 
   it('is purged of what has expired, and of used tokens after an hour', async () => {
     const tokens = await login(identity, 'hedy');
     const next = await refresh(identity, tokens);
-    const database = openDatabase({ sqlite: sqliteOf(identity) });
+    const database = openDatabase(identity.config.database);
     const hourMs = 60 * 60 * 1000;
     await purgeExpired(database, Date.now() + hourMs + 1000);
-    const raw = new DatabaseSync(sqliteOf(identity));
-    const find = raw.prepare('select kind from identity_tokens where id_hash = ?');
-    expect(find.get(hashOf('RefreshToken', tokens.refresh))).toBeUndefined();
-    expect(find.get(hashOf('RefreshToken', next.refresh))).toBeDefined();
+    const find = async ({ refresh: token }: Tokens): Promise<number> => {
+      const hash = hashOf('RefreshToken', token);
+      return (await query(identity, sql`select kind from identity_tokens where id_hash = ${hash}`)).length;
+    };
+    expect([await find(tokens), await find(next)]).toEqual([0, 1]);
     expect((await refresh(identity, next)).session).toBe(tokens.session);
     // Its row is gone, and it is known all the same.
     await expect(refresh(identity, tokens)).rejects.toMatchObject({ error: 'invalid_grant' });
-    expect(find.get(hashOf('RefreshToken', next.refresh))).toBeUndefined();
+    expect(await find(next)).toBe(0);
     await purgeExpired(database, Date.now() + 15 * 24 * hourMs);
     for (const table of ['grants', 'tokens', 'sessions'])
-      expect(raw.prepare(`select count(*) as rows from identity_${table}`).get()).toEqual({ rows: 0 });
-    raw.close();
+      expect(await query(identity, sql`select 1 as one from ${sql.table(`identity_${table}`)}`)).toEqual([]);
     await database.close();
   });
 });
 
-describe('migrations', () => {
+type GrantRow = { created_at_ms: number; last_used_at_ms: number };
+
+describe('a SQLite file', () => {
+  it('is readable by its owner only', async () => {
+    const directory = temporaryDirectory();
+    const identity = await startIdentity({}, { directory });
+    for (const name of ['identity.db', 'identity.db-wal'])
+      expect(statSync(join(directory, name)).mode & 0o777).toBe(0o600);
+    await identity.stop();
+  });
+});
+
+onEachDatabase('migrations', ({ create }) => {
   it('run from several processes at once leave one schema', async () => {
-    const sqlite = `${temporaryDirectory()}/identity.db`;
-    const databases = Array.from({ length: 4 }, () => openDatabase({ sqlite }));
-    await Promise.all(databases.map((one) => migrate(one, [identityMigrations, outboxMigrations])));
+    const input = await create(temporaryDirectory());
+    const databases = Array.from({ length: 4 }, () => openTestDatabase(input));
+    const all = [identityMigrations, outboxMigrations];
+    await Promise.all(databases.map((one) => migrate(one, all)));
+    const names = Object.keys(Object.assign({}, ...all)).toSorted();
+    for (const { db } of databases) {
+      const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(
+        db,
+      );
+      expect(rows.map(({ name }) => name)).toEqual(names);
+    }
     await Promise.all(databases.map((one) => one.close()));
-    const raw = new DatabaseSync(sqlite);
-    expect(raw.prepare('select count(*) as done from kysely_migration').get()).toEqual({
-      done: Object.keys({ ...identityMigrations, ...outboxMigrations }).length,
-    });
-    raw.close();
   });
 
   it('that fail leave nothing behind, and say which database it is', async () => {
-    const sqlite = `${temporaryDirectory()}/identity.db`;
-    const database = openDatabase({ sqlite });
+    const database = openTestDatabase(await create(temporaryDirectory()));
     const broken = {
       'zz-0001': {
         up: async () => {
@@ -173,11 +177,10 @@ describe('migrations', () => {
     };
     await expect(migrate(database, [identityMigrations, broken])).rejects.toMatchObject({
       code: 'ERR_DATABASE',
-      message: `cannot prepare the database ${sqlite}: no room`,
+      message: `cannot prepare the database ${database.description}: no room`,
     });
+    const tables = await database.db.introspection.getTables();
+    expect(tables.filter(({ name }) => name.startsWith('identity_'))).toEqual([]);
     await database.close();
-    const raw = new DatabaseSync(sqlite);
-    expect(raw.prepare("select name from sqlite_master where name like 'identity_%'").all()).toEqual([]);
-    raw.close();
   });
 });

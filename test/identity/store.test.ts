@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RequestScope, RouteKind } from '../../src/identity/session/request-scope.ts';
 import type { Revocation, Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
@@ -7,7 +7,9 @@ import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { createProviderAdapter } from '../../src/identity/store/provider-adapter.ts';
 import { createSessionStore } from '../../src/identity/store/session-store.ts';
 import { createTokenStore, type TokenStore } from '../../src/identity/store/token-store.ts';
-import { migrate, openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, type Database } from '../../src/publisher/store/database.ts';
+import { temporaryDirectory } from '../temporary.ts';
+import { onEachDatabase, openTestDatabase } from './databases.ts';
 
 const nowMs = 1_700_000_000_000;
 const soonMs = nowMs + 60_000;
@@ -17,16 +19,6 @@ let database: Database;
 let accounts: AccountStore;
 let grants: GrantStore;
 let tokens: TokenStore;
-
-beforeEach(async () => {
-  database = openDatabase({ sqlite: ':memory:' });
-  await migrate(database, [identityMigrations]);
-  accounts = createAccountStore(database);
-  grants = createGrantStore(database);
-  tokens = createTokenStore(database);
-  const account = { id: 'ada', username: 'ada', passwordHash: 'x', isDisabled: false };
-  await accounts.insert({ ...account, credentialsChangedAtMs: 7 }, nowMs);
-});
 
 const newGrant = (id: string, change: Partial<NewGrant> = {}): NewGrant => ({
   id,
@@ -55,114 +47,127 @@ const isUsed = async (id: string): Promise<boolean | undefined> => {
   return token === undefined ? undefined : token.consumedAtMs !== undefined;
 };
 
-describe('a rotation', () => {
+onEachDatabase('storage', ({ create }) => {
   beforeEach(async () => {
-    await grants.insert(newGrant('g1'));
-    await tokens.put(refreshToken('first', 'g1'), nowMs);
+    database = openTestDatabase(await create(temporaryDirectory()));
+    await migrate(database, [identityMigrations]);
+    accounts = createAccountStore(database);
+    grants = createGrantStore(database);
+    tokens = createTokenStore(database);
+    const account = { id: 'ada', username: 'ada', passwordHash: 'x', isDisabled: false };
+    await accounts.insert({ ...account, credentialsChangedAtMs: 7 }, nowMs);
   });
-  const rotateTo = (id: string, grantId = 'g1') =>
-    tokens.rotate('first', { ...refreshToken(id, grantId), sessionUid: undefined }, use);
+  afterEach(() => database.close());
 
-  it('uses the old token and writes the new one', async () => {
-    expect(await rotateTo('second')).toBeUndefined();
-    expect(await isUsed('first')).toBe(true);
-    expect(await isUsed('second')).toBe(false);
-    expect((await grants.find('g1'))?.expiresAtMs).toBe(soonMs + 1);
-  });
+  describe('a rotation', () => {
+    beforeEach(async () => {
+      await grants.insert(newGrant('g1'));
+      await tokens.put(refreshToken('first', 'g1'), nowMs);
+    });
+    const rotateTo = (id: string, grantId = 'g1') =>
+      tokens.rotate('first', { ...refreshToken(id, grantId), sessionUid: undefined }, use);
 
-  it('happens once: the second one writes nothing', async () => {
-    await rotateTo('second');
-    expect(await rotateTo('third')).toBe('used');
-    expect(await isUsed('third')).toBeUndefined();
-  });
+    it('uses the old token and writes the new one', async () => {
+      expect(await rotateTo('second')).toBeUndefined();
+      expect(await isUsed('first')).toBe(true);
+      expect(await isUsed('second')).toBe(false);
+      expect((await grants.find('g1'))?.expiresAtMs).toBe(soonMs + 1);
+    });
 
-  it('leaves the old token as it was when the family is gone', async () => {
-    expect(await rotateTo('second', 'no-such-grant')).toBe('gone');
-    expect(await isUsed('first')).toBe(false);
-    expect(await isUsed('second')).toBeUndefined();
-  });
+    it('happens once: the second one writes nothing', async () => {
+      await rotateTo('second');
+      expect(await rotateTo('third')).toBe('used');
+      expect(await isUsed('third')).toBeUndefined();
+    });
 
-  it('that is begun and not finished uses nothing', async () => {
-    const adapter = adapterOf('RefreshToken');
-    await adapter.consume('first');
-    expect(await isUsed('first')).toBe(false);
-    await adapter.upsert('second', { grantId: 'g1' }, 60);
-    expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
-  });
-});
+    it('leaves the old token as it was when the family is gone', async () => {
+      expect(await rotateTo('second', 'no-such-grant')).toBe('gone');
+      expect(await isUsed('first')).toBe(false);
+      expect(await isUsed('second')).toBeUndefined();
+    });
 
-describe('a grant', () => {
-  it('is given only to an account that still has the credentials it was read with', async () => {
-    expect(await grants.insert(newGrant('g1'))).toBe(true);
-    const stale = { ...credentials, changedAtMs: 6 };
-    expect(await grants.insert(newGrant('g2', { credentials: stale }))).toBe(false);
-    await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'ada', 'y', 8));
-    expect(await grants.insert(newGrant('g3'))).toBe(false);
-    await database.db.transaction().execute((trx) => accounts.disable(trx, 'ada', 9));
-    const current = { ...credentials, changedAtMs: 8 };
-    expect(await grants.insert(newGrant('g4', { credentials: current }))).toBe(false);
-    expect((await grants.listOf('ada')).map(({ id }) => id)).toEqual(['g1']);
-  });
-
-  it('that was read in a request is not brought back by saving it', async () => {
-    await grants.insert(newGrant('g1'));
-    const adapter = adapterOf('Grant');
-    const payload = await adapter.find('g1');
-    await grants.remove({ id: 'g1' }, { record: () => Promise.resolve() });
-    await expect(adapter.upsert('g1', payload ?? {}, 60)).rejects.toThrow('invalid_grant');
-    expect(await grants.find('g1')).toBeUndefined();
+    it('that is begun and not finished uses nothing', async () => {
+      const adapter = adapterOf('RefreshToken');
+      await adapter.consume('first');
+      expect(await isUsed('first')).toBe(false);
+      await adapter.upsert('second', { grantId: 'g1' }, 60);
+      expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
+    });
   });
 
-  it('stays when recording its end fails: both happen, or neither', async () => {
-    await grants.insert(newGrant('g1'));
-    await tokens.put(refreshToken('first', 'g1'), nowMs);
-    const record = () => Promise.reject(new Error('no room'));
-    await expect(grants.remove({ id: 'g1' }, { record })).rejects.toThrow('no room');
-    expect(await grants.find('g1')).toBeDefined();
-    expect(await isUsed('first')).toBe(false);
+  describe('a grant', () => {
+    it('is given only to an account that still has the credentials it was read with', async () => {
+      expect(await grants.insert(newGrant('g1'))).toBe(true);
+      const stale = { ...credentials, changedAtMs: 6 };
+      expect(await grants.insert(newGrant('g2', { credentials: stale }))).toBe(false);
+      await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'ada', 'y', 8));
+      expect(await grants.insert(newGrant('g3'))).toBe(false);
+      await database.db.transaction().execute((trx) => accounts.disable(trx, 'ada', 9));
+      const current = { ...credentials, changedAtMs: 8 };
+      expect(await grants.insert(newGrant('g4', { credentials: current }))).toBe(false);
+      expect((await grants.listOf('ada')).map(({ id }) => id)).toEqual(['g1']);
+    });
+
+    it('that was read in a request is not brought back by saving it', async () => {
+      await grants.insert(newGrant('g1'));
+      const adapter = adapterOf('Grant');
+      const payload = await adapter.find('g1');
+      await grants.remove({ id: 'g1' }, { record: () => Promise.resolve() });
+      await expect(adapter.upsert('g1', payload ?? {}, 60)).rejects.toThrow('invalid_grant');
+      expect(await grants.find('g1')).toBeUndefined();
+    });
+
+    it('stays when recording its end fails: both happen, or neither', async () => {
+      await grants.insert(newGrant('g1'));
+      await tokens.put(refreshToken('first', 'g1'), nowMs);
+      const record = () => Promise.reject(new Error('no room'));
+      await expect(grants.remove({ id: 'g1' }, { record })).rejects.toThrow('no room');
+      expect(await grants.find('g1')).toBeDefined();
+      expect(await isUsed('first')).toBe(false);
+    });
+
+    it('takes its tokens with it, and lets no new one in', async () => {
+      await grants.insert(newGrant('g1'));
+      await tokens.put(refreshToken('first', 'g1'), nowMs);
+      const record = (_: unknown, removed: readonly { id: string }[]) => Promise.resolve(removed);
+      expect(await grants.remove({ accountId: 'ada' }, { record })).toMatchObject([{ id: 'g1' }]);
+      expect(await isUsed('first')).toBeUndefined();
+      expect(await tokens.put(refreshToken('second', 'g1'), nowMs)).toBe(false);
+    });
   });
 
-  it('takes its tokens with it, and lets no new one in', async () => {
-    await grants.insert(newGrant('g1'));
-    await tokens.put(refreshToken('first', 'g1'), nowMs);
-    const record = (_: unknown, removed: readonly { id: string }[]) => Promise.resolve(removed);
-    expect(await grants.remove({ accountId: 'ada' }, { record })).toMatchObject([{ id: 'g1' }]);
-    expect(await isUsed('first')).toBeUndefined();
-    expect(await tokens.put(refreshToken('second', 'g1'), nowMs)).toBe(false);
-  });
-});
+  describe('a browser’s login', () => {
+    const session = { id: 'id', uid: 'uid', payload: '{}', accountId: 'ada', expiresAtMs: soonMs };
 
-describe('a browser’s login', () => {
-  const session = { id: 'id', uid: 'uid', payload: '{}', accountId: 'ada', expiresAtMs: soonMs };
+    it('is written for current credentials only, and never written again once it ended', async () => {
+      const sessions = createSessionStore(database);
+      expect(await sessions.put(session, { isNew: true, credentials })).toBe(true);
+      expect((await sessions.findByUid('uid'))?.payload).toBe('{}');
+      await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'ada', 'y', 8));
+      expect(await sessions.findByUid('uid')).toBeUndefined();
+      expect(await sessions.put(session, { isNew: false })).toBe(false);
+      expect(await sessions.put(session, { isNew: true, credentials })).toBe(false);
+      expect(await sessions.find('id')).toBeUndefined();
+    });
 
-  it('is written for current credentials only, and never written again once it ended', async () => {
-    const sessions = createSessionStore(database);
-    expect(await sessions.put(session, { isNew: true, credentials })).toBe(true);
-    expect((await sessions.findByUid('uid'))?.payload).toBe('{}');
-    await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'ada', 'y', 8));
-    expect(await sessions.findByUid('uid')).toBeUndefined();
-    expect(await sessions.put(session, { isNew: false })).toBe(false);
-    expect(await sessions.put(session, { isNew: true, credentials })).toBe(false);
-    expect(await sessions.find('id')).toBeUndefined();
-  });
+    it('is not gone for a moment while its id changes, and gone at a logout', async () => {
+      const sessions = createSessionStore(database);
+      await sessions.put(session, { isNew: true });
+      const other = adapterOf('Session', 'other');
+      await other.find('id');
+      await other.destroy('id');
+      expect(await sessions.find('id')).toBeDefined();
+      await adapterOf('Session', 'logout').destroy('id');
+      expect(await sessions.find('id')).toBeUndefined();
+    });
 
-  it('is not gone for a moment while its id changes, and gone at a logout', async () => {
-    const sessions = createSessionStore(database);
-    await sessions.put(session, { isNew: true });
-    const other = adapterOf('Session', 'other');
-    await other.find('id');
-    await other.destroy('id');
-    expect(await sessions.find('id')).toBeDefined();
-    await adapterOf('Session', 'logout').destroy('id');
-    expect(await sessions.find('id')).toBeUndefined();
-  });
-
-  it('is found by its new id alone after the id has changed', async () => {
-    const sessions = createSessionStore(database);
-    await sessions.put(session, { isNew: true });
-    await sessions.put({ ...session, id: 'new', payload: '{"a":1}' }, { isNew: false });
-    expect(await sessions.find('id')).toBeUndefined();
-    expect((await sessions.find('new'))?.payload).toBe('{"a":1}');
+    it('is found by its new id alone after the id has changed', async () => {
+      const sessions = createSessionStore(database);
+      await sessions.put(session, { isNew: true });
+      await sessions.put({ ...session, id: 'new', payload: '{"a":1}' }, { isNew: false });
+      expect(await sessions.find('id')).toBeUndefined();
+      expect((await sessions.find('new'))?.payload).toBe('{"a":1}');
+    });
   });
 });
 

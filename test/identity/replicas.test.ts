@@ -1,0 +1,78 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as client from 'openid-client';
+import { freePort } from '../processes.ts';
+import { openBrowser } from './browser.ts';
+import { query } from './databases.ts';
+import { exchange, authorization, headerOf, login, openLoginPage, refresh, submitLogin } from './flows.ts';
+import { startIdentity, type TestIdentity } from './identity-server.ts';
+import { startPostgres, type PostgresServer } from './postgres-server.ts';
+
+describe('two replicas of identity on one PostgreSQL', () => {
+  let postgres: PostgresServer;
+  let one: TestIdentity;
+  let other: TestIdentity;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    const database = { postgres: { url: await postgres.createDatabase() } };
+    const [first, second] = [await freePort(), await freePort()];
+    const issuer = `http://127.0.0.1:${first}`;
+    // At once: one of them migrates and makes the keys.
+    [one, other] = (await Promise.all(
+      [first, second].map((port) => startIdentity({ issuer, listen: `127.0.0.1:${port}`, database })),
+    )) as [TestIdentity, TestIdentity];
+    await one.addUser('lise');
+  });
+  afterAll(async () => {
+    await Promise.all([one.stop(), other.stop()]);
+    await postgres.stop();
+  });
+
+  const refreshAt = async (identity: TestIdentity, token: string): Promise<Response> => {
+    const { listen } = identity.config;
+    const port = listen.kind === 'tcp' ? listen.port : 0;
+    const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'cli', refresh_token: token });
+    return await fetch(`http://127.0.0.1:${port}/token`, { method: 'POST', body });
+  };
+
+  it('share their keys, and a session begun at one goes on at the other', async () => {
+    const tokens = await login(one, 'lise');
+    const answer = await refreshAt(other, tokens.refresh);
+    const { access_token: access = '' } = (await answer.json()) as { access_token?: string };
+    expect(answer.status).toBe(200);
+    expect(headerOf(access)['kid']).toBe(headerOf(tokens.access)['kid']);
+  });
+
+  it('take a refresh token once between them, of fifty that come at the same time', async () => {
+    const tokens = await login(one, 'lise');
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => refreshAt(index % 2 === 0 ? one : other, tokens.refresh)),
+    );
+    const good = answers.filter(({ status }) => status === 200);
+    expect(good).toHaveLength(1);
+    const unused = sql`select 1 as one from identity_tokens
+      where grant_id = ${tokens.session} and consumed_at_ms is null`;
+    expect(await query(one, unused)).toHaveLength(1);
+  });
+
+  it('know a logout at the other at once', async () => {
+    const tokens = await login(one, 'lise');
+    const party = await one.relyingParty('cli');
+    await client.tokenRevocation(party, tokens.refresh);
+    expect((await refreshAt(other, tokens.refresh)).status).toBe(400);
+  });
+
+  it('carry a browser through a login that began at one and ends at the other', async () => {
+    const browser = openBrowser();
+    const begun = await authorization(one);
+    const page = await openLoginPage(one, browser, begun.url);
+    const { listen } = other.config;
+    const port = listen.kind === 'tcp' ? listen.port : 0;
+    // The same cookies, as behind a load balancer: cookies know no port.
+    const elsewhere = { ...page, url: page.url.replace(new URL(one.issuer).host, `127.0.0.1:${port}`) };
+    const left = await submitLogin(one, browser, elsewhere, 'lise');
+    const tokens = await exchange(begun, left);
+    expect((await refresh(one, tokens, 'web')).session).toBe(tokens.session);
+  });
+});
