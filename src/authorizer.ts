@@ -5,7 +5,7 @@ import { createResponder } from './envoy/check-response.ts';
 import { createDecisionRecord } from './envoy/decision-record.ts';
 import { createHealthService, type HealthService } from './envoy/health-service.ts';
 import { createConfiguredCheck, createJudges, type Dependencies, type Judges } from './judges.ts';
-import { formatAddress } from './runtime/address.ts';
+import { formatAddress, isLoopback } from './runtime/address.ts';
 import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
 import { systemClock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
@@ -170,7 +170,7 @@ function announce({
   server,
   issuers,
 }: Dependencies & Judges & { server: AuthorizerServer }): void {
-  const { mode, revocation, admin } = config;
+  const { mode, revocation, admin, listen, tls } = config;
   for (const { rules } of issuers) {
     const kind = rules.revocable && revocation !== undefined ? 'revocable' : 'validated only';
     log.info('trusting issuer', { issuer: rules.issuer, kind });
@@ -178,6 +178,10 @@ function announce({
   if (revocation === undefined)
     log.warn('no `revocation` is configured: tokens are validated only, and pass until they expire');
   if (mode === 'shadow') log.warn('mode is shadow: requests that are refused pass all the same', { mode });
+  if (listen.kind === 'tcp' && tls === undefined && !isLoopback(listen.host))
+    log.warn(
+      '`listen` is beyond loopback without `tls`: whoever is in between reads tokens and can allow requests',
+    );
   log.info('admin listens', { address: formatAddress(admin) });
   log.info('authorizer listens', { address: formatAddress(server.boundAddress()), mode });
 }

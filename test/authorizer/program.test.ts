@@ -211,6 +211,15 @@ describe('the port', () => {
     expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
   });
 
+  it.each([
+    ['0.0.0.0', true],
+    ['127.0.0.1', false],
+  ])('over TCP without TLS on %s: warned of is %j', async (host, isWarned) => {
+    const authorizer = await start({ listen: `${host}:${await freePort()}` });
+    const warnings = authorizer.log().filter(({ level }) => level === 'warn');
+    expect(warnings.some(({ msg }) => String(msg).includes('without `tls`'))).toBe(isWarned);
+  });
+
   it('that is taken ends the start with 1 and a message', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await eventually('listening', () => taken.listening || undefined);
