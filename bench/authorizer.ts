@@ -56,16 +56,16 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
   const bundle = join(bundleFolder(folder), 'authorizer.mjs');
   if (from === 'bundle' && !existsSync(bundle)) throw new Error('the authorizer was not bundled');
   const startedMs = performance.now();
+  const entry = from === 'bundle' ? [bundle] : [join(repository, 'src', 'cli.ts'), 'authorizer'];
   const program = startProgram({
     name,
     folder,
-    ...(from === 'bundle'
-      ? {
-          command: process.execPath,
-          args: [...imageFlags, ...extraFlags, bundle, '--config', file],
-          env: { ...imageEnvironment, NODE_COMPILE_CACHE: join(folder, 'compile-cache') },
-        }
-      : { command: join(repository, 'bin', 'curfew'), args: ['authorizer', '--config', file] }),
+    command: process.execPath,
+    args: [...imageFlags, ...extraFlags, ...entry, '--config', file],
+    env: {
+      ...imageEnvironment,
+      ...(from === 'bundle' && { NODE_COMPILE_CACHE: join(folder, 'compile-cache') }),
+    },
   });
   await until(program, () => isOk(`http://127.0.0.1:${adminPort}/readyz`), { everyMs: 2, timeoutMs: 60_000 });
   const readyMs = performance.now() - startedMs;

@@ -4,6 +4,7 @@ import { createAuthorizerServer, type AuthorizerServer } from './envoy/authorize
 import { createResponder } from './envoy/check-response.ts';
 import { createDecisionRecord } from './envoy/decision-record.ts';
 import { createHealthService, type HealthService } from './envoy/health-service.ts';
+import { wantedHeaders } from './envoy/wanted-headers.ts';
 import { createConfiguredCheck, createJudges, type Dependencies, type Judges } from './judges.ts';
 import { formatAddress, isLoopback } from './runtime/address.ts';
 import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
@@ -72,6 +73,7 @@ function createServer(
     respond: createResponder({ denied, mode }),
     respondToFault: createResponder({ denied, mode: 'enforce' }),
     record: createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode }),
+    headers: wantedHeaders(config.token.sources, config.upstream.prefix),
     clock,
     log,
   });

@@ -1,13 +1,11 @@
-import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js';
 import type { Check, CheckRequest } from '../check/check-request.ts';
 import { deny, type Decision } from '../check/decision.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import { toCheckRequest } from './check-request.ts';
+import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-request.ts';
 import type { Responder } from './check-response.ts';
-import type { AuthorizationHandlers } from './generated/envoy/service/auth/v3/Authorization.ts';
-import type { CheckRequest__Output as CheckMessage } from './generated/envoy/service/auth/v3/CheckRequest.ts';
-import type { CheckResponse } from './generated/envoy/service/auth/v3/CheckResponse.ts';
+import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
+import type { WantedHeaders } from './wanted-headers.ts';
 
 export type AuthorizationServiceOptions = {
   check: Check;
@@ -16,34 +14,43 @@ export type AuthorizationServiceOptions = {
   record(decision: Decision, request: CheckRequest | undefined, durationMs: number): void;
   /** Answers when the check throws, in shadow mode too: nothing says then what would have to be stripped. */
   respondToFault: Responder;
+  /** The headers that the check and the responders look at; default all. */
+  headers?: WantedHeaders;
   clock: Clock;
   log: Log;
 };
 
-/**
- * The handler of `Authorization/Check`. A fault becomes a refusal, never a gRPC error whose treatment would be up
- * to Envoy's `failure_mode_allow`, and its message stays here.
- */
-export function createAuthorizationService(options: AuthorizationServiceOptions): AuthorizationHandlers {
-  const { check, respond, record, clock, log } = options;
+/** `Authorization/Check` without its transport. */
+export type AuthorizationService = {
+  readonly decode: CheckRequestDecoder;
+  /**
+   * Decides and answers once: before it returns for a token verified before, and no promise is made then.
+   * @param send gets the response with gRPC's prefix; equal responses may be the same bytes
+   */
+  answer(request: CheckRequest | undefined, send: (response: Buffer) => void): void;
+};
 
-  function Check(
-    call: ServerUnaryCall<CheckMessage, CheckResponse>,
-    answer: sendUnaryData<CheckResponse>,
-  ): void {
-    const request = toCheckRequest(call.request);
+/**
+ * The service that Envoy asks. A fault becomes a refusal, never a gRPC error whose treatment would be up to Envoy's
+ * `failure_mode_allow`, and its message stays here.
+ */
+export function createAuthorizationService(options: AuthorizationServiceOptions): AuthorizationService {
+  const { check, record, clock, log } = options;
+  const respond = createEncodedResponder(options.respond);
+  const respondToFault = createEncodedResponder(options.respondToFault);
+
+  function answer(request: CheckRequest | undefined, send: (response: Buffer) => void): void {
     const startedMs = clock.monotonicMs();
-    const finish = (decision: Decision, build: Responder): void => {
+    const finish = (decision: Decision, build: EncodedResponder): void => {
       record(decision, request, clock.monotonicMs() - startedMs);
-      answer(null, build(decision, request));
+      send(build(decision, request));
     };
     const fail = (thrown: unknown): void => {
       log.error('check failed', { err: thrown });
-      finish(deny('internal_error'), options.respondToFault);
+      finish(deny('internal_error'), respondToFault);
     };
     try {
       const decision = check(request);
-      // Synchronous for a token verified before: no promise is made then.
       if (decision instanceof Promise) decision.then((settled) => finish(settled, respond)).catch(fail);
       else finish(decision, respond);
     } catch (thrown) {
@@ -51,5 +58,5 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
     }
   }
 
-  return { Check };
+  return { decode: createCheckRequestDecoder(options.headers), answer };
 }

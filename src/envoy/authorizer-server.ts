@@ -2,9 +2,10 @@ import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 import { listen, type Address } from '../runtime/address.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
-import type { AuthorizationHandlers } from './generated/envoy/service/auth/v3/Authorization.ts';
+import type { AuthorizationService } from './authorization-service.ts';
+import { checkMethod } from './check-method.ts';
 import type { HealthService } from './health-service.ts';
-import { authorizationDefinition, healthDefinition } from './protocol.ts';
+import { healthDefinition } from './protocol.ts';
 import { createTransport, type TlsFiles } from './transport.ts';
 
 /** What one client, or all of them together, may ask of the port. */
@@ -37,7 +38,7 @@ export const defaultBounds: ServerBounds = {
 export type AuthorizerServerOptions = {
   address: Address;
   tls: TlsFiles | undefined;
-  authorization: AuthorizationHandlers;
+  authorization: AuthorizationService;
   health: HealthService;
   /** Time for open calls to end after `stop`; ms. */
   drainMs: number;
@@ -61,7 +62,8 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
   const { address, health, log } = options;
   const bounds = { ...defaultBounds, ...options.bounds };
   const grpcServer = new Server(channelOptions(bounds, address));
-  grpcServer.addService(authorizationDefinition, options.authorization);
+  const { definition, handlers } = checkMethod(options.authorization);
+  grpcServer.addService(definition, handlers);
   grpcServer.addService(healthDefinition, health.handlers);
   const injector = grpcServer.createConnectionInjector(ServerCredentials.createInsecure());
   const transport = createTransport({

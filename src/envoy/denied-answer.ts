@@ -24,6 +24,9 @@ export type DeniedAnswer = {
   readonly body: string;
 };
 
+/** The request headers that shape an answer. */
+export const answerHeaders: readonly string[] = ['content-type', 'origin', 'accept', 'sec-fetch-mode'];
+
 const maxReturnPathLength = 2048;
 const noStore: HeaderValue = ['cache-control', 'no-store'];
 const problemJson: HeaderValue = ['content-type', 'application/problem+json'];

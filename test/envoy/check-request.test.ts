@@ -1,12 +1,22 @@
+import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { toCheckRequest } from '../../src/envoy/check-request.ts';
-import type { CheckRequest as CheckMessage } from '../../src/envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
+import type { CheckRequest } from '../../src/check/check-request.ts';
+import { createCheckRequestDecoder, malformed } from '../../src/envoy/check-request.ts';
+import type {
+  CheckRequest as CheckMessage,
+  CheckRequest__Output as DecodedMessage,
+} from '../../src/envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
 import { authorizationDefinition } from '../../src/envoy/protocol.ts';
 
 const { requestSerialize, requestDeserialize } = authorizationDefinition.Check;
+const decode = createCheckRequestDecoder();
 
-const overTheWire = (message: CheckMessage) => toCheckRequest(requestDeserialize(requestSerialize(message)));
+const overTheWire = (message: CheckMessage) => {
+  const request = decode(requestSerialize(message));
+  if (request === malformed) throw new Error('malformed');
+  return request;
+};
 
 const withHttp = (http: object): CheckMessage => ({ attributes: { request: { http } } });
 
@@ -48,6 +58,7 @@ describe('a check request', () => {
     const headers = [
       { key: 'x-latin', rawValue: Buffer.from([0xff, 0x41]) },
       { key: 'x-utf8', rawValue: Buffer.from('ä') },
+      { key: 'x-replacement', rawValue: Buffer.from('a\ufffdb') },
       { key: 'x-empty', rawValue: Buffer.alloc(0) },
       { key: 'x-plain', value: 'v' },
     ];
@@ -55,6 +66,7 @@ describe('a check request', () => {
     expect(Object.fromEntries(request?.headers ?? [])).toEqual({
       'x-latin': ['ÿA'],
       'x-utf8': ['ä'],
+      'x-replacement': ['a\ufffdb'],
       'x-empty': [''],
       'x-plain': ['v'],
     });
@@ -103,10 +115,16 @@ describe('a check request', () => {
   });
 
   it('is undefined for more context extensions than any route has', () => {
-    const contextExtensions = Object.fromEntries(
-      Array.from({ length: 129 }, (_, index) => [`k${index}`, 'v']),
-    );
-    expect(overTheWire({ attributes: { request: { http: {} }, contextExtensions } })).toBeUndefined();
+    const extensions = (count: number): CheckMessage => ({
+      attributes: {
+        request: { http: {} },
+        contextExtensions: Object.fromEntries(
+          Array.from({ length: count }, (_, index) => [`k${index}`, 'v']),
+        ),
+      },
+    });
+    expect(overTheWire(extensions(128))?.contextExtensions.size).toBe(128);
+    expect(overTheWire(extensions(129))).toBeUndefined();
   });
 
   it('takes names that are properties of objects for names', () => {
@@ -114,26 +132,161 @@ describe('a check request', () => {
     expect(request?.headers.get('constructor')).toEqual(['a']);
     expect(request?.headers.get('tostring')).toEqual(['b']);
   });
+
+  it('carries nothing over to the next one', () => {
+    overTheWire(withHttp({ method: 'POST', path: '/a', host: 'a', headers: { a: 'b' } }));
+    expect(overTheWire(withHttp({}))).toMatchObject({ method: '', path: '', host: '', headers: new Map() });
+    expect(overTheWire({})).toBeUndefined();
+  });
+
+  it('reads the settings of many routes, each as they are', () => {
+    for (let round = 0; round < 2; round += 1) {
+      for (let route = 0; route < 600; route += 1) {
+        const contextExtensions = {
+          'curfew.audience': `route-${route}`,
+          other: 'x'.repeat((route % 3) * 1500),
+        };
+        const request = overTheWire({ attributes: { request: { http: {} }, contextExtensions } });
+        expect(Object.fromEntries(request?.contextExtensions ?? [])).toEqual(contextExtensions);
+      }
+    }
+  });
 });
 
-describe('hostile bytes', () => {
-  it('are refused by the decoder or become a request, and never reach a prototype', () => {
+describe('with the headers named that are looked at', () => {
+  const some = createCheckRequestDecoder({ names: ['authorization', 'cookie'], prefix: 'x-auth-' });
+  const names = (headers: Record<string, string>): string[] => {
+    const request = some(requestSerialize(withHttp({ headers })));
+    return request === undefined || request === malformed ? [] : [...request.headers.keys()];
+  };
+
+  it('leaves out all others', () => {
+    const browser = { authorization: 'a', Cookie: 'b', accept: 'c', authorizatioN2: 'd', 'x-auth': 'e' };
+    expect(names(browser)).toEqual(['authorization', 'cookie']);
+  });
+
+  it('keeps every spelling of the reserved prefix', () => {
+    const spellings = ['X-Auth-Subject', 'x_auth_subject', 'x.auth-a', 'X-AUTH_', 'xéauth-é'];
+    expect(names(Object.fromEntries(spellings.map((name) => [name, 'v'])))).toEqual(
+      spellings.map((name) => name.toLowerCase()),
+    );
+  });
+});
+
+/** What proto-loader's decoder and a plain mapping make of a message: the reference. */
+function reference(message: DecodedMessage): CheckRequest | undefined {
+  const http = message.attributes?.request?.http;
+  if (http === undefined) return undefined;
+  const headers = new Map<string, string[]>();
+  const add = (name: string, value: string): void => {
+    headers.set(name.toLowerCase(), [...(headers.get(name.toLowerCase()) ?? []), value]);
+  };
+  for (const [name, value] of Object.entries(http.headers ?? {})) add(name, value);
+  for (const { key, value, rawValue } of http.headerMap?.headers ?? []) {
+    if (key === undefined) continue;
+    const raw = rawValue?.toString(isUtf8(rawValue) ? 'utf8' : 'latin1');
+    add(key, raw ?? value ?? '');
+  }
+  const { method = '', host = '', path = '' } = http;
+  const contextExtensions = new Map(Object.entries(message.attributes?.contextExtensions ?? {}));
+  return { method, host, path, headers, contextExtensions };
+}
+
+const token = fc.string({ unit: fc.constantFrom(...'abcxyz0189-_.!~'.split('')), maxLength: 12 });
+const text = fc.string({ unit: 'binary', maxLength: 40 });
+const header = fc.record(
+  { key: token, value: text, rawValue: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)) },
+  { requiredKeys: [] },
+);
+const address = fc.record({
+  socketAddress: fc.record({
+    address: token,
+    portValue: fc.nat({ max: 65_535 }),
+    protocol: fc.constantFrom('TCP', 'UDP'),
+  }),
+});
+const peer = fc.record(
+  { address, service: text, labels: fc.dictionary(token, text), principal: text, certificate: text },
+  { requiredKeys: [] },
+);
+const http = fc.record(
+  {
+    id: text,
+    method: token,
+    headers: fc.dictionary(token, text, { maxKeys: 12 }),
+    headerMap: fc.record({ headers: fc.array(header, { maxLength: 8 }) }, { requiredKeys: [] }),
+    path: text,
+    host: text,
+    scheme: token,
+    query: text,
+    fragment: text,
+    size: fc.integer(),
+    protocol: token,
+    body: text,
+    rawBody: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+  },
+  { requiredKeys: [] },
+);
+const anyMessage = fc.record(
+  {
+    attributes: fc.record(
+      {
+        source: peer,
+        destination: peer,
+        request: fc.record(
+          { time: fc.record({ seconds: fc.integer(), nanos: fc.nat() }), http },
+          { requiredKeys: [] },
+        ),
+        contextExtensions: fc.dictionary(token, text, { maxKeys: 6 }),
+        metadataContext: fc.constant({ filterMetadata: { a: { fields: { b: { stringValue: 'c' } } } } }),
+        tlsSession: fc.record({ sni: text }),
+      },
+      { requiredKeys: [] },
+    ),
+  },
+  { requiredKeys: [] },
+) as fc.Arbitrary<CheckMessage>;
+
+describe('held against the decoder of proto-loader', () => {
+  it('reads every valid message alike', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
-        let message: ReturnType<typeof requestDeserialize>;
-        try {
-          message = requestDeserialize(Buffer.from(bytes));
-        } catch {
-          return;
-        }
-        expect(() => toCheckRequest(message)).not.toThrow();
-        expect(Object.keys(Object.prototype)).toEqual([]);
+      fc.property(anyMessage, (message) => {
+        const bytes = requestSerialize(message);
+        expect(decode(bytes)).toEqual(reference(requestDeserialize(bytes)));
       }),
-      { numRuns: 2000 },
+      { numRuns: 3000 },
     );
   });
 
-  it('made from a valid message by flipping, cutting and inserting never throw', () => {
+  it('passes over fields of later versions, of every type, wherever they are', () => {
+    const later = [
+      Buffer.from([0xa0, 0x06, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+      Buffer.from([0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8]),
+      Buffer.from([0xa2, 0x06, 2, 0xff, 0xff]),
+      Buffer.from([0xa5, 0x06, 1, 2, 3, 4]),
+    ];
+    fc.assert(
+      fc.property(
+        http,
+        fc.dictionary(token, text),
+        fc.subarray(later),
+        (fields, contextExtensions, unknown) => {
+          const extra = Buffer.concat(unknown);
+          const inner = requestSerialize({ attributes: { request: { http: fields } } });
+          // attributes { request { http, later }, later, context_extensions, later }, later
+          const attributes = messageIn(inner, 1);
+          const request = messageIn(attributes, 4);
+          const extensions = messageIn(requestSerialize({ attributes: { contextExtensions } }), 1);
+          const nested = field(4, Buffer.concat([request, extra]));
+          const bytes = Buffer.concat([field(1, Buffer.concat([nested, extra, extensions, extra])), extra]);
+          expect(decode(bytes)).toEqual(reference(requestDeserialize(bytes)));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('reads no bytes that it refuses, and gives no other answer where both read them', () => {
     const valid = requestSerialize({
       attributes: {
         request: {
@@ -141,44 +294,119 @@ describe('hostile bytes', () => {
             method: 'GET',
             path: '/',
             headers: { authorization: 'Bearer x', __proto__x: 'y' },
-            headerMap: { headers: [{ key: 'a', rawValue: Buffer.from([0xff, 0xfe]) }] },
+            headerMap: { headers: [{ key: 'a', rawValue: Buffer.from('z') }] },
           },
         },
         contextExtensions: { 'curfew.access': 'optional' },
       },
     });
-    const position = fc.nat({ max: valid.length - 1 });
+    const position = fc.nat({ max: valid.length });
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 400 }).map((random) => Buffer.from(random)),
+      fc
+        .tuple(position, position, fc.uint8Array({ maxLength: 16 }))
+        .map(([from, to, inserted]) =>
+          Buffer.concat([valid.subarray(0, from), inserted, valid.subarray(to)]),
+        ),
+    );
     fc.assert(
-      fc.property(position, position, fc.uint8Array({ maxLength: 16 }), (from, to, inserted) => {
-        const bytes = Buffer.concat([valid.subarray(0, from), inserted, valid.subarray(to)]);
-        let message: ReturnType<typeof requestDeserialize>;
+      fc.property(bytes, (message) => {
+        const request = decode(message);
+        if (request === malformed) return;
+        let other: DecodedMessage;
         try {
-          message = requestDeserialize(bytes);
+          other = requestDeserialize(message);
         } catch {
+          // It also looks into what isn't needed.
           return;
         }
-        const request = toCheckRequest(message);
-        for (const [name, values] of request?.headers ?? []) {
-          expect(name).toBe(name.toLowerCase());
-          expect(values.every((value) => typeof value === 'string')).toBe(true);
-        }
+        const expected = reference(other);
+        expect(request === undefined).toBe(expected === undefined);
+        // What isn't UTF-8 the two replace differently.
+        const isAscii = message.every((byte) => byte < 0x80);
+        expect(isAscii ? request : expected).toEqual(expected);
       }),
-      { numRuns: 3000 },
+      { numRuns: 10_000 },
     );
   });
+});
 
-  it('naming a header __proto__ change no prototype', () => {
-    // attributes.request.http.headers = { "__proto__": "x" }, written out: no object literal can hold it.
-    const entry = Buffer.concat([
-      Buffer.from([0x0a, 9]),
-      Buffer.from('__proto__'),
-      Buffer.from([0x12, 1, 0x78]),
-    ]);
-    const nest = (tag: number, inner: Buffer) => Buffer.concat([Buffer.from([tag, inner.length]), inner]);
-    const bytes = nest(0x0a, nest(0x22, nest(0x12, nest(0x1a, entry))));
-    const request = toCheckRequest(requestDeserialize(bytes));
-    expect(request?.method).toBe('');
-    expect(({} as Record<string, unknown>)['x']).toBeUndefined();
+/** A length-delimited field. */
+function field(number: number, value: Buffer): Buffer {
+  const length: number[] = [];
+  for (let rest = value.length; ; rest >>>= 7) {
+    length.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80);
+    if (rest < 0x80) break;
+  }
+  return Buffer.concat([Buffer.from([number * 8 + 2, ...length]), value]);
+}
+
+/** The value of the only field of a message, which has this number; empty if there is none. */
+function messageIn(bytes: Buffer, number: number): Buffer {
+  if (bytes.length === 0) return bytes;
+  expect(bytes[0]).toBe(number * 8 + 2);
+  let at = 1;
+  while ((bytes[at] ?? 0) >= 0x80) at += 1;
+  return bytes.subarray(at + 1);
+}
+
+describe('refused as malformed is', () => {
+  const header = (name: string, value: string): Buffer =>
+    field(3, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))]));
+  const httpOf = (...fields: Buffer[]): Buffer => field(1, field(4, field(2, Buffer.concat(fields))));
+  const extension = (name: string, value: string): Buffer =>
+    field(10, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))]));
+  const get = field(2, Buffer.from('GET'));
+
+  it('nothing that is well formed', () => {
+    expect(decode(httpOf(get, header('a', 'b')))).toMatchObject({ method: 'GET' });
+  });
+
+  it.each([
+    ['a method twice', httpOf(get, get)],
+    ['a path twice', httpOf(field(4, Buffer.from('/a')), field(4, Buffer.from('/b')))],
+    ['a host twice', httpOf(field(5, Buffer.from('a')), field(5, Buffer.from('b')))],
+    ['HTTP attributes twice', field(1, field(4, Buffer.concat([field(2, get), field(2, get)])))],
+    ['a request twice', field(1, Buffer.concat([field(4, field(2, get)), field(4, field(2, get))]))],
+    ['attributes twice', Buffer.concat([httpOf(get), httpOf(get)])],
+    ['a header map twice', httpOf(field(13, Buffer.alloc(0)), field(13, Buffer.alloc(0)))],
+    ['a header twice in the map of headers', httpOf(header('a', 'b'), header('a', 'c'))],
+    ['a header twice in different spellings', httpOf(header('a', 'b'), header('A', 'c'))],
+    ['a key twice in an entry', httpOf(field(3, Buffer.concat([field(1, get), field(1, get)])))],
+    ['a value twice in an entry', httpOf(field(3, Buffer.concat([field(2, get), field(2, get)])))],
+    ['a raw value twice', httpOf(field(13, field(1, Buffer.concat([field(3, get), field(3, get)]))))],
+    [
+      'a context extension twice',
+      field(1, Buffer.concat([field(4, field(2, get)), extension('a', 'b'), extension('a', 'c')])),
+    ],
+    [
+      'a key twice in a context extension',
+      field(
+        1,
+        Buffer.concat([field(4, field(2, get)), field(10, Buffer.concat([field(1, get), field(1, get)]))]),
+      ),
+    ],
+    ['a method that is a number', httpOf(Buffer.from([0x10, 1]))],
+    ['a length beyond the end', Buffer.from([0x0a, 2, 0])],
+    ['a length beyond the message around it', field(1, Buffer.from([0x22, 9, 0]))],
+    ['a length cut off', Buffer.from([0x0a, 0x80])],
+    ['a length without end', Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0])],
+    ['a length above 32 bits', Buffer.from([0x0a, 0x80, 0x80, 0x80, 0x80, 0x10])],
+    ['field number 0', Buffer.from([0x02, 0])],
+    ['a group', Buffer.from([0x1b, 0x1c])],
+    ['an end of a group', Buffer.from([0x1c])],
+    ['a wire type that does not exist', Buffer.from([0x1e])],
+    ['a number of more than 64 bits', Buffer.from([0x18, ...Array.from({ length: 10 }, () => 0xff), 1])],
+    ['eight bytes cut off', Buffer.from([0x19, 1, 2, 3])],
+    ['four bytes cut off', Buffer.from([0x1d, 1, 2, 3])],
+  ])('%s', (_, bytes) => {
+    expect(decode(bytes)).toBe(malformed);
+  });
+
+  it('but no header named __proto__, which changes no prototype', () => {
+    const request = decode(httpOf(header('__proto__', 'x')));
+    expect(request).toMatchObject({ headers: new Map([['__proto__', ['x']]]) });
     expect(Object.getPrototypeOf({})).toBe(Object.prototype);
+    expect(Object.keys(Object.prototype)).toEqual([]);
   });
 });

@@ -1,0 +1,78 @@
+import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
+
+/** Reads the entries of `context_extensions` from a stretch of the attributes; `start` is -1 where there are none. */
+export type ContextExtensions = (
+  bytes: Buffer,
+  start: number,
+  end: number,
+) => ReadonlyMap<string, string> | 'too_many' | 'malformed';
+
+const field = 10;
+const maxExtensions = 128;
+const maxRemembered = 256;
+/** Longer ones are read each time: what is remembered stays below a megabyte. */
+const maxRememberedBytes = 2048;
+
+const none: ReadonlyMap<string, string> = new Map();
+
+/**
+ * Envoy sends a route's settings with each request, always in the same bytes: equal bytes are read once, and become the
+ * same object.
+ */
+export function createContextExtensions(): ContextExtensions {
+  const remembered = new Map<string, ReadonlyMap<string, string>>();
+  return (bytes, start, end) => {
+    if (start === -1) return none;
+    if (end - start > maxRememberedBytes) return readEntries(bytes, start, end);
+    const key = bytes.toString('latin1', start, end);
+    const known = remembered.get(key);
+    if (known !== undefined) return known;
+    const read = readEntries(bytes, start, end);
+    if (typeof read === 'string') return read;
+    if (remembered.size >= maxRemembered) remembered.clear();
+    remembered.set(key, read);
+    return read;
+  };
+}
+
+function readEntries(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): ReadonlyMap<string, string> | 'too_many' | 'malformed' {
+  const wire = new WireReader(bytes);
+  wire.goTo(start);
+  const entries = new Map<string, string>();
+  let count = 0;
+  for (;;) {
+    const found = wire.next(end, 1 << field);
+    if (found === malformedMessage) return 'malformed';
+    if (found === endOfMessage) return count > maxExtensions ? 'too_many' : entries;
+    if (found !== field) continue;
+    count += 1;
+    const { end: entryEnd } = wire;
+    const entry = readEntry(bytes, wire.start, entryEnd);
+    // Which one of two settings counts is anyone's guess.
+    if (entry === undefined || entries.has(entry.key)) return 'malformed';
+    entries.set(entry.key, entry.value);
+  }
+}
+
+function readEntry(bytes: Buffer, start: number, end: number): { key: string; value: string } | undefined {
+  const wire = new WireReader(bytes);
+  wire.goTo(start);
+  let key: string | undefined;
+  let value: string | undefined;
+  for (;;) {
+    const found = wire.next(end, (1 << 1) | (1 << 2));
+    if (found === malformedMessage) return undefined;
+    if (found === endOfMessage) return { key: key ?? '', value: value ?? '' };
+    if (found === 1) {
+      if (key !== undefined) return undefined;
+      key = bytes.toString('utf8', wire.start, wire.end);
+    } else if (found === 2) {
+      if (value !== undefined) return undefined;
+      value = bytes.toString('utf8', wire.start, wire.end);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import type { CheckRequest } from '../check/check-request.ts';
+import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
+import type { AccessToken } from '../token/access-token.ts';
+import type { Responder } from './check-response.ts';
+import { authorizationDefinition } from './protocol.ts';
+
+/** A `CheckResponse` as gRPC sends it: no compression, the length, the message. */
+export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
+
+/** Before the message: a flag for compression, and the length. */
+export const grpcPrefixBytes = 5;
+
+type Encoded = {
+  readonly upstream: UpstreamIdentity;
+  readonly remove: readonly string[];
+  readonly bytes: Buffer;
+};
+
+/**
+ * Encodes what a responder builds. A token that is let through again with nothing else to take away gets the same bytes
+ * again, which are forgotten with the token. Cost on a repeat: one look-up.
+ */
+export function createEncodedResponder(respond: Responder): EncodedResponder {
+  const known = new WeakMap<AccessToken, Encoded>();
+
+  function repeated(token: AccessToken, decision: Allow): Buffer {
+    const { upstream, remove } = decision;
+    const before = known.get(token);
+    if (before !== undefined && before.upstream === upstream && before.remove === remove) return before.bytes;
+    const bytes = encode(respond(decision, undefined));
+    known.set(token, { upstream, remove, bytes });
+    return bytes;
+  }
+
+  return (decision, request) =>
+    decision.kind === 'allow' && decision.token !== undefined
+      ? repeated(decision.token, decision)
+      : encode(respond(decision, request));
+}
+
+function encode(response: ReturnType<Responder>): Buffer {
+  const message = authorizationDefinition.Check.responseSerialize(response);
+  const bytes = Buffer.allocUnsafe(grpcPrefixBytes + message.length);
+  bytes.writeUInt8(0, 0);
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.set(message, grpcPrefixBytes);
+  return bytes;
+}

@@ -1,0 +1,65 @@
+import type { CredentialSource } from '../token/bearer.ts';
+import { answerHeaders } from './denied-answer.ts';
+
+/** Which headers of a request somebody looks at. */
+export type WantedHeaders = {
+  /** In lower case. */
+  readonly names: readonly string[];
+  /** Headers are wanted too whose name begins with this once letters are in lower case and all else is a hyphen. */
+  readonly prefix: string;
+};
+
+/** The headers that a check with these sources of tokens and this reserved prefix looks at, and its answers. */
+export const wantedHeaders = (sources: readonly CredentialSource[], prefix: string): WantedHeaders => ({
+  names: [...sources.map((source) => ('header' in source ? source.header : 'cookie')), ...answerHeaders],
+  prefix,
+});
+
+/** Finds the name, in lower case, of a wanted header in bytes; undefined for all others. Allocates nothing. */
+export type HeaderFinder = (bytes: Buffer, start: number, end: number) => string | undefined;
+
+/**
+ * Tells headers that are looked at from those that aren't, so that only the former become texts: a browser sends
+ * twenty, two of which matter. A name with a byte outside ASCII is wanted where it might be one of the prefix: whoever
+ * looks at it knows better.
+ */
+export function createHeaderFinder({ names, prefix }: WantedHeaders): HeaderFinder {
+  const byLength: Buffer[][] = [];
+  for (const name of new Set(names)) (byLength[name.length] ??= []).push(Buffer.from(name, 'latin1'));
+  const texts = new Map(byLength.flat().map((name) => [name, name.toString('latin1')]));
+  const prefixBytes = Buffer.from(prefix, 'latin1');
+  return (bytes, start, end) => {
+    for (const name of byLength[end - start] ?? none) {
+      if (equals(bytes, start, name)) return texts.get(name);
+    }
+    if (!mayHavePrefix(bytes, start, end, prefixBytes)) return undefined;
+    return bytes.toString('utf8', start, end).toLowerCase();
+  };
+}
+
+const none: readonly Buffer[] = [];
+
+/** `name` is in lower case. */
+function equals(bytes: Buffer, start: number, name: Buffer): boolean {
+  for (let index = 0; index < name.length; index += 1) {
+    if (lowered(bytes[start + index] ?? 0) !== name[index]) return false;
+  }
+  return true;
+}
+
+const lowered = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte);
+
+function mayHavePrefix(bytes: Buffer, start: number, end: number, prefix: Buffer): boolean {
+  for (let index = 0; index < prefix.length && start + index < end; index += 1) {
+    const byte = bytes[start + index] ?? 0;
+    if (byte >= 0x80) return true;
+    if (folded(byte) !== folded(prefix[index] ?? 0)) return false;
+  }
+  return end - start >= prefix.length;
+}
+
+function folded(byte: number): number {
+  const lower = lowered(byte);
+  const isAlphanumeric = (lower >= 0x61 && lower <= 0x7a) || (lower >= 0x30 && lower <= 0x39);
+  return isAlphanumeric ? lower : 0x2d;
+}

@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { CheckRequest } from '../../src/check/check-request.ts';
+import { deny } from '../../src/check/decision.ts';
+import { createForwarding } from '../../src/check/forwarding.ts';
+import { createCheckRequestDecoder, malformed } from '../../src/envoy/check-request.ts';
+import { createDeniedAnswer } from '../../src/envoy/denied-answer.ts';
+import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { wantedHeaders } from '../../src/envoy/wanted-headers.ts';
+import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
+import { createCredentialExtractor, type CredentialSource } from '../../src/token/bearer.ts';
+
+const sources: readonly CredentialSource[] = [
+  { header: 'authorization' },
+  { header: 'x-token' },
+  { cookie: 'session' },
+];
+const prefix = 'x-auth-';
+const findCredential = createCredentialExtractor({ sources, maxTokenBytes: 100 });
+const forwarding = createForwarding({
+  prefix,
+  headers: { 'x-auth-subject': 'sub' },
+  forwardAuthorization: false,
+  sources,
+  metrics: createAuthorizerMetrics(createRegistry()),
+});
+const deniedAnswer = createDeniedAnswer({
+  detail: 'minimal',
+  corsOrigins: ['https://a.example'],
+  loginRedirect: { url: 'https://login.example' },
+});
+
+/** Everything that anyone makes of a request's headers. */
+const readBy = (request: CheckRequest | undefined | typeof malformed) =>
+  request === undefined || request === malformed
+    ? request
+    : {
+        credential: findCredential(request.headers),
+        removed: forwarding.removeAlways(request).toSorted(),
+        answer: deniedAnswer(deny('expired'), request),
+      };
+
+const spelled = (name: string) =>
+  fc
+    .tuple(
+      fc.array(fc.boolean(), { minLength: name.length, maxLength: name.length }),
+      fc.constantFrom('-', '_', '.', 'é', 'K'),
+    )
+    .map(([upper, dash]) =>
+      name
+        .split('')
+        .map((letter, index) => (upper[index] === true ? letter.toUpperCase() : letter))
+        .join('')
+        .replaceAll('-', dash),
+    );
+const name = fc.oneof(
+  fc.constantFrom('authorization', 'x-token', 'cookie', 'content-type', 'origin', 'accept', 'sec-fetch-mode'),
+  fc.constantFrom('x-auth-subject', 'x-auth-', 'x-auth-other', 'x-auth').chain(spelled),
+  fc.string({ maxLength: 16 }),
+);
+const value = fc.constantFrom(
+  'Bearer abc',
+  'abc',
+  'session=abc; a=b',
+  'application/grpc',
+  'https://a.example',
+  'text/html',
+  'navigate',
+);
+const headers = fc.array(fc.record({ key: name, rawValue: value.map((text) => Buffer.from(text)) }), {
+  maxLength: 12,
+});
+
+describe('headers that nobody looks at', () => {
+  it('make no difference to the credential, to what is taken away, or to a refusal', () => {
+    const all = createCheckRequestDecoder();
+    const some = createCheckRequestDecoder(wantedHeaders(sources, prefix));
+    const { requestSerialize } = authorizationDefinition.Check;
+    fc.assert(
+      fc.property(headers, (list) => {
+        const bytes = requestSerialize({
+          attributes: { request: { http: { method: 'GET', path: '/', headerMap: { headers: list } } } },
+        });
+        expect(readBy(some(bytes))).toEqual(readBy(all(bytes)));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
