@@ -13,8 +13,11 @@ const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 
 describe('the documentation', () => {
   it('has a line for every error code, and for no other', () => {
-    const documented = [...read('docs/errors.md').matchAll(/^\| `(ERR_\w+)`/gm)].map((match) => match[1]);
-    expect(documented.toSorted()).toEqual([...faultCodes].toSorted());
+    const documented = [...read('docs/errors.md').matchAll(/^\| `(ERR_\w+)`/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(new Set(documented)).toEqual(new Set(faultCodes));
+    expect(documented).toHaveLength(faultCodes.length);
   });
 
   it('has a line for every metric, with its labels, and for no other', async () => {
@@ -22,8 +25,11 @@ describe('the documentation', () => {
     createAuthorizerMetrics(registry);
     createOwnerMetrics(registry);
     const metrics = await registry.getMetricsAsJSON();
-    const documented = [...read('docs/metrics.md').matchAll(/^\| `(curfew_\w+)/gm)].map((match) => match[1]);
-    expect(documented.toSorted()).toEqual(metrics.map(({ name }) => name).toSorted());
+    const documented = [...read('docs/metrics.md').matchAll(/^\| `(curfew_\w+)/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(new Set(documented)).toEqual(new Set(metrics.map(({ name }) => name)));
+    expect(documented).toHaveLength(metrics.length);
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createWriteStream, readFileSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { outputFile } from './output.ts';
@@ -97,4 +97,3 @@ export async function eventually<T>(
 /** The last lines of a program's output, for a failure message. */
 export const tail = (text: string, lines = 15): string => text.trim().split('\n').slice(-lines).join('\n');
 
-export const readText = (path: string): string => readFileSync(path, 'utf8');
