@@ -29,7 +29,7 @@ export function createHandler(options: HandlerOptions): Handler {
 
   return async (request, response) => {
     setSecurityHeaders(response);
-    const path = pathBelow(mount, request);
+    const path = pathBelow(mount, request, options.resources);
     if (path === undefined) return sendPage(response, notFound);
     if (isForeignForm(request, origin, path)) return sendPage(response, crossSite);
     await scopes.run(request, async () => {
@@ -47,16 +47,17 @@ export function createHandler(options: HandlerOptions): Handler {
 const notFound: Page = { status: 404, body: errorPage(strings.error.notFound) };
 const crossSite: Page = { status: 403, body: errorPage(strings.error.crossSite) };
 
+// RFC 9112 §3.2.2: a target may be a whole URL. oidc-provider would take its host for ours.
+const originOfTarget = /^https?:\/\/[^/?#]*/i;
+
 /** The path below the issuer's, which is taken off the request's URL; undefined when it lies elsewhere. */
-function pathBelow(mount: string, request: IncomingMessage): string | undefined {
-  const url = request.url ?? '/';
-  if (mount !== '') {
-    if (!url.startsWith(`${mount}/`)) return undefined;
-    // Where oidc-provider looks for the part that was taken off.
-    Object.assign(request, { originalUrl: url });
-    request.url = url.slice(mount.length);
-  }
-  return request.url?.split('?', 1)[0];
+function pathBelow(mount: string, request: IncomingMessage, resources: Resources): string | undefined {
+  const url = withResourceUri((request.url ?? '/').replace(originOfTarget, ''), resources);
+  if (!url.startsWith(`${mount}/`)) return undefined;
+  // Where oidc-provider looks for the part that is taken off.
+  if (mount !== '') Object.assign(request, { originalUrl: url });
+  request.url = url.slice(mount.length);
+  return request.url.split('?', 1)[0];
 }
 
 /** Host and scheme are the issuer's, whatever a header says. */
@@ -101,10 +102,7 @@ async function passOn(
     response.setHeader('cache-control', `public, max-age=${keysMaxAgeSeconds}`);
   const listener = options.listener();
   const isForm = request.method === 'POST' && request.headers['content-type']?.startsWith(formType);
-  if (isForm !== true) {
-    request.url = withResourceUri(request.url ?? '/', options.resources);
-    return await listener(request, response);
-  }
+  if (isForm !== true) return await listener(request, response);
   const form = await readFormBody(request);
   if (form.kind === 'too_large') return refuseLongForm(response);
   const body = formWithResourceUri(form.bytes, options.resources);
