@@ -1,0 +1,5 @@
+/** The bytes of a canonical base64 text (RFC 4648 §4), padding included; undefined for any other text. */
+export function decodeBase64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : undefined;
+}

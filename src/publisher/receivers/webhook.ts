@@ -1,0 +1,122 @@
+import type { Log } from '../../runtime/log.ts';
+import type { Secret } from '../../runtime/secret.ts';
+import {
+  isAt,
+  isId,
+  isObject,
+  isReason,
+  revocationKinds,
+  type RevocationKind,
+} from '../../revocation/event.ts';
+import type { RevocationRequest } from '../outbox.ts';
+import { parseJsonBody } from './json-body.ts';
+import {
+  emptyAnswer,
+  jsonAnswer,
+  refusals,
+  refuse,
+  type Judged,
+  type Receiver,
+  type Refused,
+} from './receiver.ts';
+import { watchSecrets } from './watched-secrets.ts';
+import { verifyWebhook, webhookKey } from './webhook-signature.ts';
+
+export type WebhookOptions = {
+  readonly path: string;
+  /** Whose tokens it may revoke; an event needs `iss` if there are several. */
+  readonly issuers: readonly string[];
+  /** What it may revoke. */
+  readonly kinds: readonly RevocationKind[];
+  /** One, or two while one replaces the other. */
+  readonly secrets: readonly Secret[];
+  /** How long the sender goes on trying; ms. */
+  readonly redeliveryMs: number;
+  readonly log: Log;
+};
+
+/** How far `webhook-timestamp` may be from now; ms. */
+const toleranceMs = 5 * 60_000;
+const maxBodyBytes = 256 * 1024;
+const maxEvents = 500;
+
+/** A signed webhook for whatever can call one (Standard Webhooks 1.0): `{ "events": [{ iss?, kind, id, at?, reason? }] }`. */
+export function createWebhook(options: WebhookOptions): Receiver {
+  const { path, redeliveryMs } = options;
+  const keys = watchSecrets({ ...options, read: webhookKey });
+
+  return {
+    kind: 'webhook',
+    path,
+    issuers: options.issuers,
+    mediaType: 'application/json',
+    maxBodyBytes,
+    accepted: emptyAnswer(204),
+    refused: ({ reason }) =>
+      jsonAnswer(refusals[reason].status, { error: reason, description: refusals[reason].description }),
+    judge: (delivery, nowMs) => {
+      const envelope = verifyWebhook(delivery, keys.current, { toleranceMs }, nowMs);
+      if (envelope.kind === 'refused') return envelope;
+      // A retry comes with a date of its own: the id is kept as long as there may be one.
+      const rememberUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
+      return readEvents(delivery.body, options, { deliveryId: envelope.id, rememberUntilMs });
+    },
+    isUsable: () => keys.current.length > 0,
+    state: () => ({ secrets: keys.current.length }),
+    start: keys.start,
+    stop: keys.stop,
+  };
+}
+
+function readEvents(
+  body: Buffer,
+  options: WebhookOptions,
+  delivery: { readonly deliveryId: string; readonly rememberUntilMs: number },
+): Judged {
+  const json = parseJsonBody(body);
+  if (json.kind === 'invalid') return refuse('malformed', { expected: 'JSON', found: json.problem });
+  const { events } = json.value;
+  if (!Array.isArray(events) || events.length === 0 || events.length > maxEvents)
+    return refuse('malformed', { claim: 'events', expected: `a list of 1 to ${maxEvents}` });
+  const requests: RevocationRequest[] = [];
+  for (const event of events) {
+    const request = readEvent(event, options);
+    if (request.kind === 'refused') return request;
+    requests.push(request);
+  }
+  return { kind: 'accepted', ...delivery, requests };
+}
+
+const members = new Set(['iss', 'kind', 'id', 'at', 'reason']);
+
+function readEvent(event: unknown, options: WebhookOptions): RevocationRequest | Refused {
+  if (!isObject(event)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
+  // A misspelt `at` would change what is revoked.
+  const stranger = Object.keys(event).find((name) => !members.has(name));
+  if (stranger !== undefined)
+    return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: stranger });
+  const { id, at, reason } = event;
+  const iss = issuerOf(event['iss'], options.issuers);
+  if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: options.issuers.join(' ') });
+  const kind = revocationKinds.find((known) => known === event['kind']);
+  if (kind === undefined || !options.kinds.includes(kind))
+    return refuse('malformed', { claim: 'kind', expected: options.kinds.join(' ') });
+  if (kind === 'issuer' ? id !== undefined && id !== iss : !isId(id))
+    return refuse('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
+  if (at !== undefined && !isAt(at))
+    return refuse('malformed', { claim: 'at', expected: 'seconds since 1970' });
+  if (reason !== undefined && !isReason(reason))
+    return refuse('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });
+  return {
+    iss,
+    kind,
+    ...(isId(id) ? { id } : {}),
+    ...(at === undefined ? {} : { at }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+function issuerOf(iss: unknown, issuers: readonly string[]): string | undefined {
+  if (iss === undefined) return issuers.length === 1 ? issuers[0] : undefined;
+  return issuers.find((issuer) => issuer === iss);
+}

@@ -1,0 +1,148 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { relaySchema, type RelayConfig } from './config/relay.ts';
+import { clientAddress } from './identity/endpoint/client-address.ts';
+import { createHttpServer } from './identity/endpoint/http-server.ts';
+import { outboxMigrations } from './publisher/outbox.ts';
+import { createPublisher, type Publisher } from './publisher/publisher.ts';
+import { configuredReceivers } from './publisher/receivers/configured-receivers.ts';
+import { createReceivers, receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
+import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
+import { formatAddress } from './runtime/address.ts';
+import { createAdminServer } from './runtime/admin-server.ts';
+import { systemClock, type Clock } from './runtime/clock.ts';
+import { loadConfig } from './runtime/config.ts';
+import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
+import { createLog, type Log } from './runtime/log.ts';
+import { createAuthorizerMetrics, createOwnerMetrics, createRegistry, Registry } from './runtime/metrics.ts';
+
+/**
+ * Runs the owner of a revocation log for foreign identity providers in the foreground until SIGTERM or SIGINT.
+ * @param configFile path of its YAML configuration
+ * @returns the exit code
+ * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ */
+export async function runRelay(configFile: string): Promise<number> {
+  const config = loadConfig({ schema: relaySchema, file: configFile });
+  const log = createLog({ program: 'relay', level: config.log.level });
+  const lifecycle = createRelay(config, { log, registry: createRegistry(), clock: systemClock });
+  return await runUntilSignal(lifecycle, log);
+}
+
+export type RelayDependencies = { log: Log; registry: Registry; clock: Clock };
+
+/** Constructs the program. Nothing is opened before its start. */
+export function createRelay(config: RelayConfig, dependencies: RelayDependencies): Lifecycle {
+  const { log, registry, clock } = dependencies;
+  const { revocation, issuers, trustedProxyHops } = config;
+  const metrics = createOwnerMetrics(registry);
+  const database = openRelayDatabase(config, log);
+  const publisher = createPublisher({
+    database,
+    redis: config.redis,
+    logName: revocation.log,
+    issuers: issuers.map((one) => ({
+      issuer: one.issuer,
+      clock: 'foreign' as const,
+      maxTokenLifetimeMs: one.maxTokenLifetime,
+    })),
+    clockToleranceMs: revocation.clockTolerance,
+    clock,
+    log,
+    metrics,
+  });
+  const receivers = createReceivers({
+    receivers: configuredReceivers({
+      ...config,
+      clockToleranceMs: revocation.clockTolerance,
+      clock,
+      log,
+      metrics: keyMetrics(registry),
+    }),
+    database,
+    outbox: publisher,
+    clientAddress: (request) => clientAddress(request, trustedProxyHops),
+    clock,
+    log,
+    metrics,
+  });
+  const http = createHttpServer({ address: config.listen, handler: createHandler(receivers), log });
+  const ready = readinessPart(config, log);
+  const admin = createAdminServer({
+    address: config.admin,
+    registry,
+    log,
+    readiness: () => ({ ready: ready.isReady(), parts: parts(publisher, receivers) }),
+    status: () => ({ database: database.description, ...parts(publisher, receivers) }),
+  });
+  // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
+  const order = [admin, databasePart(database), receivers, publisher, http, receivers.listening, ready];
+  return createLifecycle(order, { drainMs: config.drain, log });
+}
+
+const parts = (publisher: Publisher, receivers: Receivers) => ({
+  revocation: publisher.status(),
+  receivers: receivers.states(),
+});
+
+function createHandler(receivers: Receivers) {
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (await receivers.handle(request, response)) return;
+    response.writeHead(404, { 'content-type': 'text/plain', 'cache-control': 'no-store' }).end('not found\n');
+  };
+}
+
+/** The two metrics of key sets, without the others of the authorizer. */
+function keyMetrics(registry: Registry) {
+  const { jwksRefreshes, jwksAge } = createAuthorizerMetrics(new Registry());
+  registry.registerMetric(jwksRefreshes);
+  registry.registerMetric(jwksAge);
+  return { jwksRefreshes, jwksAge };
+}
+
+function openRelayDatabase({ database }: RelayConfig, log: Log): Database {
+  if ('sqlite' in database) return openDatabase(database);
+  const onIdleError = (thrown: unknown): void => log.warn('database connection lost', { err: thrown });
+  return openDatabase({ postgres: { ...database.postgres, onIdleError } });
+}
+
+const databasePart = (database: Database): Part => ({
+  name: 'database',
+  start: () => migrate(database, [outboxMigrations, receiverMigrations]),
+  stop: () => database.close(),
+});
+
+/** The last part: ready when everything before it has started, and not any more from the first moment of the stop. */
+function readinessPart(config: RelayConfig, log: Log): Part & { isReady(): boolean } {
+  let isReady = false;
+  return {
+    name: 'readiness',
+    isReady: () => isReady,
+    start: () => {
+      isReady = true;
+      announce(config, log);
+    },
+    stop: () => {
+      isReady = false;
+    },
+  };
+}
+
+function announce({ issuers, receivers, listen, admin, database }: RelayConfig, log: Log): void {
+  for (const { issuer } of issuers) {
+    const its = receivers.filter((one) => [one.issuer].flat().includes(issuer));
+    const kind = its.length === 0 ? 'by command only' : its.map((one) => one.kind).join(' ');
+    log.info('revoking tokens of issuer', { issuer, kind });
+  }
+  for (const { path, kind, redelivery } of receivers) {
+    if (redelivery > 0) continue;
+    log.info('its sender is taken to try once: whenever nobody listened, all tokens so far are revoked', {
+      route: path,
+      kind,
+    });
+  }
+  log.info('admin is listening', { address: formatAddress(admin) });
+  log.info('relay is ready', {
+    address: formatAddress(listen),
+    kind: 'sqlite' in database ? 'sqlite' : 'postgres',
+  });
+}

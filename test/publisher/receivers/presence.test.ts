@@ -1,0 +1,164 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { createOutbox, outboxMigrations, type Outbox } from '../../../src/publisher/outbox.ts';
+import type { OutboxTables } from '../../../src/publisher/outbox-tables.ts';
+import { createPresence, type ExpectedIssuer } from '../../../src/publisher/receivers/presence.ts';
+import { receiverMigrations } from '../../../src/publisher/receivers/receivers.ts';
+import { createPresenceStore } from '../../../src/publisher/receivers/store/presence-store.ts';
+import type { ReceiverTables } from '../../../src/publisher/receivers/store/receiver-tables.ts';
+import { migrate, openDatabase, type Database } from '../../../src/publisher/store/database.ts';
+import { capturedLog } from '../../token/fixtures.ts';
+
+const once = 'https://tries-once.test';
+const patient = 'https://tries-for-an-hour.test';
+
+let database: Database;
+let outbox: Outbox;
+
+beforeEach(async () => {
+  database = openDatabase({ sqlite: ':memory:' });
+  onTestFinished(() => database.close());
+  await migrate(database, [outboxMigrations, receiverMigrations]);
+  outbox = createOutbox({
+    database,
+    issuers: [once, patient].map((issuer) => ({ issuer, clock: 'foreign' as const })),
+    clockToleranceMs: 5000,
+  });
+});
+
+const issuers: ExpectedIssuer[] = [
+  { issuer: once, redeliveryMs: 0, isUsable: () => true },
+  { issuer: patient, redeliveryMs: 3_600_000, isUsable: () => true },
+];
+
+const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> } = {}) =>
+  createPresence({
+    database,
+    store: createPresenceStore(database),
+    outbox,
+    issuers,
+    log: capturedLog().log,
+    ...overrides,
+  });
+
+/** As if nobody had listened for so long. */
+const pass = async (seconds: number): Promise<void> => {
+  await database.db
+    .$extendTables<ReceiverTables>()
+    .updateTable('receiver_presence')
+    .set((row) => ({ seen_at_ms: row('seen_at_ms', '-', seconds * 1000) }))
+    .execute();
+};
+
+/** Whose tokens were cut off since the last look. */
+async function cutOffs(): Promise<string[]> {
+  const tables = database.db.$extendTables<OutboxTables>();
+  const rows = await tables.selectFrom('revocation_outbox').select(['iss', 'kind']).execute();
+  await tables.deleteFrom('revocation_outbox').execute();
+  return rows.map(({ iss, kind }) => `${kind} ${iss}`).toSorted();
+}
+
+describe('presence', () => {
+  it('cuts off whom nobody ever listened for, once', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('takes a pause of the process for what it is: connections waited', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    await pass(9);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+    await pass(11);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('allows a new process a heartbeat’s gap only', async () => {
+    await presenceOf().arrive();
+    await cutOffs();
+    await pass(1);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([]);
+    await pass(2.5);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('makes up for a notice that could not be recorded, where its sender tries once', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    presence.missed([once, patient]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('still owes what is missed while it makes up for another', async () => {
+    const during = {
+      recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
+        presence.missed([once]);
+        return await outbox.recordEvents(...args);
+      },
+      wake: () => undefined,
+    };
+    await presenceOf().arrive();
+    await cutOffs();
+    const presence = presenceOf({ outbox: during });
+    presence.missed([once]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('still owes what could not be made up for', async () => {
+    let isBroken = true;
+    const breaking = {
+      recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
+        if (isBroken) throw new Error('the disk is full');
+        return await outbox.recordEvents(...args);
+      },
+      wake: () => undefined,
+    };
+    await presenceOf().arrive();
+    await cutOffs();
+    const presence = presenceOf({ outbox: breaking });
+    presence.missed([once]);
+    await pass(3601);
+    await expect(presence.arrive()).rejects.toThrow('the disk is full');
+    isBroken = false;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
+  });
+
+  it('does not count an issuer whose notices cannot be verified', async () => {
+    let isUsable = false;
+    const presence = createPresence({
+      database,
+      store: createPresenceStore(database),
+      outbox,
+      issuers: [{ issuer: once, redeliveryMs: 60_000, isUsable: () => isUsable }],
+      log: capturedLog().log,
+    });
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+    isUsable = true;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    isUsable = false;
+    await pass(61);
+    await presence.arrive();
+    isUsable = true;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+});
