@@ -159,6 +159,9 @@ describe('the public listener', () => {
     expect(own.headers.get('access-control-allow-origin')).toBe('http://127.0.0.1:3000');
     const foreign = await post('/token', fields, { origin: 'http://evil.example' });
     expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
+    // That of a sandboxed frame, and what an app's own scheme has for an origin.
+    const sandboxed = await post('/token', { ...fields, client_id: 'native' }, { origin: 'null' });
+    expect(sandboxed.headers.get('access-control-allow-origin')).toBeNull();
   });
 
   it('keeps repeated parameters and arrays away from the login', async () => {

@@ -88,10 +88,14 @@ export async function logInBrowser(
   return { tokens: await exchange(begun, left), browser };
 }
 
-export async function exchange({ party, verifier, state }: Authorization, left: Visit): Promise<Tokens> {
+export async function exchange(
+  { party, verifier, state }: Authorization,
+  left: Visit,
+  more: Record<string, string> = {},
+): Promise<Tokens> {
   if (left.location === undefined) throw new Error(`did not leave: ${left.status} ${left.body}`);
   const code = new URL(left.location).searchParams.get('code');
   if (code !== null) neverPrinted(code);
   const checks = { pkceCodeVerifier: verifier, expectedState: state };
-  return tokensOf(await client.authorizationCodeGrant(party, new URL(left.location), checks));
+  return tokensOf(await client.authorizationCodeGrant(party, new URL(left.location), checks, more));
 }

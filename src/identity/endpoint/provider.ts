@@ -13,6 +13,7 @@ import { Fault } from '../../runtime/fault.ts';
 import { grantIdClaim } from '../../token/claims.ts';
 import type { Authenticate } from '../account/authenticate.ts';
 import { createLoginGrant, loginGrantParameters, loginGrantType } from '../grant/login-grant.ts';
+import { rotateForTarget } from '../grant/refresh-target.ts';
 import type { Resources } from '../grant/resources.ts';
 import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
 import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
@@ -20,7 +21,7 @@ import { strings } from '../interaction/strings.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
-import { findGrant } from './find-grant.ts';
+import { createFindGrant } from './find-grant.ts';
 import { routes } from './request-scopes.ts';
 import { formTargetOf } from './security-headers.ts';
 
@@ -100,8 +101,10 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
     responseTypes: ['code'],
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     pkce: { required: () => true },
+    // An app's own scheme has the origin `null`, and so does every sandboxed frame.
     clientBasedCORS: (_, origin, client) =>
       client.clientAuthMethod === 'none' &&
+      origin !== 'null' &&
       (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin),
     features: featuresOf(options),
     interactions: {
@@ -109,7 +112,7 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
       url: (_, interaction) => `${mountPath(options.issuer)}/interaction/${interaction.uid}`,
     },
     findAccount: options.findAccount,
-    loadExistingGrant: findGrant,
+    loadExistingGrant: createFindGrant(options),
     renderError,
     fetchResponseBodyLimits: { jwks_uri: 64 * 1024 },
     ...tokensOf(options),
@@ -119,6 +122,7 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
 function tokensOf({
   accessTokenLifetimeSeconds,
   refreshTokenLifetimeSeconds,
+  resources,
   scope,
 }: ProviderOptions): Configuration {
   return {
@@ -138,7 +142,7 @@ function tokensOf({
     // Binds refresh tokens of a browser to its login: else a logout would revoke nothing.
     expiresWithSession: (_, source) => source.sessionUid !== undefined,
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
-    rotateRefreshToken: true,
+    rotateRefreshToken: (ctx) => rotateForTarget(ctx, resources),
     revokeGrantPolicy: () => true,
     ttl: {
       AccessToken: accessTokenLifetimeSeconds,

@@ -73,5 +73,15 @@ async function usedLongAgo(id: string, grants: GrantStore): Promise<AdapterPaylo
   if (grant === undefined || !isOfFamily(id, grant.familyKey)) return undefined;
   const [iat, exp] = [grant.createdAtMs, grant.expiresAtMs].map((ms) => Math.floor(ms / 1000));
   const { accountId, clientId } = grant;
-  return { kind, jti: id, grantId, accountId, clientId, iat, exp, consumed: iat };
+  // Its scope is forgotten, and is asked for before the use is looked at: the widest there can have been.
+  const scope = grantedScope(grant.payload);
+  return { kind, jti: id, grantId, accountId, clientId, scope, iat, exp, consumed: iat };
 }
+
+/** All that a grant's tokens may do, at all of its resources. */
+function grantedScope(payload: string): string {
+  const { openid, resources = {} } = JSON.parse(payload) as GrantPayload;
+  return [openid?.scope ?? [], ...Object.values(resources)].flat().join(' ');
+}
+
+type GrantPayload = { openid?: { scope?: string }; resources?: Record<string, string> };
