@@ -12,10 +12,9 @@ export function rotateForTarget({ oidc }: KoaContextWithOIDC, resources: Resourc
   const token = oidc.entities.RefreshToken;
   const wanted = params?.['resource'] ?? token?.resource;
   if (client === undefined || token === undefined || wanted === undefined) return true;
-  const identifier = Array.isArray(wanted)
-    ? resources.defaultFor(client, wanted.map(String))
-    : String(wanted);
-  if (!token.resourceIndicators.has(identifier)) throw new errors.InvalidTarget();
+  const identifier = Array.isArray(wanted) ? resources.defaultFor(client, wanted.map(String)) : wanted;
+  if (typeof identifier !== 'string' || !token.resourceIndicators.has(identifier))
+    throw new errors.InvalidTarget();
   resources.serverFor(identifier);
   return true;
 }
