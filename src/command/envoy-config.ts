@@ -8,7 +8,7 @@ import { optionalText, parseCommandLine, requiredOption, usageFault, type Comman
 
 export const envoyConfigCommand: Command = {
   usage: [
-    'envoy-config --config AUTHORIZER_FILE --upstream HOST:PORT [--listen HOST:PORT] [--public PATH|PREFIX/* …] [--json]',
+    'envoy-config --config AUTHORIZER_FILE --upstream HOST:PORT [--listen HOST:PORT] [--public PATH|PREFIX/* …] [--cors-preflight allow|deny] [--json]',
   ],
   run: async (args, { print }) => {
     const parsed = parseCommandLine(
@@ -18,6 +18,7 @@ export const envoyConfigCommand: Command = {
         upstream: { type: 'string' },
         listen: { type: 'string' },
         public: { type: 'string', multiple: true },
+        'cors-preflight': { type: 'string' },
         json: { type: 'boolean' },
       },
       { min: 0, max: 0 },
@@ -27,6 +28,7 @@ export const envoyConfigCommand: Command = {
     const options = envoyOptions(config, {
       upstream: hostAndPort('upstream', requiredOption(parsed, 'upstream')),
       listen: hostAndPort('listen', optionalText(parsed, 'listen') ?? '0.0.0.0:8000'),
+      corsPreflight: preflight(optionalText(parsed, 'cors-preflight') ?? 'allow'),
       publicPaths: (Array.isArray(paths) ? paths : []).map(toPathMatch),
     });
     const tree = envoyConfig(options);
@@ -43,7 +45,12 @@ type HostAndPort = { host: string; port: number };
 
 function envoyOptions(
   config: AuthorizerConfig,
-  service: { upstream: HostAndPort; listen: HostAndPort; publicPaths: readonly PathMatch[] },
+  service: {
+    upstream: HostAndPort;
+    listen: HostAndPort;
+    publicPaths: readonly PathMatch[];
+    corsPreflight: 'allow' | 'deny';
+  },
 ): EnvoyConfigOptions {
   return {
     services: [{ name: 'service', ...service }],
@@ -53,6 +60,11 @@ function envoyOptions(
     cors: config.denied.corsOrigins.length > 0,
     loginRedirect: config.denied.loginRedirect !== undefined,
   };
+}
+
+function preflight(text: string): 'allow' | 'deny' {
+  if (text === 'allow' || text === 'deny') return text;
+  throw usageFault('--cors-preflight must be allow or deny');
 }
 
 function hostAndPort(option: string, text: string): HostAndPort {

@@ -48,13 +48,24 @@ function checked({ access, audience, scopes, maxExposure }: RoutePolicy): EnvoyO
   return { [extAuthz]: typed(perRoute, { check_settings: { context_extensions: extensions } }) };
 }
 
-// Fetch Standard: a preflight is an OPTIONS request with these two headers, and never has a credential.
+const matching = (name: string, regex: string): EnvoyObject => ({
+  name,
+  string_match: { safe_regex: { regex } },
+});
+const absent = (name: string): EnvoyObject => ({ name, present_match: true, invert_match: true });
+
+// Fetch Standard: a preflight is an OPTIONS request with these two headers, never has a credential or a body. Nothing
+// else that a service might answer like a plain request is one.
 const preflight: EnvoyObject = {
   prefix: '/',
   headers: [
     { name: ':method', string_match: { exact: 'OPTIONS' } },
-    { name: 'origin', present_match: true },
-    { name: 'access-control-request-method', present_match: true },
+    matching('origin', '(?:null|[a-z][a-z0-9+.-]*://[^/?#@ ]+)'),
+    matching('access-control-request-method', "[A-Za-z0-9!#$%&'*+.^_`|~-]+"),
+    absent('content-length'),
+    absent('transfer-encoding'),
+    absent('authorization'),
+    absent('cookie'),
   ],
 };
 

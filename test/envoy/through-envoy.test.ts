@@ -190,6 +190,23 @@ describe('through a real Envoy', () => {
     expect((await get('/orders', { origin: 'https://app.example' }, 'OPTIONS')).status).toBe(401);
   });
 
+  it.each([
+    ['an empty origin', { origin: '', 'access-control-request-method': 'GET' }],
+    ['an origin that is none', { origin: 'anything', 'access-control-request-method': 'GET' }],
+    ['an empty method', { origin: 'https://app.example', 'access-control-request-method': '' }],
+    ['a cookie', { origin: 'https://app.example', 'access-control-request-method': 'GET', cookie: 'a=b' }],
+  ])('what only looks like a preflight, with %s, is asked about', async (_what, headers) => {
+    decide = () => denied('no_token');
+    expect((await get('/orders', headers, 'OPTIONS')).status).toBe(401);
+  });
+
+  it('what only looks like a preflight, with a body, is asked about', async () => {
+    decide = () => denied('no_token');
+    const headers = { origin: 'https://app.example', 'access-control-request-method': 'POST' };
+    const response = await fetch(`${envoy.url('plain')}/orders`, { method: 'OPTIONS', headers, body: '{}' });
+    expect(response.status).toBe(401);
+  });
+
   it('a refusal reaches the client byte for byte', async () => {
     decide = () => denied('expired');
     const { status, headers, body } = await get('/orders');
