@@ -1,10 +1,8 @@
 import type { ClientMetadata } from 'oidc-provider';
 import { identitySchema, type ClientConfig, type IdentityConfig } from './config/identity.ts';
 import { createOpenIdService } from './identity/endpoint/openid-service.ts';
-import { createMaterialSealer, type SigningAlgorithm } from './identity/key/key-material.ts';
-import { createKeyRing, type KeyRing } from './identity/key/key-ring.ts';
+import { keyAlgorithm, openKeyRing } from './identity/key/open-key-ring.ts';
 import { openSharedSecret, type SharedSecret } from './identity/key/shared-secret.ts';
-import { createKeyStore } from './identity/store/key-store.ts';
 import { identityMigrations } from './identity/store/migrations.ts';
 import { createPurge } from './identity/store/purge.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
@@ -17,7 +15,6 @@ import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
-import { secretFromFile } from './runtime/secret.ts';
 
 /**
  * Runs the identity deployment in the foreground until SIGTERM or SIGINT.
@@ -33,9 +30,6 @@ export async function runIdentity(configFile: string): Promise<number> {
 }
 
 export type IdentityDependencies = { log: Log; registry: Registry; clock: Clock };
-
-const publishAheadMs = 10 * 60 * 1000;
-const keyKeepMs = 24 * 60 * 60 * 1000;
 
 /** Constructs the program. Nothing is opened before its start but files of secrets. */
 export async function createIdentity(
@@ -60,7 +54,7 @@ export async function createIdentity(
   const service = await createOpenIdService({
     ...settings(config),
     ...sharedKey(config, sharedSecret),
-    keyRing: createRing(config, database, clock, log),
+    keyRing: openKeyRing(config, { database, clock, log }),
     outbox: publisher,
     database,
     clock,
@@ -97,27 +91,9 @@ function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database 
   return openDatabase({ postgres: { ...database.postgres, onIdleError } });
 }
 
-/** HS256 signs access tokens only: ID tokens go to clients, which must not be able to make one. */
-const keyAlgorithm = ({ tokens }: IdentityConfig): SigningAlgorithm =>
-  tokens.algorithm === 'HS256' ? 'RS256' : tokens.algorithm;
-
 function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined) {
   if (tokens.secret === undefined || secret === undefined) return {};
   return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
-}
-
-function createRing(config: IdentityConfig, database: Database, clock: Clock, log: Log): KeyRing {
-  const { rotateEvery, encryptionKey } = config.keys;
-  return createKeyRing({
-    store: createKeyStore(database),
-    sealer: createMaterialSealer(
-      encryptionKey === undefined ? undefined : secretFromFile(encryptionKey.file),
-    ),
-    algorithm: keyAlgorithm(config),
-    periods: { rotateEveryMs: rotateEvery, publishAheadMs, keepMs: keyKeepMs },
-    clock,
-    log,
-  });
 }
 
 function clientMetadata(client: ClientConfig): ClientMetadata {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { onEachDatabase } from './databases.ts';
 import { changePassword, disableUser, listSessions } from '../../src/identity/account/commands.ts';
-import { revokeSession } from '../../src/identity/session/commands.ts';
+import { revoke } from '../../src/identity/session/commands.ts';
 import { eventually } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { formsOf, openBrowser } from './browser.ts';
@@ -81,14 +81,14 @@ onEachDatabase('a revocation, with Redis', ({ start }) => {
 
   it('can be made beside a running identity, by the id of a session', async () => {
     const tokens = await login(identity, 'alan');
-    const revocation = await revokeSession(identity.config, tokens.session);
+    const revocation = await revoke(identity.config, { kind: 'session', id: tokens.session });
     expect(revocation).toMatchObject({ isPublished: true, removed: [{ clientId: 'cli' }] });
     expect(await published(redis)).toContain(tokens.session);
     await expect(refresh(identity, tokens)).rejects.toEqual(invalidGrant);
   });
 
   it('can name a session that nobody knows any more', async () => {
-    const revocation = await revokeSession(identity.config, 'a-session-of-long-ago');
+    const revocation = await revoke(identity.config, { kind: 'session', id: 'a-session-of-long-ago' });
     expect(revocation).toMatchObject({ isPublished: true, removed: [] });
     expect(await published(redis)).toContain('a-session-of-long-ago');
   });

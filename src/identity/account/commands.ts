@@ -2,8 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { DatabaseTransaction } from '../../publisher/store/database.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
-import { withCommandContext, type CommandConfig, type CommandContext } from '../session/commands.ts';
+import {
+  operator,
+  withCommandContext,
+  type CommandConfig,
+  type CommandContext,
+} from '../session/commands.ts';
 import type { Revocation } from '../session/revoker.ts';
+import type { AuditAction, AuditEntry } from '../store/audit-store.ts';
 import { createAccountStore, type Account } from '../store/account-store.ts';
 import { createGrantStore, type StoredGrant } from '../store/grant-store.ts';
 import { hashPassword, passwordProblem } from './password.ts';
@@ -19,11 +25,12 @@ export type UserCredentials = { username: string; password: string };
 export async function addUser(config: CommandConfig, user: UserCredentials): Promise<string | undefined> {
   const username = validUsername(user.username);
   const passwordHash = await hashPassword(validPassword(user.password));
-  return await withCommandContext(config, async ({ database }) => {
+  return await withCommandContext(config, async ({ database, audit }) => {
     const id = randomUUID();
     const nowMs = systemClock.nowMs();
     const account = { id, username, passwordHash, credentialsChangedAtMs: nowMs, isDisabled: false };
-    return (await createAccountStore(database).insert(account, nowMs)) ? id : undefined;
+    const also = (trx: DatabaseTransaction) => audit.record(trx, entryOf('user.add', id), nowMs);
+    return (await createAccountStore(database).insert(account, nowMs, also)) ? id : undefined;
   });
 }
 
@@ -38,7 +45,10 @@ export const disableUser = (config: CommandConfig, username: string): Promise<Re
     const account = await accountOf(context, username);
     if (account === undefined) return undefined;
     const before = (trx: DatabaseTransaction) => accounts.disable(trx, account.id, systemClock.nowMs());
-    return await context.revoker.revoke({ accountId: account.id }, 'disabled', { before });
+    return await context.revoker.revoke({ accountId: account.id }, 'disabled', {
+      before,
+      audit: entryOf('user.disable', account.id),
+    });
   });
 
 /**
@@ -58,7 +68,10 @@ export async function changePassword(
     // Later than the last one, whatever the clock says: it is the version of the credentials.
     const nowMs = Math.max(systemClock.nowMs(), account.credentialsChangedAtMs + 1);
     const before = (trx: DatabaseTransaction) => accounts.setPassword(trx, account.id, passwordHash, nowMs);
-    return await context.revoker.revoke({ accountId: account.id }, 'password', { before });
+    return await context.revoker.revoke({ accountId: account.id }, 'password', {
+      before,
+      audit: entryOf('user.password', account.id),
+    });
   });
 }
 
@@ -66,8 +79,13 @@ export async function changePassword(
 export const listSessions = (config: CommandConfig, username: string): Promise<StoredGrant[] | undefined> =>
   withCommandContext(config, async (context) => {
     const account = await accountOf(context, username);
-    return account === undefined ? undefined : await createGrantStore(context.database).listOf(account.id);
+    const page = { limit: 1000, offset: 0 };
+    return account === undefined
+      ? undefined
+      : await createGrantStore(context.database).list({ accountId: account.id }, page);
   });
+
+const entryOf = (action: AuditAction, target: string): AuditEntry => ({ actor: operator(), action, target });
 
 async function accountOf({ database }: CommandContext, username: string): Promise<Account | undefined> {
   const name = normalizeUsername(username);

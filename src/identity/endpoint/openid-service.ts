@@ -14,6 +14,7 @@ import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import { createRevoker } from '../session/revoker.ts';
 import { createAccountStore } from '../store/account-store.ts';
+import { createAuditStore } from '../store/audit-store.ts';
 import { createGrantStore } from '../store/grant-store.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
 import { createSessionStore } from '../store/session-store.ts';
@@ -61,7 +62,8 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   const sessions = createSessionStore(database);
   const grants = createGrantStore(database);
   const tokens = createTokenStore(database);
-  const revoker = createRevoker({ grants, outbox, issuer, metrics, log });
+  const audit = createAuditStore(database);
+  const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log });
   const throttle = createLoginThrottle({ clock, ...options.throttle });
   const cost = options.passwordCost === undefined ? {} : { cost: options.passwordCost };
   const authenticate = await createAuthenticate({ accounts, throttle, metrics, log, ...cost });

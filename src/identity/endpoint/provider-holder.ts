@@ -25,7 +25,8 @@ export type ProviderHolder = Part & {
   listener(): Listener;
 };
 
-const refreshEveryMs = 60_000;
+/** Also how soon a key that was added or revoked at a command line is noticed. */
+const refreshEveryMs = 5000;
 
 export function createProviderHolder(options: ProviderHolderOptions): ProviderHolder {
   const { keyRing, log } = options;

@@ -43,6 +43,7 @@ export function createRequestScopes(options: { clock: Clock; trustedProxyHops: n
         device: deviceLabel(request.headers['user-agent']),
         grantsRead: new Map(),
         sessionsRead: new Map(),
+        loginUid: undefined,
         credentials: undefined,
         isLoginRefused: false,
         rotation: undefined,

@@ -30,6 +30,8 @@ export type KeyRing = {
    * @returns whether anything changed
    */
   refresh(): Promise<boolean>;
+  /** Adds a successor to the signing key, which takes over when it has been published long enough. @returns its id */
+  rotate(): Promise<string>;
 };
 
 export type KeyRingOptions = {
@@ -72,6 +74,17 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
       return keys;
     },
     refresh,
+    rotate: async () => {
+      const key = storedKey(
+        options,
+        'signature',
+        options.algorithm,
+        await signingMaterial(options.algorithm),
+      );
+      await store.addUnlessNewer(key, key.createdAtMs);
+      log.info('key added', { keyId: key.id, kind: key.purpose });
+      return key.id;
+    },
   };
 }
 
@@ -93,14 +106,28 @@ async function addIfDue(
   algorithm: string,
   generate: () => Material | Promise<Material>,
 ): Promise<void> {
-  const { store, sealer, clock, periods, log } = options;
+  const { store, periods, log } = options;
   if (!scheduleOf(options, await store.list(), purpose, algorithm).isDue) return;
-  const { id, material } = await generate();
-  const createdAtMs = clock.nowMs();
+  const key = storedKey(options, purpose, algorithm, await generate());
+  const isAdded = await store.addUnlessNewer(key, key.createdAtMs - periods.rotateEveryMs);
+  if (isAdded) log.info('key added', { keyId: key.id, kind: purpose });
+}
+
+function storedKey(
+  { sealer, clock }: KeyRingOptions,
+  purpose: StoredKey['purpose'],
+  algorithm: string,
+  { id, material }: Material,
+): StoredKey {
   const isSealed = sealer.isSealing;
-  const key = { id, purpose, algorithm, material: sealer.seal(id, material), isSealed, createdAtMs };
-  const isAdded = await store.addUnlessNewer(key, createdAtMs - periods.rotateEveryMs);
-  if (isAdded) log.info('key added', { keyId: id, kind: purpose });
+  return {
+    id,
+    purpose,
+    algorithm,
+    material: sealer.seal(id, material),
+    isSealed,
+    createdAtMs: clock.nowMs(),
+  };
 }
 
 const cookieMaterial = (): Material => ({ id: randomUUID(), material: generateCookieSecret() });

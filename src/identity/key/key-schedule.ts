@@ -48,3 +48,8 @@ export function scheduleKeys(
     isDue: newest.createdAtMs + periods.rotateEveryMs <= nowMs,
   };
 }
+
+const publishAheadMs = 10 * 60 * 1000;
+const keepMs = 24 * 60 * 60 * 1000;
+
+export const keyPeriods = (rotateEveryMs: number): KeyPeriods => ({ rotateEveryMs, publishAheadMs, keepMs });

@@ -1,3 +1,4 @@
+import { hostname, userInfo } from 'node:os';
 import { createOutbox, outboxMigrations } from '../../publisher/outbox.ts';
 import {
   migrate,
@@ -5,10 +6,27 @@ import {
   type Database,
   type DatabaseOptions,
 } from '../../publisher/store/database.ts';
+import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
+import { createAccountStore } from '../store/account-store.ts';
+import {
+  createAuditStore,
+  type Actor,
+  type AuditStore,
+  type StoredAuditEntry,
+} from '../store/audit-store.ts';
 import { createGrantStore } from '../store/grant-store.ts';
+import { createKeyStore } from '../store/key-store.ts';
 import { identityMigrations } from '../store/migrations.ts';
-import { createRevoker, type Revocation, type Revoker } from './revoker.ts';
+import { createPublicationStore } from '../store/publication-store.ts';
+import {
+  createRevokeTarget,
+  type RevocationOrder,
+  type RevocationTarget,
+  type RevokeTarget,
+  type TargetRevocation,
+} from './revoke-target.ts';
+import { createRevoker, type Revoker } from './revoker.ts';
 
 /** What a command needs of identity's configuration. Durations in ms. */
 export type CommandConfig = {
@@ -17,7 +35,13 @@ export type CommandConfig = {
   readonly revocation: { readonly clockTolerance: number };
 };
 
-export type CommandContext = { database: Database; revoker: Revoker };
+export type CommandContext = {
+  database: Database;
+  revoker: Revoker;
+  revokeTarget: RevokeTarget;
+  audit: AuditStore;
+  clock: Clock;
+};
 
 /** How long a command waits for a running identity to publish what it recorded. */
 const publishWaitMs = 5000;
@@ -34,23 +58,62 @@ export async function withCommandContext<Outcome>(
   const database = openDatabase(config.database);
   try {
     await migrate(database, [identityMigrations, outboxMigrations]);
-    const { issuer, revocation } = config;
-    const clockToleranceMs = revocation.clockTolerance;
-    const revoker = createRevoker({
-      grants: createGrantStore(database),
-      outbox: createOutbox({ database, issuers: [{ issuer, clock: 'own' }], clockToleranceMs }),
-      issuer,
-      metrics: undefined,
-      // A command tells its caller, and nobody else.
-      log: createLog({ program: 'curfew', level: 'silent' }),
-      publishWaitMs,
-    });
-    return await work({ database, revoker });
+    return await work(contextOf(config, database));
   } finally {
     await database.close();
   }
 }
 
-/** Ends one session by its id, the claim `grant_id`. An id that isn't known is revoked all the same. */
-export const revokeSession = (config: CommandConfig, id: string): Promise<Revocation> =>
-  withCommandContext(config, ({ revoker }) => revoker.revoke({ id }, 'operator', { alsoUnknown: true }));
+function contextOf({ issuer, revocation }: CommandConfig, database: Database): CommandContext {
+  const clockToleranceMs = revocation.clockTolerance;
+  const clock = systemClock;
+  const grants = createGrantStore(database);
+  const audit = createAuditStore(database);
+  const revoker = createRevoker({
+    grants,
+    audit,
+    outbox: createOutbox({ database, issuers: [{ issuer, clock: 'own' }], clockToleranceMs }),
+    issuer,
+    clock,
+    metrics: undefined,
+    // A command tells its caller, and nobody else.
+    log: createLog({ program: 'curfew', level: 'silent' }),
+    publishWaitMs,
+  });
+  const revokeTarget = createRevokeTarget({
+    issuer,
+    accounts: createAccountStore(database),
+    grants,
+    keys: createKeyStore(database),
+    publications: createPublicationStore(database),
+    revoker,
+    clock,
+  });
+  return { database, revoker, revokeTarget, audit, clock };
+}
+
+/** Who runs this command: a login of this machine. */
+export function operator(): Actor {
+  try {
+    return { kind: 'operator', id: `${userInfo().username}@${hostname()}` };
+  } catch {
+    // A container's user need not have a name.
+    return { kind: 'operator', id: `uid ${process.getuid?.() ?? '?'}@${hostname()}` };
+  }
+}
+
+/**
+ * Revokes for an operator, by default in the name of who runs this process. Keys have a command of their own,
+ * `revokeKey`, which also replaces them.
+ * @throws ERR_DATABASE, ERR_USAGE for a time in the future, ERR_REVOCATION_INVALID for an impossible id or reason
+ */
+export const revoke = (
+  config: CommandConfig,
+  target: Exclude<RevocationTarget, { kind: 'key' }>,
+  order: Partial<RevocationOrder> = {},
+): Promise<TargetRevocation> =>
+  withCommandContext(config, ({ revokeTarget }) => revokeTarget(target, { actor: operator(), ...order }));
+
+/** The newest entries of the audit log first. @param limit 1 to 1000 */
+export const listAudit = (config: CommandConfig, limit: number): Promise<StoredAuditEntry[]> =>
+  withCommandContext(config, ({ audit }) => audit.list({ before: undefined, limit }));

@@ -20,6 +20,8 @@ export type RequestScope = {
   readonly grantsRead: Map<string, string>;
   /** Browser sessions read so far, uid by id; the same holds for them. */
   readonly sessionsRead: Map<string, string>;
+  /** The browser login that new grants of this request belong to. */
+  loginUid: string | undefined;
   /** The credentials the account had when it was read; a new grant needs them unchanged. */
   credentials: Credentials | undefined;
   /** The account of the browser's login is out: the login ends with this request. */

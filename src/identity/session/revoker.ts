@@ -1,12 +1,22 @@
 import { hash } from 'node:crypto';
-import type { Outbox } from '../../publisher/outbox.ts';
+import type { Outbox, RevocationRequest } from '../../publisher/outbox.ts';
 import type { DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import type { AuditEntry, AuditStore } from '../store/audit-store.ts';
 import type { GrantSelection, GrantStore, RemovedGrant } from '../store/grant-store.ts';
 
 /** Why a session ended; goes into the revocation event. */
-export type RevocationReason = 'logout' | 'revocation' | 'reuse' | 'disabled' | 'password' | 'operator';
+export type RevocationReason =
+  | 'logout'
+  | 'revocation'
+  | 'reuse'
+  | 'disabled'
+  | 'password'
+  | 'operator'
+  | 'crowded'
+  | (string & {});
 
 export type Revocation = {
   removed: readonly RemovedGrant[];
@@ -15,24 +25,31 @@ export type Revocation = {
   isPublished: boolean;
 };
 
+export type RevokeOptions = {
+  /** See `RemovalSteps`. */
+  before?: (trx: DatabaseTransaction) => Promise<void>;
+  /** Leaves out sessions begun since. */
+  createdBeforeMs?: number | undefined;
+  /** What to record; default: each session that was removed. */
+  events?: (removed: readonly RemovedGrant[]) => readonly RevocationRequest[];
+  /** Noted in the same transaction, with the number of sessions. */
+  audit?: AuditEntry | undefined;
+};
+
 export type Revoker = {
   /**
    * Ends sessions: their refresh tokens are gone and the event is durable when this resolves, also with Redis down.
    * Waits at most `publishWaitMs` for the event to reach Redis. Cost: one commit.
-   * @param options.before see `RemovalSteps`
-   * @param options.alsoUnknown record the event even if no such grant exists
    */
-  revoke(
-    selection: GrantSelection,
-    reason: RevocationReason,
-    options?: { before?: (trx: DatabaseTransaction) => Promise<void>; alsoUnknown?: boolean },
-  ): Promise<Revocation>;
+  revoke(selection: GrantSelection, reason: RevocationReason, options?: RevokeOptions): Promise<Revocation>;
 };
 
 export type RevokerOptions = {
   grants: GrantStore;
+  audit: AuditStore;
   outbox: Outbox;
   issuer: string;
+  clock: Clock;
   metrics: Pick<OwnerMetrics, 'refreshReuse'> | undefined;
   log: Log;
   /** Longest wait for Redis before the caller is answered; ms. Default 250. */
@@ -42,32 +59,42 @@ export type RevokerOptions = {
 /** A session's name in logs. */
 const sessionHash = (id: string): string => hash('sha256', id, 'hex').slice(0, 12);
 
-export function createRevoker({
-  grants,
-  outbox,
-  issuer,
-  metrics,
-  log,
-  publishWaitMs = 250,
-}: RevokerOptions): Revoker {
+/** The event of one session that ends. */
+export const sessionEvent = (iss: string, id: string, reason: RevocationReason): RevocationRequest => ({
+  iss,
+  kind: 'session',
+  id,
+  reason,
+});
+
+export function createRevoker(options: RevokerOptions): Revoker {
+  const { grants, audit, outbox, issuer, clock, metrics, log, publishWaitMs = 250 } = options;
   return {
-    revoke: async (selection, reason, { before, alsoUnknown = false } = {}) => {
+    revoke: async (selection, reason, { before, createdBeforeMs, events, audit: entry } = {}) => {
+      const eventsOf = events ?? ((gone) => gone.map(({ id }) => sessionEvent(issuer, id, reason)));
       const { removed, recorded } = await grants.remove(selection, {
         ...(before === undefined ? {} : { before }),
+        createdBeforeMs,
         record: async (trx, gone) => {
-          const named = 'id' in selection && alsoUnknown ? [selection.id] : gone.map(({ id }) => id);
-          const events = named.map((id) => ({ iss: issuer, kind: 'session' as const, id, reason }));
-          const rows = events.length === 0 ? [] : await outbox.recordEvents(trx, events);
+          const toRecord = eventsOf(gone);
+          const rows = toRecord.length === 0 ? [] : await outbox.recordEvents(trx, toRecord);
+          if (entry !== undefined) {
+            const details = { ...entry.details, sessions: gone.length, reason };
+            await audit.record(trx, { ...entry, details }, clock.nowMs());
+          }
           return { removed: gone, recorded: rows };
         },
       });
       if (recorded.length === 0) return { removed, recorded, isPublished: true };
       outbox.wake();
       if (reason === 'reuse') metrics?.refreshReuse.inc(removed.length);
-      for (const { id, clientId } of removed)
+      for (const { id, clientId } of removed.slice(0, maxLogged))
         log.info('session revoked', { reason, client: clientId, sessionHash: sessionHash(id) });
+      if (removed.length > maxLogged) log.info('sessions revoked', { reason, count: removed.length });
       const isPublished = await outbox.waitUntilPublished(recorded, publishWaitMs);
       return { removed, recorded, isPublished };
     },
   };
 }
+
+const maxLogged = 100;

@@ -13,8 +13,12 @@ export type Account = {
 };
 
 export type AccountStore = {
-  /** @returns false if the name is taken */
-  insert(account: Account, nowMs: number): Promise<boolean>;
+  /** @param also done in the same transaction. @returns false if the name is taken */
+  insert(
+    account: Account,
+    nowMs: number,
+    also?: (trx: DatabaseTransaction) => Promise<void>,
+  ): Promise<boolean>;
   find(id: string): Promise<Account | undefined>;
   findByName(username: string): Promise<Account | undefined>;
   /** Replaces a hash by a stronger one of the same password: no new credentials. */
@@ -22,6 +26,11 @@ export type AccountStore = {
   /** To be called where the account's grants are removed. Also ends its browser logins. */
   setPassword(trx: DatabaseTransaction, id: string, passwordHash: string, nowMs: number): Promise<void>;
   disable(trx: DatabaseTransaction, id: string, nowMs: number): Promise<void>;
+  /**
+   * Ends the browser logins of an account, or of all, and those that are under way: to be called where the grants
+   * are removed.
+   */
+  endLogins(trx: DatabaseTransaction, of: { id: string } | { all: true }, nowMs: number): Promise<void>;
 };
 
 /** The credentials an account had when it was read. */
@@ -57,21 +66,12 @@ export function createAccountStore(database: Database): AccountStore {
   }
 
   return {
-    insert: async (account, nowMs) => {
-      const { numInsertedOrUpdatedRows } = await db
-        .insertInto('identity_accounts')
-        .values({
-          id: account.id,
-          username: account.username,
-          password_hash: account.passwordHash,
-          created_at_ms: nowMs,
-          password_changed_at_ms: account.credentialsChangedAtMs,
-          disabled_at_ms: null,
-        })
-        .onConflict((conflict) => conflict.column('username').doNothing())
-        .executeTakeFirst();
-      return (numInsertedOrUpdatedRows ?? 0n) > 0n;
-    },
+    insert: (account, nowMs, also) =>
+      database.db.transaction().execute(async (trx) => {
+        const isInserted = await insertAccount(identityTables(trx), account, nowMs);
+        if (isInserted) await also?.(trx);
+        return isInserted;
+      }),
     find: (id) => findBy('id', id),
     findByName: (username) => findBy('username', username),
     rehash: async (id, passwordHash) => {
@@ -85,8 +85,47 @@ export function createAccountStore(database: Database): AccountStore {
       await change(trx, id, { password_hash: passwordHash, password_changed_at_ms: nowMs });
     },
     disable: (trx, id, nowMs) => change(trx, id, { disabled_at_ms: nowMs }),
+    endLogins,
   };
 }
+
+async function insertAccount(db: Kysely<IdentityTables>, account: Account, nowMs: number): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('identity_accounts')
+    .values({
+      id: account.id,
+      username: account.username,
+      password_hash: account.passwordHash,
+      created_at_ms: nowMs,
+      password_changed_at_ms: account.credentialsChangedAtMs,
+      disabled_at_ms: null,
+    })
+    .onConflict((conflict) => conflict.column('username').doNothing())
+    .executeTakeFirst();
+  return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+}
+
+const endLogins: AccountStore['endLogins'] = async (trx, of, nowMs) => {
+  const tables = identityTables(trx);
+  const one = 'id' in of ? of.id : undefined;
+  await tables
+    .updateTable('identity_accounts')
+    // Later than the last version, whatever the clock says.
+    .set(({ eb, ref }) => ({
+      password_changed_at_ms: eb
+        .case()
+        .when('password_changed_at_ms', '<', nowMs)
+        .then(nowMs)
+        .else(eb(ref('password_changed_at_ms'), '+', 1))
+        .end(),
+    }))
+    .$if(one !== undefined, (query) => query.where('id', '=', one ?? ''))
+    .execute();
+  await tables
+    .deleteFrom('identity_sessions')
+    .$if(one !== undefined, (query) => query.where('account_id', '=', one ?? ''))
+    .execute();
+};
 
 async function change(
   trx: DatabaseTransaction,

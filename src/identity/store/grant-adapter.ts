@@ -9,13 +9,14 @@ import {
   withoutId,
   type ProviderAdapterOptions,
 } from './adapter-parts.ts';
+import { hashOf } from './sealing.ts';
 
 /** Grants: sessions of one account at one client. Destroying one is a revocation. */
 export function createGrantAdapter({ grants, revoker, clock, scope }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('Grant'),
     upsert: async (id, payload, expiresIn) => {
-      const { address, device, grantsRead, credentials } = scope();
+      const { address, device, grantsRead, credentials, loginUid } = scope();
       const { accountId, clientId } = payload;
       const expiresAtMs = expiryOf(clock, expiresIn);
       if (grantsRead.has(id)) {
@@ -32,6 +33,7 @@ export function createGrantAdapter({ grants, revoker, clock, scope }: ProviderAd
         familyKey,
         device,
         address,
+        loginHash: loginUid === undefined ? undefined : hashOf('SessionUid', loginUid),
         nowMs: clock.nowMs(),
         expiresAtMs,
         credentials,

@@ -11,6 +11,8 @@ export type NewGrant = {
   familyKey: string;
   device: string;
   address: string;
+  /** Hash of the browser login it is made in. */
+  loginHash?: string | undefined;
   nowMs: number;
   expiresAtMs: number;
   /** The grant is refused unless the account still has these. */
@@ -25,12 +27,23 @@ export type StoredGrant = {
   familyKey: string;
   device: string;
   address: string;
+  loginHash: string | undefined;
   createdAtMs: number;
   lastUsedAtMs: number;
   expiresAtMs: number;
 };
 
-export type GrantSelection = { id: string } | { accountId: string };
+export type GrantSelection =
+  | { id: string }
+  /** Everything of one browser login, the login itself included. */
+  | { loginHash: string }
+  | { accountId: string }
+  | { clientId: string }
+  | { all: true }
+  /** What is recorded beside them stands alone. */
+  | { none: true };
+
+export type GrantFilter = { accountId?: string; clientId?: string };
 
 /** The id comes first: it is what a revocation names. */
 export type RemovedGrant = { id: string; accountId: string; clientId: string };
@@ -41,10 +54,11 @@ export type GrantStore = {
   /** @returns false if the grant is gone */
   update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;
   find(id: string): Promise<StoredGrant | undefined>;
-  /** An account's grants, the one used last first; at most 1000. */
-  listOf(accountId: string): Promise<StoredGrant[]>;
+  /** The one used last first. @param page `limit` 1 to 1000, `offset` how many to leave out */
+  list(filter: GrantFilter, page: { limit: number; offset: number }): Promise<StoredGrant[]>;
   /**
    * Deletes grants with everything under them and records that, in one transaction. Cost: one commit.
+   * @param steps.createdBeforeMs leaves out younger ones
    * @returns what `record` did
    */
   remove<Recorded>(selection: GrantSelection, steps: RemovalSteps<Recorded>): Promise<Recorded>;
@@ -52,6 +66,7 @@ export type GrantStore = {
 
 /** Called inside the transaction that removes grants. */
 export type RemovalSteps<Recorded> = {
+  createdBeforeMs?: number | undefined;
   /** First: what must keep new grants from being added meanwhile. */
   before?: (trx: DatabaseTransaction) => Promise<void>;
   /** Last: told what was deleted. */
@@ -80,33 +95,48 @@ export function createGrantStore(database: Database): GrantStore {
       const row = await db.selectFrom('identity_grants').selectAll().where('id', '=', id).executeTakeFirst();
       return row === undefined ? undefined : grantOf(row);
     },
-    listOf: async (accountId) => {
+    list: async ({ accountId, clientId }, { limit, offset }) => {
       const rows = await db
         .selectFrom('identity_grants')
         .selectAll()
-        .where('account_id', '=', accountId)
+        .$if(accountId !== undefined, (query) => query.where('account_id', '=', accountId ?? ''))
+        .$if(clientId !== undefined, (query) => query.where('client_id', '=', clientId ?? ''))
         .orderBy('last_used_at_ms', 'desc')
-        .limit(1000)
+        .orderBy('id')
+        .limit(limit)
+        .offset(offset)
         .execute();
       return rows.map(grantOf);
     },
     remove: (selection, steps) =>
       database.db.transaction().execute(async (trx) => {
         await steps.before?.(trx);
-        const removed = await deleteGrants(identityTables(trx), selection);
+        const removed = await deleteGrants(identityTables(trx), selection, steps.createdBeforeMs);
         return await steps.record(trx, removed);
       }),
   };
 }
 
-async function deleteGrants(db: Kysely<IdentityTables>, selection: GrantSelection): Promise<RemovedGrant[]> {
-  const [column, value] =
-    'id' in selection ? (['id', selection.id] as const) : (['account_id', selection.accountId] as const);
+async function deleteGrants(
+  db: Kysely<IdentityTables>,
+  selection: GrantSelection,
+  createdBeforeMs: number | undefined,
+): Promise<RemovedGrant[]> {
+  if ('none' in selection) return [];
   const rows = await db
     .deleteFrom('identity_grants')
-    .where(column, '=', value)
+    .where((eb) => {
+      if ('id' in selection) return eb('id', '=', selection.id);
+      if ('loginHash' in selection) return eb('login_hash', '=', selection.loginHash);
+      if ('accountId' in selection) return eb('account_id', '=', selection.accountId);
+      if ('clientId' in selection) return eb('client_id', '=', selection.clientId);
+      return eb.lit(true);
+    })
+    .$if(createdBeforeMs !== undefined, (query) => query.where('created_at_ms', '<', createdBeforeMs ?? 0))
     .returning(['id', 'account_id', 'client_id'])
     .execute();
+  if ('loginHash' in selection)
+    await db.deleteFrom('identity_sessions').where('uid_hash', '=', selection.loginHash).execute();
   return rows.map((row) => ({ id: row.id, accountId: row.account_id, clientId: row.client_id }));
 }
 
@@ -118,6 +148,7 @@ const rowOf = (grant: NewGrant): IdentityTables['identity_grants'] => ({
   family_key: grant.familyKey,
   device: grant.device,
   address: grant.address,
+  login_hash: grant.loginHash ?? null,
   created_at_ms: grant.nowMs,
   last_used_at_ms: grant.nowMs,
   expires_at_ms: grant.expiresAtMs,
@@ -131,6 +162,7 @@ const grantOf = (row: IdentityTables['identity_grants']): StoredGrant => ({
   familyKey: row.family_key,
   device: row.device,
   address: row.address,
+  loginHash: row.login_hash ?? undefined,
   createdAtMs: row.created_at_ms,
   lastUsedAtMs: row.last_used_at_ms,
   expiresAtMs: row.expires_at_ms,

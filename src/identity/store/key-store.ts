@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
 import { identityTables, type IdentityTables } from './tables.ts';
 
 export type StoredKey = {
@@ -23,6 +23,8 @@ export type KeyStore = {
   /** Replaces open material by its encrypted form. */
   seal(id: string, material: string): Promise<void>;
   delete(id: string): Promise<void>;
+  /** The same in the transaction that revokes it. */
+  deleteWith(trx: DatabaseTransaction, id: string): Promise<void>;
 };
 
 export function createKeyStore(database: Database): KeyStore {
@@ -64,6 +66,13 @@ export function createKeyStore(database: Database): KeyStore {
     },
     delete: async (id) => {
       await db.deleteFrom('identity_keys').where('id', '=', id).execute();
+    },
+    deleteWith: async (trx, id) => {
+      await identityTables(trx)
+        .deleteFrom('identity_keys')
+        .where('id', '=', id)
+        .where('purpose', '=', 'signature')
+        .execute();
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { SqliteAdapter, type Kysely } from 'kysely';
 import type { Migrations, NoTables } from '../../publisher/store/database.ts';
 
 async function createTables(db: Kysely<NoTables>): Promise<void> {
@@ -95,5 +95,34 @@ async function createIndexes({ schema }: Kysely<NoTables>): Promise<void> {
     await schema.createIndex(`${table}_${column}`).on(table).column(column).execute();
 }
 
+async function addAudit(db: Kysely<NoTables>): Promise<void> {
+  const { schema } = db;
+  const isSqlite = db.getExecutor().adapter instanceof SqliteAdapter;
+  await schema
+    .createTable('identity_audit')
+    .addColumn('id', isSqlite ? 'integer' : 'bigint', (column) =>
+      isSqlite ? column.primaryKey().autoIncrement() : column.primaryKey().generatedAlwaysAsIdentity(),
+    )
+    .addColumn('at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('actor_kind', 'text', (column) => column.notNull())
+    .addColumn('actor', 'text', (column) => column.notNull())
+    .addColumn('action', 'text', (column) => column.notNull())
+    .addColumn('target', 'text', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addColumn('details', 'text', (column) => column.notNull())
+    .execute();
+  await schema.createIndex('identity_audit_at_ms').on('identity_audit').column('at_ms').execute();
+}
+
+async function addLogins({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema.alterTable('identity_grants').addColumn('login_hash', 'text').execute();
+  for (const column of ['login_hash', 'client_id'])
+    await schema.createIndex(`identity_grants_${column}`).on('identity_grants').column(column).execute();
+}
+
 /** Identity's schema, for `migrate`. */
-export const identityMigrations: Migrations = { 'identity-0001': { up: createTables } };
+export const identityMigrations: Migrations = {
+  'identity-0001': { up: createTables },
+  'identity-0002-audit': { up: addAudit },
+  'identity-0003-logins': { up: addLogins },
+};

@@ -13,11 +13,15 @@ const graceMs = 2 * 60 * 60 * 1000;
 /** A used refresh token is known by its mark; its row serves the first moments only. */
 const usedKeptMs = 60 * 60 * 1000;
 
+/** How long it is known who did what. */
+const auditKeptMs = 400 * 24 * 60 * 60 * 1000;
+
 const purged = [
   ['identity_tokens', 'id_hash', 'expires_at_ms', 0],
   ['identity_tokens', 'id_hash', 'consumed_at_ms', usedKeptMs],
   ['identity_sessions', 'uid_hash', 'expires_at_ms', 0],
   ['identity_grants', 'id', 'expires_at_ms', graceMs],
+  ['identity_audit', 'id', 'at_ms', auditKeptMs],
 ] as const;
 
 /** Deletes what has expired, a bounded number of rows at a time. @returns how many rows went */

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import type { Generated, Kysely } from 'kysely';
 import type { NoTables } from '../../publisher/store/database.ts';
 
 /** Times are milliseconds since 1970 by this program's clock. */
@@ -22,6 +22,8 @@ export type IdentityTables = {
     family_key: string;
     device: string;
     address: string;
+    /** Hash of the uid of the browser login it was made in; null: without a browser. */
+    login_hash: string | null;
     created_at_ms: number;
     last_used_at_ms: number;
     expires_at_ms: number;
@@ -55,7 +57,23 @@ export type IdentityTables = {
     is_sealed: number;
     created_at_ms: number;
   };
+  /** Who did what to accounts, sessions and keys. */
+  identity_audit: {
+    id: Generated<number>;
+    at_ms: number;
+    actor_kind: ActorKind;
+    actor: string;
+    action: string;
+    target: string;
+    /** Of the actor, where known. */
+    address: string;
+    /** JSON. */
+    details: string;
+  };
 };
+
+/** `operator`: at a command line; `client`: by the administration API; `person`: on the pages; `system`: by itself. */
+export type ActorKind = 'operator' | 'client' | 'person' | 'system';
 
 /** The same connection, knowing our tables. */
 export const identityTables = (db: Kysely<NoTables>): Kysely<IdentityTables> =>

@@ -1,0 +1,40 @@
+import type { Database } from '../../publisher/store/database.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
+import { secretFromFile } from '../../runtime/secret.ts';
+import { createKeyStore } from '../store/key-store.ts';
+import { createMaterialSealer, type SigningAlgorithm } from './key-material.ts';
+import { createKeyRing, type KeyRing } from './key-ring.ts';
+import { keyPeriods } from './key-schedule.ts';
+
+/** What of identity's configuration its keys depend on. Durations in ms. */
+export type KeyConfig = {
+  readonly tokens: { readonly algorithm: SigningAlgorithm | 'HS256' };
+  readonly keys: {
+    readonly rotateEvery: number;
+    readonly encryptionKey?: { readonly file: string } | undefined;
+  };
+};
+
+/** HS256 signs access tokens only: ID tokens go to clients, which must not be able to make one. */
+export const keyAlgorithm = ({ tokens }: KeyConfig): SigningAlgorithm =>
+  tokens.algorithm === 'HS256' ? 'RS256' : tokens.algorithm;
+
+/** The key ring that a configuration describes. @throws ERR_SECRET_UNREADABLE */
+export function openKeyRing(
+  config: KeyConfig,
+  dependencies: { database: Database; clock: Clock; log: Log },
+): KeyRing {
+  const { rotateEvery, encryptionKey } = config.keys;
+  const { database, clock, log } = dependencies;
+  return createKeyRing({
+    store: createKeyStore(database),
+    sealer: createMaterialSealer(
+      encryptionKey === undefined ? undefined : secretFromFile(encryptionKey.file),
+    ),
+    algorithm: keyAlgorithm(config),
+    periods: keyPeriods(rotateEvery),
+    clock,
+    log,
+  });
+}

@@ -1,0 +1,136 @@
+import type { RevocationRequest } from '../../publisher/outbox.ts';
+import type { DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { Clock, EpochSeconds } from '../../runtime/clock.ts';
+import { Fault } from '../../runtime/fault.ts';
+import { normalizeUsername } from '../account/username.ts';
+import type { AccountStore } from '../store/account-store.ts';
+import type { Actor } from '../store/audit-store.ts';
+import type { GrantSelection, GrantStore } from '../store/grant-store.ts';
+import type { KeyStore } from '../store/key-store.ts';
+import type { PublicationStore } from '../store/publication-store.ts';
+import { sessionEvent, type Revocation, type Revoker } from './revoker.ts';
+
+/** What an operator revokes. */
+export type RevocationTarget =
+  /** The claim `grant_id`. With a session of a browser goes its login, and so its other sessions. */
+  | { kind: 'session'; id: string }
+  /** The claim `jti` of an access token. */
+  | { kind: 'token'; id: string }
+  /** An account's id or user name, or a client's id for its own tokens. */
+  | { kind: 'subject'; id: string }
+  | { kind: 'client'; id: string }
+  /** A `kid`: revoked for ever. */
+  | { kind: 'key'; id: string }
+  /** Every token and session of the issuer. */
+  | { kind: 'everything' };
+
+export type RevocationOrder = {
+  actor: Actor;
+  /** 1 to 64 characters of `a-z 0-9 _ -`. Default `operator`. */
+  reason?: string | undefined;
+  /** Only what was issued before this time, not in the future; for `subject`, `client` and `everything`. */
+  issuedBefore?: EpochSeconds | undefined;
+};
+
+export type TargetRevocation = Revocation & {
+  /** The revocation's number in the log; undefined while it isn't published. */
+  seq: number | undefined;
+};
+
+export type RevokeTargetOptions = {
+  issuer: string;
+  accounts: AccountStore;
+  grants: GrantStore;
+  keys: KeyStore;
+  publications: PublicationStore;
+  revoker: Revoker;
+  clock: Clock;
+};
+
+export type RevokeTarget = (target: RevocationTarget, order: RevocationOrder) => Promise<TargetRevocation>;
+
+type Plan = {
+  selection: GrantSelection;
+  before?: (trx: DatabaseTransaction) => Promise<void>;
+  /** What is recorded beside the sessions that end; none: those alone. */
+  event?: Omit<RevocationRequest, 'iss' | 'reason'>;
+  eachSession: boolean;
+};
+
+/**
+ * Makes the revocation by target: grants deleted, event and audit entry recorded, in one transaction.
+ * @throws ERR_USAGE for a time in the future; ERR_REVOCATION_INVALID for an impossible id or reason
+ */
+export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
+  const { issuer, revoker, publications, clock } = options;
+  return async (target, { actor, reason = 'operator', issuedBefore }) => {
+    if (issuedBefore !== undefined && issuedBefore * 1000 > clock.nowMs())
+      throw new Fault('ERR_USAGE', 'a revocation cannot reach into the future');
+    const plan = await planOf(target, options, issuedBefore);
+    const revocation = await revoker.revoke(plan.selection, reason, {
+      ...(plan.before === undefined ? {} : { before: plan.before }),
+      createdBeforeMs: issuedBefore === undefined ? undefined : issuedBefore * 1000,
+      events: (removed) => {
+        const ids = new Set(plan.eachSession ? removed.map(({ id }) => id) : []);
+        if (target.kind === 'session') ids.add(target.id);
+        const sessions = [...ids].map((id) => sessionEvent(issuer, id, reason));
+        return plan.event === undefined ? sessions : [...sessions, { ...plan.event, iss: issuer, reason }];
+      },
+      audit: {
+        actor,
+        action: `revoke.${target.kind}`,
+        target: 'id' in target ? target.id : issuer,
+        ...(issuedBefore === undefined
+          ? {}
+          : { details: { issuedBefore: new Date(issuedBefore * 1000).toISOString() } }),
+      },
+    });
+    const seq = revocation.isPublished ? await publications.seqOf(revocation.recorded) : undefined;
+    return { ...revocation, seq };
+  };
+}
+
+async function planOf(
+  target: RevocationTarget,
+  options: RevokeTargetOptions,
+  issuedBefore: EpochSeconds | undefined,
+): Promise<Plan> {
+  const { accounts, grants, keys, clock } = options;
+  // A cut-off in the past spares younger tokens of the sessions it ends; those are then named one by one.
+  const eachSession = issuedBefore !== undefined;
+  const at = issuedBefore === undefined ? {} : { at: issuedBefore };
+  switch (target.kind) {
+    case 'session': {
+      const loginHash = (await grants.find(target.id))?.loginHash;
+      const selection = loginHash === undefined ? { id: target.id } : { loginHash };
+      return { selection, eachSession: true };
+    }
+    case 'token':
+      return { selection: { none: true }, event: { kind: 'token', id: target.id }, eachSession: false };
+    case 'subject': {
+      const id = await subjectOf(target.id, accounts);
+      const before = (trx: DatabaseTransaction) => accounts.endLogins(trx, { id }, clock.nowMs());
+      return { selection: { accountId: id }, before, event: { kind: 'subject', id, ...at }, eachSession };
+    }
+    case 'client': {
+      const { id } = target;
+      return { selection: { clientId: id }, event: { kind: 'client', id, ...at }, eachSession };
+    }
+    case 'key': {
+      const { id } = target;
+      const before = (trx: DatabaseTransaction) => keys.deleteWith(trx, id);
+      return { selection: { none: true }, before, event: { kind: 'key', id }, eachSession: false };
+    }
+    case 'everything': {
+      const before = (trx: DatabaseTransaction) => accounts.endLogins(trx, { all: true }, clock.nowMs());
+      return { selection: { all: true }, before, event: { kind: 'issuer', ...at }, eachSession };
+    }
+  }
+}
+
+/** An id stays what it is; a name becomes its account's id. */
+async function subjectOf(text: string, accounts: AccountStore): Promise<string> {
+  const name = normalizeUsername(text);
+  const account = name === undefined ? undefined : await accounts.findByName(name);
+  return account?.id ?? text;
+}

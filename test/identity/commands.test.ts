@@ -1,0 +1,181 @@
+import { sql } from 'kysely';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { disableUser } from '../../src/identity/account/commands.ts';
+import { listKeys, revokeKey, rotateKeys } from '../../src/identity/key/commands.ts';
+import { listAudit, revoke } from '../../src/identity/session/commands.ts';
+import { eventually } from '../processes.ts';
+import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { onEachDatabase, query } from './databases.ts';
+import { authorization, headerOf, logInBrowser, login, openLoginPage, payloadOf, refresh } from './flows.ts';
+import type { TestIdentity } from './identity-server.ts';
+
+const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
+
+type Event = { kind: string; target: string; reason: string; published_seq: number | null };
+
+onEachDatabase('a command beside a running identity', ({ start }) => {
+  let redis: RedisServer;
+  let identity: TestIdentity;
+
+  beforeEach(async () => {
+    redis = await startRedis();
+    identity = await start({ redis: { url: redis.url } });
+    await identity.addUser('rosa');
+  });
+  afterEach(async () => {
+    await identity.stop();
+    await redis.stop();
+  });
+
+  const events = (): Promise<Event[]> =>
+    query(
+      identity,
+      sql<Event>`select kind, target, reason, published_seq from revocation_outbox order by id`,
+    );
+  const audit = async (): Promise<unknown[]> =>
+    (await listAudit(identity.config, 10)).map(({ action, target, details }) => [action, target, details]);
+
+  it('revokes a session of a browser with its login, and tells its number in the log', async () => {
+    const { tokens, browser } = await logInBrowser(identity, 'rosa');
+    const second = await logInBrowser(identity, 'rosa', {
+      browser,
+      clientId: 'other',
+      redirect: 'http://127.0.0.1:3001/cb',
+    });
+    const elsewhere = await login(identity, 'rosa');
+    const revocation = await revoke(identity.config, { kind: 'session', id: tokens.session });
+    expect(revocation).toMatchObject({ isPublished: true, seq: expect.any(Number) });
+    const [first, next] = await events();
+    expect(new Set([first?.target, next?.target])).toEqual(new Set([tokens.session, second.tokens.session]));
+    expect(Math.max(first?.published_seq ?? 0, next?.published_seq ?? 0)).toBe(revocation.seq);
+    await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
+    await expect(refresh(identity, second.tokens, 'other')).rejects.toEqual(invalidGrant);
+    const again = await openLoginPage(identity, browser, (await authorization(identity)).url);
+    expect(again.body).toContain('name="password"');
+    expect((await refresh(identity, elsewhere)).session).toBe(elsewhere.session);
+    expect(await audit()).toContainEqual([
+      'revoke.session',
+      tokens.session,
+      { sessions: 2, reason: 'operator' },
+    ]);
+  });
+
+  it('revokes a person, by name: all sessions, browser logins, and every token issued until now', async () => {
+    const { tokens, browser } = await logInBrowser(identity, 'rosa');
+    const device = await login(identity, 'rosa');
+    const subject = String(payloadOf(tokens.access)['sub']);
+    const order = { reason: 'lost_laptop' };
+    const revocation = await revoke(identity.config, { kind: 'subject', id: 'Rosa' }, order);
+    expect(revocation.removed).toHaveLength(2);
+    expect(await events()).toMatchObject([{ kind: 'subject', target: subject, reason: 'lost_laptop' }]);
+    for (const [one, client] of [
+      [tokens, 'web'],
+      [device, 'cli'],
+    ] as const)
+      await expect(refresh(identity, one, client)).rejects.toEqual(invalidGrant);
+    const again = await openLoginPage(identity, browser, (await authorization(identity)).url);
+    expect(again.body).toContain('name="password"');
+    expect((await login(identity, 'rosa')).session).not.toBe('');
+  });
+
+  it('revokes a client, and nothing of another', async () => {
+    const { tokens } = await logInBrowser(identity, 'rosa');
+    const device = await login(identity, 'rosa');
+    await revoke(identity.config, { kind: 'client', id: 'cli' });
+    expect(await events()).toMatchObject([{ kind: 'client', target: 'cli' }]);
+    await expect(refresh(identity, device)).rejects.toEqual(invalidGrant);
+    expect((await refresh(identity, tokens, 'web')).session).toBe(tokens.session);
+  });
+
+  it('revokes one token and leaves its session', async () => {
+    const device = await login(identity, 'rosa');
+    const id = String(payloadOf(device.access)['jti']);
+    await revoke(identity.config, { kind: 'token', id });
+    expect(await events()).toMatchObject([{ kind: 'token', target: id }]);
+    expect((await refresh(identity, device)).session).toBe(device.session);
+  });
+
+  it('revokes everything', async () => {
+    await identity.addUser('emmy');
+    const [rosa, emmy] = [await login(identity, 'rosa'), await login(identity, 'emmy')];
+    const revocation = await revoke(identity.config, { kind: 'everything' });
+    expect(revocation.removed).toHaveLength(2);
+    expect(await events()).toMatchObject([{ kind: 'issuer', target: identity.issuer }]);
+    await expect(refresh(identity, rosa)).rejects.toEqual(invalidGrant);
+    await expect(refresh(identity, emmy)).rejects.toEqual(invalidGrant);
+    expect((await login(identity, 'emmy')).session).not.toBe('');
+  });
+
+  it('revokes what was issued before a time: younger sessions stay, and older ones end for good', async () => {
+    const old = await login(identity, 'rosa');
+    const second = Number(payloadOf(old.access)['iat']) + 1;
+    await eventually('a second later', () => (Date.now() >= second * 1000 ? true : undefined));
+    const young = await login(identity, 'rosa');
+    const order = { issuedBefore: second };
+    await revoke(identity.config, { kind: 'subject', id: 'rosa' }, order);
+    expect((await events()).map(({ kind, target }) => [kind, target])).toEqual([
+      ['session', old.session],
+      ['subject', payloadOf(old.access)['sub']],
+    ]);
+    await expect(refresh(identity, old)).rejects.toEqual(invalidGrant);
+    expect((await refresh(identity, young)).session).toBe(young.session);
+    const tomorrow = { issuedBefore: Date.now() / 1000 + 86_400 };
+    await expect(revoke(identity.config, { kind: 'everything' }, tomorrow)).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+    });
+  });
+
+  it('refuses a reason that is none, and then ends nothing', async () => {
+    const tokens = await login(identity, 'rosa');
+    const order = { reason: 'Because I say so' };
+    await expect(
+      revoke(identity.config, { kind: 'session', id: tokens.session }, order),
+    ).rejects.toMatchObject({ code: 'ERR_REVOCATION_INVALID' });
+    expect((await refresh(identity, tokens)).session).toBe(tokens.session);
+    expect(await audit()).toEqual([['user.add', expect.any(String), {}]]);
+  });
+
+  it('adds a key that is published and does not yet sign', async () => {
+    const before = await login(identity, 'rosa');
+    const id = await rotateKeys(identity.config);
+    const keys = await listKeys(identity.config);
+    expect(keys.map(({ state }) => state)).toEqual(['signing', 'next']);
+    expect(keys[1]?.id).toBe(id);
+    await eventually('published', async () =>
+      (await (await fetch(`${identity.issuer}/jwks`)).text()).includes(id) ? true : undefined,
+    );
+    const after = await refresh(identity, before);
+    expect(headerOf(after.access)['kid']).toBe(headerOf(before.access)['kid']);
+  });
+
+  it('revokes a key for ever; another signs at once, and sessions go on', async () => {
+    const before = await login(identity, 'rosa');
+    const kid = String(headerOf(before.access)['kid']);
+    const revocation = await revokeKey(identity.config, kid, 'leaked');
+    expect(revocation).toMatchObject({ isKnown: true, isPublished: true, removed: [] });
+    expect(await events()).toMatchObject([{ kind: 'key', target: kid, reason: 'leaked' }]);
+    expect(await query(identity, sql`select target from revocation_standing_keys`)).toEqual([
+      { target: kid },
+    ]);
+    expect(await listKeys(identity.config)).toMatchObject([{ state: 'signing' }]);
+    await eventually('another key', async () =>
+      (await (await fetch(`${identity.issuer}/jwks`)).text()).includes(kid) ? undefined : true,
+    );
+    const after = await refresh(identity, before);
+    expect(after.session).toBe(before.session);
+    expect(headerOf(after.access)['kid']).not.toBe(kid);
+    const jwks = createRemoteJWKSet(new URL(`${identity.issuer}/jwks`));
+    await jwtVerify(after.access, jwks);
+    await expect(jwtVerify(before.access, jwks)).rejects.toThrow('no applicable key');
+    expect(await revokeKey(identity.config, 'of-someone-else')).toMatchObject({ isKnown: false });
+  });
+
+  it('is noted with who ran it', async () => {
+    await disableUser(identity.config, 'rosa');
+    const [last, first] = await listAudit(identity.config, 10);
+    expect(first).toMatchObject({ action: 'user.add', actor: { kind: 'operator' } });
+    expect(first?.actor.id).toMatch(/^\S+@\S+$/);
+    expect(last).toMatchObject({ action: 'user.disable', details: { sessions: 0, reason: 'disabled' } });
+  });
+});
