@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { isLoopback, listen, type Address } from './address.ts';
 import type { Part } from './lifecycle.ts';
-import { describeError, type Log } from './log.ts';
+import type { Log } from './log.ts';
 import type { Registry } from './metrics.ts';
 
 /** What `/readyz` answers: whether to send traffic, and each part's state in words. */
@@ -48,7 +48,7 @@ export function createAdminServer(options: AdminOptions): Part {
     { requestTimeout: 5000, headersTimeout: 5000, maxHeaderSize: 8192 },
     (request, response) => {
       answer(request, response).catch((thrown: unknown) => {
-        log.error('admin request failed', { err: describeError(thrown) });
+        log.error('admin request failed', { err: thrown });
         if (!response.headersSent) send(response, 500, { error: 'internal' });
       });
     },

@@ -1,24 +1,33 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAdminServer } from '../../src/runtime/admin-server.ts';
+import { createAdminServer, type Readiness } from '../../src/runtime/admin-server.ts';
+import { Fault } from '../../src/runtime/fault.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
 import { freePort } from '../processes.ts';
 
-async function startAdmin(readiness = { ready: true, parts: { keys: 'usable' } }) {
+const ready: Readiness = { ready: true, parts: { keys: 'usable' } };
+
+async function startAdmin(readiness = ready, status: () => unknown = () => ({ state: 'live' })) {
+  const lines: string[] = [];
   const registry = createRegistry();
   const metrics = createAuthorizerMetrics(registry);
   const port = await freePort();
   const server = createAdminServer({
     address: { kind: 'tcp', host: '127.0.0.1', port },
     registry,
-    log: createLog({ program: 'test', level: 'silent' }),
+    log: createLog({
+      program: 'test',
+      level: 'info',
+      destination: { write: (line) => void lines.push(line) },
+    }),
     readiness: () => readiness,
-    status: () => ({ state: 'live' }),
+    status,
   });
   await server.start();
   onTestFinished(() => server.stop());
   return {
     metrics,
+    lines,
     get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method }),
   };
 }
@@ -52,5 +61,16 @@ describe('the admin server', () => {
     const { get } = await startAdmin();
     expect((await get('/../etc/passwd')).status).toBe(404);
     expect((await get('/livez', 'POST')).status).toBe(405);
+  });
+
+  it('answers a fault with 500 and nothing of it, and logs what it was', async () => {
+    const { get, lines } = await startAdmin(ready, () => {
+      throw new Fault('ERR_DATABASE', 'the database is gone');
+    });
+    const answer = await get('/status');
+    expect([answer.status, await answer.text()]).toEqual([500, '{"error":"internal"}\n']);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { msg: 'admin request failed', err: { code: 'ERR_DATABASE', message: 'the database is gone' } },
+    ]);
   });
 });
