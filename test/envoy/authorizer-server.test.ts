@@ -17,406 +17,420 @@ import {
   connectTo,
   denied,
   startCheck,
-  startServer,
+  startServer as start,
   watchHealth,
   type TestServer,
 } from './grpc-fixture.ts';
 
 const { requestSerialize, path: checkPath } = authorizationDefinition.Check;
 
-let running: TestServer;
-let decide: Check;
-let client: ReturnType<typeof connectTo>;
+/** The whole suite runs over both ways of answering: on the HTTP/2 stream, and by grpc-js's handler. */
+const ways = [
+  ['on its stream', true],
+  ['by grpc-js', false],
+] as const;
 
-beforeEach(async () => {
-  decide = () => allowed();
-  running = await startServer((request) => decide(request));
-  client = connectTo(running.target);
-});
+describe.each(ways)('a check answered %s', (_, answersOnStreams) => {
+  const startServer: typeof start = (check, options) => start(check, { answersOnStreams, ...options });
 
-afterEach(async () => {
-  client.close();
-  await running.server.stop();
-});
+  let running: TestServer;
+  let decide: Check;
+  let client: ReturnType<typeof connectTo>;
 
-const fails = async (answer: Promise<unknown>): Promise<ServiceError> =>
-  answer.then(
-    () => Promise.reject(new Error('did not fail')),
-    (error: unknown) => error as ServiceError,
-  );
-
-const stillAnswers = async (): Promise<boolean> => {
-  const other = connectTo(running.target);
-  const answer = await check(other, checkMessage(), { deadline: Date.now() + 5000 }).finally(() =>
-    other.close(),
-  );
-  return answer.okResponse !== undefined;
-};
-
-describe('the Check method', () => {
-  it('answers a decision made at once and one made later', async () => {
-    expect((await check(client, checkMessage())).okResponse).toBeDefined();
-    decide = () => Promise.resolve(denied('expired'));
-    expect((await check(client, checkMessage())).deniedResponse?.status?.code).toBe(401);
-    expect(running.decisions.map(({ kind }) => kind)).toEqual(['allow', 'deny']);
-  });
-
-  it.each([
-    [
-      'throws',
-      () => {
-        throw new Error('secret of the house');
-      },
-    ],
-    ['rejects', () => Promise.reject(new Error('secret of the house'))],
-  ])('refuses with 503 and says nothing of the fault when the check %s', async (_, broken) => {
-    decide = broken;
-    const answer = await check(client, checkMessage());
-    expect(answer.status?.code).toBe(14);
-    expect(answer.deniedResponse?.status?.code).toBe(503);
-    expect(JSON.stringify(answer)).not.toContain('secret');
-    expect(running.decisions).toEqual([expect.objectContaining({ reason: 'internal_error' })]);
-  });
-
-  it('asks the check about a message without attributes too', async () => {
-    decide = (request) => (request === undefined ? denied('misconfigured_route') : allowed());
-    expect((await check(client, {})).deniedResponse?.status?.code).toBe(500);
-  });
-
-  it("keeps to the caller's deadline", async () => {
-    decide = () => Promise.withResolvers<never>().promise;
-    const error = await fails(check(client, checkMessage(), { deadline: Date.now() + 100 }));
-    expect(error.code).toBe(status.DEADLINE_EXCEEDED);
+  beforeEach(async () => {
     decide = () => allowed();
-    expect(await stillAnswers()).toBe(true);
+    running = await startServer((request) => decide(request));
+    client = connectTo(running.target);
   });
 
-  it('survives a call that is cancelled before it is decided', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    let started = false;
-    decide = async () => {
-      started = true;
-      await promise;
-      return allowed();
-    };
-    const { call, answer } = startCheck(client, checkMessage());
-    await eventually('the check has started', () => started || undefined);
-    call.cancel();
-    expect((await fails(answer)).code).toBe(status.CANCELLED);
-    resolve();
-    decide = () => allowed();
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('refuses a message above the limit', async () => {
-    const error = await fails(check(client, checkMessage({ authorization: 'x'.repeat(128 * 1024) })));
-    expect(error.code).toBe(status.RESOURCE_EXHAUSTED);
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('answers UNIMPLEMENTED to an unknown method', async () => {
-    const { promise, resolve } = Promise.withResolvers<ServiceError | null>();
-    const identity = (bytes: Buffer): Buffer => bytes;
-    client.makeUnaryRequest(
-      '/envoy.service.auth.v3.Authorization/Nothing',
-      identity,
-      identity,
-      Buffer.alloc(0),
-      (error) => resolve(error),
-    );
-    expect((await promise)?.code).toBe(status.UNIMPLEMENTED);
-  });
-
-  it('answers a thousand checks on one connection', async () => {
-    const answers = await Promise.all(Array.from({ length: 1000 }, () => check(client, checkMessage())));
-    expect(answers.every(({ okResponse }) => okResponse !== undefined)).toBe(true);
-  });
-});
-
-/** One raw HTTP/2 request with the given body; the gRPC status it ended with. */
-async function rawCall(body: Buffer, headers: Record<string, string> = {}): Promise<string | undefined> {
-  const session = connectHttp2(`http://${running.target}`);
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': checkPath,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...headers,
-  });
-  const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  let seen: string | undefined;
-  stream.on('response', (fields) => {
-    seen =
-      fields['grpc-status']?.toString() ??
-      (fields[':status'] === 200 ? undefined : `HTTP ${fields[':status']}`);
-  });
-  stream.on('trailers', (fields) => (seen = fields['grpc-status']?.toString()));
-  stream.on('error', () => {}).on('close', () => resolve(seen));
-  stream.resume().end(body);
-  return promise.finally(() => session.destroy());
-}
-
-const framed = (message: Buffer, compressed = 0): Buffer => {
-  const head = Buffer.alloc(5);
-  head.writeUInt8(compressed, 0);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
-};
-
-describe('what no honest client sends', () => {
-  it.each([
-    ['bytes that are no message', framed(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f])), '13'],
-    ['a length beyond its data', Buffer.from([0, 0, 0, 0, 9, 1]), undefined],
-    ['a length of four gigabytes', Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1]), '8'],
-    ['no message at all', Buffer.alloc(0), undefined],
-    ['two messages', Buffer.concat([framed(requestSerialize({})), framed(requestSerialize({}))]), undefined],
-    ['a compressed flag without an encoding', framed(gzipSync(requestSerialize({})), 1), undefined],
-  ])('%s ends the call and nothing else', async (_, body, expected) => {
-    const code = await rawCall(body);
-    expect(code).not.toBe('0');
-    expect(expected === undefined || code === expected).toBe(true);
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('a compressed message that unfolds beyond the limit is refused', async () => {
-    const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
-    expect(bomb.length).toBeLessThan(128 * 1024);
-    expect(await rawCall(framed(bomb, 1), { 'grpc-encoding': 'gzip' })).toBe('8');
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('a request that is no gRPC is refused', async () => {
-    expect(await rawCall(Buffer.alloc(0), { 'content-type': 'application/json' })).toBe('HTTP 415');
-  });
-
-  it('a header list above 64 KiB is refused', async () => {
-    const large = Object.fromEntries(
-      Array.from({ length: 20 }, (_, index) => [`x-${index}`, 'a'.repeat(4000)]),
-    );
-    expect(await rawCall(framed(requestSerialize({})), large)).not.toBe('0');
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('rapid resets do not keep others from being answered', async () => {
-    const session = connectHttp2(`http://${running.target}`);
-    session.on('error', () => {});
-    for (let count = 0; count < 5000 && !session.destroyed; count += 1) {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': checkPath,
-        'content-type': 'application/grpc',
-      });
-      stream.on('error', () => {});
-      stream.close(constants.NGHTTP2_CANCEL);
-    }
-    expect(await stillAnswers()).toBe(true);
-    session.destroy();
-  });
-
-  it('garbage instead of HTTP/2 closes the connection', async () => {
-    const [host = '', port = ''] = running.target.split(':');
-    const socket = connect(Number(port), host);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    socket.on('error', () => {}).on('close', () => resolve());
-    socket.resume().write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
-    await promise;
-    expect(await stillAnswers()).toBe(true);
-  });
-
-  it('clients that do not read their answers do not keep others waiting', async () => {
-    const session = connectHttp2(`http://${running.target}`, { settings: { initialWindowSize: 0 } });
-    session.on('error', () => {});
-    for (let count = 0; count < 200; count += 1) {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': checkPath,
-        'content-type': 'application/grpc',
-      });
-      stream.on('error', () => {}).end(framed(requestSerialize(checkMessage())));
-    }
-    await eventually('the checks were decided', () => running.decisions.length >= 200 || undefined);
-    expect(await stillAnswers()).toBe(true);
-    session.destroy();
-  });
-
-  it('more streams than allowed wait for their turn', async () => {
+  afterEach(async () => {
+    client.close();
     await running.server.stop();
-    running = await startServer((request) => decide(request), { bounds: { maxConcurrentStreams: 2 } });
-    let open = 0;
-    let most = 0;
-    const gates: (() => void)[] = [];
-    decide = async () => {
-      open += 1;
-      most = Math.max(most, open);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      gates.push(resolve);
-      await promise;
-      open -= 1;
-      return allowed();
-    };
+  });
+
+  const fails = async (answer: Promise<unknown>): Promise<ServiceError> =>
+    answer.then(
+      () => Promise.reject(new Error('did not fail')),
+      (error: unknown) => error as ServiceError,
+    );
+
+  const stillAnswers = async (): Promise<boolean> => {
     const other = connectTo(running.target);
-    const answers = Array.from({ length: 6 }, () => check(other, checkMessage()));
-    for (let round = 0; round < 6; round += 1) (await eventually('a gate', () => gates.shift()))();
-    await Promise.all(answers);
-    expect(most).toBeLessThanOrEqual(2);
-    other.close();
-  });
-
-  it('connections beyond the limit are closed, and one that goes makes room', async () => {
-    await running.server.stop();
-    running = await startServer(() => allowed(), { bounds: { maxConnections: 3 } });
-    const [host = '', port = ''] = running.target.split(':');
-    const sockets = Array.from({ length: 6 }, () => connect(Number(port), host).on('error', () => {}));
-    await eventually(
-      'the excess is closed',
-      () => sockets.filter(({ closed }) => closed).length === 3 || undefined,
+    const answer = await check(other, checkMessage(), { deadline: Date.now() + 5000 }).finally(() =>
+      other.close(),
     );
-    for (const socket of sockets) socket.destroy();
-    const roomAgain = eventually('there is room', () => stillAnswers().catch(() => undefined));
-    expect(await roomAgain).toBe(true);
-  });
+    return answer.okResponse !== undefined;
+  };
 
-  it('a connection that says nothing is closed', async () => {
-    await running.server.stop();
-    running = await startServer(() => allowed(), { bounds: { helloTimeoutMs: 50 } });
-    const [host = '', port = ''] = running.target.split(':');
-    const { promise, resolve } = Promise.withResolvers<void>();
-    connect(Number(port), host)
-      .on('close', () => resolve())
-      .resume();
-    await promise;
-    expect(await stillAnswers()).toBe(true);
-  });
-});
-
-describe('health', () => {
-  it.each(['', 'envoy.service.auth.v3.Authorization'])('of "%s" follows readiness', async (service) => {
-    expect((await checkHealth(client, service)).status).toBe(1);
-    running.setReady(false);
-    expect((await checkHealth(client, service)).status).toBe(2);
-  });
-
-  it('of an unknown service is NOT_FOUND', async () => {
-    expect((await fails(checkHealth(client, 'other'))).code).toBe(status.NOT_FOUND);
-  });
-
-  it('is watched: every change is told, and the end', async () => {
-    const seen: (number | undefined)[] = [];
-    const watch = watchHealth(client);
-    const { promise: ended, resolve } = Promise.withResolvers<ServiceError>();
-    watch.on('data', ({ status: told }: { status?: number }) => seen.push(told));
-    watch.on('error', (error) => resolve(error as ServiceError));
-    await eventually('first', () => seen.length >= 1 || undefined);
-    running.setReady(false);
-    running.setReady(false);
-    await eventually('second', () => seen.length >= 2 || undefined);
-    running.setReady(true);
-    await eventually('third', () => seen.length >= 3 || undefined);
-    await running.server.stop();
-    expect((await ended).code).toBe(status.UNAVAILABLE);
-    expect(seen).toEqual([1, 2, 1, 2]);
-  });
-
-  it('of an unknown service stays SERVICE_UNKNOWN while it is watched', async () => {
-    const seen: (number | undefined)[] = [];
-    const watch = watchHealth(client, 'other');
-    watch.on('data', ({ status: told }: { status?: number }) => seen.push(told)).on('error', () => {});
-    await eventually('first', () => seen.length >= 1 || undefined);
-    running.setReady(false);
-    await checkHealth(client);
-    expect(seen).toEqual([3]);
-    watch.cancel();
-  });
-
-  it('can be watched by 256 clients, not more', async () => {
-    const watches = Array.from({ length: 256 }, () => watchHealth(client));
-    let started = 0;
-    for (const watch of watches) watch.on('data', () => (started += 1)).on('error', () => {});
-    const other = connectTo(running.target);
-    await eventually('all are watching', () => started === 256 || undefined);
-    const { promise, resolve } = Promise.withResolvers<ServiceError>();
-    watchHealth(other)
-      .on('data', () => {})
-      .on('error', (error) => resolve(error as ServiceError));
-    expect((await promise).code).toBe(status.RESOURCE_EXHAUSTED);
-    for (const watch of watches) watch.cancel();
-    other.close();
-  });
-});
-
-describe('stopping', () => {
-  it('answers what has begun and takes no new connection', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    let begun = false;
-    decide = async () => {
-      begun = true;
-      await promise;
-      return allowed();
-    };
-    const { answer } = startCheck(client, checkMessage());
-    await eventually('the check has begun', () => begun || undefined);
-    const stopped = running.server.stop();
-    const late = connectTo(running.target);
-    expect((await fails(check(late, checkMessage()))).code).toBe(status.UNAVAILABLE);
-    late.close();
-    resolve();
-    expect((await answer).okResponse).toBeDefined();
-    await stopped;
-  });
-
-  it('cuts off what does not end in time', async () => {
-    await running.server.stop();
-    running = await startServer(() => Promise.withResolvers<never>().promise, { drainMs: 100 });
-    const other = connectTo(running.target);
-    const { answer } = startCheck(other, checkMessage());
-    await eventually('connected', () =>
-      other.getChannel().getConnectivityState(false) === connectivityState.READY ? true : undefined,
-    );
-    await running.server.stop();
-    expect((await fails(answer)).code).toBe(status.UNAVAILABLE);
-    other.close();
-  });
-
-  it('does not wait for idle connections', async () => {
-    await check(client, checkMessage());
-    const before = performance.now();
-    await running.server.stop();
-    expect(performance.now() - before).toBeLessThan(1000);
-  });
-});
-
-describe('a Unix socket', () => {
-  it('is for the owner and the group, replaces a dead one, and goes when the server stops', async () => {
-    const path = join(temporaryDirectory(), 'authorizer.sock');
-    await leaveDeadSocket(path);
-    const server = await startServer(() => allowed(), { address: { kind: 'unix', path } });
-    expect(statSync(path).mode & 0o777).toBe(0o660);
-    const other = connectTo(server.target);
-    expect((await check(other, checkMessage())).okResponse).toBeDefined();
-    other.close();
-    await server.server.stop();
-    expect(existsSync(path)).toBe(false);
-  });
-
-  it('that is alive is not taken', async () => {
-    const path = join(temporaryDirectory(), 'authorizer.sock');
-    const first = await startServer(() => allowed(), { address: { kind: 'unix', path } });
-    await expect(startServer(() => allowed(), { address: { kind: 'unix', path } })).rejects.toMatchObject({
-      code: 'ERR_ADDRESS_IN_USE',
+  describe('the Check method', () => {
+    it('answers a decision made at once and one made later', async () => {
+      expect((await check(client, checkMessage())).okResponse).toBeDefined();
+      decide = () => Promise.resolve(denied('expired'));
+      expect((await check(client, checkMessage())).deniedResponse?.status?.code).toBe(401);
+      expect(running.decisions.map(({ kind }) => kind)).toEqual(['allow', 'deny']);
     });
-    await first.server.stop();
-  });
-});
 
-/** A socket file whose process is gone. */
-async function leaveDeadSocket(path: string): Promise<void> {
-  const server = createServer();
-  const listening = Promise.withResolvers<void>();
-  server.listen(path, () => listening.resolve());
-  await listening.promise;
-  renameSync(path, `${path}.moved`);
-  const closed = Promise.withResolvers<void>();
-  server.close(() => closed.resolve());
-  await closed.promise;
-  renameSync(`${path}.moved`, path);
-}
+    it.each([
+      [
+        'throws',
+        () => {
+          throw new Error('secret of the house');
+        },
+      ],
+      ['rejects', () => Promise.reject(new Error('secret of the house'))],
+    ])('refuses with 503 and says nothing of the fault when the check %s', async (_, broken) => {
+      decide = broken;
+      const answer = await check(client, checkMessage());
+      expect(answer.status?.code).toBe(14);
+      expect(answer.deniedResponse?.status?.code).toBe(503);
+      expect(JSON.stringify(answer)).not.toContain('secret');
+      expect(running.decisions).toEqual([expect.objectContaining({ reason: 'internal_error' })]);
+    });
+
+    it('asks the check about a message without attributes too', async () => {
+      decide = (request) => (request === undefined ? denied('misconfigured_route') : allowed());
+      expect((await check(client, {})).deniedResponse?.status?.code).toBe(500);
+    });
+
+    it("keeps to the caller's deadline", async () => {
+      decide = () => Promise.withResolvers<never>().promise;
+      const error = await fails(check(client, checkMessage(), { deadline: Date.now() + 100 }));
+      expect(error.code).toBe(status.DEADLINE_EXCEEDED);
+      decide = () => allowed();
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('survives a call that is cancelled before it is decided', async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      let started = false;
+      decide = async () => {
+        started = true;
+        await promise;
+        return allowed();
+      };
+      const { call, answer } = startCheck(client, checkMessage());
+      await eventually('the check has started', () => started || undefined);
+      call.cancel();
+      expect((await fails(answer)).code).toBe(status.CANCELLED);
+      resolve();
+      decide = () => allowed();
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('refuses a message above the limit', async () => {
+      const error = await fails(check(client, checkMessage({ authorization: 'x'.repeat(128 * 1024) })));
+      expect(error.code).toBe(status.RESOURCE_EXHAUSTED);
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('answers UNIMPLEMENTED to an unknown method', async () => {
+      const { promise, resolve } = Promise.withResolvers<ServiceError | null>();
+      const identity = (bytes: Buffer): Buffer => bytes;
+      client.makeUnaryRequest(
+        '/envoy.service.auth.v3.Authorization/Nothing',
+        identity,
+        identity,
+        Buffer.alloc(0),
+        (error) => resolve(error),
+      );
+      expect((await promise)?.code).toBe(status.UNIMPLEMENTED);
+    });
+
+    it('answers a thousand checks on one connection', async () => {
+      const answers = await Promise.all(Array.from({ length: 1000 }, () => check(client, checkMessage())));
+      expect(answers.every(({ okResponse }) => okResponse !== undefined)).toBe(true);
+    });
+  });
+
+  /** One raw HTTP/2 request with the given body; the gRPC status it ended with. */
+  async function rawCall(body: Buffer, headers: Record<string, string> = {}): Promise<string | undefined> {
+    const session = connectHttp2(`http://${running.target}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': checkPath,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...headers,
+    });
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    let seen: string | undefined;
+    stream.on('response', (fields) => {
+      seen =
+        fields['grpc-status']?.toString() ??
+        (fields[':status'] === 200 ? undefined : `HTTP ${fields[':status']}`);
+    });
+    stream.on('trailers', (fields) => (seen = fields['grpc-status']?.toString()));
+    stream.on('error', () => {}).on('close', () => resolve(seen));
+    stream.resume().end(body);
+    return promise.finally(() => session.destroy());
+  }
+
+  const framed = (message: Buffer, compressed = 0): Buffer => {
+    const head = Buffer.alloc(5);
+    head.writeUInt8(compressed, 0);
+    head.writeUInt32BE(message.length, 1);
+    return Buffer.concat([head, message]);
+  };
+
+  describe('what no honest client sends', () => {
+    it.each([
+      ['bytes that are no message', framed(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f])), '13'],
+      ['a length beyond its data', Buffer.from([0, 0, 0, 0, 9, 1]), undefined],
+      ['a length of four gigabytes', Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1]), '8'],
+      ['no message at all', Buffer.alloc(0), undefined],
+      [
+        'two messages',
+        Buffer.concat([framed(requestSerialize({})), framed(requestSerialize({}))]),
+        undefined,
+      ],
+      ['a compressed flag without an encoding', framed(gzipSync(requestSerialize({})), 1), undefined],
+    ])('%s ends the call and nothing else', async (_, body, expected) => {
+      const code = await rawCall(body);
+      expect(code).not.toBe('0');
+      expect(expected === undefined || code === expected).toBe(true);
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('a compressed message that unfolds beyond the limit is refused', async () => {
+      const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
+      expect(bomb.length).toBeLessThan(128 * 1024);
+      expect(await rawCall(framed(bomb, 1), { 'grpc-encoding': 'gzip' })).toBe('8');
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('a request that is no gRPC is refused', async () => {
+      expect(await rawCall(Buffer.alloc(0), { 'content-type': 'application/json' })).toBe('HTTP 415');
+    });
+
+    it('a header list above 64 KiB is refused', async () => {
+      const large = Object.fromEntries(
+        Array.from({ length: 20 }, (_, index) => [`x-${index}`, 'a'.repeat(4000)]),
+      );
+      expect(await rawCall(framed(requestSerialize({})), large)).not.toBe('0');
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('rapid resets do not keep others from being answered', async () => {
+      const session = connectHttp2(`http://${running.target}`);
+      session.on('error', () => {});
+      for (let count = 0; count < 5000 && !session.destroyed; count += 1) {
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': checkPath,
+          'content-type': 'application/grpc',
+        });
+        stream.on('error', () => {});
+        stream.close(constants.NGHTTP2_CANCEL);
+      }
+      expect(await stillAnswers()).toBe(true);
+      session.destroy();
+    });
+
+    it('garbage instead of HTTP/2 closes the connection', async () => {
+      const [host = '', port = ''] = running.target.split(':');
+      const socket = connect(Number(port), host);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      socket.on('error', () => {}).on('close', () => resolve());
+      socket.resume().write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+      await promise;
+      expect(await stillAnswers()).toBe(true);
+    });
+
+    it('clients that do not read their answers do not keep others waiting', async () => {
+      const session = connectHttp2(`http://${running.target}`, { settings: { initialWindowSize: 0 } });
+      session.on('error', () => {});
+      for (let count = 0; count < 200; count += 1) {
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': checkPath,
+          'content-type': 'application/grpc',
+        });
+        stream.on('error', () => {}).end(framed(requestSerialize(checkMessage())));
+      }
+      await eventually('the checks were decided', () => running.decisions.length >= 200 || undefined);
+      expect(await stillAnswers()).toBe(true);
+      session.destroy();
+    });
+
+    it('more streams than allowed wait for their turn', async () => {
+      await running.server.stop();
+      running = await startServer((request) => decide(request), { bounds: { maxConcurrentStreams: 2 } });
+      let open = 0;
+      let most = 0;
+      const gates: (() => void)[] = [];
+      decide = async () => {
+        open += 1;
+        most = Math.max(most, open);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        gates.push(resolve);
+        await promise;
+        open -= 1;
+        return allowed();
+      };
+      const other = connectTo(running.target);
+      const answers = Array.from({ length: 6 }, () => check(other, checkMessage()));
+      for (let round = 0; round < 6; round += 1) (await eventually('a gate', () => gates.shift()))();
+      await Promise.all(answers);
+      expect(most).toBeLessThanOrEqual(2);
+      other.close();
+    });
+
+    it('connections beyond the limit are closed, and one that goes makes room', async () => {
+      await running.server.stop();
+      running = await startServer(() => allowed(), { bounds: { maxConnections: 3 } });
+      const [host = '', port = ''] = running.target.split(':');
+      const sockets = Array.from({ length: 6 }, () => connect(Number(port), host).on('error', () => {}));
+      await eventually(
+        'the excess is closed',
+        () => sockets.filter(({ closed }) => closed).length === 3 || undefined,
+      );
+      for (const socket of sockets) socket.destroy();
+      const roomAgain = eventually('there is room', () => stillAnswers().catch(() => undefined));
+      expect(await roomAgain).toBe(true);
+    });
+
+    it('a connection that says nothing is closed', async () => {
+      await running.server.stop();
+      running = await startServer(() => allowed(), { bounds: { helloTimeoutMs: 50 } });
+      const [host = '', port = ''] = running.target.split(':');
+      const { promise, resolve } = Promise.withResolvers<void>();
+      connect(Number(port), host)
+        .on('close', () => resolve())
+        .resume();
+      await promise;
+      expect(await stillAnswers()).toBe(true);
+    });
+  });
+
+  describe('health', () => {
+    it.each(['', 'envoy.service.auth.v3.Authorization'])('of "%s" follows readiness', async (service) => {
+      expect((await checkHealth(client, service)).status).toBe(1);
+      running.setReady(false);
+      expect((await checkHealth(client, service)).status).toBe(2);
+    });
+
+    it('of an unknown service is NOT_FOUND', async () => {
+      expect((await fails(checkHealth(client, 'other'))).code).toBe(status.NOT_FOUND);
+    });
+
+    it('is watched: every change is told, and the end', async () => {
+      const seen: (number | undefined)[] = [];
+      const watch = watchHealth(client);
+      const { promise: ended, resolve } = Promise.withResolvers<ServiceError>();
+      watch.on('data', ({ status: told }: { status?: number }) => seen.push(told));
+      watch.on('error', (error) => resolve(error as ServiceError));
+      await eventually('first', () => seen.length >= 1 || undefined);
+      running.setReady(false);
+      running.setReady(false);
+      await eventually('second', () => seen.length >= 2 || undefined);
+      running.setReady(true);
+      await eventually('third', () => seen.length >= 3 || undefined);
+      await running.server.stop();
+      expect((await ended).code).toBe(status.UNAVAILABLE);
+      expect(seen).toEqual([1, 2, 1, 2]);
+    });
+
+    it('of an unknown service stays SERVICE_UNKNOWN while it is watched', async () => {
+      const seen: (number | undefined)[] = [];
+      const watch = watchHealth(client, 'other');
+      watch.on('data', ({ status: told }: { status?: number }) => seen.push(told)).on('error', () => {});
+      await eventually('first', () => seen.length >= 1 || undefined);
+      running.setReady(false);
+      await checkHealth(client);
+      expect(seen).toEqual([3]);
+      watch.cancel();
+    });
+
+    it('can be watched by 256 clients, not more', async () => {
+      const watches = Array.from({ length: 256 }, () => watchHealth(client));
+      let started = 0;
+      for (const watch of watches) watch.on('data', () => (started += 1)).on('error', () => {});
+      const other = connectTo(running.target);
+      await eventually('all are watching', () => started === 256 || undefined);
+      const { promise, resolve } = Promise.withResolvers<ServiceError>();
+      watchHealth(other)
+        .on('data', () => {})
+        .on('error', (error) => resolve(error as ServiceError));
+      expect((await promise).code).toBe(status.RESOURCE_EXHAUSTED);
+      for (const watch of watches) watch.cancel();
+      other.close();
+    });
+  });
+
+  describe('stopping', () => {
+    it('answers what has begun and takes no new connection', async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      let begun = false;
+      decide = async () => {
+        begun = true;
+        await promise;
+        return allowed();
+      };
+      const { answer } = startCheck(client, checkMessage());
+      await eventually('the check has begun', () => begun || undefined);
+      const stopped = running.server.stop();
+      const late = connectTo(running.target);
+      expect((await fails(check(late, checkMessage()))).code).toBe(status.UNAVAILABLE);
+      late.close();
+      resolve();
+      expect((await answer).okResponse).toBeDefined();
+      await stopped;
+    });
+
+    it('cuts off what does not end in time', async () => {
+      await running.server.stop();
+      running = await startServer(() => Promise.withResolvers<never>().promise, { drainMs: 100 });
+      const other = connectTo(running.target);
+      const { answer } = startCheck(other, checkMessage());
+      await eventually('connected', () =>
+        other.getChannel().getConnectivityState(false) === connectivityState.READY ? true : undefined,
+      );
+      await running.server.stop();
+      expect((await fails(answer)).code).toBe(status.UNAVAILABLE);
+      other.close();
+    });
+
+    it('does not wait for idle connections', async () => {
+      await check(client, checkMessage());
+      const before = performance.now();
+      await running.server.stop();
+      expect(performance.now() - before).toBeLessThan(1000);
+    });
+  });
+
+  describe('a Unix socket', () => {
+    it('is for the owner and the group, replaces a dead one, and goes when the server stops', async () => {
+      const path = join(temporaryDirectory(), 'authorizer.sock');
+      await leaveDeadSocket(path);
+      const server = await startServer(() => allowed(), { address: { kind: 'unix', path } });
+      expect(statSync(path).mode & 0o777).toBe(0o660);
+      const other = connectTo(server.target);
+      expect((await check(other, checkMessage())).okResponse).toBeDefined();
+      other.close();
+      await server.server.stop();
+      expect(existsSync(path)).toBe(false);
+    });
+
+    it('that is alive is not taken', async () => {
+      const path = join(temporaryDirectory(), 'authorizer.sock');
+      const first = await startServer(() => allowed(), { address: { kind: 'unix', path } });
+      await expect(startServer(() => allowed(), { address: { kind: 'unix', path } })).rejects.toMatchObject({
+        code: 'ERR_ADDRESS_IN_USE',
+      });
+      await first.server.stop();
+    });
+  });
+
+  /** A socket file whose process is gone. */
+  async function leaveDeadSocket(path: string): Promise<void> {
+    const server = createServer();
+    const listening = Promise.withResolvers<void>();
+    server.listen(path, () => listening.resolve());
+    await listening.promise;
+    renameSync(path, `${path}.moved`);
+    const closed = Promise.withResolvers<void>();
+    server.close(() => closed.resolve());
+    await closed.promise;
+    renameSync(`${path}.moved`, path);
+  }
+});

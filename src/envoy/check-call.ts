@@ -1,0 +1,137 @@
+import { status as grpc } from '@grpc/grpc-js';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { AuthorizationService } from './authorization-service.ts';
+import { malformed } from './check-request.ts';
+import { grpcPrefixBytes } from './encoded-response.ts';
+import { authorizationDefinition } from './protocol.ts';
+
+const { path: checkPath } = authorizationDefinition.Check;
+
+const head: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
+const headOptions = { waitForTrailers: true };
+const okTrailers: OutgoingHttpHeaders = { 'grpc-status': String(grpc.OK) };
+
+export type CheckCallOptions = {
+  readonly service: AuthorizationService;
+  readonly maxMessageBytes: number;
+};
+
+/**
+ * True for a call as Envoy makes it, which a `CheckCall` can answer. All others are grpc-js's: other methods, other
+ * content types, compressed messages, deadlines that are none.
+ */
+export function isPlainCheck(headers: IncomingHttpHeaders): boolean {
+  return (
+    headers[':path'] === checkPath &&
+    headers[':method'] === 'POST' &&
+    headers['content-type'] === 'application/grpc' &&
+    (headers['grpc-encoding'] ?? 'identity') === 'identity' &&
+    (headers['grpc-timeout'] === undefined || timeoutMs(headers) !== undefined)
+  );
+}
+
+const timeoutPattern = /^(?<count>\d{1,8})(?<unit>[HMSmun])$/;
+const unitsMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 0.001,
+  n: 0.000_001,
+};
+// The longest that a timer can wait.
+const maxTimeoutMs = 2 ** 31 - 1;
+
+/** The time that the caller gives; undefined when it gives none. */
+export function timeoutMs(headers: IncomingHttpHeaders): number | undefined {
+  const text = headers['grpc-timeout'];
+  const groups = typeof text === 'string' ? timeoutPattern.exec(text)?.groups : undefined;
+  if (groups === undefined) return undefined;
+  return Math.min(Number(groups['count']) * (unitsMs[groups['unit'] ?? ''] ?? 0), maxTimeoutMs);
+}
+
+/**
+ * One call of `Authorization/Check`, answered on its HTTP/2 stream: one message in, one out, a status.
+ * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+ */
+export class CheckCall {
+  readonly #stream: ServerHttp2Stream;
+  readonly #options: CheckCallOptions;
+  #chunks: Buffer[] = [];
+  #received = 0;
+  /** Of the message with its prefix; undefined until the prefix is here. */
+  #length: number | undefined;
+  #isOver = false;
+
+  constructor(stream: ServerHttp2Stream, options: CheckCallOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    // A stream that fails is closed too, and there is nobody left to tell.
+    stream.on('error', ignore);
+    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('end', () => this.#decide());
+  }
+
+  get isOver(): boolean {
+    return this.#isOver || this.#stream.closed || this.#stream.destroyed;
+  }
+
+  /** Ends the call with an error, unless it is over. */
+  fail(code: number, message: string): void {
+    if (this.isOver) return;
+    this.#isOver = true;
+    this.#chunks = [];
+    const trailers = { 'grpc-status': String(code), 'grpc-message': message };
+    this.#stream.respond({ ...head, ...trailers }, { endStream: true });
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isOver) return;
+    this.#chunks.push(chunk);
+    this.#received += chunk.length;
+    if (this.#length === undefined && this.#received >= grpcPrefixBytes) this.#readPrefix();
+    if (this.#length !== undefined && this.#received > this.#length)
+      this.fail(grpc.UNIMPLEMENTED, 'more than one message');
+  }
+
+  #readPrefix(): void {
+    const bytes = this.#bytes();
+    this.#length = grpcPrefixBytes + bytes.readUInt32BE(1);
+    if (bytes[0] !== 0) this.fail(grpc.INTERNAL, 'a compressed message without an encoding');
+    else if (this.#length - grpcPrefixBytes > this.#options.maxMessageBytes)
+      this.fail(grpc.RESOURCE_EXHAUSTED, 'message larger than the limit');
+  }
+
+  /** What has arrived, in one piece. */
+  #bytes(): Buffer {
+    const [first] = this.#chunks;
+    if (first !== undefined && this.#chunks.length === 1) return first;
+    const bytes = Buffer.concat(this.#chunks);
+    this.#chunks = [bytes];
+    return bytes;
+  }
+
+  #decide(): void {
+    if (this.isOver) return;
+    if (this.#received !== this.#length) return this.fail(grpc.INTERNAL, 'no whole message');
+    const request = this.#options.service.decode(this.#bytes().subarray(grpcPrefixBytes));
+    if (request === malformed) return this.fail(grpc.INTERNAL, 'malformed check request');
+    this.#chunks = [];
+    this.#options.service.answer(request, (response) => this.#answer(response));
+  }
+
+  #answer(response: Buffer): void {
+    if (this.isOver) return;
+    this.#isOver = true;
+    const stream = this.#stream;
+    stream.respond(head, headOptions);
+    stream.on('wantTrailers', sendOk);
+    stream.end(response);
+  }
+}
+
+function ignore(): void {}
+
+function sendOk(this: ServerHttp2Stream): void {
+  this.sendTrailers(okTrailers);
+}
