@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -5,7 +6,7 @@ import * as client from 'openid-client';
 import { openBrowser, formsOf } from './browser.ts';
 import { authorization, logInBrowser, login, openLoginPage, payloadOf } from './flows.ts';
 import { loginGrantType, password, startIdentity, type TestIdentity } from './identity-server.ts';
-import { freePort } from '../processes.ts';
+import { eventually, freePort } from '../processes.ts';
 
 describe('the public listener', () => {
   let identity: TestIdentity;
@@ -145,6 +146,21 @@ describe('the public listener', () => {
     const socket = connect(Number(port), '127.0.0.1');
     socket.write('NOT HTTP AT ALL\r\n\r\n');
     expect(await text(socket)).toMatch(/^HTTP\/1.1 400/);
+  });
+
+  it('takes a client that hangs up for no fault', async () => {
+    const { port } = new URL(identity.issuer);
+    const before = identity.logged().length;
+    const socket = connect(Number(port), '127.0.0.1');
+    const head = ['POST /token HTTP/1.1', 'host: id', 'expect: 100-continue', 'content-length: 100'];
+    socket.write(`${head.join('\r\n')}\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\nclient`);
+    // The server is waiting for the rest.
+    await once(socket, 'data');
+    socket.resetAndDestroy();
+    const logged = (): string => identity.logged().slice(before);
+    await eventually('the end is logged', () => logged().includes('"msg":"request ') || undefined);
+    expect(logged()).toContain('"msg":"request broken off"');
+    expect(logged()).not.toContain('"msg":"request failed"');
   });
 
   it('answers an unknown path with a page, and an unknown method with an error', async () => {

@@ -44,6 +44,10 @@ export function createHttpServer({ address, handler, log }: HttpServerOptions): 
     try {
       await handler(request, response);
     } catch (thrown) {
+      if (thrown === request.errored) {
+        log.debug('request broken off', { err: thrown });
+        return;
+      }
       log.error('request failed', { err: thrown });
       if (response.headersSent) response.destroy();
       else response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
