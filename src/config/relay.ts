@@ -75,6 +75,7 @@ const backchannelLogout = v.strictObject({
   ...shared,
   issuer: nonEmpty(2048),
   audience,
+  tokensHoldSid: v.optional(v.boolean()),
   algorithms: v.optional(algorithms),
   jwks: v.optional(jwks),
 });

@@ -70,7 +70,7 @@ function receiverOf(
         path,
         issuer: settings.issuer,
         audiences: settings.audience,
-        tokensHoldSid: sessionClaimOf(issuers.get(settings.issuer)) === 'sid',
+        tokensHoldSid: settings.tokensHoldSid ?? sessionClaimOf(issuers.get(settings.issuer)) === 'sid',
       });
     case 'set-push':
       return createSetPush({

@@ -55,7 +55,12 @@ export type SetPushSettings = Shared &
   };
 
 export type BackchannelLogoutSettings = Shared &
-  Keys & { readonly kind: 'backchannel-logout'; readonly audience: readonly string[] };
+  Keys & {
+    readonly kind: 'backchannel-logout';
+    readonly audience: readonly string[];
+    /** The session claim of access tokens holds the same id as `sid`. Default: if it is called `sid`. */
+    readonly tokensHoldSid?: boolean | undefined;
+  };
 
 export type FusionAuthSettings = Shared &
   Keys & {
