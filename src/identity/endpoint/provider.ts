@@ -21,7 +21,7 @@ import { strings } from '../interaction/strings.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
-import { findGrant } from './find-grant.ts';
+import { createFindGrant } from './find-grant.ts';
 import { routes } from './request-scopes.ts';
 import { formTargetOf } from './security-headers.ts';
 
@@ -112,7 +112,7 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
       url: (_, interaction) => `${mountPath(options.issuer)}/interaction/${interaction.uid}`,
     },
     findAccount: options.findAccount,
-    loadExistingGrant: findGrant,
+    loadExistingGrant: createFindGrant(options),
     renderError,
     fetchResponseBodyLimits: { jwks_uri: 64 * 1024 },
     ...tokensOf(options),
