@@ -166,7 +166,7 @@ describe('authentication', () => {
     });
     const attempt = (username: string, password: string) =>
       authenticate({ username, password, address: '10.0.0.1' });
-    return { accounts, attempt, database };
+    return { account, accounts, attempt, database };
   }
 
   it('knows the right password of an enabled account', async () => {
@@ -183,8 +183,8 @@ describe('authentication', () => {
 
   it('takes as long for a user who does not exist', async () => {
     const cost = { memory: 16_384, passes: 2, parallelism: 1 };
-    const { attempt, accounts } = await authenticator({ cost });
-    await accounts.rehash('a', await hashPassword('long enough', cost));
+    const { account, attempt, accounts } = await authenticator({ cost });
+    await accounts.rehash(account, await hashPassword('long enough', cost));
     const median = async (username: string): Promise<number> => {
       const times: number[] = [];
       for (let round = 0; round < 5; round += 1) {
@@ -199,10 +199,17 @@ describe('authentication', () => {
   });
 
   it('makes a hash of old cost anew at the next login', async () => {
-    const { accounts, attempt } = await authenticator();
-    await accounts.rehash('a', await hashPassword('long enough', { ...cheap, memory: 32 }));
+    const { account, accounts, attempt } = await authenticator();
+    await accounts.rehash(account, await hashPassword('long enough', { ...cheap, memory: 32 }));
     await attempt('ada', 'long enough');
     expect((await accounts.find('a'))?.passwordHash).toContain('m=64,');
+  });
+
+  it('does not bring an old password back that was replaced while its hash was made anew', async () => {
+    const { account, accounts, database } = await authenticator();
+    await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'a', 'the new hash', 2));
+    await accounts.rehash(account, await hashPassword('long enough', cheap));
+    expect((await accounts.find('a'))?.passwordHash).toBe('the new hash');
   });
 
   it('stops at the throttle also when the password is right', async () => {

@@ -42,7 +42,7 @@ export async function createAuthenticate(options: AuthenticateOptions): Promise<
     const account = name === undefined ? undefined : await accounts.findByName(name);
     const check = await checkPassword(password, account?.passwordHash ?? nobodysHash, cost);
     if (account === undefined || !check.isMatch || account.isDisabled) return undefined;
-    if (check.isOutdated) await accounts.rehash(account.id, await hashPassword(password, cost));
+    if (check.isOutdated) await accounts.rehash(account, await hashPassword(password, cost));
     return account;
   }
 

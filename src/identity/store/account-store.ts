@@ -21,8 +21,8 @@ export type AccountStore = {
   ): Promise<boolean>;
   find(id: string): Promise<Account | undefined>;
   findByName(username: string): Promise<Account | undefined>;
-  /** Replaces a hash by a stronger one of the same password: no new credentials. */
-  rehash(id: string, passwordHash: string): Promise<void>;
+  /** Replaces a hash by a stronger one of the same password: no new credentials. Unless it is another one by now. */
+  rehash(account: Pick<Account, 'id' | 'passwordHash'>, passwordHash: string): Promise<void>;
   /** To be called where the account's grants are removed. Also ends its browser logins. */
   setPassword(trx: DatabaseTransaction, id: string, passwordHash: string, nowMs: number): Promise<void>;
   disable(trx: DatabaseTransaction, id: string, nowMs: number): Promise<void>;
@@ -74,11 +74,12 @@ export function createAccountStore(database: Database): AccountStore {
       }),
     find: (id) => findBy('id', id),
     findByName: (username) => findBy('username', username),
-    rehash: async (id, passwordHash) => {
+    rehash: async ({ id, passwordHash: former }, passwordHash) => {
       await db
         .updateTable('identity_accounts')
         .set({ password_hash: passwordHash })
         .where('id', '=', id)
+        .where('password_hash', '=', former)
         .execute();
     },
     setPassword: async (trx, id, passwordHash, nowMs) => {
