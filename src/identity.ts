@@ -6,6 +6,7 @@ import { openSharedSecret, type SharedSecret } from './identity/key/shared-secre
 import { identityMigrations } from './identity/store/migrations.ts';
 import { createPurge } from './identity/store/purge.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
+import { readinessOf } from './publisher/publisher-readiness.ts';
 import { createPublisher } from './publisher/publisher.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
 import { formatAddress } from './runtime/address.ts';
@@ -66,7 +67,7 @@ export async function createIdentity(
     address: config.admin,
     registry,
     log,
-    readiness: () => ({ ready: ready.isReady(), parts: { revocation: publisher.status() } }),
+    readiness: () => ({ ready: ready.isReady(), parts: { revocation: readinessOf(publisher.status()) } }),
     status: () => ({ issuer, database: database.description, revocation: publisher.status() }),
   });
   const purge = createPurge({ database, clock, log });

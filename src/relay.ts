@@ -3,7 +3,8 @@ import { relaySchema, type RelayConfig } from './config/relay.ts';
 import { clientAddress } from './identity/endpoint/client-address.ts';
 import { createHttpServer } from './identity/endpoint/http-server.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
-import { createPublisher, type Publisher } from './publisher/publisher.ts';
+import { readinessOf } from './publisher/publisher-readiness.ts';
+import { createPublisher } from './publisher/publisher.ts';
 import { configuredReceivers } from './publisher/receivers/configured-receivers.ts';
 import { createReceivers, receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
@@ -71,18 +72,20 @@ export function createRelay(config: RelayConfig, dependencies: RelayDependencies
     address: config.admin,
     registry,
     log,
-    readiness: () => ({ ready: ready.isReady(), parts: parts(publisher, receivers) }),
-    status: () => ({ database: database.description, ...parts(publisher, receivers) }),
+    readiness: () => ({
+      ready: ready.isReady(),
+      parts: { revocation: readinessOf(publisher.status()), receivers: receivers.states() },
+    }),
+    status: () => ({
+      database: database.description,
+      revocation: publisher.status(),
+      receivers: receivers.states(),
+    }),
   });
   // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
   const order = [admin, databasePart(database), receivers, publisher, http, receivers.listening, ready];
   return createLifecycle(order, { drainMs: config.drain, log });
 }
-
-const parts = (publisher: Publisher, receivers: Receivers) => ({
-  revocation: publisher.status(),
-  receivers: receivers.states(),
-});
 
 function createHandler(receivers: Receivers) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {

@@ -219,6 +219,21 @@ describe('the public listener', () => {
     expect((await fetch(`${identity.admin}/readyz`)).status).toBe(200);
   });
 
+  it('tells the network whether it is ready, and only the machine itself where Redis is and who it is', async () => {
+    const answer = async (path: string): Promise<unknown> => (await fetch(`${identity.admin}${path}`)).json();
+    expect(await answer('/readyz')).toEqual({
+      ready: true,
+      parts: { revocation: { role: 'following', problem: 'no connection to Redis' } },
+    });
+    expect(await answer('/status')).toMatchObject({
+      revocation: {
+        owner: expect.any(String),
+        address: expect.any(String),
+        problem: expect.stringContaining('127.0.0.1'),
+      },
+    });
+  });
+
   it('tells no one that it works with a database or a framework', async () => {
     const answer = await fetch(`${identity.issuer}/token`, { method: 'POST', body: 'garbage' });
     expect(answer.headers.get('x-powered-by')).toBeNull();
