@@ -22,7 +22,8 @@ const maxAliases = 16;
  */
 export function readSubject(value: unknown, scope: SubjectScope, rules: SubjectRules): SubjectPart[] {
   if (!isObject(value)) return [];
-  if (value['format'] === 'complex') return readComplex(value, scope, rules);
+  // Before it had a format of its own, a complex subject was told by its members.
+  if (value['format'] === 'complex' || value['format'] === undefined) return readComplex(value, scope, rules);
   if (value['format'] === 'aliases') return readAliases(value['identifiers'], scope, rules);
   return readSimple(value, scope, rules);
 }

@@ -36,6 +36,10 @@ describe('a subject identifier', () => {
     expect(readSubject(complex, 'session', { ...rules, trustSessionIds: true })).toEqual([asUser]);
   });
 
+  it('with members but no format is a complex one of older drafts', () => {
+    expect(readSubject({ user, device: { format: 'opaque', id: 'd' } }, 'session', rules)).toEqual([asUser]);
+  });
+
   it('of a session alone names the session, and no account', () => {
     const complex = { format: 'complex', session };
     expect(readSubject(complex, 'session', rules)).toEqual([asSession]);
