@@ -74,18 +74,19 @@ export function createRelay(config: RelayConfig, dependencies: RelayDependencies
     log,
     readiness: () => ({
       ready: ready.isReady(),
-      parts: { revocation: readinessOf(publisher.status()), receivers: receivers.states() },
+      parts: partsOf(readinessOf(publisher.status()), receivers),
     }),
-    status: () => ({
-      database: database.description,
-      revocation: publisher.status(),
-      receivers: receivers.states(),
-    }),
+    status: () => ({ database: database.description, ...partsOf(publisher.status(), receivers) }),
   });
   // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
   const order = [admin, databasePart(database), receivers, publisher, http, receivers.listening, ready];
   return createLifecycle(order, { drainMs: config.drain, log });
 }
+
+const partsOf = (revocation: unknown, receivers: Receivers) => ({
+  revocation,
+  receivers: receivers.states(),
+});
 
 function createHandler(receivers: Receivers) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
