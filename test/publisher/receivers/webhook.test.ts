@@ -183,6 +183,12 @@ describe('a signed webhook', () => {
     expect(refused).toMatchObject({ reason: 'malformed' });
   });
 
+  it('is remembered for as long as the sender may try again, each time with another date', async () => {
+    const judgement = await judged(bodyOf(session), { redeliveryMs: 3_600_000 });
+    const lastAttempt = nowMs + 3_600_000 + 300_000;
+    expect(judgement.kind === 'accepted' ? judgement.rememberUntilMs : 0).toBeGreaterThanOrEqual(lastAttempt);
+  });
+
   it('takes 500 events at once', async () => {
     const many = await judged(
       bodyOf(...Array.from({ length: 500 }, (_, id) => ({ ...session, id: `${id}` }))),
