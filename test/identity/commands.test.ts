@@ -61,6 +61,16 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     ]);
   });
 
+  it('revokes the person of an id, whoever took that id for a name', async () => {
+    const subject = String(payloadOf((await login(identity, 'rosa')).access)['sub']);
+    const namesake = await identity.addUser(subject);
+    const other = await login(identity, subject);
+    await revoke(identity.config, { kind: 'subject', id: subject });
+    expect(await events()).toMatchObject([{ kind: 'subject', target: subject }]);
+    expect((await refresh(identity, other)).session).toBe(other.session);
+    expect(payloadOf(other.access)['sub']).toBe(namesake);
+  });
+
   it('revokes a person, by name: all sessions, browser logins, and every token issued until now', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'rosa');
     const device = await login(identity, 'rosa');

@@ -131,6 +131,6 @@ async function planOf(
 /** An id stays what it is; a name becomes its account's id. */
 async function subjectOf(text: string, accounts: AccountStore): Promise<string> {
   const name = normalizeUsername(text);
-  const account = name === undefined ? undefined : await accounts.findByName(name);
-  return account?.id ?? text;
+  if (name === undefined || (await accounts.find(text)) !== undefined) return text;
+  return (await accounts.findByName(name))?.id ?? text;
 }
