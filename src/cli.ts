@@ -24,6 +24,12 @@ const commands: readonly Entry[] = [
   program('identity', 'the identity deployment', async (file) =>
     (await import('./identity.ts')).runIdentity(file),
   ),
+  program('relay', 'the owner of the revocation log for other identity providers', async (file) =>
+    (await import('./relay.ts')).runRelay(file),
+  ),
+  program('injector', 'the admission webhook', async (file) =>
+    (await import('./injector.ts')).runInjector(file),
+  ),
   {
     name: 'demo',
     summary: 'run everything on this machine, behind a real Envoy',
@@ -33,6 +39,16 @@ const commands: readonly Entry[] = [
     name: 'user',
     summary: "identity's accounts",
     load: async () => (await import('./command/user.ts')).userCommand,
+  },
+  {
+    name: 'keys',
+    summary: "identity's signing keys",
+    load: async () => (await import('./command/keys.ts')).keysCommand,
+  },
+  {
+    name: 'revoke',
+    summary: 'end a session, or refuse a token, a subject, a client, a key or everything',
+    load: async () => (await import('./command/revoke.ts')).revokeCommand,
   },
   {
     name: 'token',

@@ -2,10 +2,17 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 import type { GenericSchema } from 'valibot';
 import { authorizerSchema } from '../config/authorizer.ts';
 import { identitySchema } from '../config/identity.ts';
+import { injectorSchema } from '../config/injector.ts';
+import { relaySchema } from '../config/relay.ts';
 import { ConfigFault, loadConfig } from '../runtime/config.ts';
 import { parseCommandLine, usageFault, type Command } from './command.ts';
 
-const schemas: Record<string, GenericSchema> = { authorizer: authorizerSchema, identity: identitySchema };
+const schemas: Record<string, GenericSchema> = {
+  authorizer: authorizerSchema,
+  identity: identitySchema,
+  relay: relaySchema,
+  injector: injectorSchema,
+};
 
 export const configCommand: Command = {
   usage: ['config check PROGRAM FILE [--json]', 'config schema PROGRAM'],

@@ -1,0 +1,150 @@
+import { identitySchema, type IdentityConfig } from '../config/identity.ts';
+import { relaySchema, type RelayConfig } from '../config/relay.ts';
+import { revokeKey } from '../identity/key/commands.ts';
+import { revoke } from '../identity/session/commands.ts';
+import { revokeInRelay } from '../publisher/receivers/commands.ts';
+import type { RevocationKind } from '../revocation/event.ts';
+import { ConfigFault, loadConfig } from '../runtime/config.ts';
+import type { EpochSeconds } from '../runtime/clock.ts';
+import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+
+const kinds = ['session', 'token', 'subject', 'client', 'key'] as const;
+const cutOffKinds: ReadonlySet<string> = new Set(['subject', 'client', 'everything']);
+
+type Order = {
+  kind: (typeof kinds)[number] | 'everything';
+  id: string;
+  issuer: string | undefined;
+  issuedBefore: EpochSeconds | undefined;
+  reason: string | undefined;
+};
+
+type Outcome = { isPublished: boolean; seq: number | undefined; log: string; sessionsEnded?: number };
+
+export const revokeCommand: Command = {
+  usage: [
+    'revoke session|token|subject|client|key ID --config IDENTITY_OR_RELAY_FILE [--issuer ISS] [--issued-before TIME] [--reason WORD] [--json]',
+    'revoke everything --issuer ISS --yes --config IDENTITY_OR_RELAY_FILE [--issued-before TIME] [--reason WORD] [--json]',
+  ],
+  run: async (args, { print, warn }) => {
+    const text = { type: 'string' } as const;
+    const flag = { type: 'boolean' } as const;
+    const parsed = parseCommandLine(
+      args,
+      { config: text, issuer: text, 'issued-before': text, reason: text, yes: flag, json: flag },
+      { min: 1, max: 2 },
+    );
+    const order = readOrder(parsed.positionals, {
+      issuer: optionalText(parsed, 'issuer'),
+      issuedBefore: optionalText(parsed, 'issued-before'),
+      reason: optionalText(parsed, 'reason'),
+      isConfirmed: parsed.values['yes'] === true,
+    });
+    const outcome = await carryOut(order, requiredOption(parsed, 'config'));
+    const { isPublished, seq, log, sessionsEnded } = outcome;
+    const what =
+      order.kind === 'everything'
+        ? `everything of ${order.issuer ?? ''}`
+        : `${order.kind} ${shortened(order.id)}`;
+    const ended = sessionsEnded === undefined || sessionsEnded === 0 ? '' : `, ${sessionsEnded} ended here`;
+    if (parsed.values['json'] === true)
+      print(JSON.stringify({ published: isPublished, seq, log, sessionsEnded }));
+    else if (isPublished) print(`${what} revoked, seq ${seq ?? '?'}, log ${log}${ended}`);
+    else
+      warn(
+        `${what}: recorded, but not yet published${ended}: is the owner of log ${log} running, and Redis?`,
+      );
+    return isPublished ? 0 : 1;
+  },
+};
+
+type Options = {
+  issuer: string | undefined;
+  issuedBefore: string | undefined;
+  reason: string | undefined;
+  isConfirmed: boolean;
+};
+
+function readOrder([kindText = '', id = '']: readonly string[], options: Options): Order {
+  const { issuer, issuedBefore, reason, isConfirmed } = options;
+  const kind = kindText === 'everything' ? kindText : kinds.find((candidate) => candidate === kindText);
+  if (kind === undefined)
+    throw usageFault(`revoke ${kindText}: it is one of ${kinds.join(', ')}, everything`);
+  if (kind === 'everything') {
+    if (id !== '') throw usageFault('revoke everything takes no id');
+    if (issuer === undefined || !isConfirmed)
+      throw usageFault('revoke everything needs --issuer ISS and --yes');
+  } else if (id === '') throw usageFault(`revoke ${kind} needs an id`);
+  if (issuedBefore !== undefined && !cutOffKinds.has(kind))
+    throw usageFault(`--issued-before is for ${[...cutOffKinds].join(', ')}`);
+  return {
+    kind,
+    id,
+    issuer,
+    issuedBefore: issuedBefore === undefined ? undefined : readTime(issuedBefore),
+    reason,
+  };
+}
+
+function readTime(text: string): EpochSeconds {
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text);
+  if (!Number.isFinite(ms))
+    throw usageFault('--issued-before must be a time such as 2026-01-31T12:00:00Z, or seconds since 1970');
+  if (ms > Date.now()) throw usageFault('--issued-before must lie in the past');
+  return ms / 1000;
+}
+
+type Owner = { program: 'identity'; config: IdentityConfig } | { program: 'relay'; config: RelayConfig };
+
+/** Identity's configuration names clients, the relay's does not: whichever schema fits better has its problems reported. */
+function loadOwner(file: string): Owner {
+  try {
+    return { program: 'identity', config: loadConfig({ schema: identitySchema, file }) };
+  } catch (asIdentity) {
+    try {
+      return { program: 'relay', config: loadConfig({ schema: relaySchema, file }) };
+    } catch (asRelay) {
+      throw problemCount(asIdentity) <= problemCount(asRelay) ? asIdentity : asRelay;
+    }
+  }
+}
+
+const problemCount = (thrown: unknown): number =>
+  thrown instanceof ConfigFault ? thrown.problems.length : 0;
+
+async function carryOut(order: Order, file: string): Promise<Outcome> {
+  const owner = loadOwner(file);
+  const { log } = owner.config.revocation;
+  if (owner.program === 'relay') {
+    const iss = chooseIssuer(
+      owner.config.issuers.map(({ issuer }) => issuer),
+      order.issuer,
+    );
+    return { ...(await revokeInRelay(owner.config, { ...requestOf(order), iss })), log };
+  }
+  chooseIssuer([owner.config.issuer], order.issuer);
+  const { kind, id, reason, issuedBefore } = order;
+  if (kind === 'key') return { ...(await revokeKey(owner.config, id, reason)), log };
+  const target = kind === 'everything' ? { kind } : { kind, id };
+  const { isPublished, seq, removed } = await revoke(owner.config, target, { reason, issuedBefore });
+  return { isPublished, seq, log, sessionsEnded: removed.length };
+}
+
+function requestOf({ kind, id, issuedBefore, reason = 'operator' }: Order) {
+  const target: { kind: RevocationKind; id?: string } =
+    kind === 'everything' ? { kind: 'issuer' } : { kind, id };
+  return { ...target, reason, ...(issuedBefore === undefined ? {} : { at: issuedBefore }) };
+}
+
+function chooseIssuer(configured: readonly string[], asked: string | undefined): string {
+  const [only] = configured;
+  if (asked === undefined) {
+    if (only !== undefined && configured.length === 1) return only;
+    throw usageFault(`--issuer is missing; it is one of ${configured.join(', ')}`);
+  }
+  if (configured.includes(asked)) return asked;
+  throw usageFault(`--issuer ${asked} is not configured; it is one of ${configured.join(', ')}`);
+}
+
+/** Enough to recognise an id by, for a screen others may see. */
+const shortened = (id: string): string => (id.length > 16 ? `${id.slice(0, 8)}…` : id);
