@@ -3,6 +3,8 @@ import type { Database } from './store/database.ts';
 
 /** Between two looks whether another process has published; ms. */
 const pollMs = 20;
+/** A statement takes so many parameters, and no more. */
+const rowsPerLook = 1000;
 
 type Waiter = { readonly ids: Set<number>; done(): void };
 
@@ -29,11 +31,15 @@ export class PublicationWaiters {
     const waiter = { ids: new Set(ids), done: () => resolve(true) };
     this.#waiters.add(waiter);
     const deadline = setTimeout(() => resolve(false), timeoutMs);
+    let isLooking = false;
     const poll = setInterval(() => {
+      // A database that is slow isn't asked again before it has answered.
+      if (isLooking) return;
+      isLooking = true;
       // A failed look is as good as none: the next one or the deadline decides.
       this.#allPublished(waiter.ids).then(
-        (all) => all && resolve(true),
-        () => undefined,
+        (all) => (all ? resolve(true) : (isLooking = false)),
+        () => (isLooking = false),
       );
     }, pollMs);
     const published = await promise;
@@ -44,14 +50,21 @@ export class PublicationWaiters {
   }
 
   async #allPublished(ids: ReadonlySet<number>): Promise<boolean> {
+    const all = [...ids];
+    for (let start = 0; start < all.length; start += rowsPerLook)
+      if (await this.#isAnyPending(all.slice(start, start + rowsPerLook))) return false;
+    return true;
+  }
+
+  async #isAnyPending(ids: readonly number[]): Promise<boolean> {
     const pending = await this.#database.db
       .$extendTables<OutboxTables>()
       .selectFrom('revocation_outbox')
       .select('id')
-      .where('id', 'in', [...ids])
+      .where('id', 'in', ids)
       .where('published_seq', 'is', null)
       .limit(1)
       .executeTakeFirst();
-    return pending === undefined;
+    return pending !== undefined;
   }
 }
