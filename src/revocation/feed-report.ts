@@ -51,7 +51,8 @@ export class FeedReport implements ViewReport {
 
   head(head: Head | undefined, problem?: string): void {
     const { log, logName, address } = this.#options;
-    if (problem !== undefined && problem !== this.#problem) log.warn(problem, { log: logName, address });
+    if (problem !== undefined && problem !== this.#problem)
+      log.warn(describeProblem(problem, logName, address), { log: logName, address });
     this.#problem = problem;
     const before = this.#head;
     this.#head = head;
@@ -123,4 +124,11 @@ export class FeedReport implements ViewReport {
     else this.#hadUnknown = true;
     if (isFirst) this.#options.log.warn(`${result} revocation event; further ones are only counted`);
   }
+}
+
+function describeProblem(problem: string, logName: string, address: string): string {
+  if (problem === 'absent')
+    return `no revocation log "${logName}" at ${address}: start identity or relay, or run curfew log create`;
+  if (problem === 'replica') return `Redis at ${address} is a replica: the feed needs the master`;
+  return `the head of the revocation log is ${problem}`;
 }

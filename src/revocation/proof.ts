@@ -3,6 +3,12 @@ import type { Head } from './head.ts';
 /** A moment on both clocks: either may stand still or step while the other doesn't. */
 export type Moment = { readonly monotonicMs: number; readonly wallMs: number };
 
+/**
+ * Where a probe read: the identity of the data set, which changes when a server is promoted or copies another one, and
+ * whether it is the master. A replica shows the past: what its beat goes through may have happened long ago.
+ */
+export type Source = { readonly isMaster: boolean; readonly id: string };
+
 type Sighting = { readonly beat: number; readonly at: Moment };
 
 /**
@@ -12,14 +18,26 @@ type Sighting = { readonly beat: number; readonly at: Moment };
  * drain before was answered. A probe begun at time A saw beat b; a later one sees b + 2 or more. The drain that raised
  * it to b + 2 began after the answer to the one that raised it to b + 1, and that one after A: so everything committed
  * before A was in the log when the later probe read it. No clocks of two machines are compared.
+ *
+ * That holds for one data set with one history, so sightings are forgotten on a new connection and when the source
+ * changes. A probe asks for the source after the head; what it saw counts if the source was the same before.
  */
 export class Proof {
   readonly #complete = new Map<string, Moment>();
   /** By rising beat; of all that are two or more below the newest only the latest is kept. */
   #sightings: Sighting[] = [];
   #epoch = '';
+  #source: string | undefined;
   /** Issuers, or `*` for all, of whom an epoch holds events that can't be understood here; and that epoch. */
   readonly #beyond = new Map<string, number>();
+
+  /** A connection begins, or a probe has read its source. Call before `sight`. @returns whether it is as before */
+  from({ isMaster, id }: Source): boolean {
+    const isSame = isMaster && id === this.#source;
+    if (!isSame) this.#sightings = [];
+    this.#source = isMaster ? id : undefined;
+    return isSame;
+  }
 
   /** Notes what a probe saw. @returns the moment before which everything is in the log it saw, if any is proven */
   sight(head: Head, startedAt: Moment): Moment | undefined {

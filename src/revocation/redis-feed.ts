@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { Fault } from '../runtime/fault.ts';
 import { Backoff, pause } from './backoff.ts';
 import { FeedReport } from './feed-report.ts';
 import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.ts';
@@ -7,6 +8,7 @@ import { createRevocations } from './judge.ts';
 import { logKeys, type LogKeys } from './log-keys.ts';
 import { describeRedis, openRedis } from './redis-connection.ts';
 import { readPage } from './redis-page.ts';
+import { readSource } from './redis-source.ts';
 import type { Revocations } from './revocable.ts';
 import { RevocationList } from './revocation-list.ts';
 import type { ViewCommand } from './view-options.ts';
@@ -149,9 +151,10 @@ class RedisFeed implements RevocationFeed {
     this.#connection = { client, fail };
     try {
       if (this.#stopping.signal.aborted) return undefined;
+      const source = await readSource(client);
       await client.subscribe(this.#keys.events);
       log.info('connected to Redis', { address: describeRedis(redis) });
-      this.#run(this.#view.subscribed());
+      this.#run(this.#view.subscribed(source));
       await ended;
       return reason;
     } finally {
@@ -168,9 +171,9 @@ class RedisFeed implements RevocationFeed {
     switch (command.kind) {
       case 'probe':
         return this.#ask(
-          (client) => client.hmget(this.#keys.head, ...headFields),
-          (values) => {
-            this.#run(this.#view.head(command.ticket, values));
+          (client) => Promise.all([client.hmget(this.#keys.head, ...headFields), readSource(client)]),
+          ([values, source]) => {
+            this.#run(this.#view.head(command.ticket, values, source));
             this.#settle();
           },
         );
@@ -179,6 +182,8 @@ class RedisFeed implements RevocationFeed {
           (client) => readPage(client, this.#keys.log(command.epoch), command),
           (reply) => this.#run(this.#view.page(command.ticket, reply)),
         );
+      case 'leave':
+        return this.#connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'Redis is a replica here'));
       case 'wait':
         clearTimeout(this.#waitTimer);
         this.#waitTimer = setTimeout(() => this.#run(this.#view.tick()), command.ms);

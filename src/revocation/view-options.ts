@@ -9,6 +9,8 @@ import type { RevocationList } from './revocation-list.ts';
 export type ViewCommand =
   | { readonly kind: 'probe'; readonly ticket: number }
   | ({ readonly kind: 'read'; readonly ticket: number } & PageRequest)
+  /** End the connection: it leads to a replica. */
+  | { readonly kind: 'leave' }
   /** Call `tick` after this time. */
   | { readonly kind: 'wait'; readonly ms: number };
 

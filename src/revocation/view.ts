@@ -1,10 +1,10 @@
 import type { FeedState } from './feed.ts';
-import { readHead, type Head } from './head.ts';
+import { readHead, type Head, type ReadHead } from './head.ts';
 import { Intake } from './intake.ts';
 import type { Knowledge } from './judge.ts';
 import { LogReading, pageSize, type PageOutcome } from './log-reading.ts';
 import { readMessage, type ReadMessage } from './message.ts';
-import { Proof, type Moment } from './proof.ts';
+import { Proof, type Moment, type Source } from './proof.ts';
 import type { Revocable } from './revocable.ts';
 import type { RevocationList } from './revocation-list.ts';
 import type { ViewCommand, ViewOptions } from './view-options.ts';
@@ -54,10 +54,11 @@ export class View implements Knowledge {
     this.#intake = new Intake({ list, proof: this.#proof, clock, report: report.event });
   }
 
-  /** A connection is subscribed to the log's channel. */
-  subscribed(): readonly ViewCommand[] {
+  /** A connection is subscribed to the log's channel. @param source read on it before */
+  subscribed(source: Source): readonly ViewCommand[] {
     this.closed();
     this.#subscribed = true;
+    this.#proof.from(source);
     return this.#probe();
   }
 
@@ -89,24 +90,17 @@ export class View implements Knowledge {
     return this.#follow(message, head);
   }
 
-  /** The reply to a probe: the values of `headFields`. */
-  head(ticket: number, values: readonly unknown[]): readonly ViewCommand[] {
+  /** The reply to a probe: the values of `headFields`, and the source as it was after them. */
+  head(ticket: number, values: readonly unknown[], source: Source): readonly ViewCommand[] {
     const work = this.#work;
     if (work.kind !== 'probing' || ticket !== this.#ticket) return nothing;
     this.#work = idle;
+    if (!source.isMaster) return this.#leave();
+    const isSameSource = this.#proof.from(source);
     const read = readHead(values);
-    if (read.kind !== 'head') {
-      this.#head = undefined;
-      this.#proof.forgetSightings();
-      this.#options.report.head(
-        undefined,
-        read.kind === 'absent' ? 'no log' : `malformed head: ${read.field}`,
-      );
-      return nothing;
-    }
-    const commands = this.#compare(read.head, work);
+    if (read.kind !== 'head') return this.#noHead(read);
     this.#options.report.head(read.head);
-    return commands;
+    return this.#compare(read.head, work, isSameSource);
   }
 
   /** The reply to a read: members and scores in turn, highest score first. */
@@ -158,13 +152,30 @@ export class View implements Knowledge {
     return this.#subscribed;
   }
 
-  #compare(head: Head, probe: Extract<Work, { kind: 'probing' }>): readonly ViewCommand[] {
+  #noHead(read: Exclude<ReadHead, { kind: 'head' }>): readonly ViewCommand[] {
+    this.#head = undefined;
+    this.#proof.forgetSightings();
+    this.#options.report.head(undefined, read.kind === 'absent' ? 'absent' : `malformed: ${read.field}`);
+    return this.#held === undefined ? soon : nothing;
+  }
+
+  #leave(): readonly ViewCommand[] {
+    this.closed();
+    this.#options.report.head(undefined, 'replica');
+    return [{ kind: 'leave' }];
+  }
+
+  #compare(
+    head: Head,
+    probe: Extract<Work, { kind: 'probing' }>,
+    isSameSource: boolean,
+  ): readonly ViewCommand[] {
     this.#head = head;
     if (this.#owner !== head.owner) this.#proof.withdrawAll();
     this.#owner = head.owner;
     for (const { issuer } of this.#options.issuers)
       if (!head.covers.includes(issuer)) this.#proof.withdraw(issuer);
-    const proven = this.#proof.sight(head, probe.startedAt);
+    const proven = isSameSource ? this.#proof.sight(head, probe.startedAt) : undefined;
     if (probe.doubt !== undefined) return this.#settle(probe.doubt, head) ? this.#probe() : nothing;
     const held = this.#held;
     if (held === undefined || this.#owes(head)) return this.#snapshot(head);
@@ -175,7 +186,7 @@ export class View implements Knowledge {
       this.#options.report.resync('behind');
       return this.#read(new LogReading(head, held.applied, this.#pageSize));
     }
-    this.#complete(head, head.truth === 'redis' ? probe.startedAt : proven);
+    this.#complete(head, head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
     if (this.#probeAgain) return this.#probe();
     // Two beats are needed for the first proof: look more often until then.
     return this.#proof.isEmpty && this.#options.issuers.some(({ issuer }) => head.covers.includes(issuer))
@@ -258,8 +269,8 @@ export class View implements Knowledge {
 
   /** Only a log that others write by hand has bare events, and even there they prove nothing. */
   #bare(event: unknown): readonly ViewCommand[] {
-    if (this.#head?.truth !== 'redis') return this.#ignore('ignored');
-    this.#intake.unlogged(event);
+    if (this.#head?.truth === 'redis') this.#intake.unlogged(event);
+    else this.#intake.ignore('ignored');
     return nothing;
   }
 

@@ -3,7 +3,7 @@ import { runModel } from './model/run.ts';
 
 /** Few enough for every change; `node test/revocation/model/main.ts --runs 200000` is the long way. */
 const runs = 2500;
-const limitMs = 40_000;
+const limitMs = 22_000;
 
 describe('the revocation protocol, run by its real state machines against faults of all kinds', () => {
   it(

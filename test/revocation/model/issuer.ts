@@ -56,13 +56,14 @@ export class Issuer {
     const session = world.random.pick(this.#sessions);
     const keyId = this.#keys.at(-1);
     if (session === undefined || keyId === undefined) return;
-    const issuedAt = this.#issuedAt(nowMs() + world.random.between(-skewMs, skewMs));
-    const slow = world.random.chance(0.05) ? 9000 : 20;
-    world.after(world.random.between(0, slow), () => {
+    const issuedAt = Math.floor((nowMs() + world.random.between(-skewMs, skewMs)) / 1000);
+    const slowMs = world.random.chance(0.05) ? 9000 : 20;
+    const signingMs = world.random.between(0, slowMs);
+    world.after(world.random.between(0, slowMs), () => {
       const token = {
         ...this.#claims(session, keyId, issuedAt, lifetimeSeconds),
         readAt: world.now,
-        readyAt: world.now + world.random.between(0, slow),
+        readyAt: world.now + signingMs,
         isForged: false,
       };
       if (this.deadSince(token) <= world.now) return;
@@ -120,10 +121,6 @@ export class Issuer {
   /** True if some event, committed or not, says that this token is to be refused: then refusing it isn't wrong. */
   mayBeRefused(token: Token): boolean {
     return this.#options.database.rows.some(({ event }) => covers(event, token));
-  }
-
-  #issuedAt(ms: number): number {
-    return Math.floor(ms / 1000);
   }
 
   #keep(token: Token): void {

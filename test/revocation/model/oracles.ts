@@ -55,8 +55,9 @@ export class Oracles {
     }
     if (finding.kind === 'revoked') {
       if (dead <= now) this.#refusals(sidecar).add(token);
-      if (!sidecar.flooded.has(token.issuer) && !issuer.mayBeRefused(token))
-        throw new Violation('I5', `never revoked: ${what}`);
+      // Where nothing was ever revoked there is nothing to flood.
+      const isFlooded = issuer.revocations.length > 0 && sidecar.flooded.has(token.issuer);
+      if (!isFlooded && !issuer.mayBeRefused(token)) throw new Violation('I5', `never revoked: ${what}`);
     }
     if (
       finding.kind === 'unproven' &&

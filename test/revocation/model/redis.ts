@@ -1,3 +1,4 @@
+import type { Source } from '../../../src/revocation/proof.ts';
 import type { PageRequest } from '../../../src/revocation/log-reading.ts';
 import type { Append, LogReply, Seed, Switch } from '../../../src/publisher/log-writes.ts';
 import { append, emptyState, headValues, page, seed, switchTo, withoutLog } from './redis-state.ts';
@@ -7,13 +8,14 @@ import type { Process, World } from './world.ts';
 export type RedisRequest =
   | { readonly kind: 'subscribe' }
   | { readonly kind: 'head' }
+  | { readonly kind: 'source' }
   | { readonly kind: 'page'; readonly page: PageRequest; readonly size: number }
   | { readonly kind: 'append'; readonly writer: Writer; readonly call: Append }
   | { readonly kind: 'seed'; readonly writer: Writer; readonly call: Seed }
   | { readonly kind: 'switch'; readonly writer: Writer; readonly call: Switch }
   | { readonly kind: 'expire'; readonly epochs: readonly number[] };
 
-export type RedisReply = readonly unknown[] | LogReply | undefined;
+export type RedisReply = readonly unknown[] | LogReply | Source | undefined;
 
 /** The reply to `head` and `page`. */
 export const values = (reply: RedisReply): readonly unknown[] => (Array.isArray(reply) ? reply : []);
@@ -24,10 +26,18 @@ export function logReply(reply: RedisReply): LogReply {
   throw new Error('not a script');
 }
 
+export function sourceReply(reply: RedisReply): Source {
+  if (reply !== undefined && 'isMaster' in reply) return reply;
+  throw new Error('not a source');
+}
+
 const keptStates = 400;
 const oldEpochMs = 60_000;
 /** A client gives a connection up when an answer takes longer; ms. */
 const timeoutMs = 2000;
+
+let dataSets = 0;
+const newDataSet = (): string => `data-${(dataSets += 1)}`;
 
 /** One Redis process. */
 export class RedisServer {
@@ -36,9 +46,11 @@ export class RedisServer {
   readonly subscribers = new Set<Connection>();
   readonly history: RedisState[] = [];
   isUp = true;
+  isMaster = true;
   /** Called after each request; see `Strike`. */
   trap: ((kind: RedisRequest['kind']) => void) | undefined;
   #state: RedisState;
+  #dataSet = newDataSet();
 
   constructor(world: World, state: RedisState = emptyState) {
     this.world = world;
@@ -63,6 +75,8 @@ export class RedisServer {
         return undefined;
       case 'head':
         return headValues(this.#state);
+      case 'source':
+        return { isMaster: this.isMaster, id: this.#dataSet };
       case 'page':
         return page(this.#state, request.page, request.size);
       case 'append':
@@ -75,6 +89,12 @@ export class RedisServer {
         for (const epoch of request.epochs) this.#expire(epoch);
         return undefined;
     }
+  }
+
+  /** Takes over another server's data, with all connections kept. */
+  replace(state: RedisState): void {
+    this.state = state;
+    this.#dataSet = newDataSet();
   }
 
   /** Ends the process: every connection with it. */

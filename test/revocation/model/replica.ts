@@ -28,12 +28,16 @@ export class Replica extends Process {
   readonly #options: ReplicaOptions;
   readonly #holder = `replica-${(replicas += 1)}`;
   readonly #leader: Leader;
+  /** From when it can do its work; true time. */
+  wellAt = 0;
   /** Till then no connection to Redis comes about. */
   cutOffUntil = 0;
   /** Till then the database doesn't answer. */
   withoutDatabaseUntil = 0;
   #connection: Connection | undefined;
   #isWaiting = false;
+  #command: LeaderCommand['kind'] | undefined;
+  #late: { statement: string; ms: number; told: () => void } | undefined;
 
   constructor(options: ReplicaOptions) {
     super(options.database.world);
@@ -62,6 +66,11 @@ export class Replica extends Process {
   wake(): void {
     this.#leader.wake();
     this.#work();
+  }
+
+  /** The next such statement reaches the database late. */
+  delay(statement: string, ms: number, told: () => void): void {
+    this.#late = { statement, ms, told };
   }
 
   cutConnection(): void {
@@ -110,6 +119,7 @@ export class Replica extends Process {
   }
 
   #execute(command: LeaderCommand): void {
+    this.#command = command.kind;
     const { database, databaseMs, writer } = this.#options;
     const holder = this.#holder;
     switch (command.kind) {
@@ -165,7 +175,13 @@ export class Replica extends Process {
   #onDatabase(statement: () => LeaderReply): void {
     const { world } = this;
     if (world.now < this.withoutDatabaseUntil) return this.after(1000, () => this.#fail());
-    world.after(world.latency(), () => {
+    const late = this.#late?.statement === this.#command ? this.#late : undefined;
+    const lateMs = late?.ms ?? 0;
+    if (late !== undefined) {
+      this.#late = undefined;
+      late.told();
+    }
+    world.after(world.latency() + lateMs, () => {
       const reply = statement();
       world.after(world.latency(), () => this.run(() => this.#finish(reply)));
     });

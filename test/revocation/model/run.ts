@@ -7,16 +7,19 @@ export type ModelOptions = {
   readonly seed?: number | undefined;
   /** Stops early when this time is over; ms. */
   readonly limitMs?: number | undefined;
+  /** Reports the first violation as it is. */
+  readonly isQuick?: boolean;
 };
 
 /** Runs the model. @throws the smallest scenario found that breaks an invariant */
-export function runModel({ runs, seed, limitMs }: ModelOptions): void {
+export function runModel({ runs, seed, limitMs, isQuick = false }: ModelOptions): void {
   fc.assert(
     fc.property(scenario, (found) => {
       new Simulation(found).run();
     }),
     {
       numRuns: runs,
+      endOnFailure: isQuick,
       ...(seed === undefined ? {} : { seed }),
       ...(limitMs === undefined ? {} : { interruptAfterTimeLimit: limitMs }),
     },

@@ -4,7 +4,7 @@ import { RevocationList } from '../../../src/revocation/revocation-list.ts';
 import type { ViewCommand } from '../../../src/revocation/view-options.ts';
 import { View } from '../../../src/revocation/view.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
-import { Connection, values, type MessageFaults, type RedisServer } from './redis.ts';
+import { Connection, sourceReply, values, type MessageFaults, type RedisServer } from './redis.ts';
 import { Process, type World } from './world.ts';
 
 export type SidecarOptions = {
@@ -86,7 +86,11 @@ export class Sidecar extends Process {
       });
       this.#connection = connection;
       connection.onMessage = (text) => this.#execute(this.view.message(text));
-      connection.request({ kind: 'subscribe' }, () => this.#execute(this.view.subscribed()));
+      connection.request({ kind: 'source' }, (source) =>
+        connection.request({ kind: 'subscribe' }, () =>
+          this.#execute(this.view.subscribed(sourceReply(source))),
+        ),
+      );
     });
   }
 
@@ -97,20 +101,29 @@ export class Sidecar extends Process {
   #execute(commands: readonly ViewCommand[]): void {
     for (const command of commands) {
       if (command.kind === 'wait') this.after(command.ms, () => this.#execute(this.view.tick()));
+      else if (command.kind === 'leave') this.#connection?.close();
       else this.#ask(command);
     }
   }
 
-  #ask(command: Exclude<ViewCommand, { kind: 'wait' }>): void {
+  #ask(command: Exclude<ViewCommand, { kind: 'wait' | 'leave' }>): void {
     const connection = this.#connection;
     if (connection === undefined) return;
     const { ticket } = command;
-    if (command.kind === 'probe')
-      return connection.request({ kind: 'head' }, (reply) =>
-        this.#execute(this.view.head(ticket, values(reply))),
-      );
+    if (command.kind === 'probe') return this.#probe(connection, ticket);
     connection.request({ kind: 'page', page: command, size: this.#options.pageSize }, (reply) =>
       this.#execute(this.view.page(ticket, values(reply))),
+    );
+  }
+
+  /** Two commands, sent together; much can happen between them. */
+  #probe(connection: Connection, ticket: number): void {
+    let head: readonly unknown[] = [];
+    connection.request({ kind: 'head' }, (reply) => {
+      head = values(reply);
+    });
+    connection.request({ kind: 'source' }, (reply) =>
+      this.#execute(this.view.head(ticket, head, sourceReply(reply))),
     );
   }
 }

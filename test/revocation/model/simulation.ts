@@ -14,10 +14,10 @@ const lifetimeSeconds = 20;
 const maxExposureMs = 10_000;
 const retentionSeconds = lifetimeSeconds + 2 * clockToleranceSeconds + 5;
 /** No fault begins in the last part of a run: there everything must have become well again; ms. */
-const calmMs = 24_000;
+const calmMs = 30_000;
 const sidecarCount = 2;
-/** A lease of a leader that is gone, and the time until a replica asks for it; ms. */
-const leaseMs = 4000;
+/** A lease of a leader that is gone, a statement that hangs, and the time until a replica asks for the lease; ms. */
+const leaseMs = 5000;
 
 /** `noisy` has revocations; of `quiet` nothing is ever revoked. Both are covered by one owner. */
 const noisy = 'https://noisy';
@@ -34,6 +34,7 @@ export class Simulation {
   readonly #replicas: Replica[] = [];
   readonly #sidecars: Sidecar[] = [];
   #master: RedisServer;
+  #sidecarsLeadTo: RedisServer | undefined;
   #faultUntil = 0;
 
   constructor(scenario: Scenario) {
@@ -62,18 +63,19 @@ export class Simulation {
 
   /** @throws Violation */
   run(): void {
-    const { seconds, actions } = this.#scenario;
+    const { seconds, actions, isBusy } = this.#scenario;
     const last = seconds * 1000;
     const [active, silent] = this.#issuers;
     if (active === undefined || silent === undefined) return;
     this.#every(300, 500, () => active.mint());
     this.#every(1500, 2500, () => silent.mint());
     this.#every(5000, 9000, () => active.forge());
-    this.#every(800, 4000, () => active.revoke(this.#kind(), this.#world.random.between(0, 1000)));
+    if (isBusy)
+      this.#every(800, 4000, () => active.revoke(this.#kind(), this.#world.random.between(0, 1000)));
     this.#every(40, 120, () => this.#request());
     this.#every(200, 300, () => this.#look(active));
     for (const { at, what } of actions)
-      this.#world.after(1000 + at * (last - calmMs), () => this.#befall(what));
+      this.#world.after(1000 + (at / 1000) * (last - calmMs), () => this.#befall(what));
     this.#world.run(last);
   }
 
@@ -134,7 +136,7 @@ export class Simulation {
       maxEntries,
       pageSize,
       faults: this.#messages,
-      master: () => this.#master,
+      master: () => this.#sidecarsLeadTo ?? this.#master,
     });
   }
 
@@ -168,6 +170,12 @@ export class Simulation {
       case 'freezeReplica':
       case 'killReplica':
         return this.#strikeReplica(what.kind, what.which, what.ms);
+      case 'lateStatement': {
+        const leading = this.#replicas.find(({ isLeading }) => isLeading) ?? this.#replicas[0];
+        return leading?.delay(what.statement, what.ms, () => this.#fault(what.ms + leaseMs));
+      }
+      case 'toReplica':
+        return this.#toReplica(what.lagMs, what.ms);
       case 'messages':
         this.#fault(what.ms);
         Object.assign(this.#messages, { drop: what.drop, duplicate: what.duplicate, reorder: what.reorder });
@@ -213,7 +221,7 @@ export class Simulation {
   #fallBack(back: number, disconnects: boolean): void {
     this.#fault(0);
     const server = this.#master;
-    server.state = earlier(server, back);
+    server.replace(earlier(server, back));
     for (const connection of server.connections) if (!connection.isOpen) connection.forget();
     if (disconnects) server.dropAll();
   }
@@ -227,6 +235,26 @@ export class Simulation {
     this.#world.after(oldAnswersMs, () => old.crash());
     for (const process of [...this.#replicas, ...this.#sidecars])
       if (this.#world.random.chance(0.5)) process.cutConnection();
+  }
+
+  /** New connections of sidecars lead to a server that follows the master at a distance. */
+  #toReplica(lagMs: number, durationMs: number): void {
+    const endsAt = this.#world.now + durationMs;
+    const replica = new RedisServer(this.#world);
+    replica.isMaster = false;
+    const follow = (): void => {
+      const { state } = this.#master;
+      this.#world.after(lagMs, () => (replica.state = state));
+      if (this.#world.now < endsAt) this.#world.after(100, follow);
+    };
+    follow();
+    this.#fault(durationMs);
+    this.#sidecarsLeadTo = replica;
+    for (const sidecar of this.#sidecars) if (this.#world.random.chance(0.5)) sidecar.cutConnection();
+    this.#world.after(durationMs, () => {
+      if (this.#sidecarsLeadTo === replica) this.#sidecarsLeadTo = undefined;
+      replica.crash();
+    });
   }
 
   #lose(kind: 'flush' | 'deleteLog' | 'deleteHead'): void {
@@ -249,6 +277,8 @@ export class Simulation {
       server.trap = undefined;
       this.#strike(what.strike, what.back, what.freezeMs);
     };
+    // A seed has to be under way to be struck.
+    if (what.during === 'seed' || what.during === 'switch') this.#lose('deleteHead');
     // It may spring late, but not in the calm.
     this.#world.after(4000, () => (server.trap = undefined));
   }
@@ -307,7 +337,10 @@ export class Simulation {
     const index = which % this.#replicas.length;
     const replica = this.#replicas[index];
     if (replica === undefined) return;
-    this.#fault(Math.max(durationMs, leaseMs));
+    replica.wellAt = this.#world.now + durationMs;
+    // Another replica that is well takes over when the lease is over.
+    const firstWellAt = Math.min(...this.#replicas.map(({ wellAt }) => wellAt));
+    this.#fault(Math.max(0, firstWellAt - this.#world.now) + leaseMs);
     switch (kind) {
       case 'cutReplica':
         replica.cutOffUntil = this.#world.now + durationMs;
@@ -317,7 +350,6 @@ export class Simulation {
         return replica.blackhole();
       case 'withoutDatabase':
         replica.withoutDatabaseUntil = this.#world.now + durationMs;
-        this.#fault(durationMs + leaseMs);
         return;
       case 'freezeReplica':
         return replica.freeze(durationMs);

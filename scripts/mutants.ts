@@ -1,0 +1,251 @@
+// Shows that the model test is sharp: makes one mistake after another in a copy of the protocol's source, and runs the
+// model on each copy until it finds it.
+//
+//   node scripts/mutants.ts [--runs 20000] [--only WORD] [--seed N]
+//
+// Exit 0 if every mistake was found.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+type Edit = { readonly file: string; readonly from: string; readonly to: string };
+type Mutant = { readonly name: string; readonly edits: readonly Edit[] };
+
+const root = join(import.meta.dirname, '..');
+const copied = ['src/revocation', 'src/publisher', 'src/runtime', 'test/revocation/model'];
+
+const view = 'src/revocation/view.ts';
+const proof = 'src/revocation/proof.ts';
+const reading = 'src/revocation/log-reading.ts';
+const judge = 'src/revocation/judge.ts';
+const list = 'src/revocation/revocation-list.ts';
+const issuerList = 'src/revocation/issuer-revocations.ts';
+const leader = 'src/publisher/leader.ts';
+const leaderOptions = 'src/publisher/leader-options.ts';
+const writing = 'src/publisher/writing.ts';
+const seeding = 'src/publisher/seeding.ts';
+const trimming = 'src/publisher/trim-queue.ts';
+// The scripts as the model runs them; `log-scripts.test.ts` holds the Lua to the same behaviour.
+const scripts = 'test/revocation/model/redis-state.ts';
+const identity = 'test/revocation/model/issuer.ts';
+
+const mutant = (
+  name: string,
+  ...edits: readonly (readonly [file: string, from: string, to: string])[]
+): Mutant => ({
+  name,
+  edits: edits.map(([file, from, to]) => ({ file, from, to })),
+});
+
+const mutants: readonly Mutant[] = [
+  mutant('a drain is not fenced by the lease', [
+    leader,
+    "if ('rows' in reply && (",
+    "if ('rows' in reply && false && (",
+  ]),
+  mutant('after a lost answer the outbox is drained again', [
+    writing,
+    "      case 'append':\n        return this.#batch &&",
+    "      case 'append':\n        this.#step = 'drain';\n        return this.#batch &&",
+  ]),
+  mutant('complete moves on a probe that has something to read', [
+    view,
+    '    if (head.seq > held.applied) {',
+    "    this.#complete(head, head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
+  ]),
+  mutant('the switch does not count the set', [
+    scripts,
+    "  if (state.logs.get(call.epoch)?.length !== call.count + 1) return refused(state, 'count');\n",
+    '',
+  ]),
+  mutant(
+    'the newest entry is trimmed',
+    [trimming, '    below = Math.min(below, call.seq + call.added + taken.length);\n', ''],
+    [scripts, " && below <= count(next, 'seq')", ''],
+  ),
+  mutant(
+    'the lease is kept without Redis',
+    [leaderOptions, "kind === 'mark'", "kind === 'mark' || kind === 'renew'"],
+    [leader, 'if (this.#hasRedis && nowMs - lead.renewedMs', 'if (nowMs - lead.renewedMs'],
+  ),
+  mutant(
+    'one beat more is proof enough',
+    [proof, 'findLast(({ beat }) => beat <= head.beat - 2)', 'findLast(({ beat }) => beat <= head.beat - 1)'],
+    [proof, '(sighting.beat > head.beat - 2 &&', '(sighting.beat > head.beat - 1 &&'],
+  ),
+  mutant(
+    'sightings are kept over a reconnect',
+    [
+      view,
+      '    this.#probeAgain = false;\n    this.#proof.forgetSightings();\n',
+      '    this.#probeAgain = false;\n',
+    ],
+    [view, '    this.#proof.from(source);\n', ''],
+    [proof, '    if (!isSame) this.#sightings = [];\n', ''],
+    [proof, 'return isSame;', 'return isMaster;'],
+  ),
+  mutant(
+    'another data set under the same connection goes unnoticed',
+    [proof, '    if (!isSame) this.#sightings = [];\n', ''],
+    [proof, 'return isSame;', 'return isMaster;'],
+  ),
+  mutant(
+    'a replica is taken for the master',
+    [view, '    if (!source.isMaster) return this.#leave();\n', ''],
+    [proof, 'isMaster && id === this.#source', 'id === this.#source'],
+    [proof, 'isMaster ? id : undefined', 'id'],
+  ),
+  mutant('a log that is not as expected is written on', [
+    writing,
+    "    if (reply.status !== 'ok') return { kind: 'refused', ...reply };\n",
+    "    if (reply.status !== 'ok') {\n      this.#seq = reply.seq;\n      this.#beat = reply.beat;\n      this.#step = 'drain';\n      return more;\n    }\n",
+  ]),
+  mutant('missing entries are not read', [
+    view,
+    '    if (head.seq > held.applied) {',
+    '    held.applied = Math.max(held.applied, head.seq);\n    if (head.seq > held.applied) {',
+  ]),
+  mutant('a message after a gap counts as if there were none', [
+    view,
+    'if (isHeld && message.firstSeq <= held.applied + 1) {',
+    'if (isHeld) {',
+  ]),
+  mutant('an epoch is visible before its seed is whole', [
+    seeding,
+    'this.#isLastPage = page.rows.length < this.#size;',
+    'this.#isLastPage = true;',
+  ]),
+  mutant(
+    'a replica that does not lead writes',
+    [leader, "    if ('taken' in reply) {", '    {'],
+    [
+      leader,
+      'this.#lead = { epoch: reply.taken, renewedMs',
+      "this.#lead = { epoch: 'taken' in reply ? reply.taken : reply.held.epoch, renewedMs",
+    ],
+    [
+      leader,
+      '    const { epoch, renewals } = reply.held;',
+      "    if ('taken' in reply) return;\n    const { epoch, renewals } = reply.held;",
+    ],
+    [
+      leader,
+      '(reply.holder !== this.#options.holder || reply.epoch !== lead.epoch)',
+      'reply.epoch !== lead.epoch',
+    ],
+  ),
+  mutant('an interrupted snapshot counts as read', [
+    view,
+    "    report.resync(this.#held === undefined ? 'start' : 'epoch');\n",
+    "    report.resync(this.#held === undefined ? 'start' : 'epoch');\n    const { owner, retentionSeconds, seq } = head;\n    this.#held = { owner, epoch: head.epoch, retentionSeconds, applied: seq };\n",
+  ]),
+  mutant('a token from the future is accepted', [
+    judge,
+    '      if (!(issuedAt <= now + tolerance)) return unproven;\n',
+    '',
+  ]),
+  mutant('`iat` is taken after the family was read', [
+    identity,
+    '        readyAt: world.now + signingMs,\n',
+    '        readyAt: world.now + signingMs,\n        issuedAt: Math.floor((nowMs() + signingMs) / 1000),\n        expiresAt: Math.floor((nowMs() + signingMs) / 1000) + lifetimeSeconds,\n',
+  ]),
+  mutant(
+    'a leaked key is cut off by time',
+    [issuerList, 'addStandingKey({ id, reason }', 'addStandingKey({ id, at }'],
+    [issuerList, 'this.#standingKeys.set(id, reason)', 'this.#standingKeys.set(id, String(at))'],
+    [
+      issuerList,
+      'if (this.#standingKeys.has(token.keyId))',
+      'if (token.issuedAt <= Number(this.#standingKeys.get(token.keyId)))',
+    ],
+  ),
+  mutant(
+    'a floor holds for other issuers too',
+    [issuerList, 'const emptyGeneration =', 'let newestOfAll = -Infinity;\nconst emptyGeneration ='],
+    [
+      issuerList,
+      '    const current = this.#current;\n',
+      '    const current = this.#current;\n    newestOfAll = Math.max(newestOfAll, at);\n',
+    ],
+    [issuerList, '    const { newestAt } = this.#current;\n', '    const newestAt = newestOfAll;\n'],
+  ),
+  mutant('a floor ends too soon', [list, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
+  mutant('a floor is too low', [
+    issuerList,
+    'newestAt + raceSeconds + this.#clockToleranceSeconds',
+    'newestAt',
+  ]),
+  mutant('entries are forgotten too soon', [
+    list,
+    'this.#periodMs = (retentionSeconds + spareSeconds + 2 * this.#maxToleranceSeconds) * 1000;',
+    'this.#periodMs = 10_000;',
+  ]),
+  mutant('a gap between two pages goes unnoticed', [
+    reading,
+    'const follows = this.#next === Infinity || seq === this.#next - 1;',
+    'const follows = seq < this.#next;',
+  ]),
+  mutant('a call sent again raises the beat again', [
+    scripts,
+    "if (call.beat !== undefined && count(next, 'beat') === call.beat)\n    next = withHead(next, { beat: call.beat + 1 });",
+    "if (call.beat !== undefined) next = withHead(next, { beat: count(next, 'beat') + 1 });",
+  ]),
+  mutant('a new epoch is followed without its snapshot', [
+    view,
+    '    if (held === undefined || this.#owes(head)) return this.#snapshot(head);\n',
+    '    if (held === undefined) return this.#snapshot(head);\n    if (held.epoch < head.epoch) held.epoch = head.epoch;\n',
+  ]),
+  mutant('the lease is taken without a new epoch', [
+    'test/revocation/model/database.ts',
+    'this.#extend({ holder, epoch: lease.epoch + 1 });',
+    'this.#extend({ holder, epoch: Math.max(1, lease.epoch) });',
+  ]),
+];
+
+type Outcome = { readonly found: boolean; readonly detail: string; readonly seconds: number };
+
+function tryMutant({ edits }: Mutant, runs: string, seed: string | undefined): Outcome {
+  mkdirSync(join(root, '.cache'), { recursive: true });
+  const copy = mkdtempSync(join(root, '.cache', 'mutant-'));
+  try {
+    for (const folder of copied) cpSync(join(root, folder), join(copy, folder), { recursive: true });
+    writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
+    for (const edit of edits) apply(join(copy, edit.file), edit);
+    const started = performance.now();
+    const main = join(copy, 'test/revocation/model/main.ts');
+    const args = [main, '--runs', runs, '--quick', ...(seed === undefined ? [] : ['--seed', seed])];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    const seconds = (performance.now() - started) / 1000;
+    const violation = /^Violation: (?<what>I\d[^\n]*)/m.exec(stdout)?.groups?.['what'];
+    const tests = /Property failed after (?<count>\d+) tests/.exec(stdout)?.groups?.['count'];
+    if (status === 0) return { found: false, detail: stdout.trim(), seconds };
+    if (violation === undefined)
+      return { found: false, detail: `${stdout}${stderr}`.trim().slice(0, 600), seconds };
+    return { found: true, detail: `after ${tests ?? '?'} runs: ${violation.slice(0, 110)}`, seconds };
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+function apply(path: string, { file, from, to }: Edit): void {
+  const source = readFileSync(path, 'utf8');
+  if (source.split(from).length !== 2) throw new Error(`${file}: not exactly once: ${from}`);
+  writeFileSync(
+    path,
+    source.replace(from, () => to),
+  );
+}
+
+const { values } = parseArgs({
+  options: { runs: { type: 'string', default: '20000' }, only: { type: 'string' }, seed: { type: 'string' } },
+});
+const chosen = mutants.filter(({ name }) => values.only === undefined || name.includes(values.only));
+let missed = 0;
+for (const one of chosen) {
+  const { found, detail, seconds } = tryMutant(one, values.runs, values.seed);
+  if (!found) missed += 1;
+  console.log(`${found ? 'found ' : 'MISSED'}  ${one.name}  (${seconds.toFixed(1)} s)\n        ${detail}`);
+}
+console.log(`${chosen.length - missed} of ${chosen.length} mistakes found`);
+process.exitCode = missed === 0 ? 0 : 1;

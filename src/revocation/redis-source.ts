@@ -1,0 +1,14 @@
+import type { Redis } from 'ioredis';
+import type { Source } from './proof.ts';
+
+/** Which data set the server has, and whether it is the one that is written to. */
+export async function readSource(client: Redis): Promise<Source> {
+  const info = await client.info('replication');
+  return { isMaster: field(info, 'role') === 'master', id: field(info, 'master_replid') ?? '' };
+}
+
+const field = (info: string, name: string): string | undefined =>
+  info
+    .split('\r\n')
+    .find((line) => line.startsWith(`${name}:`))
+    ?.slice(name.length + 1);
