@@ -84,6 +84,7 @@ const settings = (config: IdentityConfig) => ({
   idTokenAlgorithm: keyAlgorithm(config),
   accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
   refreshTokenLifetimeSeconds: Math.floor(config.tokens.refreshLifetime / 1000),
+  maxSessionsPerAccount: config.limits.sessionsPerAccount,
 });
 
 function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {

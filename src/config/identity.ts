@@ -4,6 +4,29 @@ import { logName, redisSchema } from './redis.ts';
 
 /** The grant type of first-party command lines and apps: user name and password for tokens. */
 const loginGrantType = 'urn:curfew:grant-type:login';
+/** RFC 8628: for command lines and devices without a browser. */
+const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
+
+const grantTypes = [
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  loginGrantType,
+  deviceGrantType,
+] as const;
+
+/** Of the administration API. */
+const adminScopes = [
+  'sessions:read',
+  'sessions:revoke',
+  'everything:revoke',
+  'keys:read',
+  'keys:manage',
+  'audit:read',
+] as const;
+
+const adminAudience = 'urn:curfew:admin';
+const accountClientId = 'curfew-account';
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
@@ -12,6 +35,7 @@ const clientId = v.pipe(
   v.string(),
   v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),
   v.check((text) => !uuid.test(text), 'may not look like a UUID: those name accounts'),
+  v.check((text) => text !== accountClientId, 'is taken by the pages of one’s own sessions'),
 );
 
 const uris = v.pipe(v.array(nonEmpty(2048)), v.maxLength(64));
@@ -37,11 +61,7 @@ const client = v.pipe(
     ),
     application_type: v.optional(v.picklist(['web', 'native']), 'web'),
     grant_types: v.optional(
-      v.pipe(
-        v.array(v.picklist(['authorization_code', 'refresh_token', 'client_credentials', loginGrantType])),
-        v.minLength(1),
-        v.maxLength(4),
-      ),
+      v.pipe(v.array(v.picklist(grantTypes)), v.minLength(1), v.maxLength(grantTypes.length)),
       ['authorization_code'],
     ),
     redirect_uris: v.optional(uris, []),
@@ -53,6 +73,11 @@ const client = v.pipe(
     default_max_age: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
     require_auth_time: v.optional(v.boolean()),
     default_resource: v.optional(nonEmpty(256)),
+    backchannel_logout_uri: v.optional(url(['https', 'http'])),
+    backchannel_logout_session_required: v.optional(v.boolean()),
+    consent_required: v.optional(v.boolean()),
+    may_introspect: v.optional(v.boolean()),
+    admin_scopes: v.optional(v.pipe(v.array(v.picklist(adminScopes)), v.minLength(1), v.maxLength(6))),
   }),
   v.forward(
     v.check(
@@ -85,6 +110,21 @@ const client = v.pipe(
       'client_credentials needs a client that authenticates',
     ),
     ['grant_types'],
+  ),
+  v.forward(
+    v.check(
+      ({ admin_scopes: scopes, grant_types: grants }) =>
+        scopes === undefined || grants.includes('client_credentials'),
+      'admin_scopes are of a client’s own tokens: the grant type client_credentials',
+    ),
+    ['admin_scopes'],
+  ),
+  v.forward(
+    v.check(
+      ({ may_introspect: may, token_endpoint_auth_method: method }) => may !== true || method !== 'none',
+      'may_introspect needs a client that authenticates',
+    ),
+    ['may_introspect'],
   ),
 );
 
@@ -171,7 +211,14 @@ export const identitySchema = v.pipe(
         (all) => Object.keys(all).length > 0,
         'must name at least one resource, the audience of tokens',
       ),
+      v.check((all) => !Object.hasOwn(all, adminAudience), `${adminAudience} is there already`),
       v.check((all) => Object.keys(all).length <= 256, 'must be at most 256 resources'),
+    ),
+    limits: v.optional(
+      v.strictObject({
+        sessionsPerAccount: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000)), 100),
+      }),
+      {},
     ),
     keys: v.optional(
       v.strictObject({

@@ -185,17 +185,16 @@ describe('authentication', () => {
     const cost = { memory: 16_384, passes: 2, parallelism: 1 };
     const { account, attempt, accounts } = await authenticator({ cost });
     await accounts.rehash(account, await hashPassword('long enough', cost));
-    const median = async (username: string): Promise<number> => {
-      const times: number[] = [];
-      for (let round = 0; round < 5; round += 1) {
+    // By turns, and the best of each: what else the machine does comes and goes.
+    const best = { ada: Infinity, nobody: Infinity };
+    for (let round = 0; round < 8; round += 1)
+      for (const username of ['ada', 'nobody'] as const) {
         const started = performance.now();
         await attempt(username, 'wrong');
-        times.push(performance.now() - started);
+        best[username] = Math.min(best[username], performance.now() - started);
       }
-      return times.toSorted((a, b) => a - b)[2] ?? 0;
-    };
-    const known = await median('ada');
-    expect(await median('nobody')).toBeGreaterThan(known / 2);
+    expect(best.nobody).toBeGreaterThan(best.ada / 2);
+    expect(best.nobody).toBeLessThan(best.ada * 2);
   });
 
   it('makes a hash of old cost anew at the next login', async () => {

@@ -16,19 +16,29 @@ export type OnDatabase = {
   create(directory: string): Promise<DatabaseInput>;
 };
 
+let suites = 0;
+let server: Promise<PostgresServer> | undefined;
+
+/** One for the file. */
+function sharedServer(): Promise<PostgresServer> {
+  server ??= startPostgres();
+  return server;
+}
+
 /** A suite that has to hold on SQLite and on PostgreSQL. */
 export function onEachDatabase(title: string, suite: (on: OnDatabase) => void): void {
   describe(`${title}, on SQLite`, () => {
     const create = (directory: string) => Promise.resolve({ sqlite: `${directory}/identity.db` });
     suite({ start: startIdentity, create });
   });
+  // Each suite asks; the first stops it, after the last.
+  if (suites === 0) afterAll(async () => await (await server)?.stop());
+  suites += 1;
   describe(`${title}, on PostgreSQL`, () => {
-    let server: PostgresServer;
     beforeAll(async () => {
-      server = await startPostgres();
+      await sharedServer();
     });
-    afterAll(() => server.stop());
-    const create = async () => ({ postgres: { url: await server.createDatabase() } });
+    const create = async () => ({ postgres: { url: await (await sharedServer()).createDatabase() } });
     const start = async (...[overrides, dependencies]: Parameters<typeof startIdentity>) =>
       await startIdentity({ database: await create(), ...overrides }, dependencies);
     suite({ start, create });

@@ -13,6 +13,8 @@ import { neverPrinted, outputFile } from '../output.ts';
 import { freePort } from '../processes.ts';
 
 export const loginGrantType = 'urn:curfew:grant-type:login';
+export const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
+export const gatewaySecret = 'the-secret-of-the-gateway';
 export const password = 'tell-nobody-of-me';
 
 /** What a test may change of the configuration. */
@@ -58,6 +60,46 @@ const clients = [
   },
   { client_id: 'cli', token_endpoint_auth_method: 'none', grant_types: [loginGrantType, 'refresh_token'] },
   { client_id: 'cli-without-refresh', token_endpoint_auth_method: 'none', grant_types: [loginGrantType] },
+  {
+    client_id: 'device',
+    client_name: 'Television',
+    application_type: 'native',
+    token_endpoint_auth_method: 'none',
+    grant_types: [deviceGrantType, 'refresh_token'],
+  },
+  {
+    client_id: 'partner',
+    client_name: 'Partner <b>',
+    token_endpoint_auth_method: 'none',
+    redirect_uris: ['http://127.0.0.1:3002/cb'],
+    grant_types: ['authorization_code', 'refresh_token'],
+    consent_required: true,
+  },
+  {
+    client_id: 'gateway',
+    client_secret: gatewaySecret,
+    grant_types: ['client_credentials'],
+    may_introspect: true,
+  },
+  {
+    client_id: 'console',
+    client_secret: gatewaySecret,
+    grant_types: ['client_credentials'],
+    admin_scopes: [
+      'sessions:read',
+      'sessions:revoke',
+      'everything:revoke',
+      'keys:read',
+      'keys:manage',
+      'audit:read',
+    ],
+  },
+  {
+    client_id: 'helpdesk',
+    client_secret: gatewaySecret,
+    grant_types: ['client_credentials'],
+    admin_scopes: ['sessions:read'],
+  },
   { client_id: 'service', client_secret: 'a-secret-of-a-service', grant_types: ['client_credentials'] },
 ];
 
@@ -90,7 +132,7 @@ export async function startIdentity(
   const clock = dependencies.clock ?? systemClock;
   const lifecycle = await createIdentity(config, { log, registry, clock });
   await lifecycle.start();
-  neverPrinted(password, 'a-secret-of-a-service');
+  neverPrinted(password, gatewaySecret, 'a-secret-of-a-service');
 
   return {
     issuer,

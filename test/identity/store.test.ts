@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { textsFor } from '../../src/identity/interaction/strings.ts';
 import type { RequestScope, RouteKind } from '../../src/identity/session/request-scope.ts';
 import type { Revocation, Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
@@ -178,6 +179,7 @@ const requestScope = (): RequestScope => ({
   route: 'token',
   address: '10.0.0.1',
   device: 'test',
+  texts: textsFor(undefined),
   grantsRead: new Map(),
   sessionsRead: new Map(),
   loginUid: undefined,
@@ -194,9 +196,11 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     tokens,
     sessions: createSessionStore(database),
     revoker: noRevoker,
+    ownTokens: { verify: () => Promise.resolve(undefined) },
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
     scope: () => scope,
     rotationLeewayMs: 0,
+    maxSessionsPerAccount: 10,
   });
   return create(model);
 }

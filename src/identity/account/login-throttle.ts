@@ -49,7 +49,7 @@ export function createLoginThrottle({
 }
 
 /** An IPv4 address, or the /64 an IPv6 address is in: whoever has one has all of it. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   const groups = address.split('%', 1)[0]?.split(':') ?? [];
   if (groups.length < 3 || address.includes('.')) return address;
   const gap = groups.indexOf('');
@@ -60,7 +60,8 @@ function networkOf(address: string): string {
 
 type Bucket = { level: number; atMs: number };
 
-function createBuckets({ burst, refillEveryMs }: ThrottleLimit, maxEntries: number, clock: Clock) {
+/** Buckets by key, the ones unused for longest forgotten. */
+export function createBuckets({ burst, refillEveryMs }: ThrottleLimit, maxEntries: number, clock: Clock) {
   // Insertion order is the order of last use.
   const buckets = new Map<string, Bucket>();
 

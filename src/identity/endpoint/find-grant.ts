@@ -1,21 +1,31 @@
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
+import { accountClientId } from '../interaction/account-client.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 
 /**
- * The grant an authorization request works on: the browser's own at this client, or a new one. Every client is the
- * operator's, so what it asks for is granted; its resources decide what there is.
+ * The grant an authorization request works on: the browser's own at this client, or a new one. What a client
+ * of the operator's asks for is granted, others need the person's consent; the resources decide what there is.
  */
 export const createFindGrant =
   ({ scope }: { scope(): RequestScope }) =>
   async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { client, session, account, provider, result } = ctx.oidc;
     if (client === undefined || session === undefined || account === undefined) return undefined;
-    const known = result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+    // A device gets a grant of its own: it isn't the browser it is allowed in.
+    const isDevice = ctx.oidc.entities.DeviceCode !== undefined;
+    const known = result?.consent?.grantId ?? (isDevice ? undefined : session.grantIdFor(client.clientId));
     const found = known === undefined ? undefined : await provider.Grant.find(known);
     const existing = found?.accountId === account.accountId ? found : undefined;
     const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
+    if (client.clientId === accountClientId) {
+      // For a look at one's own sessions nothing is granted that would be kept.
+      grant.addOIDCScope('openid');
+      return grant;
+    }
+    // What isn't granted, the person is asked for.
+    if (client['consent_required'] === true && result?.consent === undefined) return existing;
     const isWider = grantRequested(ctx, grant);
-    scope().loginUid = session.uid;
+    scope().loginUid = isDevice ? undefined : session.uid;
     if (existing === undefined || isWider) await grant.save();
     return grant;
   };

@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
+import { isAccountPath, type AccountPages } from '../interaction/account-pages.ts';
 import { isInteractionPath, type Interactions, type Page } from '../interaction/interactions.ts';
 import { errorPage } from '../interaction/pages.ts';
-import { strings } from '../interaction/strings.ts';
+import { textsFor } from '../interaction/strings.ts';
+import { wrapAccessToken } from '../store/access-token-adapter.ts';
 import type { Resources } from '../grant/resources.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
 import { mountPath } from './provider.ts';
 import { routes, type RequestScopes } from './request-scopes.ts';
+import type { VisitThrottle } from './visit-throttle.ts';
 import { contentSecurityPolicy, formTargetOf, setSecurityHeaders } from './security-headers.ts';
 
 export type HandlerOptions = {
@@ -15,6 +18,8 @@ export type HandlerOptions = {
   listener(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   interactions: Interactions;
   resources: Resources;
+  accountPages: AccountPages;
+  visits: VisitThrottle;
   scopes: RequestScopes;
 };
 
@@ -30,12 +35,18 @@ export function createHandler(options: HandlerOptions): Handler {
   return async (request, response) => {
     setSecurityHeaders(response);
     const path = pathBelow(mount, request, options.resources);
-    if (path === undefined) return sendPage(response, notFound);
-    if (isForeignForm(request, origin, path)) return sendPage(response, crossSite);
+    const texts = textsFor(request.headers['accept-language']);
+    if (path === undefined)
+      return sendPage(response, { status: 404, body: errorPage(texts, texts.error.notFound) });
+    if (isForeignForm(request, origin, path))
+      return sendPage(response, { status: 403, body: errorPage(texts, texts.error.crossSite) });
     await scopes.run(request, async () => {
       trustOnlyIssuer(request, forwarded);
-      if (isInteractionPath(path)) {
-        const page = await options.interactions.answer(request, response, path);
+      const tooOften = crowded(request, path, options);
+      if (tooOften !== undefined) return sendPage(response, tooOften);
+      const answer = pageAt(path, options);
+      if (answer !== undefined) {
+        const page = await answer(request, response, path);
         if (page !== undefined) sendPage(response, page);
         return;
       }
@@ -44,8 +55,32 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
-const notFound: Page = { status: 404, body: errorPage(strings.error.notFound) };
-const crossSite: Page = { status: 403, body: errorPage(strings.error.crossSite) };
+type Answer = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<Page | undefined>;
+
+/** What answers a page of ours; undefined: oidc-provider answers. */
+function pageAt(path: string, { interactions, accountPages }: HandlerOptions): Answer | undefined {
+  if (isInteractionPath(path)) return interactions.answer;
+  return isAccountPath(path) ? accountPages.answer : undefined;
+}
+
+// oidc-provider takes capitals and a slash at the end, too.
+const beginning = /^(?:\/auth|\/device\/auth)\/?$/i;
+const typingCode = /^\/device\/?$/i;
+
+/** The page for a visitor who comes too often. */
+function crowded(
+  { method }: IncomingMessage,
+  path: string,
+  { visits, scopes }: HandlerOptions,
+): Page | undefined {
+  const { address, texts } = scopes.current();
+  const isCode = method === 'POST' && typingCode.test(path);
+  if (!isCode && !beginning.test(path)) return undefined;
+  const waitMs = visits.take(isCode ? 'codes' : 'begun', address);
+  if (waitMs === 0) return undefined;
+  const body = errorPage(texts, texts.error.tooMany);
+  return { status: 429, body, retryAfterSeconds: Math.ceil(waitMs / 1000) };
+}
 
 // RFC 9112 §3.2.2: a target may be a whole URL. oidc-provider would take its host for ours.
 const originOfTarget = /^https?:\/\/[^/?#]*/i;
@@ -66,9 +101,15 @@ function trustOnlyIssuer({ headers }: IncomingMessage, forwarded: { proto: strin
   headers['x-forwarded-host'] = forwarded.host;
 }
 
+// A device's own request comes from no page: `/device/auth` is none.
+const formPaths = [routes.end_session, routes.code_verification];
+
 /** A form of a page that another site made. The cookies are SameSite already; this is the second lock. */
 function isForeignForm({ method, headers }: IncomingMessage, origin: string, path: string): boolean {
-  const isPage = isInteractionPath(path) || path.toLowerCase().startsWith(routes.end_session);
+  const isPage =
+    isInteractionPath(path) ||
+    isAccountPath(path) ||
+    formPaths.some((prefix) => path.toLowerCase().startsWith(prefix));
   if (method !== 'POST' || !isPage) return false;
   const site = headers['sec-fetch-site'];
   if (site !== undefined) return site !== 'same-origin';
@@ -78,6 +119,7 @@ function isForeignForm({ method, headers }: IncomingMessage, origin: string, pat
 function sendPage(response: ServerResponse, page: Page): void {
   const target = formTargetOf(page.formTarget);
   if (target !== undefined) response.setHeader('content-security-policy', contentSecurityPolicy([target]));
+  if (page.location !== undefined) response.setHeader('location', page.location);
   if (page.retryAfterSeconds !== undefined) response.setHeader('retry-after', page.retryAfterSeconds);
   response
     .writeHead(page.status, {
@@ -105,7 +147,9 @@ async function passOn(
   if (isForm !== true) return await listener(request, response);
   const form = await readFormBody(request);
   if (form.kind === 'too_large') return refuseLongForm(response);
-  const body = formWithResourceUri(form.bytes, options.resources);
+  const body = introspecting.test(path)
+    ? formWithWrappedToken(form.bytes)
+    : formWithResourceUri(form.bytes, options.resources);
   request.headers['content-length'] = String(body.length);
   delete request.headers['transfer-encoding'];
   return await listener(replay(request, body), response);
@@ -140,6 +184,16 @@ function withResourceUri(url: string, resources: Resources): string {
 function formWithResourceUri(bytes: Buffer, resources: Resources): Buffer {
   const text = bytes.toString('utf8');
   return hasResource.test(text) ? Buffer.from(renameResources(text, resources)) : bytes;
+}
+
+const introspecting = /^\/token\/introspection\/?$/i;
+
+/** See `wrapAccessToken`. */
+function formWithWrappedToken(bytes: Buffer): Buffer {
+  const wrapped = new URLSearchParams();
+  for (const [name, value] of new URLSearchParams(bytes.toString('utf8')))
+    wrapped.append(name, name === 'token' ? wrapAccessToken(value) : value);
+  return Buffer.from(wrapped.toString());
 }
 
 function renameResources(query: string, resources: Resources): string {

@@ -9,22 +9,19 @@ import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import { createAuthenticate } from '../account/authenticate.ts';
 import { createLoginThrottle, type LoginThrottleOptions } from '../account/login-throttle.ts';
 import type { PasswordCost } from '../account/password.ts';
-import { createResources, type AccessTokenSigning } from '../grant/resources.ts';
+import { accountClient } from '../interaction/account-client.ts';
+import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
-import { createRevoker } from '../session/revoker.ts';
-import { createAccountStore } from '../store/account-store.ts';
-import { createAuditStore } from '../store/audit-store.ts';
-import { createGrantStore } from '../store/grant-store.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
-import { createSessionStore } from '../store/session-store.ts';
-import { createTokenStore } from '../store/token-store.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
 import { readForm } from './form-body.ts';
 import { createHandler } from './handler.ts';
 import { createHttpServer } from './http-server.ts';
+import { createIdentityCore } from './identity-core.ts';
 import { createProviderHolder } from './provider-holder.ts';
 import { createRequestScopes } from './request-scopes.ts';
+import { createVisitThrottle, type VisitThrottleOptions } from './visit-throttle.ts';
 
 export type OpenIdServiceOptions = {
   issuer: string;
@@ -45,6 +42,9 @@ export type OpenIdServiceOptions = {
   clock: Clock;
   log: Log;
   metrics: Pick<OwnerMetrics, 'tokensIssued' | 'refreshReuse' | 'logins'>;
+  /** Most sessions of an account; the one unused for longest ends for a new one. */
+  maxSessionsPerAccount: number;
+  visits?: Omit<VisitThrottleOptions, 'clock'>;
   throttle?: Pick<LoginThrottleOptions, 'perAccount' | 'perAddress'>;
   passwordCost?: PasswordCost;
   /** Default 3 s; see `ProviderAdapterOptions`. */
@@ -55,50 +55,47 @@ const defaultRotationLeewayMs = 3000;
 
 /** The OpenID provider with its pages. Two parts, in order: the provider, and the listener in front of it. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
-  const { database, outbox, issuer, clock, log, metrics } = options;
+  const { issuer, clock, log, metrics, keyRing } = options;
   const scopes = createRequestScopes({ clock, trustedProxyHops: options.trustedProxyHops });
   const scope = scopes.current;
-  const accounts = createAccountStore(database);
-  const sessions = createSessionStore(database);
-  const grants = createGrantStore(database);
-  const tokens = createTokenStore(database);
-  const audit = createAuditStore(database);
-  const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log });
+  const core = createIdentityCore(options);
+  const { accounts, sessions, resources } = core;
   const throttle = createLoginThrottle({ clock, ...options.throttle });
   const cost = options.passwordCost === undefined ? {} : { cost: options.passwordCost };
   const authenticate = await createAuthenticate({ accounts, throttle, metrics, log, ...cost });
-  const resources = createResources({ ...options, signing: () => signingOf(options) });
   const rotationLeewayMs = options.rotationLeewayMs ?? defaultRotationLeewayMs;
-  const adapterParts = { grants, tokens, sessions, revoker, clock, scope, rotationLeewayMs };
+  const { maxSessionsPerAccount } = options;
 
   const holder = createProviderHolder({
     provider: {
       ...options,
+      clients: [...options.clients, accountClient(issuer)],
       resources,
       authenticate,
       findAccount: createFindAccount({ accounts, sessions, scope }),
-      adapter: createProviderAdapter(adapterParts),
+      adapter: createProviderAdapter({ ...core, clock, scope, rotationLeewayMs, maxSessionsPerAccount }),
       scope,
     },
-    keyRing: options.keyRing,
+    keyRing,
     metrics,
     log,
   });
   const { provider, listener } = holder;
-  const interactions = createInteractions({
+  const pages = { issuer, provider, scope, readForm };
+  const cookieSecrets = (): readonly string[] => keyRing.current().cookieSecrets;
+  const handler = createHandler({
     issuer,
-    provider,
-    authenticate,
-    scope,
-    readForm,
-    credentialsVersion,
+    listener,
+    interactions: createInteractions({
+      ...pages,
+      authenticate,
+      resourceName: resources.nameOf,
+      credentialsVersion,
+    }),
+    accountPages: createAccountPages({ ...pages, ...core, cookieSecrets }),
+    resources,
+    visits: createVisitThrottle({ clock, ...options.visits }),
+    scopes,
   });
-  const handler = createHandler({ issuer, listener, interactions, resources, scopes });
   return [holder, createHttpServer({ address: options.address, handler, log })];
-}
-
-function signingOf({ sharedKey, keyRing, idTokenAlgorithm }: OpenIdServiceOptions): AccessTokenSigning {
-  return sharedKey === undefined
-    ? { alg: idTokenAlgorithm, kid: keyRing.current().signingKeyId }
-    : { alg: 'HS256', kid: sharedKey.kid, key: sharedKey.current() };
 }

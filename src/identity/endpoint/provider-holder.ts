@@ -5,7 +5,7 @@ import { Fault } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import { describeError, type Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
-import { loginGrantType } from '../grant/login-grant.ts';
+import { deviceGrantType, loginGrantType } from '../grant/grant-types.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import { createProvider, type ProviderOptions } from './provider.ts';
 
@@ -85,6 +85,7 @@ const grantLabels: Readonly<Record<string, string>> = {
   refresh_token: 'refresh_token',
   client_credentials: 'client_credentials',
   [loginGrantType]: 'login',
+  [deviceGrantType]: 'device_code',
 };
 
 /** Counts and logs. Only codes: a description may hold what a client sent. */
@@ -105,6 +106,15 @@ function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): v
   provider.on('authorization.error', refused);
   provider.on('revocation.error', refused);
   provider.on('end_session.error', refused);
+  provider.on('introspection.error', refused);
+  provider.on('device_authorization.error', refused);
+  provider.on('code_verification.error', refused);
+  provider.on('backchannel.success', (_, client) =>
+    log.info('client told of a logout', { client: client.clientId }),
+  );
+  provider.on('backchannel.error', (_, thrown, client) =>
+    log.warn('client not told of a logout', { client: client.clientId, err: thrown }),
+  );
   provider.on('server_error', (ctx, thrown) =>
     log.error('request failed', { route: ctx.oidc.route, err: thrown }),
   );

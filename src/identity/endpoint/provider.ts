@@ -1,29 +1,26 @@
 import {
-  errors,
   interactionPolicy,
   Provider,
   type AdapterFactory,
   type ClientMetadata,
   type Configuration,
   type FindAccount,
-  type KoaContextWithOIDC,
   type RefreshToken,
 } from 'oidc-provider';
 import { Fault } from '../../runtime/fault.ts';
 import { grantIdClaim } from '../../token/claims.ts';
 import type { Authenticate } from '../account/authenticate.ts';
-import { createLoginGrant, loginGrantParameters, loginGrantType } from '../grant/login-grant.ts';
+import { loginGrantType } from '../grant/grant-types.ts';
+import { createLoginGrant, loginGrantParameters } from '../grant/login-grant.ts';
 import { rotateForTarget } from '../grant/refresh-target.ts';
 import type { Resources } from '../grant/resources.ts';
-import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
-import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
-import { strings } from '../interaction/strings.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import { createFindGrant } from './find-grant.ts';
+import { featuresOf } from './provider-features.ts';
+import { correctAnswers, renderError } from './provider-pages.ts';
 import { routes } from './request-scopes.ts';
-import { formTargetOf } from './security-headers.ts';
 
 export type ProviderOptions = {
   issuer: string;
@@ -42,6 +39,7 @@ export type ProviderOptions = {
 // The others need a script, or leave the code where scripts find it.
 const responseModes = ['query'];
 const codeLifetimeSeconds = 60;
+const deviceCodeLifetimeSeconds = 10 * 60;
 const idTokenLifetimeSeconds = 60 * 60;
 const interactionLifetimeSeconds = 15 * 60;
 
@@ -58,7 +56,7 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
     'resource',
   );
   nameFamilyInRefreshTokens(provider, scope);
-  provider.use(correctAnswers);
+  provider.use(correctAnswers(scope, responseModes));
   return provider;
 }
 
@@ -74,31 +72,18 @@ function nameFamilyInRefreshTokens(provider: Provider, scope: () => RequestScope
   });
 }
 
-const correctAnswers: Parameters<Provider['use']>[0] = async (ctx, next) => {
-  await next();
-  if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
-    Object.assign(ctx.body, { response_modes_supported: responseModes });
-  const restyled = selfSubmittingPage(ctx.body);
-  if (restyled !== undefined) {
-    ctx.body = restyled;
-    allowRedirectTo(ctx, ctx.oidc?.session?.state?.['postLogoutRedirectUri']);
-  }
-  if (ctx.status !== 404 || ctx.body !== undefined) return;
-  ctx.type = 'html';
-  ctx.body = errorPage(strings.error.notFound);
-  ctx.status = 404;
-};
-
 function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
   return {
     adapter: options.adapter,
     clients: options.clients.map((client) => ({ ...client, response_modes: responseModes })),
     clientDefaults: { id_token_signed_response_alg: options.idTokenAlgorithm },
-    extraClientMetadata: { properties: ['default_resource'] },
+    extraClientMetadata: {
+      properties: ['admin_scopes', 'consent_required', 'default_resource', 'may_introspect'],
+    },
     jwks: { keys: keys.signing },
     cookies: cookiesOf(options.issuer, keys),
     routes,
-    responseTypes: ['code'],
+    responseTypes: ['code', 'none'],
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     pkce: { required: () => true },
     // An app's own scheme has the origin `null`, and so does every sandboxed frame.
@@ -113,11 +98,18 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
     },
     findAccount: options.findAccount,
     loadExistingGrant: createFindGrant(options),
-    renderError,
+    renderError: renderError(options.scope),
+    fetch: fetchAnywhere,
     fetchResponseBodyLimits: { jwks_uri: 64 * 1024 },
     ...tokensOf(options),
   };
 }
+
+/** Without oidc-provider's refusal of private addresses: the operator names every address, and clients are in clusters. */
+const fetchAnywhere: NonNullable<Configuration['fetch']> = (url, options = {}) => {
+  Reflect.deleteProperty(options, 'dispatcher');
+  return globalThis.fetch(url, options);
+};
 
 function tokensOf({
   accessTokenLifetimeSeconds,
@@ -139,8 +131,8 @@ function tokensOf({
         },
       },
     },
-    // Binds refresh tokens of a browser to its login: else a logout would revoke nothing.
-    expiresWithSession: (_, source) => source.sessionUid !== undefined,
+    // Binds refresh tokens of a browser to its login: else a logout would revoke nothing. A device is another one.
+    expiresWithSession: (_, source) => source.sessionUid !== undefined && source.kind !== 'DeviceCode',
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: (ctx) => rotateForTarget(ctx, resources),
     revokeGrantPolicy: () => true,
@@ -148,6 +140,7 @@ function tokensOf({
       AccessToken: accessTokenLifetimeSeconds,
       ClientCredentials: accessTokenLifetimeSeconds,
       AuthorizationCode: codeLifetimeSeconds,
+      DeviceCode: deviceCodeLifetimeSeconds,
       IdToken: idTokenLifetimeSeconds,
       Interaction: interactionLifetimeSeconds,
       Grant: refreshTokenLifetimeSeconds,
@@ -177,63 +170,4 @@ function cookiesOf(issuer: string, keys: Keys): Configuration['cookies'] {
     long: options,
     short: options,
   };
-}
-
-function featuresOf({ clients, resources }: ProviderOptions): Configuration['features'] {
-  return {
-    devInteractions: { enabled: false },
-    dPoP: { enabled: false },
-    pushedAuthorizationRequests: { enabled: false },
-    userinfo: { enabled: false },
-    clientCredentials: {
-      enabled: clients.some(({ grant_types: grants }) => grants?.includes('client_credentials')),
-    },
-    revocation: {
-      enabled: true,
-      allowedPolicy: (_, client, token) => token.clientId === client.clientId,
-    },
-    resourceIndicators: {
-      enabled: true,
-      defaultResource: (_, client, oneOf) =>
-        resources.defaultFor(client, oneOf === undefined ? undefined : [oneOf].flat()),
-      getResourceServerInfo: (_, identifier) => resources.serverFor(identifier),
-      useGrantedResource: () => true,
-    },
-    rpInitiatedLogout: {
-      enabled: true,
-      logoutSource: (ctx, form) => {
-        allowRedirectTo(ctx, ctx.oidc.session?.state?.['postLogoutRedirectUri']);
-        ctx.body = logoutPage(form);
-      },
-      postLogoutSuccessSource: (ctx) => {
-        ctx.type = 'html';
-        ctx.body = loggedOutPage();
-      },
-    },
-  };
-}
-
-/** Adds to the policy, which may hold a script's hash by now. */
-function allowRedirectTo(ctx: Pick<KoaContextWithOIDC, 'response' | 'set'>, uri: unknown): void {
-  const target = formTargetOf(uri);
-  if (target === undefined) return;
-  const policy = ctx.response.get('content-security-policy');
-  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
-}
-
-function renderError(
-  ctx: KoaContextWithOIDC,
-  out: { error: string; error_description?: string | undefined },
-  thrown: unknown,
-): void {
-  ctx.type = 'html';
-  if (thrown instanceof errors.SessionNotFound) {
-    ctx.body = errorPage(strings.error.expired);
-    return;
-  }
-  const { error, error_description: description = '' } = out;
-  ctx.body =
-    error === 'server_error'
-      ? errorPage(strings.error.unknown)
-      : errorPage(strings.error.request, { error, description });
 }

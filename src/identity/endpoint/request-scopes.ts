@@ -3,13 +3,17 @@ import type { IncomingMessage } from 'node:http';
 import { Provider } from 'oidc-provider';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
+import { textsFor } from '../interaction/strings.ts';
 import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
 import { clientAddress } from './client-address.ts';
 
 /** Paths of the provider's endpoints. */
 export const routes = {
   authorization: '/auth',
+  code_verification: '/device',
+  device_authorization: '/device/auth',
   end_session: '/session/end',
+  introspection: '/token/introspection',
   jwks: '/jwks',
   revocation: '/token/revocation',
   token: '/token',
@@ -41,6 +45,7 @@ export function createRequestScopes(options: { clock: Clock; trustedProxyHops: n
         },
         address: clientAddress(request, options.trustedProxyHops),
         device: deviceLabel(request.headers['user-agent']),
+        texts: textsFor(request.headers['accept-language']),
         grantsRead: new Map(),
         sessionsRead: new Map(),
         loginUid: undefined,

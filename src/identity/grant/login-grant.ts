@@ -7,10 +7,8 @@ import {
 import type { Authenticate } from '../account/authenticate.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import type { Account } from '../store/account-store.ts';
+import { loginGrantType } from './grant-types.ts';
 import type { Resources } from './resources.ts';
-
-/** User name and password for tokens, for first-party command lines and apps that list it. */
-export const loginGrantType = 'urn:curfew:grant-type:login';
 
 export const loginGrantParameters = ['username', 'password', 'scope', 'resource'] as const;
 

@@ -1,4 +1,5 @@
 import { errors, type Client, type ResourceServer } from 'oidc-provider';
+import { adminAudience } from './admin-scopes.ts';
 
 /** What access tokens are signed with. */
 export type AccessTokenSigning =
@@ -13,12 +14,17 @@ export type ResourcesOptions = {
   signing(): AccessTokenSigning;
 };
 
+/** Who asks for a resource, and by which grant type. */
+export type AskedBy = { client: Client; grantType: unknown };
+
 /** The services tokens are for (RFC 8707). */
 export type Resources = {
   /** A resource's absolute URI, as RFC 8707 §2 wants it; other texts as they are. */
   identifierOf(name: string): string;
+  /** The name a resource is configured under; other texts as they are. */
+  nameOf(identifier: string): string;
   /** @throws InvalidTarget for a resource that isn't configured */
-  serverFor(identifier: string): ResourceServer;
+  serverFor(identifier: string, asked?: AskedBy): ResourceServer;
   /**
    * The resource of a request that names none: the client's own, else the only one there is.
    * @param oneOf those to choose from
@@ -28,6 +34,13 @@ export type Resources = {
 };
 
 const prefix = 'urn:curfew:resource:';
+
+/** The administration API: only for a client's own tokens, and only with the scopes it is configured with. */
+function adminScopesOf(asked: AskedBy | undefined): readonly string[] | undefined {
+  const scopes = asked?.client['admin_scopes'];
+  const isOwn = asked?.grantType === 'client_credentials';
+  return isOwn && Array.isArray(scopes) && scopes.length > 0 ? scopes.map(String) : undefined;
+}
 
 export function createResources(options: ResourcesOptions): Resources {
   const names = Object.keys(options.resources);
@@ -39,13 +52,13 @@ export function createResources(options: ResourcesOptions): Resources {
 
   const identifierOf = (name: string): string => identifiers.get(name) ?? name;
 
-  function serverFor(identifier: string): ResourceServer {
-    const name = byIdentifier.get(identifier);
-    const resource = name === undefined ? undefined : options.resources[name];
-    if (name === undefined || resource === undefined) throw new errors.InvalidTarget('no such resource');
+  function serverFor(identifier: string, asked?: AskedBy): ResourceServer {
+    const name = byIdentifier.get(identifier) ?? identifier;
+    const scopes = identifier === adminAudience ? adminScopesOf(asked) : options.resources[name]?.scopes;
+    if (scopes === undefined) throw new errors.InvalidTarget('no such resource');
     return {
       audience: name,
-      scope: resource.scopes.join(' '),
+      scope: scopes.join(' '),
       accessTokenFormat: 'jwt',
       accessTokenTTL: options.accessTokenLifetimeSeconds,
       jwt: { sign: options.signing() },
@@ -61,5 +74,7 @@ export function createResources(options: ResourcesOptions): Resources {
     throw new errors.InvalidTarget('name a resource');
   }
 
-  return { identifierOf, serverFor, defaultFor };
+  const nameOf = (identifier: string): string => byIdentifier.get(identifier) ?? identifier;
+
+  return { identifierOf, nameOf, serverFor, defaultFor };
 }

@@ -2,11 +2,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type default as Provider } from 'oidc-provider';
 import type { Authenticate } from '../account/authenticate.ts';
 import type { RequestScope } from '../session/request-scope.ts';
-import { confirmPage, errorPage, loginPage } from './pages.ts';
-import { strings } from './strings.ts';
+import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
+import type { Texts } from './strings.ts';
 
 /** A page to send; `formTarget` is where its form's answer may lead. */
-export type Page = { status: number; body: string; formTarget?: unknown; retryAfterSeconds?: number };
+export type Page = {
+  status: number;
+  body: string;
+  formTarget?: unknown;
+  retryAfterSeconds?: number;
+  /** Where a redirect leads. */
+  location?: string;
+};
 
 export type InteractionsOptions = {
   issuer: string;
@@ -15,6 +22,8 @@ export type InteractionsOptions = {
   scope(): RequestScope;
   /** Reads the form of a POST; undefined when it is too long. */
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
+  /** The name a resource is configured under. */
+  resourceName(identifier: string): string;
   /** Key of the login's result that holds the version of the credentials. */
   credentialsVersion: string;
 };
@@ -37,7 +46,10 @@ type Step = {
   provider: Provider;
   details: Details;
   client: string;
+  isConsentNeeded: boolean;
   action: string;
+  texts: Texts;
+  resourceName(identifier: string): string;
 };
 
 export function createInteractions(options: InteractionsOptions): Interactions {
@@ -46,14 +58,17 @@ export function createInteractions(options: InteractionsOptions): Interactions {
       const { uid, cancel } = pathPattern.exec(path)?.groups ?? {};
       const provider = options.provider();
       const details = await detailsOf(provider, request, response);
+      const { texts } = options.scope();
       if (details === undefined || details.uid !== uid)
-        return { status: 400, body: errorPage(strings.error.expired) };
+        return { status: 400, body: errorPage(texts, texts.error.expired) };
       const step = {
         request,
         response,
         provider,
         details,
-        client: await clientName(provider, details),
+        ...(await clientOf(provider, details)),
+        texts,
+        resourceName: options.resourceName,
         action: `${new URL(options.issuer).pathname.replace(/\/$/, '')}/interaction/${uid}`,
       };
       if (request.method !== 'POST') return show(step);
@@ -79,27 +94,50 @@ async function detailsOf(
   }
 }
 
-async function clientName(provider: Provider, { params }: Details): Promise<string> {
+async function clientOf(
+  provider: Provider,
+  { params }: Details,
+): Promise<Pick<Step, 'client' | 'isConsentNeeded'>> {
   const id = params['client_id'];
   const client = typeof id === 'string' ? await provider.Client.find(id) : undefined;
-  return client?.clientName ?? client?.clientId ?? '';
+  return {
+    client: client?.clientName ?? client?.clientId ?? '',
+    isConsentNeeded: client?.['consent_required'] === true,
+  };
 }
 
 function show(step: Step, attempt?: { username: string; problem: string; status: number }): Page {
-  const { details, client, action } = step;
+  const { details, client, action, texts } = step;
   const formTarget = details.params['redirect_uri'];
   const cancelAction = `${action}/cancel`;
   if (details.prompt.name !== 'login')
-    return { status: 200, body: confirmPage({ action, cancelAction, client }), formTarget };
+    return { status: 200, body: askPage(step, { action, cancelAction, client }), formTarget };
   const hint = details.params['login_hint'];
   const username = attempt?.username ?? (typeof hint === 'string' ? hint.slice(0, 128) : '');
-  const body = loginPage({ action, cancelAction, client, username, problem: attempt?.problem });
+  const body = loginPage(texts, { action, cancelAction, client, username, problem: attempt?.problem });
   return { status: attempt?.status ?? 200, body, formTarget };
 }
 
+function askPage(
+  { details, texts, isConsentNeeded, resourceName }: Step,
+  page: Parameters<typeof confirmPage>[1],
+): string {
+  if (!isConsentNeeded) return confirmPage(texts, page);
+  const { missingOIDCScope: openid = [], missingResourceScopes = {} } = details.prompt.details as Missing;
+  const resources = Object.entries(missingResourceScopes).map(([id, scopes]) => [resourceName(id), scopes]);
+  return consentPage(texts, {
+    ...page,
+    openid,
+    resources: Object.fromEntries(resources) as Record<string, string[]>,
+  });
+}
+
+/** What oidc-provider found not to be granted yet. */
+type Missing = { missingOIDCScope?: string[]; missingResourceScopes?: Record<string, string[]> };
+
 async function logIn(step: Step, options: InteractionsOptions): Promise<Page | undefined> {
   const form = await options.readForm(step.request);
-  if (form === undefined) return { status: 413, body: errorPage(strings.error.unknown) };
+  if (form === undefined) return { status: 413, body: errorPage(step.texts, step.texts.error.unknown) };
   const username = (form.get('username') ?? '').slice(0, 256);
   const password = form.get('password') ?? '';
   const { address } = options.scope();
@@ -115,10 +153,10 @@ async function logIn(step: Step, options: InteractionsOptions): Promise<Page | u
       return await finish(step, { login });
     }
     case 'refused':
-      return show(step, { username, problem: strings.login.refused, status: 401 });
+      return show(step, { username, problem: step.texts.login.refused, status: 401 });
     case 'throttled': {
       const { retryAfterSeconds } = authentication;
-      const problem = strings.login.throttled(retryAfterSeconds);
+      const problem = step.texts.login.throttled(retryAfterSeconds);
       return { ...show(step, { username, problem, status: 429 }), retryAfterSeconds };
     }
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { html, trustedHtml, type Html } from './html.ts';
-import { strings } from './strings.ts';
+import type { Texts } from './strings.ts';
 
 const style = `
 :root { color-scheme: light dark; --text: #1b1f24; --quiet: #57606a; --ground: #f4f5f7; --card: #fff;
@@ -24,6 +24,19 @@ button.quiet { background: transparent; color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .alarm { padding: .625rem .75rem; border-radius: .375rem; background: var(--alarm-ground); color: var(--alarm); }
 code { font-size: .875rem; }
+main.wide { max-width: 40rem; }
+ul { margin: 0 0 1rem; padding-left: 1.25rem; }
+ul.cards { padding: 0; list-style: none; }
+ul.cards > li { display: grid; gap: .75rem; margin-bottom: 1rem; padding: 1rem; border: 1px solid var(--line);
+  border-radius: .5rem; }
+h2 { margin: 0; font-size: 1.0625rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .125rem .75rem; margin: 0; }
+dt { color: var(--quiet); }
+dd { margin: 0; }
+.badge { display: inline-block; margin-left: .5rem; padding: 0 .5rem; border: 1px solid var(--accent);
+  border-radius: 1rem; color: var(--accent); font-size: .875rem; font-weight: 400; }
+.code { margin: 0 0 1rem; color: var(--text); font: 600 1.5rem/1.5 ui-monospace, monospace; letter-spacing: .1em;
+  text-align: center; }
 `;
 
 /** What the Content-Security-Policy allows: this very style, and nothing else. */
@@ -33,9 +46,9 @@ export const styleSource = `'sha256-${hash('sha256', style, 'base64')}'`;
 const styleElement = trustedHtml(`<style>${style}</style>`);
 
 /** A whole page. No script, no request but its own. */
-export function page(title: string, body: Html): string {
+export function page(texts: Texts, title: string, body: Html, width: 'narrow' | 'wide' = 'narrow'): string {
   return html`<!doctype html>
-    <html lang="${strings.language}">
+    <html lang="${texts.language}">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
@@ -44,7 +57,7 @@ export function page(title: string, body: Html): string {
         ${styleElement}
       </head>
       <body>
-        <main>
+        <main class="${width}">
           <h1>${title}</h1>
           ${body}
         </main>

@@ -1,6 +1,6 @@
 import { html, trustedHtml } from './html.ts';
 import { page } from './layout.ts';
-import { strings } from './strings.ts';
+import type { Texts } from './strings.ts';
 
 export type LoginPage = {
   action: string;
@@ -11,13 +11,17 @@ export type LoginPage = {
   problem: string | undefined;
 };
 
-export function loginPage({ action, cancelAction, client, username, problem }: LoginPage): string {
-  const { login } = strings;
+export function loginPage(
+  texts: Texts,
+  { action, cancelAction, client, username, problem }: LoginPage,
+): string {
+  const { login } = texts;
   const alarm = problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`;
   // The field to fill in next has the focus.
   const [focusName, focusPassword] =
     username === '' ? [trustedHtml('autofocus'), undefined] : [undefined, trustedHtml('autofocus')];
   return page(
+    texts,
     login.title,
     html`<p>${login.to(client)}</p>
       ${alarm}
@@ -55,9 +59,10 @@ export function loginPage({ action, cancelAction, client, username, problem }: L
 export type ConfirmPage = { action: string; cancelAction: string; client: string };
 
 /** For apps on the device, where anyone may pose as the client (RFC 8252 §8.6). */
-export function confirmPage({ action, cancelAction, client }: ConfirmPage): string {
-  const { confirm } = strings;
+export function confirmPage(texts: Texts, { action, cancelAction, client }: ConfirmPage): string {
+  const { confirm } = texts;
   return page(
+    texts,
     confirm.title,
     html`<p>${confirm.text(client)}</p>
       <form method="post" action="${action}">
@@ -69,12 +74,46 @@ export function confirmPage({ action, cancelAction, client }: ConfirmPage): stri
   );
 }
 
+export type ConsentPage = ConfirmPage & {
+  openid: readonly string[];
+  /** Scopes by the name of their resource. */
+  resources: Readonly<Record<string, readonly string[]>>;
+};
+
+/** For clients that aren't the operator's own: what they ask for. */
+export function consentPage(texts: Texts, options: ConsentPage): string {
+  const { action, cancelAction, client, openid, resources } = options;
+  const { consent } = texts;
+  const known: Readonly<Record<string, string>> = { openid: consent.openid, profile: consent.profile };
+  const wishes = [
+    ...openid.map((scope) => known[scope] ?? scope),
+    ...Object.entries(resources).flatMap(([name, scopes]) =>
+      scopes.map((scope) => consent.scope(scope, name)),
+    ),
+  ];
+  return page(
+    texts,
+    consent.title,
+    html`<p>${consent.text(client)}</p>
+      <ul>
+        ${wishes.map((wish) => html`<li>${wish}</li>`)}
+      </ul>
+      <form method="post" action="${action}">
+        <button type="submit">${consent.submit}</button>
+      </form>
+      <form method="post" action="${cancelAction}">
+        <button type="submit" class="quiet">${consent.cancel}</button>
+      </form>`,
+  );
+}
+
 /**
  * @param form the form that carries the request, id `op.logoutForm`, as oidc-provider made it
  */
-export function logoutPage(form: string): string {
-  const { logout } = strings;
+export function logoutPage(texts: Texts, form: string): string {
+  const { logout } = texts;
   return page(
+    texts,
     logout.title,
     html`<p>${logout.text}</p>
       ${trustedHtml(form)}
@@ -83,15 +122,19 @@ export function logoutPage(form: string): string {
   );
 }
 
-export function loggedOutPage(): string {
-  return page(strings.loggedOut.title, html`<p>${strings.loggedOut.text}</p>`);
+export function loggedOutPage({ loggedOut, ...texts }: Texts, text = loggedOut.text): string {
+  return page({ loggedOut, ...texts }, loggedOut.title, html`<p>${text}</p>`);
 }
 
 /**
  * @param problem for the reader
  * @param details OAuth's error code and description, for the makers of the app
  */
-export function errorPage(problem: string, details?: { error: string; description: string }): string {
+export function errorPage(
+  texts: Texts,
+  problem: string,
+  details?: { error: string; description: string },
+): string {
   const shown =
     details === undefined
       ? undefined
@@ -99,7 +142,8 @@ export function errorPage(problem: string, details?: { error: string; descriptio
           <code>${details.error}${details.description === '' ? '' : `: ${details.description}`}</code>
         </p>`;
   return page(
-    strings.error.title,
+    texts,
+    texts.error.title,
     html`<p>${problem}</p>
       ${shown}`,
   );

@@ -1,17 +1,17 @@
 import { html, trustedHtml } from './html.ts';
 import { page } from './layout.ts';
-import { strings } from './strings.ts';
+import type { Texts } from './strings.ts';
 
 // What oidc-provider sends where a form has to be posted on: no hook makes it another page.
 const theirs =
   /<title>Submitting Callback<\/title>\s*<script>(?<script>.*?)<\/script>.*?(?<form><form\b.*?<\/form>)/s;
 
 /** Our page around oidc-provider's self-submitting form and its script; undefined for any other body. */
-export function selfSubmittingPage(body: unknown): string | undefined {
+export function selfSubmittingPage(body: unknown, texts: Texts): string | undefined {
   const { script, form } = (typeof body === 'string' ? theirs.exec(body)?.groups : undefined) ?? {};
   if (script === undefined || form === undefined) return undefined;
-  const { title, submit } = strings.selfSubmitting;
+  const { title, submit } = texts.selfSubmitting;
   const button = html`<noscript><button type="submit">${submit}</button></noscript>`.markup;
   const ours = form.replace(/<noscript>.*?<\/noscript>/s, () => button);
-  return page(title, html`${trustedHtml(ours)}${trustedHtml(`<script>${script}</script>`)}`);
+  return page(texts, title, html`${trustedHtml(ours)}${trustedHtml(`<script>${script}</script>`)}`);
 }

@@ -1,5 +1,6 @@
-/** Every text a person reads, in one place. */
-export const strings = {
+/** Every text a person reads, in each language, in one place. */
+
+const en = {
   language: 'en',
   login: {
     title: 'Log in',
@@ -17,6 +18,47 @@ export const strings = {
     submit: 'Continue',
     cancel: 'Cancel',
   },
+  consent: {
+    title: 'Allow access?',
+    text: (client: string) => `${client} asks to:`,
+    openid: 'know who you are',
+    profile: 'see your user name',
+    scope: (scope: string, resource: string) => `use ${scope} at ${resource}`,
+    submit: 'Allow',
+    cancel: 'Refuse',
+  },
+  device: {
+    title: 'Log in a device',
+    text: 'Enter the code that your device shows.',
+    code: 'Code',
+    submit: 'Continue',
+    wrong: 'That code is not right, or no longer. Look at your device again.',
+    stopped: 'The login of the device was stopped.',
+    confirmTitle: 'Is this your device?',
+    confirmText: (client: string) => `${client} asks to use your login. Your device must show this code:`,
+    confirmWarning: 'If somebody sent you the code, or you don’t have the device before you, refuse.',
+    allow: 'It is my device',
+    refuse: 'Refuse',
+    doneTitle: 'The device is logged in',
+    doneText: 'You can close this page and go on at the device.',
+  },
+  sessions: {
+    title: 'Your sessions',
+    text: (username: string) => `Where ${username} is logged in.`,
+    none: 'You are logged in nowhere else.',
+    here: 'This browser',
+    unknown: 'Unknown device',
+    on: (browser: string, system: string) => `${browser} on ${system}`,
+    apps: 'Apps',
+    address: 'Address',
+    lastUsed: 'Last used',
+    since: 'Since',
+    end: 'Log out',
+    endOf: (device: string) => `Log out ${device}`,
+    everywhere: 'Log out everywhere',
+    everywhereText: 'Ends every session of yours, this browser’s included.',
+    client: 'Your sessions',
+  },
   logout: {
     title: 'Log out?',
     text: 'This ends your login in this browser, and in every app you opened with it here.',
@@ -26,6 +68,7 @@ export const strings = {
   loggedOut: {
     title: 'You are logged out',
     text: 'Apps you used in this browser no longer have access.',
+    everywhere: 'No app on any device has access any more.',
   },
   selfSubmitting: {
     title: 'One moment',
@@ -38,10 +81,127 @@ export const strings = {
     request: 'The app that sent you here made a request that is not allowed. Its makers can look this up:',
     notFound: 'There is no such page.',
     crossSite: 'This form was sent from another site.',
+    tooMany: 'There were too many visits from your network. Wait a moment and try again.',
   },
-} as const;
+};
 
-const duration = (seconds: number): string =>
-  seconds < 60
-    ? `${seconds} second${seconds === 1 ? '' : 's'}`
-    : `${Math.ceil(seconds / 60)} minute${seconds <= 60 ? '' : 's'}`;
+export type Texts = typeof en;
+
+const de: Texts = {
+  language: 'de',
+  login: {
+    title: 'Anmelden',
+    to: (client) => `um zu ${client} zu gelangen`,
+    username: 'Benutzername',
+    password: 'Passwort',
+    submit: 'Anmelden',
+    cancel: 'Abbrechen',
+    refused: 'Benutzername oder Passwort ist falsch.',
+    throttled: (seconds) => `Zu viele Versuche. Versuchen Sie es in ${dauer(seconds)} noch einmal.`,
+  },
+  confirm: {
+    title: 'Fortfahren?',
+    text: (client) => `Die App ${client} auf diesem Gerät möchte Ihre Anmeldung verwenden.`,
+    submit: 'Fortfahren',
+    cancel: 'Abbrechen',
+  },
+  consent: {
+    title: 'Zugriff erlauben?',
+    text: (client) => `${client} möchte:`,
+    openid: 'wissen, wer Sie sind',
+    profile: 'Ihren Benutzernamen sehen',
+    scope: (scope, resource) => `${scope} bei ${resource} verwenden`,
+    submit: 'Erlauben',
+    cancel: 'Ablehnen',
+  },
+  device: {
+    title: 'Ein Gerät anmelden',
+    text: 'Geben Sie den Code ein, den Ihr Gerät zeigt.',
+    code: 'Code',
+    submit: 'Weiter',
+    wrong: 'Dieser Code stimmt nicht oder gilt nicht mehr. Sehen Sie noch einmal auf Ihr Gerät.',
+    stopped: 'Die Anmeldung des Geräts wurde abgebrochen.',
+    confirmTitle: 'Ist das Ihr Gerät?',
+    confirmText: (client) => `${client} möchte Ihre Anmeldung verwenden. Ihr Gerät muss diesen Code zeigen:`,
+    confirmWarning:
+      'Hat Ihnen jemand den Code geschickt, oder haben Sie das Gerät nicht vor sich, dann lehnen Sie ab.',
+    allow: 'Es ist mein Gerät',
+    refuse: 'Ablehnen',
+    doneTitle: 'Das Gerät ist angemeldet',
+    doneText: 'Sie können diese Seite schließen und am Gerät weitermachen.',
+  },
+  sessions: {
+    title: 'Ihre Sitzungen',
+    text: (username) => `Hier ist ${username} angemeldet.`,
+    none: 'Sie sind sonst nirgends angemeldet.',
+    here: 'Dieser Browser',
+    unknown: 'Unbekanntes Gerät',
+    on: (browser, system) => `${browser} unter ${system}`,
+    apps: 'Apps',
+    address: 'Adresse',
+    lastUsed: 'Zuletzt benutzt',
+    since: 'Seit',
+    end: 'Abmelden',
+    endOf: (device) => `${device} abmelden`,
+    everywhere: 'Überall abmelden',
+    everywhereText: 'Beendet alle Ihre Sitzungen, auch die dieses Browsers.',
+    client: 'Ihre Sitzungen',
+  },
+  logout: {
+    title: 'Abmelden?',
+    text: 'Das beendet Ihre Anmeldung in diesem Browser und in jeder App, die Sie hier damit geöffnet haben.',
+    submit: 'Abmelden',
+    stay: 'Angemeldet bleiben',
+  },
+  loggedOut: {
+    title: 'Sie sind abgemeldet',
+    text: 'Apps, die Sie in diesem Browser benutzt haben, haben keinen Zugriff mehr.',
+    everywhere: 'Keine App auf irgendeinem Gerät hat mehr Zugriff.',
+  },
+  selfSubmitting: {
+    title: 'Einen Moment',
+    submit: 'Weiter',
+  },
+  error: {
+    title: 'Das hat nicht geklappt',
+    expired:
+      'Diese Seite ist zu alt oder wurde in einem anderen Browser geöffnet. Gehen Sie zur App zurück und melden Sie sich neu an.',
+    unknown: 'Hier ist etwas schiefgegangen. Versuchen Sie es gleich noch einmal.',
+    request:
+      'Die App, die Sie hergeschickt hat, hat eine unzulässige Anfrage gestellt. Ihre Hersteller können dies nachschlagen:',
+    notFound: 'Diese Seite gibt es nicht.',
+    crossSite: 'Dieses Formular kam von einer anderen Website.',
+    tooMany:
+      'Aus Ihrem Netz kamen zu viele Besuche. Warten Sie einen Moment und versuchen Sie es noch einmal.',
+  },
+};
+
+function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds} second${seconds === 1 ? '' : 's'}`;
+  const minutes = Math.ceil(seconds / 60);
+  return `${minutes} minute${minutes === 1 ? '' : 's'}`;
+}
+
+function dauer(seconds: number): string {
+  if (seconds < 60) return `${seconds} Sekunde${seconds === 1 ? '' : 'n'}`;
+  const minutes = Math.ceil(seconds / 60);
+  return `${minutes} Minute${minutes === 1 ? '' : 'n'}`;
+}
+
+const languages: Readonly<Record<string, Texts>> = { en, de };
+
+const maxHeaderLength = 256;
+// RFC 9110 §12.5.4: `de-AT;q=0.8`.
+const preference =
+  /^\s*(?<language>[a-z]{1,8}|\*)(?:-[a-z0-9-]{1,32})?\s*(?:;\s*q=(?<weight>[01](?:\.\d{0,3})?))?\s*$/i;
+
+/** The texts in the language a browser likes best of those there are; English when it likes none. */
+export function textsFor(acceptLanguage: string | undefined): Texts {
+  let best = { texts: en, weight: 0 };
+  for (const part of (acceptLanguage ?? '').slice(0, maxHeaderLength).split(',')) {
+    const { language = '', weight = '1' } = preference.exec(part)?.groups ?? {};
+    const texts = languages[language.toLowerCase()];
+    if (texts !== undefined && Number(weight) > best.weight) best = { texts, weight: Number(weight) };
+  }
+  return best.texts;
+}

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { EpochSeconds } from '../../runtime/clock.ts';
+import type { Texts } from '../interaction/strings.ts';
 import type { Credentials } from '../store/account-store.ts';
 
 /** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
@@ -16,6 +17,8 @@ export type RequestScope = {
   /** The client's address and `User-Agent`, bounded. */
   readonly address: string;
   readonly device: string;
+  /** In the language of who asks. */
+  readonly texts: Texts;
   /** Family keys of the grants read so far. One of these is updated when saved: inserted again it could undo a revocation. */
   readonly grantsRead: Map<string, string>;
   /** Browser sessions read so far, uid by id; the same holds for them. */

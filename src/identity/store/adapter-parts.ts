@@ -1,6 +1,7 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
+import type { OwnTokens } from '../session/own-tokens.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import type { RevocationReason, Revoker } from '../session/revoker.ts';
 import type { GrantStore } from './grant-store.ts';
@@ -12,7 +13,10 @@ export type ProviderAdapterOptions = {
   tokens: TokenStore;
   sessions: SessionStore;
   revoker: Revoker;
+  ownTokens: OwnTokens;
   clock: Clock;
+  /** The session unused for longest ends for a new one beyond. */
+  maxSessionsPerAccount: number;
   /** The request that is being answered. */
   scope(): RequestScope;
   /** How long after its rotation a refresh token is refused without ending its family; ms. */

@@ -12,7 +12,8 @@ import {
 import { hashOf } from './sealing.ts';
 
 /** Grants: sessions of one account at one client. Destroying one is a revocation. */
-export function createGrantAdapter({ grants, revoker, clock, scope }: ProviderAdapterOptions): Adapter {
+export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
+  const { grants, revoker, clock, scope, maxSessionsPerAccount } = options;
   return {
     ...emptyAdapter('Grant'),
     upsert: async (id, payload, expiresIn) => {
@@ -40,6 +41,7 @@ export function createGrantAdapter({ grants, revoker, clock, scope }: ProviderAd
       });
       if (!isInserted) throw new errors.InvalidGrant({ detail: 'the account has changed' });
       grantsRead.set(id, familyKey);
+      await revoker.revoke({ accountId, beyond: maxSessionsPerAccount }, 'crowded');
     },
     find: async (id) => {
       const grant = await grants.find(id);

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { expressionBuilder, type Expression, type Kysely, type SqlBool } from 'kysely';
 import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
 import { holdsCredentials, type Credentials } from './account-store.ts';
 import { identityTables, type IdentityTables } from './tables.ts';
@@ -37,7 +37,8 @@ export type GrantSelection =
   | { id: string }
   /** Everything of one browser login, the login itself included. */
   | { loginHash: string }
-  | { accountId: string }
+  /** With `beyond`, all but so many that were used last. */
+  | { accountId: string; beyond?: number }
   | { clientId: string }
   | { all: true }
   /** What is recorded beside them stands alone. */
@@ -54,6 +55,8 @@ export type GrantStore = {
   /** @returns false if the grant is gone */
   update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;
   find(id: string): Promise<StoredGrant | undefined>;
+  /** Notes where a session is used that was begun elsewhere. */
+  setDevice(id: string, used: { device: string; address: string }): Promise<void>;
   /** The one used last first. @param page `limit` 1 to 1000, `offset` how many to leave out */
   list(filter: GrantFilter, page: { limit: number; offset: number }): Promise<StoredGrant[]>;
   /**
@@ -95,6 +98,9 @@ export function createGrantStore(database: Database): GrantStore {
       const row = await db.selectFrom('identity_grants').selectAll().where('id', '=', id).executeTakeFirst();
       return row === undefined ? undefined : grantOf(row);
     },
+    setDevice: async (id, used) => {
+      await db.updateTable('identity_grants').set(used).where('id', '=', id).execute();
+    },
     list: async ({ accountId, clientId }, { limit, offset }) => {
       const rows = await db
         .selectFrom('identity_grants')
@@ -128,7 +134,7 @@ async function deleteGrants(
     .where((eb) => {
       if ('id' in selection) return eb('id', '=', selection.id);
       if ('loginHash' in selection) return eb('login_hash', '=', selection.loginHash);
-      if ('accountId' in selection) return eb('account_id', '=', selection.accountId);
+      if ('accountId' in selection) return ofAccount(db, selection);
       if ('clientId' in selection) return eb('client_id', '=', selection.clientId);
       return eb.lit(true);
     })
@@ -139,6 +145,26 @@ async function deleteGrants(
     await db.deleteFrom('identity_sessions').where('uid_hash', '=', selection.loginHash).execute();
   return rows.map((row) => ({ id: row.id, accountId: row.account_id, clientId: row.client_id }));
 }
+
+function ofAccount(
+  db: Kysely<IdentityTables>,
+  { accountId, beyond }: { accountId: string; beyond?: number },
+): Expression<SqlBool> {
+  const eb = expressionBuilder<IdentityTables, 'identity_grants'>();
+  if (beyond === undefined) return eb('account_id', '=', accountId);
+  const old = db
+    .selectFrom('identity_grants')
+    .select('id')
+    .where('account_id', '=', accountId)
+    .orderBy('last_used_at_ms', 'desc')
+    .orderBy('id')
+    // SQLite has no offset without a limit.
+    .limit(maxCrowd)
+    .offset(beyond);
+  return eb('id', 'in', old);
+}
+
+const maxCrowd = 1000;
 
 const rowOf = (grant: NewGrant): IdentityTables['identity_grants'] => ({
   id: grant.id,

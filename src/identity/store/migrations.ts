@@ -120,9 +120,20 @@ async function addLogins({ schema }: Kysely<NoTables>): Promise<void> {
     await schema.createIndex(`identity_grants_${column}`).on('identity_grants').column(column).execute();
 }
 
+async function addDeviceCodes({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema.alterTable('identity_tokens').addColumn('user_code_hash', 'text').execute();
+  await schema
+    .createIndex('identity_tokens_user_code_hash')
+    .on('identity_tokens')
+    .column('user_code_hash')
+    .unique()
+    .execute();
+}
+
 /** Identity's schema, for `migrate`. */
 export const identityMigrations: Migrations = {
   'identity-0001': { up: createTables },
   'identity-0002-audit': { up: addAudit },
   'identity-0003-logins': { up: addLogins },
+  'identity-0004-device-codes': { up: addDeviceCodes },
 };

@@ -1,5 +1,7 @@
 import type { AdapterFactory } from 'oidc-provider';
 import { emptyAdapter, type ProviderAdapterOptions } from './adapter-parts.ts';
+import { createAccessTokenAdapter } from './access-token-adapter.ts';
+import { createDeviceCodeAdapter } from './device-code-adapter.ts';
 import { createGrantAdapter } from './grant-adapter.ts';
 import { createRefreshTokenAdapter } from './refresh-token-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
@@ -15,6 +17,10 @@ export function createProviderAdapter(options: ProviderAdapterOptions): AdapterF
         return createSessionAdapter(options);
       case 'RefreshToken':
         return createRefreshTokenAdapter(options);
+      case 'DeviceCode':
+        return createDeviceCodeAdapter(options);
+      case 'AccessToken':
+        return createAccessTokenAdapter(options);
       case 'AuthorizationCode':
       case 'Interaction':
       case 'ReplayDetection':

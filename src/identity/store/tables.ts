@@ -37,6 +37,8 @@ export type IdentityTables = {
     consumed_at_ms: number | null;
     /** Hash of the address and device that used it. */
     consumed_by: string | null;
+    /** Of a device code: what a person types in. */
+    user_code_hash: string | null;
     expires_at_ms: number;
   };
   /** Logins of browsers, which outlive a single client. */

@@ -1,10 +1,15 @@
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import type { Database } from '../../publisher/store/database.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { identityTables, type IdentityTables } from './tables.ts';
 
 /** What is stored under a token is found by its hash and opened by itself. */
-export type TokenKind = 'RefreshToken' | 'AuthorizationCode' | 'Interaction' | 'ReplayDetection';
+export type TokenKind =
+  | 'RefreshToken'
+  | 'AuthorizationCode'
+  | 'Interaction'
+  | 'ReplayDetection'
+  | 'DeviceCode';
 
 export type NewToken = {
   kind: TokenKind;
@@ -44,6 +49,19 @@ export type TokenStore = {
     use: TokenUse,
   ): Promise<RotationRefusal | undefined>;
   delete(kind: TokenKind, id: string): Promise<void>;
+  /** Writes a device code, or what became of it. Its payload is no secret. @returns false if its grant is gone */
+  putDeviceCode(code: NewDeviceCode, nowMs: number): Promise<boolean>;
+  /** Of a device code, by its hash. */
+  findPlain(idHash: string): Promise<StoredToken | undefined>;
+  findByUserCode(userCodeHash: string): Promise<(StoredToken & { idHash: string }) | undefined>;
+};
+
+export type NewDeviceCode = {
+  idHash: string;
+  userCodeHash: string | undefined;
+  grantId: string | undefined;
+  payload: string;
+  expiresAtMs: number;
 };
 
 export function createTokenStore(database: Database): TokenStore {
@@ -64,14 +82,7 @@ export function createTokenStore(database: Database): TokenStore {
         .where('id_hash', '=', hashOf(kind, id))
         .executeTakeFirst();
       const payload = row === undefined ? undefined : unseal(id, kind, row.payload);
-      if (row === undefined || payload === undefined) return undefined;
-      return {
-        payload,
-        grantId: row.grant_id ?? undefined,
-        consumedAtMs: row.consumed_at_ms ?? undefined,
-        consumedBy: row.consumed_by ?? undefined,
-        expiresAtMs: row.expires_at_ms,
-      };
+      return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
     consume: (kind, id, use) => markUsed(db, hashOf(kind, id), use),
     rotate: (usedId, successor, use) =>
@@ -87,8 +98,47 @@ export function createTokenStore(database: Database): TokenStore {
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
     },
+    ...deviceCodes(db),
   };
 }
+
+type DeviceCodes = Pick<TokenStore, 'putDeviceCode' | 'findPlain' | 'findByUserCode'>;
+
+function deviceCodes(db: Tables): DeviceCodes {
+  const find = async (column: 'id_hash' | 'user_code_hash', hash: string) => {
+    const row = await db
+      .selectFrom('identity_tokens')
+      .selectAll()
+      .where('kind', '=', 'DeviceCode')
+      .where(column, '=', hash)
+      .executeTakeFirst();
+    return row === undefined ? undefined : { ...tokenOf(row), idHash: row.id_hash };
+  };
+  return {
+    putDeviceCode: ({ idHash, userCodeHash, grantId, payload, expiresAtMs }, nowMs) =>
+      db.transaction().execute(async (trx) => {
+        if (grantId !== undefined && !(await useGrant(trx, grantId, expiresAtMs, nowMs))) return false;
+        const changing = { payload, expires_at_ms: expiresAtMs, grant_id: grantId ?? null };
+        const fixed = { id_hash: idHash, kind: 'DeviceCode', user_code_hash: userCodeHash ?? null };
+        await trx
+          .insertInto('identity_tokens')
+          .values({ ...fixed, ...changing, consumed_at_ms: null, consumed_by: null })
+          .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
+          .execute();
+        return true;
+      }),
+    findPlain: (idHash) => find('id_hash', idHash),
+    findByUserCode: (userCodeHash) => find('user_code_hash', userCodeHash),
+  };
+}
+
+const tokenOf = (row: Selectable<IdentityTables['identity_tokens']>): StoredToken => ({
+  payload: row.payload,
+  grantId: row.grant_id ?? undefined,
+  consumedAtMs: row.consumed_at_ms ?? undefined,
+  consumedBy: row.consumed_by ?? undefined,
+  expiresAtMs: row.expires_at_ms,
+});
 
 type Tables = Kysely<IdentityTables>;
 
@@ -128,6 +178,7 @@ async function insertToken(db: Tables, token: NewToken): Promise<void> {
     payload: seal(token.id, token.kind, token.payload),
     consumed_at_ms: null,
     consumed_by: null,
+    user_code_hash: null,
     expires_at_ms: token.expiresAtMs,
   };
   const { payload, expires_at_ms } = row;

@@ -1,0 +1,61 @@
+import { createResources, type AccessTokenSigning, type Resources } from '../grant/resources.ts';
+import { createOwnTokens, type OwnTokens } from '../session/own-tokens.ts';
+import { createRevokeTarget, type RevokeTarget } from '../session/revoke-target.ts';
+import { createRevoker, type Revoker } from '../session/revoker.ts';
+import { createAccountStore, type AccountStore } from '../store/account-store.ts';
+import { createAuditStore, type AuditStore } from '../store/audit-store.ts';
+import { createGrantStore, type GrantStore } from '../store/grant-store.ts';
+import { createKeyStore, type KeyStore } from '../store/key-store.ts';
+import { createPublicationStore } from '../store/publication-store.ts';
+import { createSessionStore, type SessionStore } from '../store/session-store.ts';
+import { createTokenStore, type TokenStore } from '../store/token-store.ts';
+import type { OpenIdServiceOptions } from './openid-service.ts';
+
+/** What every way in works on: the stores, and what is decided about sessions and tokens. */
+export type IdentityCore = {
+  accounts: AccountStore;
+  sessions: SessionStore;
+  grants: GrantStore;
+  tokens: TokenStore;
+  keys: KeyStore;
+  audit: AuditStore;
+  revoker: Revoker;
+  revokeTarget: RevokeTarget;
+  ownTokens: OwnTokens;
+  resources: Resources;
+};
+
+export function createIdentityCore(options: OpenIdServiceOptions): IdentityCore {
+  const { database, outbox, issuer, clock, log, metrics, sharedKey } = options;
+  const accounts = createAccountStore(database);
+  const grants = createGrantStore(database);
+  const keys = createKeyStore(database);
+  const audit = createAuditStore(database);
+  const publications = createPublicationStore(database);
+  const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log });
+  return {
+    accounts,
+    sessions: createSessionStore(database),
+    grants,
+    tokens: createTokenStore(database),
+    keys,
+    audit,
+    revoker,
+    revokeTarget: createRevokeTarget({ issuer, accounts, grants, keys, publications, revoker, clock }),
+    ownTokens: createOwnTokens({
+      issuer,
+      keys: () => options.keyRing.current(),
+      sharedKey,
+      algorithm: sharedKey === undefined ? options.idTokenAlgorithm : 'HS256',
+      publications,
+      clock,
+    }),
+    resources: createResources({ ...options, signing: () => signingOf(options) }),
+  };
+}
+
+function signingOf({ sharedKey, keyRing, idTokenAlgorithm }: OpenIdServiceOptions): AccessTokenSigning {
+  return sharedKey === undefined
+    ? { alg: idTokenAlgorithm, kid: keyRing.current().signingKeyId }
+    : { alg: 'HS256', kid: sharedKey.kid, key: sharedKey.current() };
+}

@@ -1,0 +1,57 @@
+import type { Configuration } from 'oidc-provider';
+import { deviceGrantType } from '../grant/grant-types.ts';
+import {
+  deviceCodeSource,
+  deviceConfirmSource,
+  deviceDoneSource,
+  logoutSource,
+  loggedOutSource,
+} from './provider-pages.ts';
+import type { ProviderOptions } from './provider.ts';
+
+/** What of oidc-provider is offered; what no client is configured for is off. */
+export function featuresOf(options: ProviderOptions): Configuration['features'] {
+  const { clients, resources, scope } = options;
+  const isUsed = (grantType: string): boolean =>
+    clients.some(({ grant_types: grants }) => grants?.includes(grantType));
+  return {
+    devInteractions: { enabled: false },
+    dPoP: { enabled: false },
+    pushedAuthorizationRequests: { enabled: false },
+    userinfo: { enabled: false },
+    clientCredentials: { enabled: isUsed('client_credentials') },
+    deviceFlow: {
+      enabled: isUsed(deviceGrantType),
+      userCodeInputSource: deviceCodeSource(scope),
+      userCodeConfirmSource: deviceConfirmSource(scope),
+      successSource: deviceDoneSource(scope),
+    },
+    backchannelLogout: {
+      enabled: clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined),
+    },
+    introspection: {
+      enabled: true,
+      // RFC 7662 §2.1: only whoever authenticates; others' tokens only where the operator says so.
+      allowedPolicy: (_, client, token) =>
+        client.clientAuthMethod !== 'none' &&
+        (token.clientId === client.clientId || client['may_introspect'] === true),
+    },
+    revocation: {
+      enabled: true,
+      allowedPolicy: (_, client, token) => token.clientId === client.clientId,
+    },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: (_, client, oneOf) =>
+        resources.defaultFor(client, oneOf === undefined ? undefined : [oneOf].flat()),
+      getResourceServerInfo: (ctx, identifier, client) =>
+        resources.serverFor(identifier, { client, grantType: ctx.oidc.params?.['grant_type'] }),
+      useGrantedResource: () => true,
+    },
+    rpInitiatedLogout: {
+      enabled: true,
+      logoutSource: logoutSource(scope),
+      postLogoutSuccessSource: loggedOutSource(scope),
+    },
+  };
+}

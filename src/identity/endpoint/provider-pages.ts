@@ -1,0 +1,104 @@
+import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
+import { deviceCodePage, deviceConfirmPage, deviceDonePage } from '../interaction/device-pages.ts';
+import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
+import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
+import type { RequestScope } from '../session/request-scope.ts';
+import { formTargetOf } from './security-headers.ts';
+
+/** The present request's. */
+type Scope = () => RequestScope;
+type Context = KoaContextWithOIDC;
+
+/** What oidc-provider says that we say otherwise: its response modes, its pages. */
+export const correctAnswers =
+  (scope: Scope, responseModes: readonly string[]): Parameters<Provider['use']>[0] =>
+  async (ctx, next) => {
+    await next();
+    if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
+      Object.assign(ctx.body, { response_modes_supported: responseModes });
+    const { texts } = scope();
+    const restyled = selfSubmittingPage(ctx.body, texts);
+    if (restyled !== undefined) {
+      ctx.body = restyled;
+      allowRedirectTo(ctx, ctx.oidc?.session?.state?.['postLogoutRedirectUri']);
+    }
+    if (ctx.status !== 404 || ctx.body !== undefined) return;
+    ctx.type = 'html';
+    ctx.body = errorPage(texts, texts.error.notFound);
+    ctx.status = 404;
+  };
+
+export const logoutSource = (scope: Scope) => (ctx: Context, form: string) => {
+  allowRedirectTo(ctx, ctx.oidc.session?.state?.['postLogoutRedirectUri']);
+  ctx.body = logoutPage(scope().texts, form);
+};
+
+export const loggedOutSource = (scope: Scope) => (ctx: Context) => {
+  ctx.type = 'html';
+  ctx.body = loggedOutPage(scope().texts);
+};
+
+export const deviceCodeSource =
+  (scope: Scope) => (ctx: Context, _form: string, _out?: unknown, thrown?: unknown) => {
+    const { texts } = scope();
+    ctx.type = 'html';
+    ctx.body = deviceCodePage(texts, deviceForm(ctx), problemOf(thrown, scope));
+  };
+
+/** Why the code is asked for again. */
+function problemOf(thrown: unknown, scope: Scope): string | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  const { device } = scope().texts;
+  return thrown.name === 'AbortedError' ? device.stopped : device.wrong;
+}
+
+export const deviceConfirmSource =
+  (scope: Scope) =>
+  (
+    ctx: Context,
+    _form: string,
+    client: { clientName?: string | undefined; clientId: string },
+    _info: unknown,
+    userCode: string,
+  ) => {
+    const form = { ...deviceForm(ctx), client: client.clientName ?? client.clientId, userCode };
+    ctx.type = 'html';
+    ctx.body = deviceConfirmPage(scope().texts, form);
+  };
+
+export const deviceDoneSource = (scope: Scope) => (ctx: Context) => {
+  ctx.type = 'html';
+  ctx.body = deviceDonePage(scope().texts);
+};
+
+function deviceForm(ctx: Context): { action: string; xsrf: string } {
+  const secret = ctx.oidc.session?.state?.['secret'];
+  return {
+    action: new URL(ctx.oidc.urlFor('code_verification')).pathname,
+    xsrf: typeof secret === 'string' ? secret : '',
+  };
+}
+
+/** Adds to the policy, which may hold a script's hash by now. */
+function allowRedirectTo(ctx: Pick<Context, 'response' | 'set'>, uri: unknown): void {
+  const target = formTargetOf(uri);
+  if (target === undefined) return;
+  const policy = ctx.response.get('content-security-policy');
+  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
+}
+
+export const renderError =
+  (scope: Scope) =>
+  (ctx: Context, out: { error: string; error_description?: string | undefined }, thrown: unknown): void => {
+    const { texts } = scope();
+    ctx.type = 'html';
+    if (thrown instanceof errors.SessionNotFound) {
+      ctx.body = errorPage(texts, texts.error.expired);
+      return;
+    }
+    const { error, error_description: description = '' } = out;
+    ctx.body =
+      error === 'server_error'
+        ? errorPage(texts, texts.error.unknown)
+        : errorPage(texts, texts.error.request, { error, description });
+  };

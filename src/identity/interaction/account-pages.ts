@@ -1,0 +1,173 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { default as Provider } from 'oidc-provider';
+import type { RequestScope } from '../session/request-scope.ts';
+import type { RevocationOrder, RevokeTarget } from '../session/revoke-target.ts';
+import type { AccountStore } from '../store/account-store.ts';
+import type { GrantStore, StoredGrant } from '../store/grant-store.ts';
+import { hashOf } from '../store/sealing.ts';
+import { accountClientId, accountPath } from './account-client.ts';
+import type { Page } from './interactions.ts';
+import { errorPage, loggedOutPage } from './pages.ts';
+import { sessionsPage, type ListedDevice } from './sessions-page.ts';
+
+export type AccountPagesOptions = {
+  issuer: string;
+  provider(): Provider;
+  /** The first signs forms, all are accepted. */
+  cookieSecrets(): readonly string[];
+  accounts: AccountStore;
+  grants: GrantStore;
+  revokeTarget: RevokeTarget;
+  scope(): RequestScope;
+  readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
+};
+
+/** The pages of a person's own sessions. */
+export type AccountPages = {
+  answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<Page>;
+};
+
+const endPath = `${accountPath}/logout`;
+const everywherePath = `${accountPath}/logout-everywhere`;
+const paths: ReadonlySet<string> = new Set([accountPath, endPath, everywherePath]);
+
+export const isAccountPath = (path: string): boolean => paths.has(path);
+
+type Visitor = { accountId: string; username: string; uid: string };
+
+const maxListed = 1000;
+
+export function createAccountPages(options: AccountPagesOptions): AccountPages {
+  const { scope } = options;
+  const loginUrl = urlOfLogin(options.issuer);
+  return {
+    answer: async (request, response, path) => {
+      const visitor = await visitorOf(request, response, options);
+      if (visitor === undefined) return redirect(loginUrl);
+      if (request.method !== 'POST')
+        return path === accountPath ? await show(visitor, options) : redirect(pathOf(accountPath, options));
+      const form = await options.readForm(request);
+      const csrf = form?.get('csrf') ?? '';
+      const { texts } = scope();
+      if (form === undefined || !options.cookieSecrets().some((key) => isToken(csrf, key, visitor.uid)))
+        return { status: 403, body: errorPage(texts, texts.error.crossSite) };
+      if (path === endPath) return await end(visitor, form.get('session'), options);
+      return path === everywherePath ? await endAll(visitor, options) : await show(visitor, options);
+    },
+  };
+}
+
+const redirect = (location: string): Page => ({ status: 303, body: '', location });
+
+const pathOf = (path: string, { issuer }: AccountPagesOptions): string =>
+  `${new URL(issuer).pathname.replace(/\/$/, '')}${path}`;
+
+async function show(visitor: Visitor, options: AccountPagesOptions): Promise<Page> {
+  const body = sessionsPage(options.scope().texts, {
+    action: pathOf(endPath, options),
+    everywhereAction: pathOf(everywherePath, options),
+    username: visitor.username,
+    csrf: csrfToken(options.cookieSecrets()[0] ?? '', visitor.uid),
+    devices: await devicesOf(visitor, options),
+  });
+  return { status: 200, body };
+}
+
+async function end(visitor: Visitor, key: string | null, options: AccountPagesOptions): Promise<Page> {
+  // Only what is one's own; another tab may have ended it already.
+  const chosen = (await devicesOf(visitor, options)).find((one) => one.key === key);
+  if (chosen !== undefined)
+    await options.revokeTarget({ kind: 'session', id: chosen.key }, order(visitor, options));
+  return chosen?.isHere === true
+    ? { status: 200, body: loggedOutPage(options.scope().texts) }
+    : redirect(pathOf(accountPath, options));
+}
+
+async function endAll(visitor: Visitor, options: AccountPagesOptions): Promise<Page> {
+  await options.revokeTarget({ kind: 'subject', id: visitor.accountId }, order(visitor, options));
+  const { texts } = options.scope();
+  return { status: 200, body: loggedOutPage(texts, texts.loggedOut.everywhere) };
+}
+
+const order = ({ accountId }: Visitor, { scope }: AccountPagesOptions): RevocationOrder => ({
+  actor: { kind: 'person', id: accountId, address: scope().address },
+  reason: 'logout',
+});
+
+async function devicesOf(
+  visitor: Visitor,
+  { grants, provider }: AccountPagesOptions,
+): Promise<ListedDevice[]> {
+  const all = await grants.list({ accountId: visitor.accountId }, { limit: maxListed, offset: 0 });
+  return groupByLogin(all, hashOf('SessionUid', visitor.uid), await clientNames(provider(), all));
+}
+
+/** Where one logs in to see the page; nobody redeems anything, so the challenge is anyone's. */
+function urlOfLogin(issuer: string): string {
+  const parameters = new URLSearchParams({
+    client_id: accountClientId,
+    response_type: 'none',
+    redirect_uri: `${issuer}${accountPath}`,
+    scope: 'openid',
+  });
+  return `${issuer}/auth?${parameters.toString()}`;
+}
+
+async function visitorOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { provider, accounts, scope }: AccountPagesOptions,
+): Promise<Visitor | undefined> {
+  const context = { req: request, res: response } as Parameters<Provider['Session']['get']>[0];
+  const { accountId, uid } = await provider().Session.get(context);
+  const account = accountId === undefined ? undefined : await accounts.find(accountId);
+  if (account === undefined || account.isDisabled) return undefined;
+  scope().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
+  return { accountId: account.id, username: account.username, uid };
+}
+
+const csrfToken = (key: string, uid: string): string =>
+  createHmac('sha256', key).update(`account page of ${uid}`).digest('base64url');
+
+function isToken(text: string, key: string, uid: string): boolean {
+  const [given, expected] = [Buffer.from(text), Buffer.from(csrfToken(key, uid))];
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+async function clientNames(
+  provider: Provider,
+  all: readonly StoredGrant[],
+): Promise<ReadonlyMap<string, string>> {
+  const ids = [...new Set(all.map(({ clientId }) => clientId))];
+  const named = ids.map(async (id) => {
+    const client = await provider.Client.find(id);
+    return [id, client?.clientName ?? id] as const;
+  });
+  return new Map(await Promise.all(named));
+}
+
+/** One entry for each browser, and for each login without one; the one here first. */
+function groupByLogin(
+  all: readonly StoredGrant[],
+  hereHash: string,
+  names: ReadonlyMap<string, string>,
+): ListedDevice[] {
+  const groups = Map.groupBy(all, ({ id, loginHash }) => loginHash ?? id);
+  const devices = [...groups.values()].map(([newest, ...others]): ListedDevice[] => {
+    if (newest === undefined) return [];
+    const group = [newest, ...others];
+    return [
+      {
+        key: newest.id,
+        device: newest.device,
+        address: newest.address,
+        apps: [...new Set(group.map(({ clientId }) => names.get(clientId) ?? clientId))],
+        createdAtMs: Math.min(...group.map(({ createdAtMs }) => createdAtMs)),
+        lastUsedAtMs: newest.lastUsedAtMs,
+        isHere: newest.loginHash === hereHash,
+      },
+    ];
+  });
+  return devices.flat().toSorted((a, b) => Number(b.isHere) - Number(a.isHere));
+}
