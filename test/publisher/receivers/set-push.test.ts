@@ -204,6 +204,11 @@ describe('a pushed Security Event Token', () => {
     });
   });
 
+  it('is refused when its key is withdrawn while it is verified', async () => {
+    const keySet = { ...keySetOf(key), vouchesFor: () => false };
+    expect(await judge(receiver({ keySet }), securityEventToken())).toMatchObject({ reason: 'unknown_key' });
+  });
+
   it('is remembered until it would be too old, at any moment', async () => {
     const token = securityEventToken();
     const { rememberUntilMs } = await accepted(token);
