@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { parse } from 'yaml';
 import { authorizerSchema } from '../src/config/authorizer.ts';
 import { identitySchema } from '../src/config/identity.ts';
+import { relaySchema } from '../src/config/relay.ts';
 import { faultCodes } from '../src/runtime/fault.ts';
 import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/runtime/metrics.ts';
 
@@ -35,6 +36,7 @@ describe('the documentation', () => {
   it.each([
     ['authorizer', authorizerSchema],
     ['identity', identitySchema],
+    ['relay', relaySchema],
   ])('shows a configuration of %s that is valid to the last key', (program, schema) => {
     const block =
       new RegExp(`\`\`\`yaml ${program}\\n(.*?)\`\`\``, 's').exec(read('docs/configuration.md'))?.[1] ?? '';

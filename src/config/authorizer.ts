@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, sizeBytes, tcpAddress, url } from '../runtime/config-values.ts';
+import { jwks } from './jwks.ts';
 import { logName, redisSchema } from './redis.ts';
 
 export const asymmetricAlgorithms = [
@@ -15,20 +16,6 @@ export const asymmetricAlgorithms = [
   'EdDSA',
 ] as const;
 export const hmacAlgorithms = ['HS256', 'HS384', 'HS512'] as const;
-
-const jwks = v.union([
-  v.strictObject({ file: nonEmpty() }),
-  v.strictObject({
-    uri: v.optional(url(['https', 'http'])),
-    refresh: v.optional(durationMs({ min: '5s', max: '1d' }), '5m'),
-    cooldown: v.optional(durationMs({ min: '1s', max: '1h' }), '10s'),
-    timeout: v.optional(durationMs({ min: '100ms', max: '30s' }), '5s'),
-    maxBytes: v.optional(sizeBytes({ min: 1024, max: 4 * 1024 * 1024 }), '256k'),
-    maxStale: v.optional(durationMs({ min: '1m', max: '30d' }), '24h'),
-    allowHttp: v.optional(v.boolean(), false),
-    ca: v.optional(nonEmpty()),
-  }),
-]);
 
 const issuerSecret = v.strictObject({
   file: nonEmpty(),

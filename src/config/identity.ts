@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, secret, tcpAddress, url } from '../runtime/config-values.ts';
+import { database } from './database.ts';
 import { logName, redisSchema } from './redis.ts';
 
 /** The grant type of first-party command lines and apps: user name and password for tokens. */
@@ -152,19 +153,6 @@ const tokensSchema = v.pipe(
     v.check(({ lifetime }) => lifetime % 1000 === 0, 'must be whole seconds'),
     ['lifetime'],
   ),
-);
-
-const database = v.union(
-  [
-    v.strictObject({ sqlite: nonEmpty() }),
-    v.strictObject({
-      postgres: v.strictObject({
-        url: secret,
-        poolSize: v.optional(v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(200)), 10),
-      }),
-    }),
-  ],
-  'must be { sqlite: PATH } or { postgres: { url: postgres://…, poolSize: 10 } }',
 );
 
 const issuer = v.pipe(

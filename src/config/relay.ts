@@ -1,32 +1,9 @@
 import * as v from 'valibot';
-import {
-  address,
-  durationMs,
-  nonEmpty,
-  secret,
-  sizeBytes,
-  tcpAddress,
-  url,
-} from '../runtime/config-values.ts';
+import { address, durationMs, nonEmpty, secret, tcpAddress } from '../runtime/config-values.ts';
 import { asymmetricAlgorithms, hmacAlgorithms } from './authorizer.ts';
+import { database } from './database.ts';
+import { jwks } from './jwks.ts';
 import { logName, redisSchema } from './redis.ts';
-
-const jwks = v.union(
-  [
-    v.strictObject({ file: nonEmpty() }),
-    v.strictObject({
-      uri: v.optional(url(['https', 'http'])),
-      refresh: v.optional(durationMs({ min: '5s', max: '1d' }), '5m'),
-      cooldown: v.optional(durationMs({ min: '1s', max: '1h' }), '10s'),
-      timeout: v.optional(durationMs({ min: '100ms', max: '30s' }), '5s'),
-      maxBytes: v.optional(sizeBytes({ min: 1024, max: 4 * 1024 * 1024 }), '256k'),
-      maxStale: v.optional(durationMs({ min: '1m', max: '30d' }), '24h'),
-      allowHttp: v.optional(v.boolean(), false),
-      ca: v.optional(nonEmpty()),
-    }),
-  ],
-  'must be { file: PATH } or { uri: URL, refresh, cooldown, timeout, maxBytes, maxStale, allowHttp, ca }',
-);
 
 const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength(1), v.maxLength(16));
 
@@ -149,19 +126,6 @@ const receiver = v.variant(
   'kind',
   [setPush, backchannelLogout, fusionAuth, webhook],
   'kind must be set-push, backchannel-logout, fusionauth or webhook',
-);
-
-const database = v.union(
-  [
-    v.strictObject({ sqlite: nonEmpty() }),
-    v.strictObject({
-      postgres: v.strictObject({
-        url: secret,
-        poolSize: v.optional(v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(200)), 10),
-      }),
-    }),
-  ],
-  'must be { sqlite: PATH } or { postgres: { url: postgres://…, poolSize: 10 } }',
 );
 
 const areDistinct = (names: readonly string[]): boolean => new Set(names).size === names.length;

@@ -25,7 +25,8 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
     sessionClaim: 'sid',
     clientClaims: registeredClientClaims,
   },
-  // at+jwt in the RFC 9068 profile, `JWT` in Auth0's own. `sid` has to be added by a post-login Action.
+  // at+jwt in the RFC 9068 profile, `JWT` in Auth0's own. Actions can't add `sid`, a reserved name: they add a
+  // namespaced claim, which `sessionClaim` then names.
   auth0: {
     types: [accessTokenType, 'JWT'],
     sessionClaim: 'sid',
