@@ -1,0 +1,163 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { createRevocationFeed } from '../../src/revocation/redis-feed.ts';
+import type { FeedStatus, RevocationFeed } from '../../src/revocation/feed.ts';
+import type { RedisOptions } from '../../src/revocation/redis-connection.ts';
+import { outboxMigrations } from '../../src/publisher/outbox.ts';
+import { createPublisher, type Publisher } from '../../src/publisher/publisher.ts';
+import { migrate, openDatabase } from '../../src/publisher/store/database.ts';
+import { systemClock, type Clock } from '../../src/runtime/clock.ts';
+import { createLog, type Log } from '../../src/runtime/log.ts';
+import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../../src/runtime/metrics.ts';
+import { outputFile } from '../output.ts';
+import { eventually } from '../processes.ts';
+import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { temporaryDirectory } from '../temporary.ts';
+import type { Revoked } from './witness.ts';
+
+// The real publisher and the real feed, in this process, on real servers. All of it goes with the test.
+
+export const issuer = 'https://identity.test';
+export const logName = 'curfew';
+export const maxExposureMs = 10_000;
+export const maxTokenLifetimeMs = 60_000;
+const clockToleranceMs = 1000;
+
+export type Owner = {
+  readonly publisher: Publisher;
+  /** Records revocations of sessions in one transaction and wakes the leader. */
+  revoke(...sessions: readonly string[]): Promise<Revoked[]>;
+  untilLeading(): Promise<void>;
+};
+
+export type Sidecar = {
+  readonly feed: RevocationFeed;
+  status(): FeedStatus;
+  knows(session: string): boolean;
+  untilLive(timeoutMs?: number): Promise<void>;
+  untilKnows(revoked: readonly Revoked[], timeoutMs?: number): Promise<void>;
+};
+
+/** A Redis that goes with the test. */
+export async function ownRedis(args: readonly string[] = []): Promise<RedisServer> {
+  const redis = await startRedis(args);
+  onTestFinished(() => redis.stop());
+  return redis;
+}
+
+function logTo(name: string): Log {
+  const file = outputFile(name);
+  const write = (line: string): void => appendFileSync(file, line);
+  return createLog({ program: name, level: 'debug', destination: { write } });
+}
+
+/** Starts an owner of the log on a database of its own. */
+export async function startOwner(redis: RedisOptions): Promise<Owner> {
+  const database = openDatabase({ sqlite: join(temporaryDirectory(), 'owner.db') });
+  await migrate(database, [outboxMigrations]);
+  const publisher = createPublisher({
+    database,
+    redis,
+    logName,
+    issuers: [{ issuer, clock: 'own', maxTokenLifetimeMs }],
+    clockToleranceMs,
+    clock: systemClock,
+    log: logTo('owner'),
+    metrics: createOwnerMetrics(new Registry()),
+  });
+  await publisher.start();
+  onTestFinished(async () => {
+    await publisher.stop();
+    await database.close();
+  });
+  return {
+    publisher,
+    revoke: async (...sessions) => {
+      await database.db.transaction().execute(async (trx) => {
+        const events = sessions.map((id) => ({ iss: issuer, kind: 'session' as const, id }));
+        await publisher.recordEvents(trx, events);
+      });
+      publisher.wake();
+      const committedMs = performance.now();
+      return sessions.map((session) => ({ session, committedMs }));
+    },
+    untilLeading: async () => {
+      await eventually('the owner leads', () => publisher.status().role === 'leading' || undefined, 20_000);
+    },
+  };
+}
+
+/** Starts a sidecar's view of the log. */
+export function startSidecar(redis: RedisOptions, clock: Clock = systemClock): Sidecar {
+  const feed = createRevocationFeed({
+    redis,
+    logName,
+    issuers: [{ issuer, clockToleranceSeconds: clockToleranceMs / 1000 }],
+    maxExposureMs,
+    maxEntries: 200_000,
+    clock,
+    log: logTo('sidecar'),
+    metrics: createAuthorizerMetrics(new Registry()),
+  });
+  void feed.start();
+  onTestFinished(() => feed.stop());
+  const knows = (session: string): boolean => judge(feed, session, clock.nowMs(), clock) === 'revoked';
+  return {
+    feed,
+    status: () => feed.status(),
+    knows,
+    untilLive: async (timeoutMs = 30_000) => {
+      await eventually('the view is live', () => feed.status().state === 'live' || undefined, timeoutMs);
+    },
+    untilKnows: async (revoked, timeoutMs = 30_000) => {
+      let at = 0;
+      await eventually(
+        `the view knows ${revoked.length} revocations`,
+        () => {
+          while (at < revoked.length && knows(revoked[at]?.session ?? '')) at += 1;
+          return at === revoked.length || undefined;
+        },
+        timeoutMs,
+      );
+    },
+  };
+}
+
+/** What the view says of a session's token that was issued at `issuedAtMs`. */
+export function judge(
+  feed: RevocationFeed,
+  session: string,
+  issuedAtMs: number,
+  clock: Clock = systemClock,
+): 'clear' | 'revoked' | 'unproven' | 'outlives_log' {
+  const issuedAt = Math.floor(issuedAtMs / 1000);
+  const token = {
+    issuer,
+    subject: 'somebody',
+    session,
+    tokenId: undefined,
+    clientId: undefined,
+    keyId: 'key',
+    issuedAt,
+    expiresAt: issuedAt + maxTokenLifetimeMs / 1000,
+  };
+  const limits = { maxExposureMs, clockToleranceSeconds: clockToleranceMs / 1000 };
+  return feed.revocations.judge(token, limits, clock.nowMs()).kind;
+}
+
+/** An owner that leads and a sidecar that is live, on one Redis. */
+export async function startPair(redis: RedisOptions): Promise<{ owner: Owner; sidecar: Sidecar }> {
+  const owner = await startOwner(redis);
+  const sidecar = startSidecar(redis);
+  await owner.untilLeading();
+  await sidecar.untilLive();
+  return { owner, sidecar };
+}
+
+/** Names of sessions, unlike any others of the run. */
+export function sessionNames(count: number, prefix = 'session'): string[] {
+  nameSets += 1;
+  return Array.from({ length: count }, (_, index) => `${prefix}-${nameSets}-${index}`);
+}
+let nameSets = 0;
