@@ -2,6 +2,7 @@
 #
 #   docker build --target authorizer -t curfew-authorizer .
 #   docker build --target identity   -t curfew-identity   .
+#   docker build --target relay      -t curfew-relay      .
 #   docker build --target injector   -t curfew-injector   .
 #   docker build --target cli        -t curfew-cli        .
 #   docker build --target redirect   -t curfew-redirect   .
@@ -50,7 +51,7 @@ FROM runtime AS warm
 COPY --from=build /build/dist/ /app/
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
 RUN ["/nodejs/bin/node", "--max-semi-space-size=2", "-e", \
-     "const { spawnSync } = require('node:child_process'); for (const name of ['authorizer', 'identity', 'injector']) spawnSync(process.execPath, ['--max-semi-space-size=2', `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
+     "const { spawnSync } = require('node:child_process'); for (const name of ['authorizer', 'identity', 'relay', 'injector']) spawnSync(process.execPath, ['--max-semi-space-size=2', `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
 
 FROM runtime AS authorizer
 LABEL org.opencontainers.image.title="curfew-authorizer" \
@@ -74,6 +75,18 @@ COPY --from=build --chown=65532:65532 /build/data /var/lib/curfew
 EXPOSE 8080 9012
 ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "/app/identity.mjs"]
 CMD ["--config", "/etc/curfew/identity.yaml"]
+
+FROM runtime AS relay
+LABEL org.opencontainers.image.title="curfew-relay" \
+      org.opencontainers.image.description="Turns events of foreign identity providers into revocations, and owns their log"
+COPY --from=build /build/dist/relay.mjs* ./
+COPY --from=build /build/dist/curfew.mjs* ./
+COPY --from=build /build/dist/assets assets
+COPY --from=warm /tmp/compile-cache/relay compile-cache
+COPY --from=build --chown=65532:65532 /build/data /var/lib/curfew
+EXPOSE 8081 9012
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "/app/relay.mjs"]
+CMD ["--config", "/etc/curfew/relay.yaml"]
 
 FROM runtime AS injector
 LABEL org.opencontainers.image.title="curfew-injector" \

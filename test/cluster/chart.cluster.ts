@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { identitySchema } from '../../src/config/identity.ts';
 import { injectorSchema } from '../../src/config/injector.ts';
+import { relaySchema } from '../../src/config/relay.ts';
 import { chart, helm, refusal, render, valuesFile, type Manifest } from './helm.ts';
 
 const issuers = [{ issuer: 'https://idp.example', audiences: ['orders'] }];
@@ -67,6 +68,32 @@ const permutations: Record<string, Record<string, unknown>> = {
       httpRoute: { enabled: true, parentRefs: [{ name: 'gateway' }], hostnames: ['id.example'] },
     },
   },
+  'a relay': {
+    issuers: [{ issuer: 'https://kc.example/realms/a', preset: 'keycloak', audiences: ['orders'] }],
+    redis,
+    relay: {
+      enabled: true,
+      receivers: [
+        {
+          kind: 'backchannel-logout',
+          path: '/logout',
+          issuer: 'https://kc.example/realms/a',
+          audience: 'curfew',
+        },
+        {
+          kind: 'webhook',
+          path: '/hook',
+          issuer: 'https://kc.example/realms/a',
+          secrets: ['a-secret-of-the-hook-0123456789'],
+        },
+      ],
+      ingress: { enabled: true, host: 'events.example' },
+    },
+  },
+  'relays on PostgreSQL': {
+    ...minimal,
+    relay: { enabled: true, replicas: 2, database: { postgres: { existingSecret: 'db' } } },
+  },
   'cert-manager': { ...minimal, injector: { certManager: { enabled: true } } },
   'a certificate of its own': { ...minimal, injector: { tls: { existingSecret: 'tls', caBundle: 'PEM' } } },
   'everything to look at': {
@@ -125,7 +152,9 @@ describe.each(Object.entries(permutations))('the chart with %s', (_name, values)
     const manifests = await render(values);
     const injector = manifests.find(isNamed('ConfigMap', 'curfew-injector'))?.data?.['injector.yaml'];
     const own = manifests.find(isNamed('Secret', 'curfew-identity-config'))?.stringData?.['identity.yaml'];
+    const relay = manifests.find(isNamed('Secret', 'curfew-relay-config'))?.stringData?.['relay.yaml'];
     const problems = [
+      ...(relay === undefined ? [] : (v.safeParse(relaySchema, parse(relay)).issues ?? [])),
       ...(injector === undefined ? [] : (v.safeParse(injectorSchema, parse(injector)).issues ?? [])),
       ...(own === undefined ? [] : (v.safeParse(identitySchema, parse(own)).issues ?? [])),
     ];
@@ -277,7 +306,12 @@ describe('the chart', () => {
       { ...minimal, injector: { tls: { existingSecret: 'tls' } } },
       'caBundle',
     ],
-    ['a relay, which is not there yet', { ...minimal, relay: { enabled: true } }, 'relay'],
+    ['two owners of one log', { ...minimal, identity, relay: { enabled: true } }, 'a log has one owner'],
+    [
+      'a relay without providers',
+      { redis, injector: { enabled: false }, relay: { enabled: true } },
+      'issuers: the relay',
+    ],
   ])('refuses %s, and says so', async (_what, values, message) => {
     expect(await refusal(values)).toContain(message);
   });

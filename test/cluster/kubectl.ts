@@ -8,7 +8,7 @@ const run = promisify(execFile);
 export const repository = join(import.meta.dirname, '..', '..');
 
 /** The images a cluster needs; the last ones are of others. */
-const ourImages = ['authorizer', 'identity', 'injector', 'redirect', 'cli'] as const;
+const ourImages = ['authorizer', 'identity', 'relay', 'injector', 'redirect', 'cli'] as const;
 export const version = '0.1.0';
 export const nodeImage = 'node:24-bookworm-slim';
 const otherImages = [nodeImage, 'redis:7', 'postgres:15', 'envoyproxy/envoy:v1.40.0'];

@@ -8,7 +8,7 @@ import { eventually } from '../processes.ts';
 const run = promisify(execFile);
 
 /** Programs of ours that have an image; `redirect` is nftables. */
-export const imageNames = ['authorizer', 'identity', 'injector', 'cli', 'redirect'] as const;
+export const imageNames = ['authorizer', 'identity', 'relay', 'injector', 'cli', 'redirect'] as const;
 export type ImageName = (typeof imageNames)[number];
 
 export const image = (name: ImageName): string => `curfew-${name}:test`;

@@ -4,7 +4,7 @@ import { docker, image, Laboratory, type ImageName } from './docker.ts';
 const laboratory = new Laboratory();
 afterAll(() => laboratory.clear());
 
-const programs = ['authorizer', 'identity', 'injector', 'cli'] as const;
+const programs = ['authorizer', 'identity', 'relay', 'injector', 'cli'] as const;
 
 type Image = {
   Size: number;
@@ -53,7 +53,7 @@ describe.each(programs)('the image of %s', (name) => {
   it('holds its bundle, its licenses and its bill of materials, and no source, test or package', async () => {
     const files = await appFiles(name);
     const allowed =
-      /^\/app\/(?:(?:authorizer|identity|injector|curfew)\.mjs(?:\.map|\.LEGAL\.txt)?|LICENSE|sbom\.cdx\.json|assets\/[\w/-]+\.lua|compile-cache\/[\w./-]+)$/;
+      /^\/app\/(?:(?:authorizer|identity|relay|injector|curfew)\.mjs(?:\.map|\.LEGAL\.txt)?|LICENSE|sbom\.cdx\.json|assets\/[\w/-]+\.lua|compile-cache\/[\w./-]+)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
     expect(files).toContain('/app/sbom.cdx.json');
   });
@@ -88,7 +88,7 @@ describe.each(programs)('the image of %s', (name) => {
   });
 });
 
-describe.each(['authorizer', 'identity', 'injector'] as const)('the program of %s', (name) => {
+describe.each(['authorizer', 'identity', 'relay', 'injector'] as const)('the program of %s', (name) => {
   it('ends with 2 and a message when its configuration is missing', async () => {
     const failure: unknown = await laboratory
       .once({ name: `missing-${name}`, image: image(name) })

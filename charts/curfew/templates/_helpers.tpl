@@ -177,9 +177,6 @@ revocation:
 {{- if and .revocation.enabled (not (include "curfew.hasRedis" $)) -}}
 {{- $problems = append $problems "redis.url: is needed (or redis.sentinels, or redis.bundled.enabled to try it out, or revocation.enabled=false to only validate tokens)" -}}
 {{- end -}}
-{{- if and .identity.enabled (not (include "curfew.hasRedis" $)) -}}
-{{- $problems = append $problems "redis.url: identity needs it" -}}
-{{- end -}}
 {{- if contains "@" .redis.url -}}
 {{- $problems = append $problems "redis.url: must not hold credentials, which would be readable in every pod; use redis.username and redis.password or redis.existingSecret" -}}
 {{- end -}}
@@ -195,11 +192,21 @@ revocation:
 {{- if and .identity.enabled (not .identity.resources) -}}
 {{- $problems = append $problems "identity.resources: name at least one audience, such as {orders: {scopes: [read]}}" -}}
 {{- end -}}
-{{- if and .identity.enabled (not (include "curfew.identityPostgres" $)) (or .identity.autoscaling.enabled (gt (int .identity.replicas) 1)) -}}
-{{- $problems = append $problems "identity.replicas: SQLite serves one replica; set identity.database.postgres for more" -}}
+{{- range $program := list "identity" "relay" -}}
+{{- with index $.Values $program -}}
+{{- if and .enabled (not (include "curfew.usesPostgres" .)) (or .autoscaling.enabled (gt (int .replicas) 1)) -}}
+{{- $problems = append $problems (printf "%s.replicas: SQLite serves one replica; set %s.database.postgres for more" $program $program) -}}
 {{- end -}}
-{{- if .relay.enabled -}}
-{{- $problems = append $problems "relay.enabled: this version has no relay yet" -}}
+{{- if and .enabled (not (include "curfew.hasRedis" $)) -}}
+{{- $problems = append $problems (printf "redis.url: %s needs it" $program) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .relay.enabled .identity.enabled -}}
+{{- $problems = append $problems "relay.enabled: identity owns the log already; a log has one owner. Install the chart a second time, with another revocation.log, for the relay" -}}
+{{- end -}}
+{{- if and .relay.enabled (not .issuers) -}}
+{{- $problems = append $problems "issuers: the relay needs the providers it speaks for" -}}
 {{- end -}}
 {{- if and .injector.tls.existingSecret (not .injector.tls.caBundle) (not .injector.certManager.enabled) -}}
 {{- $problems = append $problems "injector.tls.caBundle: the API server needs the authority of injector.tls.existingSecret, as PEM" -}}
@@ -213,8 +220,9 @@ revocation:
 {{- end -}}
 {{- end -}}
 
-{{- define "curfew.identityPostgres" -}}
-{{- with .Values.identity.database.postgres -}}
+{{/* Takes the values of an owner. */}}
+{{- define "curfew.usesPostgres" -}}
+{{- with .database.postgres -}}
 {{- if or .url .existingSecret -}}true{{- end -}}
 {{- end -}}
 {{- end -}}
