@@ -139,6 +139,22 @@ onEachDatabase('storage', ({ create }) => {
     });
   });
 
+  describe('a client’s assertion', () => {
+    it('is good once, also for two requests that both found it unused', async () => {
+      const [one, other] = [adapterOf('ReplayDetection'), adapterOf('ReplayDetection')];
+      expect([await one.find('a'), await other.find('a')]).toEqual([undefined, undefined]);
+      const outcomes = await Promise.allSettled([one, other].map((each) => each.upsert('a', {}, 60)));
+      expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+      await expect(one.upsert('a', {}, 60)).rejects.toThrow('invalid_client');
+    });
+
+    it('is refused when it would have to be remembered for more than a day', async () => {
+      for (const seconds of [86_401, 1e300, NaN])
+        await expect(adapterOf('ReplayDetection').upsert('b', {}, seconds)).rejects.toThrow('invalid_client');
+      await adapterOf('ReplayDetection').upsert('b', {}, 86_399.5);
+    });
+  });
+
   describe('a browser’s login', () => {
     const session = { id: 'id', uid: 'uid', payload: '{}', accountId: 'ada', expiresAtMs: soonMs };
 

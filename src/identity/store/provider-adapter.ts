@@ -4,6 +4,7 @@ import { createAccessTokenAdapter } from './access-token-adapter.ts';
 import { createDeviceCodeAdapter } from './device-code-adapter.ts';
 import { createGrantAdapter } from './grant-adapter.ts';
 import { createRefreshTokenAdapter } from './refresh-token-adapter.ts';
+import { createReplayAdapter } from './replay-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
 import { createTokenAdapter } from './token-adapter.ts';
 
@@ -23,8 +24,9 @@ export function createProviderAdapter(options: ProviderAdapterOptions): AdapterF
         return createAccessTokenAdapter(options);
       case 'AuthorizationCode':
       case 'Interaction':
-      case 'ReplayDetection':
         return createTokenAdapter(options, model);
+      case 'ReplayDetection':
+        return createReplayAdapter(options);
       default:
         return emptyAdapter(model);
     }

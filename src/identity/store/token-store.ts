@@ -36,6 +36,8 @@ export type TokenUse = { by: string; nowMs: number };
 export type TokenStore = {
   /** Writes a token, replacing one of the same id. @returns false if its grant is gone */
   put(token: NewToken, nowMs: number): Promise<boolean>;
+  /** Writes a token unless there is one of this id. @returns false if there is */
+  putOnce(token: NewToken): Promise<boolean>;
   find(kind: TokenKind, id: string): Promise<StoredToken | undefined>;
   /** Marks a token used. @returns false if it was already, or is gone */
   consume(kind: TokenKind, id: string, use: TokenUse): Promise<boolean>;
@@ -75,6 +77,14 @@ export function createTokenStore(database: Database): TokenStore {
         await insertToken(trx, token);
         return true;
       }),
+    putOnce: async (token) => {
+      const { numInsertedOrUpdatedRows } = await db
+        .insertInto('identity_tokens')
+        .values(rowOf(token))
+        .onConflict((conflict) => conflict.column('id_hash').doNothing())
+        .executeTakeFirst();
+      return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+    },
     find: async (kind, id) => {
       const row = await db
         .selectFrom('identity_tokens')
@@ -170,17 +180,19 @@ async function markUsed(db: Tables, idHash: string, { by, nowMs }: TokenUse): Pr
   return numUpdatedRows > 0n;
 }
 
+const rowOf = (token: NewToken): IdentityTables['identity_tokens'] => ({
+  id_hash: hashOf(token.kind, token.id),
+  kind: token.kind,
+  grant_id: token.grantId ?? null,
+  payload: seal(token.id, token.kind, token.payload),
+  consumed_at_ms: null,
+  consumed_by: null,
+  user_code_hash: null,
+  expires_at_ms: token.expiresAtMs,
+});
+
 async function insertToken(db: Tables, token: NewToken): Promise<void> {
-  const row = {
-    id_hash: hashOf(token.kind, token.id),
-    kind: token.kind,
-    grant_id: token.grantId ?? null,
-    payload: seal(token.id, token.kind, token.payload),
-    consumed_at_ms: null,
-    consumed_by: null,
-    user_code_hash: null,
-    expires_at_ms: token.expiresAtMs,
-  };
+  const row = rowOf(token);
   const { payload, expires_at_ms } = row;
   await db
     .insertInto('identity_tokens')
