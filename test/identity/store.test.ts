@@ -1,9 +1,14 @@
+import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { textsFor } from '../../src/identity/interaction/strings.ts';
 import type { RequestScope, RouteKind } from '../../src/identity/session/request-scope.ts';
-import type { Revocation, Revoker } from '../../src/identity/session/revoker.ts';
+import { createRevoker, type Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
 import { createGrantStore, type GrantStore, type NewGrant } from '../../src/identity/store/grant-store.ts';
+import { createAuditStore } from '../../src/identity/store/audit-store.ts';
+import { hashOf } from '../../src/identity/store/sealing.ts';
+import { createOutbox, outboxMigrations } from '../../src/publisher/outbox.ts';
+import { createLog } from '../../src/runtime/log.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { createProviderAdapter } from '../../src/identity/store/provider-adapter.ts';
 import { createSessionStore } from '../../src/identity/store/session-store.ts';
@@ -51,7 +56,7 @@ const isUsed = async (id: string): Promise<boolean | undefined> => {
 onEachDatabase('storage', ({ create }) => {
   beforeEach(async () => {
     database = openTestDatabase(await create(temporaryDirectory()));
-    await migrate(database, [identityMigrations]);
+    await migrate(database, [identityMigrations, outboxMigrations]);
     accounts = createAccountStore(database);
     grants = createGrantStore(database);
     tokens = createTokenStore(database);
@@ -156,12 +161,12 @@ onEachDatabase('storage', ({ create }) => {
   });
 
   describe('a browser’s login', () => {
-    const session = { id: 'id', uid: 'uid', payload: '{}', accountId: 'ada', expiresAtMs: soonMs };
+    const session = { id: 'id', uid: 'uid', payload: '{"uid":"uid"}', accountId: 'ada', expiresAtMs: soonMs };
 
     it('is written for current credentials only, and never written again once it ended', async () => {
       const sessions = createSessionStore(database);
       expect(await sessions.put(session, { isNew: true, credentials })).toBe(true);
-      expect((await sessions.findByUid('uid'))?.payload).toBe('{}');
+      expect((await sessions.findByUid('uid'))?.payload).toBe(session.payload);
       await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'ada', 'y', 8));
       expect(await sessions.findByUid('uid')).toBeUndefined();
       expect(await sessions.put(session, { isNew: false })).toBe(false);
@@ -176,8 +181,23 @@ onEachDatabase('storage', ({ create }) => {
       await other.find('id');
       await other.destroy('id');
       expect(await sessions.find('id')).toBeDefined();
-      await adapterOf('Session', 'logout').destroy('id');
+      const logout = adapterOf('Session', 'logout');
+      await logout.find('id');
+      await logout.destroy('id');
       expect(await sessions.find('id')).toBeUndefined();
+    });
+
+    it('ends with the sessions that were begun in it while it was being logged out, and with no other', async () => {
+      const sessions = createSessionStore(database);
+      await sessions.put(session, { isNew: true });
+      const logout = adapterOf('Session', 'logout');
+      await logout.find('id');
+      await grants.insert(newGrant('late', { loginHash: hashOf('SessionUid', 'uid') }));
+      await grants.insert(newGrant('elsewhere', { loginHash: hashOf('SessionUid', 'other') }));
+      await logout.destroy('id');
+      expect((await grants.list({}, { limit: 10, offset: 0 })).map(({ id }) => id)).toEqual(['elsewhere']);
+      const recorded = sql`select kind, target, reason from revocation_outbox`.execute(database.db);
+      expect((await recorded).rows).toEqual([{ kind: 'session', target: 'late', reason: 'logout' }]);
     });
 
     it('is found by its new id alone after the id has changed', async () => {
@@ -211,9 +231,9 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     grants,
     tokens,
     sessions: createSessionStore(database),
-    revoker: noRevoker,
+    revoker: revoker(),
+    clock,
     ownTokens: { verify: () => Promise.resolve(undefined) },
-    clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
     scope: () => scope,
     rotationLeewayMs: 0,
     maxSessionsPerAccount: 10,
@@ -221,4 +241,17 @@ function adapterOf(model: string, route: RouteKind = 'token') {
   return create(model);
 }
 
-const noRevoker: Revoker = { revoke: () => Promise.reject<Revocation>(new Error('nothing to revoke')) };
+const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs };
+const issuer = 'https://id.example';
+
+const revoker = (): Revoker =>
+  createRevoker({
+    grants,
+    audit: createAuditStore(database),
+    outbox: createOutbox({ database, issuers: [{ issuer, clock: 'own' }], clockToleranceMs: 0 }),
+    issuer,
+    clock,
+    metrics: undefined,
+    log: createLog({ program: 'test', level: 'silent' }),
+    publishWaitMs: 0,
+  });

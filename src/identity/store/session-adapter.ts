@@ -1,8 +1,9 @@
 import type { Adapter } from 'oidc-provider';
+import { hashOf } from './sealing.ts';
 import { emptyAdapter, expiryOf, withId, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 
 /** Logins of browsers. */
-export function createSessionAdapter({ sessions, clock, scope }: ProviderAdapterOptions): Adapter {
+export function createSessionAdapter({ sessions, revoker, clock, scope }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('Session'),
     upsert: async (id, payload, expiresIn) => {
@@ -38,8 +39,10 @@ export function createSessionAdapter({ sessions, clock, scope }: ProviderAdapter
       const { route, sessionsRead } = scope();
       // Elsewhere this is only the change of the id, which `upsert` does in one statement.
       if (route !== 'logout') return;
-      await sessions.delete(id);
+      const uid = sessionsRead.get(id);
       sessionsRead.delete(id);
+      // With what was begun in it since oidc-provider read it, and ended what it found there.
+      if (uid !== undefined) await revoker.revoke({ loginHash: hashOf('SessionUid', uid) }, 'logout');
     },
   };
 }

@@ -24,7 +24,6 @@ export type SessionStore = {
   put(session: NewSession, options: { isNew: boolean; credentials?: Credentials }): Promise<boolean>;
   find(id: string): Promise<StoredSession | undefined>;
   findByUid(uid: string): Promise<StoredSession | undefined>;
-  delete(id: string): Promise<void>;
 };
 
 /*
@@ -76,9 +75,6 @@ export function createSessionStore(database: Database): SessionStore {
       return uid === undefined ? undefined : await findByUid(uid);
     },
     findByUid,
-    delete: async (id) => {
-      await db.deleteFrom('identity_sessions').where('id_hash', '=', hashOf('Session', id)).execute();
-    },
   };
 }
 
