@@ -26,3 +26,9 @@ export async function readForm(request: IncomingMessage): Promise<URLSearchParam
   const body = await readFormBody(request);
   return body.kind === 'read' ? new URLSearchParams(body.bytes.toString('utf8')) : undefined;
 }
+
+/** A body as text; undefined when it is too long. */
+export async function readText(request: IncomingMessage): Promise<string | undefined> {
+  const body = await readFormBody(request);
+  return body.kind === 'read' ? body.bytes.toString('utf8') : undefined;
+}

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
+import { isAdminPath, type AdminApi } from '../admin/admin-api.ts';
 import { isAccountPath, type AccountPages } from '../interaction/account-pages.ts';
 import { isInteractionPath, type Interactions, type Page } from '../interaction/interactions.ts';
 import { errorPage } from '../interaction/pages.ts';
@@ -20,6 +21,8 @@ export type HandlerOptions = {
   resources: Resources;
   accountPages: AccountPages;
   visits: VisitThrottle;
+  /** Left out where no client may use it. */
+  adminApi: AdminApi | undefined;
   scopes: RequestScopes;
 };
 
@@ -44,6 +47,8 @@ export function createHandler(options: HandlerOptions): Handler {
       trustOnlyIssuer(request, forwarded);
       const tooOften = crowded(request, path, options);
       if (tooOften !== undefined) return sendPage(response, tooOften);
+      if (options.adminApi !== undefined && isAdminPath(path))
+        return await options.adminApi.answer(request, response);
       const answer = pageAt(path, options);
       if (answer !== undefined) {
         const page = await answer(request, response, path);

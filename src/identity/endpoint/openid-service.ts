@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import { createAdminApi, type AdminApi } from '../admin/admin-api.ts';
 import { createAuthenticate } from '../account/authenticate.ts';
 import { createLoginThrottle, type LoginThrottleOptions } from '../account/login-throttle.ts';
 import type { PasswordCost } from '../account/password.ts';
@@ -15,18 +16,20 @@ import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
-import { readForm } from './form-body.ts';
+import { readForm, readText } from './form-body.ts';
 import { createHandler } from './handler.ts';
 import { createHttpServer } from './http-server.ts';
-import { createIdentityCore } from './identity-core.ts';
-import { createProviderHolder } from './provider-holder.ts';
-import { createRequestScopes } from './request-scopes.ts';
+import { createIdentityCore, type IdentityCore } from './identity-core.ts';
+import { createProviderHolder, type ProviderHolder } from './provider-holder.ts';
+import { createRequestScopes, type RequestScopes } from './request-scopes.ts';
 import { createVisitThrottle, type VisitThrottleOptions } from './visit-throttle.ts';
 
 export type OpenIdServiceOptions = {
   issuer: string;
   address: Address;
   trustedProxyHops: number;
+  /** Of the revocation log. */
+  logName: string;
   clients: readonly ClientMetadata[];
   resources: Readonly<Record<string, { readonly scopes: readonly string[] }>>;
   /** Algorithm of ID tokens. */
@@ -95,7 +98,21 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     accountPages: createAccountPages({ ...pages, ...core, cookieSecrets }),
     resources,
     visits: createVisitThrottle({ clock, ...options.visits }),
+    adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
   return [holder, createHttpServer({ address: options.address, handler, log })];
+}
+
+/** The administration API, if there is a client that may use it. */
+function adminApiOf(
+  { clients, issuer, logName, keyRing, clock }: OpenIdServiceOptions,
+  core: IdentityCore,
+  { refresh }: ProviderHolder,
+  scope: RequestScopes['current'],
+): AdminApi | undefined {
+  if (!clients.some(({ admin_scopes: scopes }) => scopes !== undefined)) return undefined;
+  const address = (): string => scope().address;
+  const work = { ...core, keyRing, refreshKeys: refresh, logName, clock };
+  return createAdminApi({ ...work, issuer, address, readBody: readText });
 }

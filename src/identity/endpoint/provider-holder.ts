@@ -23,6 +23,8 @@ export type ProviderHolder = Part & {
   /** @throws ERR_INTERNAL before the start */
   provider(): Provider;
   listener(): Listener;
+  /** Takes changed keys into use. */
+  refresh(): Promise<void>;
 };
 
 /** Also how soon a key that was added or revoked at a command line is noticed. */
@@ -50,6 +52,7 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
     name: 'provider',
     provider: () => current().provider,
     listener: () => current().listener,
+    refresh,
     start: async () => {
       await refresh();
       await checkClients(current().provider, options.provider);

@@ -1,47 +1,17 @@
-import { systemClock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
 import { operator, withCommandContext, type CommandConfig } from '../session/commands.ts';
 import type { TargetRevocation } from '../session/revoke-target.ts';
 import { createKeyStore } from '../store/key-store.ts';
-import { keyPeriods, scheduleKeys } from './key-schedule.ts';
-import { keyAlgorithm, openKeyRing, type KeyConfig } from './open-key-ring.ts';
+import type { ListedKey } from './key-schedule.ts';
+import { openKeyRing, type KeyConfig } from './open-key-ring.ts';
 
 export type KeyCommandConfig = CommandConfig & KeyConfig;
 
-/** `signing`: in use; `next`: published, and signs later; `former`: published for what it signed. */
-export type ListedKey = {
-  id: string;
-  algorithm: string;
-  state: 'signing' | 'next' | 'former';
-  createdAtMs: number;
-  isEncrypted: boolean;
-};
-
 const log = createLog({ program: 'curfew', level: 'silent' });
 
-/** The stored signing keys, the oldest first. @throws ERR_DATABASE */
+/** The stored signing keys, the oldest first. @throws ERR_DATABASE, ERR_SECRET_UNREADABLE */
 export const listKeys = (config: KeyCommandConfig): Promise<ListedKey[]> =>
-  withCommandContext(config, async ({ database }) => {
-    const stored = (await createKeyStore(database).list()).filter(({ purpose }) => purpose === 'signature');
-    const algorithm = keyAlgorithm(config);
-    const periods = keyPeriods(config.keys.rotateEvery);
-    const { active } = scheduleKeys(stored, algorithm, systemClock.nowMs(), periods);
-    return stored.map((key) => ({
-      id: key.id,
-      algorithm: key.algorithm,
-      state: stateOf(key, active),
-      createdAtMs: key.createdAtMs,
-      isEncrypted: key.isSealed,
-    }));
-  });
-
-type Dated = { id: string; algorithm: string; createdAtMs: number };
-
-function stateOf(key: Dated, active: Dated | undefined): ListedKey['state'] {
-  if (key.id === active?.id) return 'signing';
-  const isLater = key.algorithm === active?.algorithm && key.createdAtMs >= active.createdAtMs;
-  return isLater ? 'next' : 'former';
-}
+  withCommandContext(config, ({ database, clock }) => openKeyRing(config, { database, clock, log }).list());
 
 /**
  * Adds a key that takes over in ten minutes, when everybody knows it. A running identity publishes it within
@@ -54,8 +24,7 @@ export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
     const id = await ring.rotate();
-    const entry = { actor: operator(), action: 'key.rotate', target: id } as const;
-    await database.db.transaction().execute((trx) => audit.record(trx, entry, clock.nowMs()));
+    await audit.note({ actor: operator(), action: 'key.rotate', target: id }, clock.nowMs());
     return id;
   });
 

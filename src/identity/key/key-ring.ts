@@ -11,7 +11,13 @@ import {
   type MaterialSealer,
   type SigningAlgorithm,
 } from './key-material.ts';
-import { scheduleKeys, type KeyPeriods, type KeySchedule } from './key-schedule.ts';
+import {
+  describeKeys,
+  scheduleKeys,
+  type KeyPeriods,
+  type KeySchedule,
+  type ListedKey,
+} from './key-schedule.ts';
 
 /** The keys in use now. Private: never leaves the process. */
 export type Keys = {
@@ -32,6 +38,8 @@ export type KeyRing = {
   refresh(): Promise<boolean>;
   /** Adds a successor to the signing key, which takes over when it has been published long enough. @returns its id */
   rotate(): Promise<string>;
+  /** The stored signing keys, the oldest first. */
+  list(): Promise<ListedKey[]>;
 };
 
 export type KeyRingOptions = {
@@ -84,6 +92,10 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
       await store.addUnlessNewer(key, key.createdAtMs);
       log.info('key added', { keyId: key.id, kind: key.purpose });
       return key.id;
+    },
+    list: async () => {
+      const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');
+      return describeKeys(stored, scheduleOf(options, stored, 'signature', options.algorithm).active);
     },
   };
 }

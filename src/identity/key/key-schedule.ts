@@ -53,3 +53,21 @@ const publishAheadMs = 10 * 60 * 1000;
 const keepMs = 24 * 60 * 60 * 1000;
 
 export const keyPeriods = (rotateEveryMs: number): KeyPeriods => ({ rotateEveryMs, publishAheadMs, keepMs });
+
+/** `signing`: in use; `next`: published, and signs later; `former`: published for what it signed. */
+export type ListedKey = {
+  id: string;
+  algorithm: string;
+  state: 'signing' | 'next' | 'former';
+  createdAtMs: number;
+  isEncrypted: boolean;
+};
+
+/** Stored keys as one wants to see them. */
+export function describeKeys(keys: readonly StoredKey[], active: StoredKey | undefined): ListedKey[] {
+  return keys.map(({ id, algorithm, createdAtMs, isSealed }) => {
+    const isLater = algorithm === active?.algorithm && createdAtMs >= active.createdAtMs;
+    const state = id === active?.id ? 'signing' : isLater ? 'next' : 'former';
+    return { id, algorithm, state, createdAtMs, isEncrypted: isSealed };
+  });
+}

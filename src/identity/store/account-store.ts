@@ -21,6 +21,8 @@ export type AccountStore = {
   ): Promise<boolean>;
   find(id: string): Promise<Account | undefined>;
   findByName(username: string): Promise<Account | undefined>;
+  /** User names by id. */
+  namesOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Replaces a hash by a stronger one of the same password: no new credentials. Unless it is another one by now. */
   rehash(account: Pick<Account, 'id' | 'passwordHash'>, passwordHash: string): Promise<void>;
   /** To be called where the account's grants are removed. Also ends its browser logins. */
@@ -74,6 +76,15 @@ export function createAccountStore(database: Database): AccountStore {
       }),
     find: (id) => findBy('id', id),
     findByName: (username) => findBy('username', username),
+    namesOf: async (ids) => {
+      if (ids.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('identity_accounts')
+        .select(['id', 'username'])
+        .where('id', 'in', ids)
+        .execute();
+      return new Map(rows.map(({ id, username }) => [id, username]));
+    },
     rehash: async ({ id, passwordHash: former }, passwordHash) => {
       await db
         .updateTable('identity_accounts')

@@ -25,6 +25,8 @@ export type StoredAuditEntry = Required<AuditEntry> & { id: number; atMs: number
 export type AuditStore = {
   /** Notes an action in the transaction that carries it out. */
   record(trx: DatabaseTransaction, entry: AuditEntry, nowMs: number): Promise<void>;
+  /** Notes one that needs no other change. */
+  note(entry: AuditEntry, nowMs: number): Promise<void>;
   /** The newest first. @param options.before only entries with a smaller id; `limit` 1 to 1000 */
   list(options: { before: number | undefined; limit: number }): Promise<StoredAuditEntry[]>;
 };
@@ -33,19 +35,21 @@ const maxTextLength = 512;
 
 export function createAuditStore(database: Database): AuditStore {
   const db = identityTables(database.db);
+  const record: AuditStore['record'] = async (trx, { actor, action, target, details = {} }, nowMs) => {
+    const row = {
+      at_ms: nowMs,
+      actor_kind: actor.kind,
+      actor: actor.id.slice(0, maxTextLength),
+      action,
+      target: target.slice(0, maxTextLength),
+      address: actor.address ?? '',
+      details: JSON.stringify(details),
+    };
+    await identityTables(trx).insertInto('identity_audit').values(row).execute();
+  };
   return {
-    record: async (trx, { actor, action, target, details = {} }, nowMs) => {
-      const row = {
-        at_ms: nowMs,
-        actor_kind: actor.kind,
-        actor: actor.id.slice(0, maxTextLength),
-        action,
-        target: target.slice(0, maxTextLength),
-        address: actor.address ?? '',
-        details: JSON.stringify(details),
-      };
-      await identityTables(trx).insertInto('identity_audit').values(row).execute();
-    },
+    record,
+    note: (entry, nowMs) => database.db.transaction().execute((trx) => record(trx, entry, nowMs)),
     list: async ({ before, limit }) => {
       const rows = await db
         .selectFrom('identity_audit')

@@ -1,3 +1,5 @@
+import type { Kysely } from 'kysely';
+import { setTimeout } from 'node:timers/promises';
 import type { OutboxTables } from '../../publisher/outbox-tables.ts';
 import type { Database } from '../../publisher/store/database.ts';
 
@@ -13,7 +15,11 @@ export type RevocableClaims = {
 
 /** What became of revocations, read where they are recorded. */
 export type PublicationStore = {
-  /** The highest number that rows of the outbox have in the log; undefined while none is published. */
+  /**
+   * The highest number that published rows of the outbox have in the log. The leader tells that they are published
+   * before it notes their numbers: waits a moment for those.
+   * @returns undefined if they aren't noted within a second
+   */
   seqOf(rows: readonly number[]): Promise<number | undefined>;
   /** Whether a token is revoked, published or not. */
   isRevoked(issuer: string, claims: RevocableClaims): Promise<boolean>;
@@ -24,12 +30,12 @@ export function createPublicationStore(database: Database): PublicationStore {
   return {
     seqOf: async (rows) => {
       if (rows.length === 0) return undefined;
-      const { seq } = await db
-        .selectFrom('revocation_outbox')
-        .select(({ fn }) => fn.max('published_seq').as('seq'))
-        .where('id', 'in', rows.slice(-maxRows))
-        .executeTakeFirstOrThrow();
-      return seq ?? undefined;
+      for (let attempt = 0; attempt < seqAttempts; attempt += 1) {
+        const seq = await readSeq(db, rows.slice(-maxRows));
+        if (seq !== undefined) return seq;
+        await setTimeout(seqRetryMs);
+      }
+      return undefined;
     },
     isRevoked: async (issuer, { issuedAt, keyId, tokenId, clientId, subject, session }) => {
       const standing = await db
@@ -56,6 +62,21 @@ export function createPublicationStore(database: Database): PublicationStore {
       return found !== undefined;
     },
   };
+}
+
+const seqAttempts = 100;
+const seqRetryMs = 10;
+
+async function readSeq(db: Kysely<OutboxTables>, rows: readonly number[]): Promise<number | undefined> {
+  const { seq, missing } = await db
+    .selectFrom('revocation_outbox')
+    .select(({ fn }) => [
+      fn.max('published_seq').as('seq'),
+      fn.countAll<number>().filterWhere('published_seq', 'is', null).as('missing'),
+    ])
+    .where('id', 'in', rows)
+    .executeTakeFirstOrThrow();
+  return missing === 0 ? (seq ?? undefined) : undefined;
 }
 
 /** The last rows have the highest numbers; a statement takes so many. */

@@ -1,0 +1,121 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import * as v from 'valibot';
+import { Fault } from '../../runtime/fault.ts';
+import { adminAudience, type AdminScope } from '../grant/admin-scopes.ts';
+import type { OwnToken, OwnTokens } from '../session/own-tokens.ts';
+import { createOperationHandlers, type AdminWork, type Request } from './operation-handlers.ts';
+import { openApiDocument } from './openapi.ts';
+import { refusedScope, titles, type Refusal } from './refusal.ts';
+import { openApiPath, operations, type Operation, type OperationName } from './operations.ts';
+
+export type AdminApiOptions = AdminWork & {
+  issuer: string;
+  ownTokens: OwnTokens;
+  /** The client's address, of the present request. */
+  address(): string;
+  /** Reads the body; undefined when it is too long. */
+  readBody(request: IncomingMessage): Promise<string | undefined>;
+};
+
+/** The administration API: JSON over HTTP, for clients that have their own tokens for it. */
+export type AdminApi = { answer(request: IncomingMessage, response: ServerResponse): Promise<void> };
+
+export const isAdminPath = (path: string): boolean => path.startsWith('/admin/');
+
+const byRoute = new Map(
+  (Object.entries(operations) as [OperationName, Operation][]).map(([name, operation]) => [
+    `${operation.method} ${operation.path}`,
+    { name, operation },
+  ]),
+);
+const knownPaths: ReadonlySet<string> = new Set(Object.values(operations).map(({ path }) => path));
+
+export function createAdminApi(options: AdminApiOptions): AdminApi {
+  const document = `${JSON.stringify(openApiDocument(options.issuer))}\n`;
+  const handlers = createOperationHandlers(options);
+
+  async function handle(
+    request: IncomingMessage,
+    url: URL,
+  ): Promise<{ status: number; body: unknown } | Refusal> {
+    const found = byRoute.get(`${request.method ?? ''} ${url.pathname}`);
+    if (found === undefined) return { refusal: knownPaths.has(url.pathname) ? 405 : 404 };
+    const { name, operation } = found;
+    const token = await tokenOf(request, options.ownTokens);
+    if (token === undefined) return { refusal: 401 };
+    if (!operation.scopes.some((scope) => hasScope(token, scope))) return refusedScope(operation.scopes);
+    const input = await inputOf(request, url, operation, options);
+    if ('refusal' in input) return input;
+    const actor = { kind: 'client' as const, id: token.clientId, address: options.address() };
+    const given: Request = { actor, mayDo: (scope) => hasScope(token, scope), input: input.value };
+    const body = await handlers[name](given);
+    return 'refusal' in body ? body : { status: operation.status, body: body.answer };
+  }
+
+  return {
+    answer: async (request, response) => {
+      const url = new URL(request.url ?? '/', options.issuer);
+      if (request.method === 'GET' && url.pathname === openApiPath) return send(response, 200, document);
+      const outcome = await handle(request, url).catch(refusalOf);
+      if ('refusal' in outcome) return sendRefusal(response, outcome);
+      send(response, outcome.status, `${JSON.stringify(outcome.body)}\n`);
+    },
+  };
+}
+
+const hasScope = ({ scope }: OwnToken, wanted: AdminScope): boolean => scope.split(' ').includes(wanted);
+
+const bearer = /^Bearer +(?<token>[\w.~+/-]+=*)$/i;
+
+async function tokenOf({ headers }: IncomingMessage, ownTokens: OwnTokens): Promise<OwnToken | undefined> {
+  const text = bearer.exec(headers.authorization ?? '')?.groups?.['token'];
+  const token = text === undefined ? undefined : await ownTokens.verify(text);
+  // A person's token is never for this audience; this is the second lock.
+  return token?.aud === adminAudience && token.session === undefined ? token : undefined;
+}
+
+async function inputOf(
+  request: IncomingMessage,
+  url: URL,
+  { query, body }: Operation,
+  { readBody }: AdminApiOptions,
+): Promise<{ value: unknown } | Refusal> {
+  const schema = body ?? query;
+  if (schema === undefined) return { value: undefined };
+  const text = body === undefined ? '' : await readBody(request);
+  if (text === undefined) return { refusal: 413 };
+  const raw = body === undefined ? Object.fromEntries(url.searchParams) : parseJson(text);
+  const parsed = v.safeParse(schema, raw);
+  if (parsed.success) return { value: parsed.output };
+  const [issue] = parsed.issues;
+  const where = v.getDotPath(issue);
+  return { refusal: 400, detail: where === null ? issue.message : `${where}: ${issue.message}` };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What was asked for can't be done; other faults are ours. */
+function refusalOf(thrown: unknown): Refusal {
+  const isRefusal = thrown instanceof Fault && ['ERR_USAGE', 'ERR_REVOCATION_INVALID'].includes(thrown.code);
+  if (!isRefusal) throw thrown;
+  return { refusal: 400, detail: thrown.message };
+}
+
+function sendRefusal(response: ServerResponse, { refusal, detail }: Refusal): void {
+  // RFC 6750 §3.
+  if (refusal === 401) response.setHeader('www-authenticate', `Bearer realm="${adminAudience}"`);
+  if (refusal === 403) response.setHeader('www-authenticate', 'Bearer error="insufficient_scope"');
+  if (refusal === 413) response.setHeader('connection', 'close');
+  const problem = { type: 'about:blank', title: titles[refusal], status: refusal, detail };
+  send(response, refusal, `${JSON.stringify(problem)}\n`, 'application/problem+json');
+}
+
+function send(response: ServerResponse, status: number, body: string, type = 'application/json'): void {
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
+}

@@ -1,0 +1,124 @@
+import * as v from 'valibot';
+import { revocationKinds } from '../../revocation/event.ts';
+
+/*
+ * What the administration API takes and gives: the OpenAPI document is made of these, and requests are read by them.
+ */
+
+const dateTime = v.pipe(v.string(), v.isoTimestamp(), v.maxLength(32));
+const id = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
+
+const count = (min: number, max: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{1,15}$/, 'must be a whole number'),
+    v.transform(Number),
+    v.minValue(min),
+    v.maxValue(max),
+  );
+
+export const sessionsQuery = v.strictObject({
+  user: v.optional(id),
+  subject: v.optional(id),
+  client: v.optional(id),
+  limit: v.optional(count(1, 200), '50'),
+  offset: v.optional(count(0, 1_000_000), '0'),
+});
+
+const session = v.strictObject({
+  id,
+  subject: v.string(),
+  username: v.string(),
+  client: v.string(),
+  device: v.string(),
+  address: v.string(),
+  createdAt: dateTime,
+  lastUsedAt: dateTime,
+  expiresAt: dateTime,
+});
+
+export const sessionsAnswer = v.strictObject({
+  sessions: v.array(session),
+  /** The offset of the next page; absent on the last. */
+  next: v.optional(v.number()),
+});
+
+/** As in the log of revocations; `everything` of this issuer is its `issuer`. */
+const kinds = [...revocationKinds.filter((kind) => kind !== 'issuer'), 'everything'] as const;
+
+export const revocationBody = v.pipe(
+  v.strictObject({
+    kind: v.picklist(kinds),
+    /** Left out for `everything`. */
+    id: v.optional(id),
+    issuedBefore: v.optional(dateTime),
+    reason: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9_-]{1,64}$/))),
+  }),
+  v.check(
+    ({ kind, id: given }) => (kind === 'everything') === (given === undefined),
+    '`id` is needed, but for `everything`, where there is none',
+  ),
+  v.check(
+    ({ kind, issuedBefore }) =>
+      issuedBefore === undefined || kind === 'subject' || kind === 'client' || kind === 'everything',
+    '`issuedBefore` is for subject, client and everything',
+  ),
+);
+
+export const revocationAnswer = v.strictObject({
+  log: v.string(),
+  /** Its number in the log; absent while it is recorded only. */
+  seq: v.optional(v.number()),
+  published: v.boolean(),
+  sessionsEnded: v.number(),
+});
+
+export const keysAnswer = v.strictObject({
+  keys: v.array(
+    v.strictObject({
+      id,
+      algorithm: v.string(),
+      state: v.picklist(['signing', 'next', 'former']),
+      createdAt: dateTime,
+      encrypted: v.boolean(),
+    }),
+  ),
+});
+
+export const newKeyAnswer = v.strictObject({ id });
+
+export const auditQuery = v.strictObject({
+  before: v.optional(count(1, Number.MAX_SAFE_INTEGER)),
+  limit: v.optional(count(1, 200), '50'),
+});
+
+export const auditAnswer = v.strictObject({
+  entries: v.array(
+    v.strictObject({
+      id: v.number(),
+      at: dateTime,
+      actor: v.strictObject({
+        kind: v.picklist(['operator', 'client', 'person', 'system']),
+        id: v.string(),
+        address: v.string(),
+      }),
+      action: v.string(),
+      target: v.string(),
+      details: v.strictObject({
+        sessions: v.optional(v.number()),
+        reason: v.optional(v.string()),
+        issuedBefore: v.optional(v.string()),
+      }),
+    }),
+  ),
+  /** `before` of the next page; absent on the last. */
+  next: v.optional(v.number()),
+});
+
+/** RFC 9457. */
+export const problem = v.strictObject({
+  type: v.string(),
+  title: v.string(),
+  status: v.number(),
+  detail: v.optional(v.string()),
+});

@@ -1,0 +1,129 @@
+import type { InferOutput } from 'valibot';
+import type { Clock } from '../../runtime/clock.ts';
+import { normalizeUsername } from '../account/username.ts';
+import type { AdminScope } from '../grant/admin-scopes.ts';
+import type { KeyRing } from '../key/key-ring.ts';
+import type { RevocationTarget, RevokeTarget } from '../session/revoke-target.ts';
+import type { AccountStore } from '../store/account-store.ts';
+import type { Actor, AuditStore } from '../store/audit-store.ts';
+import type { GrantFilter, GrantStore } from '../store/grant-store.ts';
+import type * as messages from './messages.ts';
+import { scopeOf, type OperationName } from './operations.ts';
+import { refusedScope, type Refusal } from './refusal.ts';
+
+/** What the operations work on. */
+export type AdminWork = {
+  accounts: AccountStore;
+  grants: GrantStore;
+  audit: AuditStore;
+  revokeTarget: RevokeTarget;
+  keyRing: KeyRing;
+  /** Takes changed keys into use in this process; others notice within seconds. */
+  refreshKeys(): Promise<void>;
+  logName: string;
+  clock: Clock;
+};
+
+/** A request that is allowed, its input read. */
+export type Request = { actor: Actor; mayDo(scope: AdminScope): boolean; input: unknown };
+
+export type OperationHandler = (request: Request) => Promise<{ answer: unknown } | Refusal>;
+
+type Read<Name extends keyof typeof messages> = InferOutput<(typeof messages)[Name]>;
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+export function createOperationHandlers(work: AdminWork): Record<OperationName, OperationHandler> {
+  const { audit, keyRing, refreshKeys, clock } = work;
+  return {
+    listSessions: async ({ input }) => ({
+      answer: await listSessions(input as Read<'sessionsQuery'>, work),
+    }),
+    revoke: async ({ actor, mayDo, input }) => {
+      const body = input as Read<'revocationBody'>;
+      const scope = scopeOf(body.kind);
+      if (!mayDo(scope)) return refusedScope([scope]);
+      return { answer: await revoke(actor, body, work) };
+    },
+    listKeys: async () => {
+      const keys = await keyRing.list();
+      return {
+        answer: {
+          keys: keys.map(({ id, algorithm, state, createdAtMs, isEncrypted }) => ({
+            id,
+            algorithm,
+            state,
+            createdAt: isoTime(createdAtMs),
+            encrypted: isEncrypted,
+          })),
+        } satisfies Read<'keysAnswer'>,
+      };
+    },
+    rotateKeys: async ({ actor }) => {
+      const id = await keyRing.rotate();
+      await audit.note({ actor, action: 'key.rotate', target: id }, clock.nowMs());
+      await refreshKeys();
+      return { answer: { id } satisfies Read<'newKeyAnswer'> };
+    },
+    listAudit: async ({ input }) => {
+      const { before, limit } = input as Read<'auditQuery'>;
+      const found = await audit.list({ before, limit });
+      const entries = found.map(({ id, atMs, actor, action, target, details }) => ({
+        id,
+        at: isoTime(atMs),
+        actor: { kind: actor.kind, id: actor.id, address: actor.address ?? '' },
+        action,
+        target,
+        details,
+      }));
+      const last = entries.length === limit ? entries.at(-1)?.id : undefined;
+      return { answer: { entries, next: last } satisfies Read<'auditAnswer'> };
+    },
+  };
+}
+
+async function listSessions(
+  { user, subject, client, limit, offset }: Read<'sessionsQuery'>,
+  { accounts, grants }: AdminWork,
+): Promise<Read<'sessionsAnswer'>> {
+  const name = user === undefined ? undefined : normalizeUsername(user);
+  const account = name === undefined ? undefined : await accounts.findByName(name);
+  if (user !== undefined && (account === undefined || (subject ?? account.id) !== account.id))
+    return { sessions: [] };
+  const accountId = account?.id ?? subject;
+  const filter: GrantFilter = {
+    ...(accountId === undefined ? {} : { accountId }),
+    ...(client === undefined ? {} : { clientId: client }),
+  };
+  const found = await grants.list(filter, { limit, offset });
+  const names = await accounts.namesOf([...new Set(found.map((grant) => grant.accountId))]);
+  const sessions = found.map((grant) => ({
+    id: grant.id,
+    subject: grant.accountId,
+    username: names.get(grant.accountId) ?? '',
+    client: grant.clientId,
+    device: grant.device,
+    address: grant.address,
+    createdAt: isoTime(grant.createdAtMs),
+    lastUsedAt: isoTime(grant.lastUsedAtMs),
+    expiresAt: isoTime(grant.expiresAtMs),
+  }));
+  return { sessions, next: sessions.length === limit ? offset + limit : undefined };
+}
+
+async function revoke(
+  actor: Actor,
+  { kind, id, issuedBefore, reason }: Read<'revocationBody'>,
+  { revokeTarget, refreshKeys, logName }: AdminWork,
+): Promise<Read<'revocationAnswer'>> {
+  const target = (kind === 'everything' ? { kind } : { kind, id }) as RevocationTarget;
+  const revocation = await revokeTarget(target, {
+    actor,
+    reason,
+    issuedBefore: issuedBefore === undefined ? undefined : Date.parse(issuedBefore) / 1000,
+  });
+  // If it was the signing one, another is needed at once.
+  if (kind === 'key') await refreshKeys();
+  const { seq, isPublished, removed } = revocation;
+  return { log: logName, seq, published: isPublished, sessionsEnded: removed.length };
+}

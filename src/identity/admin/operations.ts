@@ -1,0 +1,84 @@
+import type { GenericSchema, InferOutput } from 'valibot';
+import type { AdminScope } from '../grant/admin-scopes.ts';
+import * as messages from './messages.ts';
+
+const prefix = '/admin/v1';
+
+export const openApiPath = '/admin/openapi.json';
+
+/** One operation of the API, as the document describes it. */
+export type Operation = {
+  method: 'GET' | 'POST';
+  path: string;
+  summary: string;
+  /** What the token needs; for a revocation by its kind, see `scopeOf`. */
+  scopes: readonly AdminScope[];
+  query?: GenericSchema;
+  body?: GenericSchema;
+  status: 200 | 201;
+  answer: GenericSchema;
+};
+
+export const operations = {
+  listSessions: {
+    method: 'GET',
+    path: `${prefix}/sessions`,
+    summary: 'Sessions, of all or by user name, subject or client, the one used last first.',
+    scopes: ['sessions:read'],
+    query: messages.sessionsQuery,
+    status: 200,
+    answer: messages.sessionsAnswer,
+  },
+  revoke: {
+    method: 'POST',
+    path: `${prefix}/revocations`,
+    summary:
+      'Ends sessions and revokes tokens: of one session, a subject (by id or user name), a client, a key, or everything.',
+    scopes: ['sessions:revoke', 'keys:manage', 'everything:revoke'],
+    body: messages.revocationBody,
+    status: 200,
+    answer: messages.revocationAnswer,
+  },
+  listKeys: {
+    method: 'GET',
+    path: `${prefix}/keys`,
+    summary: 'The signing keys, the oldest first.',
+    scopes: ['keys:read'],
+    status: 200,
+    answer: messages.keysAnswer,
+  },
+  rotateKeys: {
+    method: 'POST',
+    path: `${prefix}/keys`,
+    summary: 'Adds a key that takes over in ten minutes.',
+    scopes: ['keys:manage'],
+    status: 201,
+    answer: messages.newKeyAnswer,
+  },
+  listAudit: {
+    method: 'GET',
+    path: `${prefix}/audit`,
+    summary: 'Who did what, the newest first.',
+    scopes: ['audit:read'],
+    query: messages.auditQuery,
+    status: 200,
+    answer: messages.auditAnswer,
+  },
+} as const satisfies Record<string, Operation>;
+
+export type OperationName = keyof typeof operations;
+
+/** The scope that a revocation needs. */
+export function scopeOf(kind: InferOutput<typeof messages.revocationBody>['kind']): AdminScope {
+  switch (kind) {
+    case 'session':
+    case 'token':
+    case 'subject':
+    case 'client':
+      return 'sessions:revoke';
+    case 'key':
+      return 'keys:manage';
+    case 'everything':
+      return 'everything:revoke';
+  }
+}

@@ -1,0 +1,18 @@
+import type { AdminScope } from '../grant/admin-scopes.ts';
+
+/** A request that isn't carried out; the status decides the title. */
+export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413; detail?: string };
+
+export const titles: Readonly<Record<Refusal['refusal'], string>> = {
+  400: 'Bad request',
+  401: 'A token is needed',
+  403: 'Not allowed',
+  404: 'No such path',
+  405: 'No such method here',
+  413: 'Too long',
+};
+
+export const refusedScope = (scopes: readonly AdminScope[]): Refusal => ({
+  refusal: 403,
+  detail: `the token needs the scope ${scopes.join(' or ')}`,
+});

@@ -1,0 +1,251 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import * as client from 'openid-client';
+import * as v from 'valibot';
+import { operations, type Operation } from '../../src/identity/admin/operations.ts';
+import { eventually } from '../processes.ts';
+import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { onEachDatabase } from './databases.ts';
+import { headerOf, logInBrowser, login, payloadOf, refresh } from './flows.ts';
+import { gatewaySecret, type TestIdentity } from './identity-server.ts';
+
+const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
+const adminAudience = 'urn:curfew:admin';
+
+type Answer = { status: number; headers: Headers; body: Record<string, unknown> };
+
+/** Every answer is as the document says it is. */
+function assertDescribed({ status, answer, path }: Operation, actual: number, body: unknown): void {
+  const [issue] = v.safeParse(answer, body).issues ?? [];
+  if (actual !== status || issue !== undefined)
+    throw new Error(`${path} answered ${actual}: ${issue?.message ?? 'another status than described'}`);
+}
+
+onEachDatabase('the administration API', ({ start }) => {
+  let redis: RedisServer;
+  let identity: TestIdentity;
+  let console: string;
+  let helpdesk: string;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    identity = await start({ redis: { url: redis.url } });
+    await identity.addUser('vera');
+    await identity.addUser('cecilia');
+    [console, helpdesk] = [await tokenOf('console'), await tokenOf('helpdesk', 'sessions:read')];
+  });
+  afterAll(async () => {
+    await identity.stop();
+    await redis.stop();
+  });
+
+  async function tokenOf(clientId: string, scope?: string): Promise<string> {
+    const party = await identity.relyingParty(clientId, client.ClientSecretBasic(gatewaySecret));
+    const all = 'sessions:read sessions:revoke everything:revoke keys:read keys:manage audit:read';
+    const answer = await client.clientCredentialsGrant(party, {
+      resource: adminAudience,
+      scope: scope ?? all,
+    });
+    return answer.access_token;
+  }
+
+  async function call(
+    method: 'GET' | 'POST',
+    path: string,
+    options: { token?: string; body?: unknown } = {},
+  ): Promise<Answer> {
+    const { token = console, body } = options;
+    const answer = await fetch(`${identity.issuer}/admin${path}`, {
+      method,
+      headers: {
+        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+        'content-type': 'application/json',
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const json = (await answer.json()) as Record<string, unknown>;
+    const known: Operation | undefined = Object.values(operations).find(
+      (one) => one.method === method && one.path === `/admin${path.split('?', 1)[0]}`,
+    );
+    if (answer.ok && known !== undefined) assertDescribed(known, answer.status, json);
+    return { status: answer.status, headers: answer.headers, body: json };
+  }
+
+  const revoke = (body: unknown, token = console): Promise<Answer> =>
+    call('POST', '/v1/revocations', { body, token });
+
+  it('describes itself, every operation with its scopes', async () => {
+    const { status, body } = await call('GET', '/openapi.json', { token: '' });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ openapi: '3.1.0', servers: [{ url: identity.issuer }] });
+    const paths = body['paths'] as Record<string, Record<string, { operationId: string; security: unknown }>>;
+    const described = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(
+        ([method, { operationId }]) => `${method.toUpperCase()} ${path} ${operationId}`,
+      ),
+    );
+    expect(described.toSorted((a, b) => a.localeCompare(b))).toEqual(
+      Object.entries(operations)
+        .map(([name, { method, path }]) => `${method} ${path} ${name}`)
+        .toSorted((a, b) => a.localeCompare(b)),
+    );
+    expect(paths['/admin/v1/audit']?.['get']?.security).toEqual([{ client: ['audit:read'] }]);
+    const text = JSON.stringify(body);
+    for (const [, reference = ''] of text.matchAll(/"\$ref":"#(?<pointer>[^"]+)"/g))
+      expect(at(body, reference)).toBeDefined();
+  });
+
+  const at = (document: unknown, pointer: string): unknown =>
+    pointer
+      .split('/')
+      .slice(1)
+      .reduce((value: unknown, key) => (value as Record<string, unknown>)[key], document);
+
+  it('lists sessions by user, subject and client, page by page', async () => {
+    const first = await login(identity, 'vera');
+    const { tokens: web } = await logInBrowser(identity, 'vera');
+    await login(identity, 'cecilia');
+    const subject = String(payloadOf(first.access)['sub']);
+    const ids = async (query: string): Promise<unknown[]> =>
+      ((await call('GET', `/v1/sessions${query}`)).body['sessions'] as { id: string }[]).map(({ id }) => id);
+    expect(await ids('?user=VERA')).toEqual([web.session, first.session]);
+    expect(await ids(`?subject=${subject}&client=cli`)).toEqual([first.session]);
+    expect(await ids('?user=nobody')).toEqual([]);
+    expect(await ids(`?user=cecilia&subject=${subject}`)).toEqual([]);
+    const page = await call('GET', '/v1/sessions?user=vera&limit=1');
+    expect(page.body).toMatchObject({
+      sessions: [{ id: web.session, username: 'vera', subject, client: 'web', address: '127.0.0.1' }],
+      next: 1,
+    });
+    expect(await ids('?user=vera&limit=1&offset=1')).toEqual([first.session]);
+  });
+
+  it('revokes a session, and tells its number in the log', async () => {
+    const tokens = await login(identity, 'vera');
+    const { body } = await revoke({ kind: 'session', id: tokens.session, reason: 'helpdesk-4711' });
+    expect(body).toEqual({ log: 'curfew', seq: expect.any(Number), published: true, sessionsEnded: 1 });
+    await expect(refresh(identity, tokens)).rejects.toEqual(invalidGrant);
+  });
+
+  it('revokes by user, by client, and everything', async () => {
+    const [vera, cecilia] = [await login(identity, 'vera'), await login(identity, 'cecilia')];
+    await revoke({ kind: 'subject', id: 'vera' });
+    await expect(refresh(identity, vera)).rejects.toEqual(invalidGrant);
+    const next = await refresh(identity, cecilia);
+    await revoke({ kind: 'client', id: 'cli' });
+    await expect(refresh(identity, next)).rejects.toEqual(invalidGrant);
+    const { tokens } = await logInBrowser(identity, 'cecilia');
+    expect((await revoke({ kind: 'everything' })).body['published']).toBe(true);
+    await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
+    // Its own token is one of everything.
+    expect((await call('GET', '/v1/keys')).status).toBe(401);
+    await eventually('tokens younger than the cut-off', async () => {
+      console = await tokenOf('console');
+      return (await call('GET', '/v1/keys')).status === 200 ? true : undefined;
+    });
+    helpdesk = await tokenOf('helpdesk', 'sessions:read');
+  });
+
+  it('lists, rotates and revokes keys', async () => {
+    const before = await login(identity, 'vera');
+    const kid = String(headerOf(before.access)['kid']);
+    const added = await call('POST', '/v1/keys');
+    expect((await call('GET', '/v1/keys')).body['keys']).toMatchObject([
+      { id: kid, state: 'signing', encrypted: false },
+      { id: added.body['id'], state: 'next' },
+    ]);
+    expect((await revoke({ kind: 'key', id: kid, reason: 'leaked' })).body['published']).toBe(true);
+    const after = await refresh(identity, before);
+    expect(headerOf(after.access)['kid']).toBe(added.body['id']);
+    // The token it was called with is signed by that key, too.
+    expect((await call('GET', '/v1/keys')).status).toBe(401);
+    [console, helpdesk] = [await tokenOf('console'), await tokenOf('helpdesk', 'sessions:read')];
+    expect((await call('GET', '/v1/keys')).body['keys']).toMatchObject([{ state: 'signing' }]);
+  });
+
+  it('notes who did what, from where', async () => {
+    await revoke({ kind: 'token', id: 'some-jti', reason: 'test' });
+    const { body } = await call('GET', '/v1/audit?limit=1');
+    expect(body).toMatchObject({
+      entries: [
+        {
+          actor: { kind: 'client', id: 'console', address: '127.0.0.1' },
+          action: 'revoke.token',
+          target: 'some-jti',
+          details: { reason: 'test', sessions: 0 },
+        },
+      ],
+      next: expect.any(Number),
+    });
+    const older = await call('GET', `/v1/audit?before=${String(body['next'])}&limit=200`);
+    const actions = (older.body['entries'] as { action: string }[]).map(({ action }) => action);
+    expect(actions).toContain('user.add');
+    expect(actions).not.toContain('revoke.token');
+  });
+
+  it('wants a token for it: of a client that may, with the scope', async () => {
+    const none = await call('GET', '/v1/sessions', { token: '' });
+    expect(none.status).toBe(401);
+    expect(none.headers.get('www-authenticate')).toBe('Bearer realm="urn:curfew:admin"');
+    expect(none.headers.get('content-type')).toBe('application/problem+json');
+    const person = await login(identity, 'vera');
+    expect((await call('GET', '/v1/sessions', { token: person.access })).status).toBe(401);
+    const service = await identity.relyingParty('gateway', client.ClientSecretBasic(gatewaySecret));
+    const { access_token: other } = await client.clientCredentialsGrant(service, {
+      resource: 'orders',
+      scope: 'read',
+    });
+    expect((await call('GET', '/v1/sessions', { token: other })).status).toBe(401);
+    expect((await call('GET', '/v1/sessions', { token: helpdesk })).status).toBe(200);
+    expect((await call('GET', '/v1/audit', { token: helpdesk })).status).toBe(403);
+    const denied = await revoke({ kind: 'session', id: person.session }, helpdesk);
+    expect(denied).toMatchObject({ status: 403, body: { title: 'Not allowed', status: 403 } });
+    const revoker = await tokenOf('console', 'sessions:revoke');
+    expect((await revoke({ kind: 'everything' }, revoker)).status).toBe(403);
+    expect((await revoke({ kind: 'key', id: 'k' }, revoker)).status).toBe(403);
+    expect((await refresh(identity, person)).session).toBe(person.session);
+  });
+
+  it('gives such a token to no other client, no person, and with no other scope', async () => {
+    const gateway = await identity.relyingParty('gateway', client.ClientSecretBasic(gatewaySecret));
+    await expect(
+      client.clientCredentialsGrant(gateway, { resource: adminAudience, scope: 'audit:read' }),
+    ).rejects.toMatchObject({ error: 'invalid_target' });
+    await expect(login(identity, 'vera', { resource: adminAudience })).rejects.toMatchObject({
+      error: 'invalid_target',
+    });
+    const token = await tokenOf('helpdesk', 'sessions:read sessions:revoke');
+    expect(payloadOf(token)).toMatchObject({ aud: adminAudience, scope: 'sessions:read' });
+  });
+
+  it.each([
+    ['no id', { kind: 'session' }],
+    ['an id for everything', { kind: 'everything', id: 'x' }],
+    ['an unknown kind', { kind: 'issuer', id: 'x' }],
+    ['an unknown member', { kind: 'session', id: 'x', force: true }],
+    ['a time for a session', { kind: 'session', id: 'x', issuedBefore: '2026-01-01T00:00:00Z' }],
+    ['a time in the future', { kind: 'client', id: 'x', issuedBefore: '2099-01-01T00:00:00Z' }],
+    ['a reason in prose', { kind: 'session', id: 'x', reason: 'Because!' }],
+    ['what is no object', []],
+  ])('refuses a revocation with %s', async (_, body) => {
+    const answer = await revoke(body);
+    expect(answer).toMatchObject({ status: 400, body: { title: 'Bad request', detail: expect.any(String) } });
+  });
+
+  it('refuses what it does not know, and what is too long', async () => {
+    expect((await call('GET', '/v1/secrets')).status).toBe(404);
+    expect((await call('GET', '/v1/revocations')).status).toBe(405);
+    expect((await call('GET', '/v1/sessions?limit=1000')).status).toBe(400);
+    expect((await call('GET', '/v1/sessions?sort=up')).status).toBe(400);
+    expect((await revoke({ kind: 'session', id: 'x'.repeat(20_000) })).status).toBe(413);
+  });
+
+  it('is not there where no client may use it', async () => {
+    const clients = [
+      { client_id: 'cli', token_endpoint_auth_method: 'none', grant_types: ['refresh_token'] },
+    ];
+    const other = await start({ clients });
+    const answer = await fetch(`${other.issuer}/admin/openapi.json`);
+    expect(answer.status).toBe(404);
+    await other.stop();
+  });
+});
