@@ -6,17 +6,18 @@ import { runCommand } from './command-runner.ts';
 import type { LeaderCommand } from './leader-options.ts';
 import { Leader } from './leader.ts';
 import { OutboxLease } from './outbox-lease.ts';
-import { createOutbox, type Outbox } from './outbox.ts';
+import { createOutbox, wakeChannel, type Outbox } from './outbox.ts';
 import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
 import { PublisherReport, refusal } from './publisher-report.ts';
 import { RedisSession } from './redis-session.ts';
+import type { Listener } from './store/postgres-listener.ts';
 
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };
 
-/** SQLite can't notify another process; ms. */
-const sqlitePollMs = 50;
-const postgresPollMs = 500;
+/** Between two looks at the outbox where other processes can't notify this one, and where they can; ms. */
+const pollMs = 50;
+const notifiedPollMs = 500;
 const measureEveryMs = 5000;
 /** How long `stop` goes on publishing what is already recorded; ms. */
 const lastDrainMs = 1000;
@@ -61,6 +62,7 @@ class Driver {
   readonly #lease: OutboxLease;
   readonly #report: PublisherReport;
   #running: Running | undefined;
+  #listener: Listener | undefined;
   #measuring: NodeJS.Timeout | undefined;
   #wakeUp: () => void = () => undefined;
   #stopAtMs = Infinity;
@@ -83,11 +85,13 @@ class Driver {
     const redis = this.#createSession(owner, leader);
     redis.start();
     this.#running = { owner, leader, redis, working: this.#work(owner, leader, redis) };
+    this.#listener = this.#options.database.listen(wakeChannel, () => this.wake());
     this.#measuring = setInterval(() => void this.#report.measure(this.#lease), measureEveryMs);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#measuring);
+    await this.#listener?.stop();
     this.#stopAtMs = this.#options.clock.monotonicMs() + lastDrainMs;
     this.wake();
     await this.#running?.working;
@@ -131,7 +135,7 @@ class Driver {
         clockToleranceSeconds: clockToleranceMs / 1000,
         clock,
         random,
-        pollMs: database.dialect === 'postgres' ? postgresPollMs : sqlitePollMs,
+        pollMs: database.dialect === 'postgres' ? notifiedPollMs : pollMs,
       },
       { reseed: (cause) => metrics.logReseeds.inc({ cause }), published: this.#published },
     );

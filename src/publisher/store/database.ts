@@ -5,6 +5,7 @@ import { Fault } from '../../runtime/fault.ts';
 import { describeError } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import { nodeSqliteDialect } from './node-sqlite.ts';
+import { listenToPostgres, type Listener } from './postgres-listener.ts';
 
 /**
  * No tables: a room adds its own with `$extendTables`, so rooms share a database without sharing a schema. What is
@@ -34,6 +35,11 @@ export type Database = {
   readonly description: string;
   /** The database's wall clock at the moment the row is computed, in whole milliseconds since 1970, as an SQL expression. */
   now(): RawBuilder<number>;
+  /**
+   * Calls `heard` for each notification on a channel, and now and then without one. PostgreSQL only: undefined where
+   * a database can't notify.
+   */
+  listen(channel: string, heard: () => void): Listener | undefined;
   close(): Promise<void>;
 };
 
@@ -52,6 +58,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       dialect: 'sqlite',
       description: options.sqlite,
       now: () => sql<number>`cast(round(unixepoch('subsec') * 1000) as integer)`,
+      listen: () => undefined,
       close: () => db.destroy(),
     };
   }
@@ -63,6 +70,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     description: describeUrl(url.text()),
     // Not now(): that is the start of the transaction.
     now: () => sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`,
+    listen: (channel, heard) => listenToPostgres({ url, channel, heard }),
     close: () => db.destroy(),
   };
 }

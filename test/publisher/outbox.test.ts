@@ -1,0 +1,273 @@
+import { sql } from 'kysely';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { OutboxLease } from '../../src/publisher/outbox-lease.ts';
+import type { OutboxTables } from '../../src/publisher/outbox-tables.ts';
+import {
+  createOutbox,
+  outboxMigrations,
+  type Outbox,
+  type RevocationRequest,
+} from '../../src/publisher/outbox.ts';
+import { migrate, type Database } from '../../src/publisher/store/database.ts';
+import { onEachDatabase, openTestDatabase, type OnDatabase } from '../identity/databases.ts';
+import { temporaryDirectory } from '../temporary.ts';
+
+const own = 'https://own.example';
+const foreign = 'https://foreign.example';
+const toleranceSeconds = 5;
+const session = (id: string): RevocationRequest => ({ iss: own, kind: 'session', id, reason: 'logout' });
+
+type Stand = {
+  readonly database: Database;
+  readonly outbox: Outbox;
+  record(...events: readonly RevocationRequest[]): Promise<number[]>;
+  lease(holder: string): OutboxLease;
+};
+
+async function stand(on: OnDatabase): Promise<Stand> {
+  const database = openTestDatabase(await on.create(temporaryDirectory()));
+  onTestFinished(() => database.close());
+  await migrate(database, [outboxMigrations]);
+  const outbox = createOutbox({
+    database,
+    issuers: [
+      { issuer: own, clock: 'own' },
+      { issuer: foreign, clock: 'foreign' },
+    ],
+    clockToleranceMs: toleranceSeconds * 1000,
+  });
+  return {
+    database,
+    outbox,
+    record: (...events) => database.db.transaction().execute((trx) => outbox.recordEvents(trx, events)),
+    lease: (holder) => new OutboxLease({ database, holder, retentionSeconds: 75 }),
+  };
+}
+
+const taken = async (lease: OutboxLease): Promise<number> => {
+  const reply = await lease.take(undefined);
+  if (!('taken' in reply)) throw new Error('held');
+  return reply.taken;
+};
+
+const databaseSeconds = async (database: Database): Promise<number> => {
+  const { rows } = await sql<{ now: number }>`select ${database.now()} as now`.execute(database.db);
+  return (rows[0]?.now ?? 0) / 1000;
+};
+
+onEachDatabase('the outbox', (on) => {
+  describe('recording', () => {
+    it('belongs to the transaction: what is rolled back is never drained', async () => {
+      const { database, outbox, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const undone = database.db.transaction().execute(async (trx) => {
+        await outbox.recordEvents(trx, [session('undone')]);
+        throw new Error('changed my mind');
+      });
+      await expect(undone).rejects.toThrow('changed my mind');
+      const ids = await record(session('a'), session('b'));
+      const { rows } = await lease('one').drain(10);
+      expect(rows.map(({ id }) => id)).toEqual(ids);
+      expect(rows.map(({ event }) => event.id)).toEqual(['a', 'b']);
+      expect(rows[0]?.event).toMatchObject({ iss: own, kind: 'session', reason: 'logout' });
+    });
+
+    it('takes the time from the database: later by what skew and commit may take, or by the tolerance', async () => {
+      const { database, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const before = await databaseSeconds(database);
+      await record(
+        session('a'),
+        { iss: own, kind: 'subject', id: 's' },
+        { iss: foreign, kind: 'session', id: 'f' },
+      );
+      const after = await databaseSeconds(database);
+      const { rows } = await lease('one').drain(10);
+      const margins = [0, 2, toleranceSeconds];
+      for (const [index, margin] of margins.entries()) {
+        const at = rows[index]?.event.at ?? 0;
+        expect(at).toBeGreaterThanOrEqual(before + margin - 0.001);
+        expect(at).toBeLessThanOrEqual(after + margin + 0.001);
+      }
+    });
+
+    it('keeps a time it is given', async () => {
+      const { lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      await record({ iss: foreign, kind: 'subject', id: 's', at: 1_700_000_000.25 });
+      expect((await lease('one').drain(10)).rows[0]?.event.at).toBe(1_700_000_000.25);
+    });
+
+    it('names the issuer itself where the issuer is revoked', async () => {
+      const { lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      await record({ iss: own, kind: 'issuer' });
+      expect((await lease('one').drain(10)).rows[0]?.event).toMatchObject({ kind: 'issuer', id: own });
+    });
+
+    it.each([
+      ['an issuer that is not in the log', { ...session('a'), iss: 'https://elsewhere' }],
+      ['no id', { iss: own, kind: 'session' }],
+      ['an id too long', session('x'.repeat(257))],
+      ['an unknown kind', { ...session('a'), kind: 'device' as 'session' }],
+      ['a time in milliseconds', { ...session('a'), at: 1_700_000_000_000 }],
+      ['a reason in prose', { ...session('a'), reason: 'I want to' }],
+    ] as const)('refuses %s', async (_, event) => {
+      const { record } = await stand(on);
+      await expect(record(event)).rejects.toMatchObject({ code: 'ERR_REVOCATION_INVALID' });
+    });
+
+    it('takes thousands at once', async () => {
+      const { record } = await stand(on);
+      const ids = await record(...Array.from({ length: 1200 }, (_, index) => session(`s-${index}`)));
+      expect(new Set(ids).size).toBe(1200);
+    });
+
+    it('keeps keys for good, each once, and no more than 1000 of an issuer', async () => {
+      const { lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const key = (index: number): RevocationRequest => ({ iss: own, kind: 'key', id: `key-${index}` });
+      await record(...Array.from({ length: 1000 }, (_, index) => key(index)));
+      await record(key(0));
+      expect((await lease('one').standing()).rows).toHaveLength(1000);
+      await expect(record(key(1000))).rejects.toMatchObject({ code: 'ERR_REVOCATION_INVALID' });
+      expect((await lease('one').standing()).rows).toHaveLength(1000);
+    });
+  });
+
+  describe('the lease', () => {
+    it('goes to one, under a new epoch, and to another when it ends', async () => {
+      const { lease } = await stand(on);
+      const [one, two] = [lease('one'), lease('two')];
+      await one.owner(undefined);
+      const epoch = await taken(one);
+      expect(await two.take(undefined)).toEqual({ kind: 'take', held: { epoch, renewals: 1 } });
+      expect(await one.renew(epoch)).toBe(epoch);
+      expect(await two.renew(epoch)).toBeUndefined();
+      await one.release(epoch);
+      expect(await taken(two)).toBe(epoch + 1);
+      expect(await one.renew(epoch)).toBeUndefined();
+      expect(await one.raise(epoch, 100)).toBeUndefined();
+    });
+
+    it('rises above the epoch of the log and above its own', async () => {
+      const { lease } = await stand(on);
+      await lease('one').owner(undefined);
+      const epoch = await taken(lease('one'));
+      expect(await lease('one').raise(epoch, 40)).toBe(41);
+      expect(await lease('one').raise(41, 0)).toBe(42);
+    });
+
+    it('can be taken from one who shows no life, if it is still as it was seen', async () => {
+      const { lease } = await stand(on);
+      const [one, two] = [lease('one'), lease('two')];
+      await one.owner(undefined);
+      const epoch = await taken(one);
+      await one.renew(epoch);
+      expect(await two.take({ epoch, renewals: 1 })).toHaveProperty('held');
+      expect(await two.take({ epoch, renewals: 2 })).toEqual({ kind: 'take', taken: epoch + 1 });
+    });
+
+    it('comes with each drain, as of the same moment', async () => {
+      const { lease, record } = await stand(on);
+      const [one, two] = [lease('one'), lease('two')];
+      await one.owner(undefined);
+      const epoch = await taken(one);
+      await record(session('a'));
+      expect(await one.drain(10)).toMatchObject({ holder: 'one', epoch });
+      await one.release(epoch);
+      await taken(two);
+      expect(await one.drain(10)).toMatchObject({ holder: 'two', epoch: epoch + 1 });
+    });
+
+    it('comes also with a drain that finds nothing', async () => {
+      const { lease } = await stand(on);
+      await lease('one').owner(undefined);
+      await taken(lease('one'));
+      expect(await lease('one').drain(10)).toMatchObject({ holder: 'one', rows: [] });
+    });
+  });
+
+  describe('the owner', () => {
+    it('is made once, and the same for every replica and after every start', async () => {
+      const { lease } = await stand(on);
+      const [one, two] = await Promise.all([lease('one').owner(undefined), lease('two').owner(undefined)]);
+      expect(one).toBe(two);
+      expect(one).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await lease('three').owner('chosen')).toBe('chosen');
+      expect(await lease('one').owner(undefined)).toBe('chosen');
+    });
+  });
+
+  describe('publication', () => {
+    it('is noted row by row, and no row is drained again', async () => {
+      const { database, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const [first = 0, second = 0, third] = await record(session('a'), session('b'), session('c'));
+      await lease('one').mark(7, [
+        { id: second, seq: 12 },
+        { id: first, seq: 11 },
+      ]);
+      expect((await lease('one').drain(10)).rows.map(({ id }) => id)).toEqual([third]);
+      const marked = await database.db
+        .$extendTables<OutboxTables>()
+        .selectFrom('revocation_outbox')
+        .select(['id', 'published_epoch', 'published_seq'])
+        .where('published_seq', 'is not', null)
+        .orderBy('id')
+        .execute();
+      expect(marked).toEqual([
+        { id: first, published_epoch: 7, published_seq: 11 },
+        { id: second, published_epoch: 7, published_seq: 12 },
+      ]);
+    });
+
+    it('is part of a seed until a retention after it, in pages', async () => {
+      const { database, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const ids = await record(session('long ago'), session('lately'), session('never'));
+      const [old = 0, recent = 0] = ids;
+      await lease('one').mark(1, [
+        { id: old, seq: 1 },
+        { id: recent, seq: 2 },
+      ]);
+      await sql`update revocation_outbox set published_at_ms = published_at_ms - 140000 where id = ${old}`.execute(
+        database.db,
+      );
+      const page = await lease('one').page(0, 1);
+      expect(page.rows.map(({ event, isPublished }) => [event.id, isPublished])).toEqual([['lately', true]]);
+      const rest = await lease('one').page(recent, 10);
+      expect(rest.rows.map(({ event, isPublished }) => [event.id, isPublished])).toEqual([['never', false]]);
+    });
+
+    it('is forgotten after a day, also where it never happened', async () => {
+      const { database, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      await record(session('old'), session('new'));
+      await sql`update revocation_outbox set recorded_at_ms = recorded_at_ms - 86500000 where target = 'old'`.execute(
+        database.db,
+      );
+      await lease('one').prune();
+      expect((await lease('one').drain(10)).rows.map(({ event }) => event.id)).toEqual(['new']);
+    });
+
+    it('is waited for: told by the leader here, or seen in the database, or given up', async () => {
+      const { outbox, lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      const [id = 0] = await record(session('a'));
+      expect(await outbox.waitUntilPublished([id], 60)).toBe(false);
+      const waiting = outbox.waitUntilPublished([id], 5000);
+      await lease('one').mark(1, [{ id, seq: 1 }]);
+      expect(await waiting).toBe(true);
+      expect(await outbox.waitUntilPublished([], 0)).toBe(true);
+    });
+
+    it('is counted where it is still to come', async () => {
+      const { lease, record } = await stand(on);
+      await lease('one').owner(undefined);
+      expect(await lease('one').pending()).toEqual({ count: 0, ageMs: 0 });
+      await record(session('a'), session('b'));
+      expect((await lease('one').pending()).count).toBe(2);
+    });
+  });
+});
