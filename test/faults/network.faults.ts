@@ -142,7 +142,7 @@ describe('the network', () => {
   it('is too slow for the subscriber, and Redis drops it for its output: it reads the log in pages', async () => {
     // Room for a page of the log or a message of 500 events, not for many.
     const limit = ['pubsub', '1mb', '1mb', '1'];
-    const redis = await ownRedis(['--client-output-buffer-limit', limit.join(' ')]);
+    const redis = await ownRedis(['--client-output-buffer-limit', ...limit]);
     const owner = await startOwner({ url: redis.url });
     const link = await startLink(redis.port);
     const sidecar = startSidecar({ url: link.url });

@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../processes.ts';
-import {
-  judge,
-  maxExposureMs,
-  ownRedis,
-  sessionNames,
-  startOwner,
-  startPair,
-  startSidecar,
-} from './stand.ts';
+import { maxExposureMs, ownRedis, sessionNames, startOwner, startPair, startSidecar } from './stand.ts';
 import { measured, seconds } from './table.ts';
 import { watch } from './witness.ts';
 
@@ -155,15 +147,15 @@ describe('Redis', () => {
     const owner = await startOwner({ url: redis.url });
     const revoked = await owner.revoke(...sessionNames(5));
     witness.expect(revoked);
-    expect(judge(sidecar.feed, 'somebody', Date.now())).toBe('clear');
-    expect(judge(sidecar.feed, 'somebody', Date.now() - maxExposureMs - 1000)).toBe('unproven');
+    expect(sidecar.judge('somebody', Date.now())).toBe('clear');
+    expect(sidecar.judge('somebody', Date.now() - maxExposureMs - 1000)).toBe('unproven');
     await redis.start();
     const started = performance.now();
     await sidecar.untilKnows(revoked);
     const knows = performance.now() - started;
     await sidecar.untilLive();
     const live = performance.now() - started;
-    expect(judge(sidecar.feed, 'somebody', Date.now() - maxExposureMs - 1000)).toBe('clear');
+    expect(sidecar.judge('somebody', Date.now() - maxExposureMs - 1000)).toBe('clear');
     measured({
       fault: 'sidecar started before Redis',
       expected: 'knows all < 8 s after the start of Redis, live < 12 s',

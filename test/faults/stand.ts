@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createRevocationFeed } from '../../src/revocation/redis-feed.ts';
 import type { FeedStatus, RevocationFeed } from '../../src/revocation/feed.ts';
+import type { RevocationFinding } from '../../src/revocation/revocable.ts';
 import type { RedisOptions } from '../../src/revocation/redis-connection.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
 import { createPublisher, type Publisher } from '../../src/publisher/publisher.ts';
@@ -31,9 +32,13 @@ export type Owner = {
   untilLeading(): Promise<void>;
 };
 
+type Finding = RevocationFinding['kind'];
+
 export type Sidecar = {
   readonly feed: RevocationFeed;
   status(): FeedStatus;
+  /** What the view says of a session's token that was issued at this time of the wall clock. */
+  judge(session: string, issuedAtMs: number): Finding;
   knows(session: string): boolean;
   untilLive(timeoutMs?: number): Promise<void>;
   untilKnows(revoked: readonly Revoked[], timeoutMs?: number): Promise<void>;
@@ -89,11 +94,12 @@ export async function startOwner(redis: RedisOptions): Promise<Owner> {
 }
 
 /** Starts a sidecar's view of the log. */
-export function startSidecar(redis: RedisOptions, clock: Clock = systemClock): Sidecar {
+export function startSidecar(redis: RedisOptions, options: { clock?: Clock; issuer?: string } = {}): Sidecar {
+  const { clock = systemClock, issuer: trusted = issuer } = options;
   const feed = createRevocationFeed({
     redis,
     logName,
-    issuers: [{ issuer, clockToleranceSeconds: clockToleranceMs / 1000 }],
+    issuers: [{ issuer: trusted, clockToleranceSeconds: clockToleranceMs / 1000 }],
     maxExposureMs,
     maxEntries: 200_000,
     clock,
@@ -102,9 +108,12 @@ export function startSidecar(redis: RedisOptions, clock: Clock = systemClock): S
   });
   void feed.start();
   onTestFinished(() => feed.stop());
-  const knows = (session: string): boolean => judge(feed, session, clock.nowMs(), clock) === 'revoked';
+  const judge = (session: string, issuedAtMs: number): Finding =>
+    judgeToken(feed, { session, issuer: trusted, issuedAtMs }, clock);
+  const knows = (session: string): boolean => judge(session, clock.nowMs()) === 'revoked';
   return {
     feed,
+    judge,
     status: () => feed.status(),
     knows,
     untilLive: async (timeoutMs = 30_000) => {
@@ -124,16 +133,14 @@ export function startSidecar(redis: RedisOptions, clock: Clock = systemClock): S
   };
 }
 
-/** What the view says of a session's token that was issued at `issuedAtMs`. */
-export function judge(
+function judgeToken(
   feed: RevocationFeed,
-  session: string,
-  issuedAtMs: number,
-  clock: Clock = systemClock,
-): 'clear' | 'revoked' | 'unproven' | 'outlives_log' {
+  { session, issuer: iss, issuedAtMs }: { session: string; issuer: string; issuedAtMs: number },
+  clock: Clock,
+): Finding {
   const issuedAt = Math.floor(issuedAtMs / 1000);
   const token = {
-    issuer,
+    issuer: iss,
     subject: 'somebody',
     session,
     tokenId: undefined,

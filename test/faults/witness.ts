@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { judge, maxExposureMs, type Sidecar } from './stand.ts';
+import { maxExposureMs, type Sidecar } from './stand.ts';
 
 /** A session whose revocation was committed at this moment of `performance.now()`, or shortly before. */
 export type Revoked = { readonly session: string; readonly committedMs: number };
@@ -35,7 +35,7 @@ export function watch(sidecar: Sidecar): Witness {
     worstMs = Math.max(worstMs, stalenessMs);
     for (const [session, committedMs] of pending) {
       const sinceMs = nowMs - committedMs;
-      const finding = judge(sidecar.feed, session, Date.now() - sinceMs - 1000);
+      const finding = sidecar.judge(session, Date.now() - sinceMs - 1000);
       if (finding === 'revoked') {
         pending.delete(session);
         known.push({ session, delayMs: sinceMs });
