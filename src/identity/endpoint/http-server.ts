@@ -3,11 +3,14 @@ import type { Duplex } from 'node:stream';
 import { listen, type Address } from '../../runtime/address.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
+import { watchConnections } from './connections.ts';
 
 export type HttpServerOptions = {
   address: Address;
   handler(request: IncomingMessage, response: ServerResponse): Promise<void>;
   log: Log;
+  /** How long after the stop a request may still be coming in or be answered; ms. Default 5 s. */
+  lastRequestsMs?: number;
 };
 
 const requestTimeoutMs = 10_000;
@@ -18,7 +21,7 @@ const maxConnections = 2000;
 const sweepMs = 20;
 
 /** The public listener: every size and time of a request is bounded. On stop it waits for what it has begun. */
-export function createHttpServer({ address, handler, log }: HttpServerOptions): Part {
+export function createHttpServer({ address, handler, log, lastRequestsMs = 5000 }: HttpServerOptions): Part {
   const working = new Set<Promise<void>>();
   const server = createServer(
     {
@@ -36,6 +39,7 @@ export function createHttpServer({ address, handler, log }: HttpServerOptions): 
   );
   server.maxConnections = maxConnections;
   server.maxRequestsPerSocket = 1000;
+  const connections = watchConnections(server);
   server.on('clientError', (_, socket: Duplex) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
   });
@@ -60,10 +64,12 @@ export function createHttpServer({ address, handler, log }: HttpServerOptions): 
     stop: async () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       server.close(() => resolve());
-      // A connection that falls idle later would be kept alive.
-      const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
+      // A closed server has no time limits any more.
+      const sweep = setInterval(() => connections.closeIdle(), sweepMs);
+      const deadline = setTimeout(() => server.closeAllConnections(), lastRequestsMs);
       await promise;
       clearInterval(sweep);
+      clearTimeout(deadline);
       // A request whose client hung up has no connection any more, and goes on all the same.
       await Promise.all(working);
     },

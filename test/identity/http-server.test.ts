@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, expect, it } from 'vitest';
+import { readFormBody } from '../../src/identity/endpoint/form-body.ts';
+import { createHttpServer } from '../../src/identity/endpoint/http-server.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { freePort } from '../processes.ts';
+
+const log = createLog({ program: 'test', level: 'silent' });
+
+describe('the listener, when it is stopped', () => {
+  const sockets: Socket[] = [];
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  });
+
+  async function listening(handler: Parameters<typeof createHttpServer>[0]['handler']) {
+    const port = await freePort();
+    const address = { kind: 'tcp', host: '127.0.0.1', port } as const;
+    const server = createHttpServer({ address, handler, log, lastRequestsMs: 200 });
+    await server.start();
+    const open = async (bytes: string): Promise<Socket> => {
+      const socket = connect(port, '127.0.0.1');
+      sockets.push(socket);
+      await once(socket, 'connect');
+      socket.write(bytes);
+      return socket;
+    };
+    return { server, open };
+  }
+
+  it.each([
+    ['sends nothing', ''],
+    ['sends half a request', 'GET / HTTP/1.1\r\nhost: id\r\n'],
+    ['sends a body that never ends', 'POST / HTTP/1.1\r\nhost: id\r\ncontent-length: 9\r\n\r\nhalf'],
+    ['has had its answer', 'GET / HTTP/1.1\r\nhost: id\r\n\r\n'],
+  ])('waits for no client that %s', async (_, bytes) => {
+    const { server, open } = await listening(async (request, response) => {
+      await readFormBody(request);
+      response.end('done');
+    });
+    const socket = await open(bytes);
+    // Connections are accepted in order: with this one answered the other one is known.
+    const later = await open('GET / HTTP/1.1\r\nhost: id\r\nconnection: close\r\n\r\n');
+    expect(await text(later)).toContain('done');
+    const closed = once(socket.resume(), 'close');
+    await server.stop();
+    await closed;
+  });
+
+  it('finishes what it is answering', async () => {
+    const { promise: isBegun, resolve: begin } = Promise.withResolvers<void>();
+    const { promise: mayFinish, resolve: finish } = Promise.withResolvers<void>();
+    const { server, open } = await listening(async (_, response) => {
+      response.write('begun ');
+      begin();
+      await mayFinish;
+      response.end('done');
+    });
+    const socket = await open('GET / HTTP/1.1\r\nhost: id\r\n\r\n');
+    const answer = text(socket);
+    await isBegun;
+    const stopped = server.stop();
+    finish();
+    await stopped;
+    expect(await answer).toContain('done');
+  });
+});
