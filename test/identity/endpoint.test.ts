@@ -86,6 +86,26 @@ describe('the public listener', () => {
     expect(answer.status).toBe(400);
   });
 
+  it('lets no login be finished by whom its cookies were planted on', async () => {
+    const [thief, victim] = [openBrowser(), openBrowser()];
+    const page = await openLoginPage(identity, thief, (await authorization(identity)).url);
+    await openLoginPage(identity, victim, (await authorization(identity)).url);
+    const [form] = formsOf(page);
+    const planted = [
+      // What a neighbour domain can set, before or after what the browser has.
+      ...thief.cookies().filter(({ name }) => name.startsWith('curfew_interaction')),
+      ...victim.cookies().filter(({ name }) => name === 'curfew_browser'),
+    ];
+    const cookie = planted.map(({ name, value }) => `${name}=${value}`).join('; ');
+    const answer = await openBrowser().post(form?.action ?? '', { username: 'mary', password }, { cookie });
+    expect(answer.status).toBe(400);
+    const nameless = planted.filter(({ name }) => name !== 'curfew_browser');
+    const without = nameless.map(({ name, value }) => `${name}=${value}`).join('; ');
+    expect((await openBrowser().get(page.url, { cookie: without })).status).toBe(400);
+    // The one it began in can.
+    expect((await thief.post(form?.action ?? '', { username: 'mary', password })).status).toBe(303);
+  });
+
   it('takes no form with the cookies of another log-in page', async () => {
     const [mine, other] = [openBrowser(), openBrowser()];
     const page = await openLoginPage(identity, mine, (await authorization(identity)).url);

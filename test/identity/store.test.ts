@@ -216,6 +216,8 @@ const requestScope = (): RequestScope => ({
   address: '10.0.0.1',
   device: 'test',
   texts: textsFor(undefined),
+  browser: undefined,
+  nameBrowser: () => 'browser',
   grantsRead: new Map(),
   sessionsRead: new Map(),
   loginUid: undefined,

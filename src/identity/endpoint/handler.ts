@@ -43,7 +43,7 @@ export function createHandler(options: HandlerOptions): Handler {
       return sendPage(response, { status: 404, body: errorPage(texts, texts.error.notFound) });
     if (isForeignForm(request, origin, path))
       return sendPage(response, { status: 403, body: errorPage(texts, texts.error.crossSite) });
-    await scopes.run(request, async () => {
+    await scopes.run(request, response, async () => {
       trustOnlyIssuer(request, forwarded);
       const tooOften = crowded(request, path, options);
       if (tooOften !== undefined) return sendPage(response, tooOften);

@@ -59,7 +59,7 @@ const defaultRotationLeewayMs = 3000;
 /** The OpenID provider with its pages. Two parts, in order: the provider, and the listener in front of it. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { issuer, clock, log, metrics, keyRing } = options;
-  const scopes = createRequestScopes({ clock, trustedProxyHops: options.trustedProxyHops });
+  const scopes = createRequestScopes({ issuer, clock, trustedProxyHops: options.trustedProxyHops });
   const scope = scopes.current;
   const core = createIdentityCore(options);
   const { accounts, sessions, resources } = core;

@@ -1,10 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Provider } from 'oidc-provider';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { textsFor } from '../interaction/strings.ts';
 import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
+import { createBrowserCookie } from './browser-cookie.ts';
 import { clientAddress } from './client-address.ts';
 
 /** Paths of the provider's endpoints. */
@@ -29,15 +30,23 @@ const kinds: Readonly<Record<string, RouteKind>> = {
 /** The scope of each request, for code that oidc-provider calls without it. */
 export type RequestScopes = {
   /** Runs a request's work under a scope of its own. */
-  run<Result>(request: IncomingMessage, work: () => Result): Result;
+  run<Result>(request: IncomingMessage, response: ServerResponse, work: () => Result): Result;
   /** @throws ERR_INTERNAL outside of a request */
   current(): RequestScope;
 };
 
-export function createRequestScopes(options: { clock: Clock; trustedProxyHops: number }): RequestScopes {
+export type RequestScopesOptions = {
+  issuer: string;
+  clock: Clock;
+  trustedProxyHops: number;
+};
+
+export function createRequestScopes(options: RequestScopesOptions): RequestScopes {
+  const cookie = createBrowserCookie(options.issuer);
   const storage = new AsyncLocalStorage<RequestScope>();
   return {
-    run: (request, work) => {
+    run: (request, response, work) => {
+      let browser = cookie.read(request);
       const scope: RequestScope = {
         startedAt: Math.floor(options.clock.nowMs() / 1000),
         get route() {
@@ -46,6 +55,10 @@ export function createRequestScopes(options: { clock: Clock; trustedProxyHops: n
         address: clientAddress(request, options.trustedProxyHops),
         device: deviceLabel(request.headers['user-agent']),
         texts: textsFor(request.headers['accept-language']),
+        get browser() {
+          return browser;
+        },
+        nameBrowser: () => (browser = cookie.write(response, browser)),
         grantsRead: new Map(),
         sessionsRead: new Map(),
         loginUid: undefined,

@@ -19,6 +19,10 @@ export type RequestScope = {
   readonly device: string;
   /** In the language of who asks. */
   readonly texts: Texts;
+  /** The name the browser was given for its logins; undefined for one that has none. */
+  readonly browser: string | undefined;
+  /** Gives the browser a name, or leaves it the one it has, and tells it. */
+  nameBrowser(): string;
   /** Family keys of the grants read so far. One of these is updated when saved: inserted again it could undo a revocation. */
   readonly grantsRead: Map<string, string>;
   /** Browser sessions read so far, uid by id; the same holds for them. */

@@ -3,6 +3,7 @@ import { emptyAdapter, type ProviderAdapterOptions } from './adapter-parts.ts';
 import { createAccessTokenAdapter } from './access-token-adapter.ts';
 import { createDeviceCodeAdapter } from './device-code-adapter.ts';
 import { createGrantAdapter } from './grant-adapter.ts';
+import { createInteractionAdapter } from './interaction-adapter.ts';
 import { createRefreshTokenAdapter } from './refresh-token-adapter.ts';
 import { createReplayAdapter } from './replay-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
@@ -22,8 +23,9 @@ export function createProviderAdapter(options: ProviderAdapterOptions): AdapterF
         return createDeviceCodeAdapter(options);
       case 'AccessToken':
         return createAccessTokenAdapter(options);
-      case 'AuthorizationCode':
       case 'Interaction':
+        return createInteractionAdapter(options);
+      case 'AuthorizationCode':
         return createTokenAdapter(options, model);
       case 'ReplayDetection':
         return createReplayAdapter(options);
