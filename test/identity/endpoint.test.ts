@@ -168,14 +168,18 @@ describe('the public listener', () => {
     expect(await text(socket)).toMatch(/^HTTP\/1.1 400/);
   });
 
-  it('takes a client that hangs up for no fault', async () => {
+  it.each([
+    ['before its request is whole', 'client'],
+    ['while it is being answered', `${'x'.repeat(94)}client`],
+  ])('takes a client that hangs up %s for no fault', async (_, body) => {
     const { port } = new URL(identity.issuer);
     const before = identity.logged().length;
     const socket = connect(Number(port), '127.0.0.1');
     const head = ['POST /token HTTP/1.1', 'host: id', 'expect: 100-continue', 'content-length: 100'];
-    socket.write(`${head.join('\r\n')}\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\nclient`);
+    socket.write(`${head.join('\r\n')}\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\n`);
     // The server is waiting for the rest.
     await once(socket, 'data');
+    socket.write(body);
     socket.resetAndDestroy();
     const logged = (): string => identity.logged().slice(before);
     await eventually('the end is logged', () => logged().includes('"msg":"request ') || undefined);

@@ -122,7 +122,8 @@ function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): v
     log.error('request failed', { route: ctx.oidc.route, err: thrown }),
   );
   // Koa's own; without a listener it prints to the console.
-  EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown) =>
-    log.error('request failed', { err: thrown }),
-  );
+  EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown, ctx?: KoaContextWithOIDC) => {
+    if (thrown === ctx?.req.socket.errored) log.debug('request broken off', { err: thrown });
+    else log.error('request failed', { err: thrown });
+  });
 }
