@@ -6,7 +6,7 @@ import type { AuthorizationService } from './authorization-service.ts';
 import { checkMethod } from './check-method.ts';
 import { answerChecksOnStreams } from './check-streams.ts';
 import type { HealthService } from './health-service.ts';
-import { healthDefinition } from './protocol.ts';
+import { healthDefinition } from './health-protocol.ts';
 import { createTransport, type TlsFiles } from './transport.ts';
 
 /** What one client, or all of them together, may ask of the port. */

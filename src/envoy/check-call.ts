@@ -3,9 +3,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from
 import type { AuthorizationService } from './authorization-service.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
-import { authorizationDefinition } from './protocol.ts';
-
-const { path: checkPath } = authorizationDefinition.Check;
+import { checkPath } from './method-names.ts';
 
 const head: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
 const headOptions = { waitForTrailers: true };

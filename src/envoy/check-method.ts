@@ -4,7 +4,8 @@ import { Fault } from '../runtime/fault.ts';
 import type { AuthorizationService } from './authorization-service.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
-import { authorizationDefinition } from './protocol.ts';
+import { unused } from './health-protocol.ts';
+import { checkPath } from './method-names.ts';
 
 /** In an object, since grpc-js takes a request that is undefined for none. */
 type Call = { readonly request: CheckRequest | undefined };
@@ -14,12 +15,10 @@ export function checkMethod(service: AuthorizationService): {
   definition: { Check: MethodDefinition<Call, Buffer> };
   handlers: { Check: handleUnaryCall<Call, Buffer> };
 } {
-  const { path, originalName } = authorizationDefinition.Check;
   return {
     definition: {
       Check: {
-        path,
-        ...(originalName !== undefined && { originalName }),
+        path: checkPath,
         requestStream: false,
         responseStream: false,
         requestSerialize: () => unused(),
@@ -36,9 +35,4 @@ export function checkMethod(service: AuthorizationService): {
       Check: (call, answer) => service.answer(call.request.request, (response) => answer(null, response)),
     },
   };
-}
-
-/** The client's half of a definition. */
-function unused(): never {
-  throw new Fault('ERR_INTERNAL', 'a server does not send requests');
 }

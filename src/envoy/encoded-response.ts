@@ -2,7 +2,7 @@ import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { Responder } from './check-response.ts';
-import { authorizationDefinition } from './protocol.ts';
+import { encodeCheckResponse } from './response-encoder.ts';
 
 /** A `CheckResponse` as gRPC sends it: no compression, the length, the message. */
 export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
@@ -39,7 +39,7 @@ export function createEncodedResponder(respond: Responder): EncodedResponder {
 }
 
 function encode(response: ReturnType<Responder>): Buffer {
-  const message = authorizationDefinition.Check.responseSerialize(response);
+  const message = encodeCheckResponse(response);
   const bytes = Buffer.allocUnsafe(grpcPrefixBytes + message.length);
   bytes.writeUInt8(0, 0);
   bytes.writeUInt32BE(message.length, 1);

@@ -2,7 +2,7 @@ import { status as grpc, type ServerWritableStream } from '@grpc/grpc-js';
 import type { HealthCheckRequest__Output } from './generated/grpc/health/v1/HealthCheckRequest.ts';
 import type { HealthCheckResponse } from './generated/grpc/health/v1/HealthCheckResponse.ts';
 import type { HealthHandlers } from './generated/grpc/health/v1/Health.ts';
-import { authorizationServiceName } from './protocol.ts';
+import { authorizationServiceName } from './method-names.ts';
 
 type Watcher = ServerWritableStream<HealthCheckRequest__Output, HealthCheckResponse>;
 
