@@ -3,12 +3,12 @@
 --
 -- KEYS  a hash and a sorted set to try on
 -- ARGV  channel, a message every reader ignores
--- reply the errors
+-- reply the commands that failed, and why
 local errors = {}
 
-local function try(...)
-  local result = redis.pcall(...)
-  if type(result) == 'table' and result['err'] then errors[#errors + 1] = result['err'] end
+local function try(command, ...)
+  local result = redis.pcall(command, ...)
+  if type(result) == 'table' and result['err'] then errors[#errors + 1] = command .. ': ' .. result['err'] end
 end
 
 try('HSET', KEYS[1], 'f', 'v')
