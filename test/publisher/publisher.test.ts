@@ -209,9 +209,8 @@ describe('a revocation', () => {
     await live(sidecar);
     await owner.record(session('last'));
     await owner.publisher.stop();
-    await eventually('refused', () =>
-      sidecar.judge({ session: 'last' }).kind === 'revoked' ? true : undefined,
-    );
+    const refused = (): boolean => sidecar.judge({ session: 'last' }).kind === 'revoked';
+    expect(await eventually('refused', () => refused() || undefined)).toBe(true);
   });
 });
 
