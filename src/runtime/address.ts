@@ -1,6 +1,7 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { BlockList, connect, isIP } from 'node:net';
 import type { ListenOptions, Server } from 'node:net';
+import { dirname } from 'node:path';
 import { Fault } from './fault.ts';
 
 /** Where a program listens. A missing host means every interface. */
@@ -78,6 +79,13 @@ export function listenFault(thrown: unknown, address: Address, setting: string):
       'ERR_ADDRESS_IN_USE',
       `${where} is in use; stop the other process or change \`${setting}\``,
       { cause: thrown },
+    );
+  }
+  // libuv reports a missing folder as EACCES, which would send people looking for rights.
+  if (address.kind === 'unix' && !existsSync(dirname(address.path))) {
+    return new Fault(
+      'ERR_LISTEN_FAILED',
+      `cannot listen on ${where} (${setting}): the folder is not there; make it, writable for this program`,
     );
   }
   return new Fault('ERR_LISTEN_FAILED', `cannot listen on ${where} (${setting})`, { cause: thrown });
