@@ -81,7 +81,7 @@ export async function freePort(): Promise<number> {
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -96,4 +96,3 @@ export async function eventually<T>(
 
 /** The last lines of a program's output, for a failure message. */
 export const tail = (text: string, lines = 15): string => text.trim().split('\n').slice(-lines).join('\n');
-
