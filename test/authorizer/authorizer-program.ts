@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { parseAddress, type Address } from '../../src/runtime/address.ts';
+import { outputFile } from '../output.ts';
 import { eventually, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { freePort } from '../processes.ts';
 import { jwkSetOf, testIssuer, testKey } from '../token/tokens.ts';
@@ -52,7 +53,12 @@ export async function startAuthorizer(
     log().find(({ msg }) => msg === 'authorizer listens'),
   );
   const { address } = await Promise.race([listening, ended]);
-  const get = async (path: string): Promise<string> => (await fetch(`http://${admin}${path}`)).text();
+  const answers = outputFile(`${name}-admin`);
+  const get = async (path: string): Promise<string> => {
+    const text = await (await fetch(`http://${admin}${path}`)).text();
+    appendFileSync(answers, `${path}\n${text}\n`);
+    return text;
+  };
 
   return {
     address: parseAddress(String(address)) ?? { kind: 'unix', path: '' },
