@@ -79,6 +79,7 @@ const settings = (config: IdentityConfig) => ({
   issuer: config.issuer,
   address: config.listen,
   trustedProxyHops: config.trustedProxyHops,
+  logName: config.revocation.log,
   clients: config.clients.map(clientMetadata),
   resources: config.resources,
   idTokenAlgorithm: keyAlgorithm(config),

@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { disableUser } from '../../src/identity/account/commands.ts';
-import { listKeys, revokeKey, rotateKeys } from '../../src/identity/key/commands.ts';
+import { importKey, listKeys, revokeKey, rotateKeys } from '../../src/identity/key/commands.ts';
 import { listAudit, revoke } from '../../src/identity/session/commands.ts';
+import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { onEachDatabase, query } from './databases.ts';
@@ -160,6 +162,32 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     );
     const after = await refresh(identity, before);
     expect(headerOf(after.access)['kid']).toBe(headerOf(before.access)['kid']);
+  });
+
+  it('takes a key of the operator’s, named and published, and no other than it can sign with', async () => {
+    const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+    const text = pem.export({ format: 'pem', type: 'pkcs8' }).toString();
+    neverPrinted(text.split('\n')[5] ?? '');
+    expect(await importKey(identity.config, text, 'ours-2026')).toBe('ours-2026');
+    expect(await importKey(identity.config, text, 'ours-2026')).toBeUndefined();
+    expect(await listKeys(identity.config)).toMatchObject([
+      { state: 'signing' },
+      { id: 'ours-2026', state: 'next' },
+    ]);
+    await eventually('published', async () =>
+      (await (await fetch(`${identity.issuer}/jwks`)).text()).includes('ours-2026') ? true : undefined,
+    );
+    expect(await audit()).toContainEqual(['key.import', 'ours-2026', {}]);
+    const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+    const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
+    const wrong = [
+      JSON.stringify(curve),
+      small.export({ format: 'pem', type: 'pkcs8' }).toString(),
+      '{}',
+      'key',
+    ];
+    for (const one of wrong)
+      await expect(importKey(identity.config, one)).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
   it('revokes a key for ever; another signs at once, and sessions go on', async () => {

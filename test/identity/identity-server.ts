@@ -36,7 +36,7 @@ export type TestIdentity = {
 
 export const webRedirect = 'http://127.0.0.1:3000/cb';
 
-const clients = [
+export const clients: readonly object[] = [
   {
     client_id: 'web',
     client_name: 'Web shop <&>',

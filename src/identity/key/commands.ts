@@ -28,6 +28,26 @@ export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
     return id;
   });
 
+/**
+ * Adds a private key of the operator's, PEM (PKCS #8) or JWK, which takes over as `rotateKeys`' does.
+ * @param kid its name in tokens; default the JWK's own, else its thumbprint
+ * @returns its id; undefined if there is one of that id
+ * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for what is no key of the configured algorithm
+ */
+export const importKey = (
+  config: KeyCommandConfig,
+  text: string,
+  kid?: string,
+): Promise<string | undefined> =>
+  withCommandContext(config, async ({ database, audit, clock }) => {
+    const ring = openKeyRing(config, { database, clock, log });
+    await ring.refresh();
+    const id = await ring.add(text, kid);
+    if (id !== undefined)
+      await audit.note({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
+    return id;
+  });
+
 /** `isKnown` is false for a key that isn't stored here: another issuer's, or the shared secret of HS256. */
 export type KeyRevocation = TargetRevocation & { isKnown: boolean };
 

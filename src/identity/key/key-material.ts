@@ -1,4 +1,4 @@
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { Fault } from '../../runtime/fault.ts';
 import type { Secret } from '../../runtime/secret.ts';
@@ -18,6 +18,44 @@ export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<J
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true, modulusLength: 2048 });
   const jwk = await exportJWK(privateKey);
   return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: algorithm, use: 'sig' };
+}
+
+const curves = { ES256: 'P-256', EdDSA: 'Ed25519' } as const;
+const minRsaBits = 2048;
+
+/**
+ * Reads an operator's private key, as PEM (PKCS #8) or JWK.
+ * @param kid its name; default the JWK's own, else its thumbprint (RFC 7638)
+ * @throws ERR_USAGE when it is none, or not one for the algorithm
+ */
+export async function readSigningKey(
+  text: string,
+  algorithm: SigningAlgorithm,
+  kid?: string,
+): Promise<JWK & { kid: string }> {
+  const { key, name } = parsePrivateKey(text);
+  const jwk = key.export({ format: 'jwk' }) as JWK;
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  const fits =
+    algorithm === 'RS256' ? jwk.kty === 'RSA' && bits >= minRsaBits : jwk.crv === curves[algorithm];
+  if (!fits)
+    throw new Fault(
+      'ERR_USAGE',
+      `the key is not one for ${algorithm}: it takes ${algorithm === 'RS256' ? `RSA of at least ${minRsaBits} bits` : curves[algorithm]}`,
+    );
+  return { ...jwk, kid: kid ?? name ?? (await calculateJwkThumbprint(jwk)), alg: algorithm, use: 'sig' };
+}
+
+function parsePrivateKey(text: string): { key: KeyObject; name: string | undefined } {
+  try {
+    if (!text.trimStart().startsWith('{')) return { key: createPrivateKey(text), name: undefined };
+    const jwk = JSON.parse(text) as JWK;
+    const name = typeof jwk.kid === 'string' && jwk.kid !== '' ? jwk.kid : undefined;
+    return { key: createPrivateKey({ key: jwk, format: 'jwk' }), name };
+  } catch {
+    // Its message could quote the key.
+    throw new Fault('ERR_USAGE', 'that is no private key in PEM (PKCS #8, not encrypted) or JWK');
+  }
 }
 
 export const generateCookieSecret = (): string => randomBytes(32).toString('base64url');

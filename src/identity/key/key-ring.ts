@@ -8,6 +8,7 @@ import {
   cookieAlgorithm,
   generateCookieSecret,
   generateSigningKey,
+  readSigningKey,
   type MaterialSealer,
   type SigningAlgorithm,
 } from './key-material.ts';
@@ -38,6 +39,12 @@ export type KeyRing = {
   refresh(): Promise<boolean>;
   /** Adds a successor to the signing key, which takes over when it has been published long enough. @returns its id */
   rotate(): Promise<string>;
+  /**
+   * Adds an operator's key in the same way, see `readSigningKey`.
+   * @returns its id; undefined if there is one of that id
+   * @throws ERR_USAGE
+   */
+  add(text: string, kid?: string): Promise<string | undefined>;
   /** The stored signing keys, the oldest first. */
   list(): Promise<ListedKey[]>;
 };
@@ -83,15 +90,15 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
     },
     refresh,
     rotate: async () => {
-      const key = storedKey(
-        options,
-        'signature',
-        options.algorithm,
-        await signingMaterial(options.algorithm),
-      );
-      await store.addUnlessNewer(key, key.createdAtMs);
-      log.info('key added', { keyId: key.id, kind: key.purpose });
-      return key.id;
+      const { id, material } = await signingMaterial(options.algorithm);
+      await addNow(options, id, material);
+      return id;
+    },
+    add: async (text, kid) => {
+      const jwk = await readSigningKey(text, options.algorithm, kid);
+      if ((await store.list()).some(({ id }) => id === jwk.kid)) return undefined;
+      await addNow(options, jwk.kid, JSON.stringify(jwk));
+      return jwk.kid;
     },
     list: async () => {
       const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');
@@ -123,6 +130,12 @@ async function addIfDue(
   const key = storedKey(options, purpose, algorithm, await generate());
   const isAdded = await store.addUnlessNewer(key, key.createdAtMs - periods.rotateEveryMs);
   if (isAdded) log.info('key added', { keyId: key.id, kind: purpose });
+}
+
+async function addNow(options: KeyRingOptions, id: string, material: string): Promise<void> {
+  const key = storedKey(options, 'signature', options.algorithm, { id, material });
+  await options.store.addUnlessNewer(key, key.createdAtMs);
+  options.log.info('key added', { keyId: id, kind: key.purpose });
 }
 
 function storedKey(

@@ -9,6 +9,7 @@ export type AuditAction =
   | 'user.disable'
   | 'user.password'
   | 'key.rotate'
+  | 'key.import'
   | 'revoke.session'
   | 'revoke.token'
   | 'revoke.subject'
