@@ -17,6 +17,8 @@ export type BootstrapOptions = {
   readonly needs: EnvoyNeeds;
   readonly addressFamilies: AddressFamilies;
   readonly accessLog: 'stdout' | 'none';
+  /** Where kubelet tells Envoy that the pod ends. */
+  readonly drainPath: string;
 };
 
 // The pod's address isn't known yet. Kubernetes puts it in when it starts Envoy; until then a documentation address
@@ -65,6 +67,7 @@ export function envoyBootstrap(
     sourceAddress,
     targets,
     reservedPrefix: options.needs.reservedPrefix,
+    drain: { path: options.drainPath, adminPort: ports.own.envoyAdmin },
   };
   const text = JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));
   if (Buffer.byteLength(text) > maxBootstrapBytes)

@@ -1,4 +1,5 @@
 import { socketAddress, typed } from './envoy-clusters.ts';
+import { drainCluster, drainFilter, drainRoute, type DrainOptions } from './envoy-drain.ts';
 import type { EnvoyObject } from './envoy-options.ts';
 import { stripReserved } from './envoy-reserved.ts';
 import type { ProbeTarget } from './probe-rewriting.ts';
@@ -15,6 +16,7 @@ export type ProbeOptions = {
   readonly targets: readonly ProbeTarget[];
   /** As the authorizer's `upstream.prefix`; default `x-auth-`. */
   readonly reservedPrefix?: string | undefined;
+  readonly drain?: DrainOptions;
 };
 
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -24,9 +26,9 @@ const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
  * in nobody's name.
  */
 export function probeListener(
-  options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix'>,
+  options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix' | 'drain'>,
 ): EnvoyObject {
-  const { listen, targets, reservedPrefix } = options;
+  const { listen, targets, reservedPrefix, drain } = options;
   const manager = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: 'curfew_probes',
     codec_type: 'AUTO',
@@ -34,6 +36,7 @@ export function probeListener(
     server_header_transformation: 'PASS_THROUGH',
     http_filters: [
       stripReserved(reservedPrefix),
+      ...(drain === undefined ? [] : [drainFilter]),
       ...targets.filter(isChecked).map(healthFilter),
       {
         name: 'envoy.filters.http.router',
@@ -50,6 +53,7 @@ export function probeListener(
           domains: ['*'],
           routes: [
             { match: getOf(envoyReadyPath), direct_response: { status: 200 } },
+            ...(drain === undefined ? [] : [drainRoute(drain)]),
             ...targets.filter(isHttp).map(httpRoute),
           ],
         },
@@ -65,10 +69,10 @@ export function probeListener(
   };
 }
 
-/** One cluster for each port and way of asking. */
+/** One cluster for each port and way of asking, and Envoy's own administration. */
 export function probeClusters(options: ProbeOptions): EnvoyObject[] {
   const clusters = new Map(options.targets.map((target) => [clusterName(target), cluster(target, options)]));
-  return [...clusters.values()];
+  return [...clusters.values(), ...(options.drain === undefined ? [] : [drainCluster(options.drain)])];
 }
 
 type HttpTarget = Extract<ProbeTarget, { kind: 'http' }>;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { PatchOperation } from './admission-review.ts';
 import { envoyBootstrap, type BootstrapOptions } from './envoy-bootstrap.ts';
 import { movedPorts, withoutMoved, type MovedPort } from './moved-ports.ts';
-import { annotations, labels } from './names.ts';
+import { annotations, containerNames, labels } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 import type { PodPorts } from './pod-ports.ts';
 import type { PodSettings } from './pod-settings.ts';
@@ -17,7 +17,7 @@ import {
 } from './sidecars.ts';
 
 export type PatchOptions = SidecarOptions &
-  Omit<BootstrapOptions, 'authorizer'> & {
+  Omit<BootstrapOptions, 'authorizer' | 'drainPath'> & {
     /** The authorizer's configuration without `listen` and `admin`, which are ours. */
     readonly authorizerSettings: Readonly<Record<string, unknown>>;
     /** An unguessable path segment. */
@@ -52,8 +52,9 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
   const moved = settings.capture === 'proxy' ? movedPorts(original, ports.protected) : [];
   const theirs = ({ container }: { container: Container }): Container => withoutMoved(container, moved);
   const targets = all.flatMap((one) => one.targets);
+  const drain = drainHook(earlier, options);
   const rewritten: Rewritten = {
-    probes: all.flatMap((one) => one.rewritten),
+    probes: [...all.flatMap((one) => one.rewritten), drain],
     ports: moved.map(({ container, port, name, hostPort }) => ({ container, port, name, hostPort })),
   };
   return {
@@ -61,18 +62,33 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
     metadata: metadataWithOurs(original, plan, rewritten, options),
     spec: {
       ...spec,
-      initContainers: [...ourContainers(plan, targets, moved, options), ...initContainers.map(theirs)],
+      initContainers: [
+        ...ourContainers(plan, { targets, moved, drainPath: drain.path }, options),
+        ...initContainers.map(theirs),
+      ],
       containers: containers.map(theirs),
       volumes: [...(spec.volumes ?? []), ...sidecarVolumes(options)],
     },
   };
 }
 
+/** Remembered like a probe, so that a second admission keeps the path. */
+function drainHook(earlier: readonly RewrittenProbe[], { newPath }: PatchOptions): RewrittenProbe {
+  const hook = { container: containerNames.envoy, slot: 'preStop' } as const;
+  const kept = earlier.find((one) => one.container === hook.container && one.slot === hook.slot);
+  return { ...hook, path: kept?.path ?? `/${newPath()}`, action: {} };
+}
+
+type Arrangement = {
+  readonly targets: readonly ProbeTarget[];
+  readonly moved: readonly MovedPort[];
+  readonly drainPath: string;
+};
+
 /** In the order they start; they stop in reverse, after the application. */
 function ourContainers(
   { settings, ports }: InjectionPlan,
-  targets: readonly ProbeTarget[],
-  moved: readonly MovedPort[],
+  { targets, moved, drainPath }: Arrangement,
   options: PatchOptions,
 ): Container[] {
   const authorizer = { kind: 'unix', path: socketPath } as const;
@@ -81,7 +97,8 @@ function ourContainers(
     authorizerContainer(settings, ports, options),
     envoyContainer(settings, ports, {
       ...options,
-      bootstrap: envoyBootstrap(settings, ports, targets, { ...options, authorizer }),
+      drainPath,
+      bootstrap: envoyBootstrap(settings, ports, targets, { ...options, authorizer, drainPath }),
       namedPorts: moved.map(({ name, envoyPort, hostPort }) => ({ name, port: envoyPort, hostPort })),
     }),
   ];

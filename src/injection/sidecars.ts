@@ -113,6 +113,8 @@ export function authorizerContainer(
 }
 
 export type EnvoyContainerOptions = SidecarOptions & {
+  /** Where Envoy is told that the pod ends. */
+  readonly drainPath: string;
   /** The configuration, as a container argument. */
   readonly bootstrap: string;
   /** Ports taken over from the application, by their names. */
@@ -155,6 +157,7 @@ export function envoyContainer(
       { name: 'curfew-probes', containerPort: own.probes, protocol: 'TCP' },
     ],
     ...probes(own.probes, { startup: envoyReadyPath, ready: envoyReadyPath, readyEverySeconds: 5 }),
+    lifecycle: { preStop: { httpGet: { path: options.drainPath, port: own.probes, scheme: 'HTTP' } } },
     resources: settings.resources.envoy ?? options.resources.envoy,
     securityContext: restricted(users.envoy),
     volumeMounts: [{ name: volumeNames.socket, mountPath: socketDirectory, readOnly: true }],

@@ -404,9 +404,12 @@ describe('the release', () => {
     await helm('uninstall', 'curfew', '-n', 'curfew', '--wait', '--timeout', '2m');
     const kinds =
       'all,secrets,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,persistentvolumeclaims';
-    const left = await kubectl('get', kinds, '-A', '-l', 'app.kubernetes.io/instance=curfew', '-o', 'name');
-    const webhooks = await kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name');
-    expect([left, webhooks]).toEqual(['', '']);
+    const left = (): Promise<string> =>
+      kubectl('get', kinds, '-A', '-l', 'app.kubernetes.io/instance=curfew', '-o', 'name');
+    // Helm doesn't wait for the pods' end.
+    await until('the pods are gone', async () => !(await left()).includes('pod/')).catch(() => undefined);
+    expect(await left()).toBe('');
+    expect(await kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name')).toBe('');
   });
 
   it('installs by the shortest line of the contract', async () => {

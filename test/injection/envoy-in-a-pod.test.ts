@@ -150,6 +150,33 @@ describe("Envoy's probe port", () => {
     expect(seen.filter((line) => line.includes('/ready'))).toEqual([]);
   });
 
+  it('lets its connections go when it is told by the path that only kubelet knows', async () => {
+    const adminPort = await freePort();
+    const drain = { path: '/d1', adminPort };
+    const options = {
+      listen: { host: '127.0.0.1', port: 0 },
+      upstreamHost: '127.0.0.1',
+      sourceAddress: '127.0.0.6',
+      targets: [],
+    };
+    const ending = await startEnvoyWith({
+      admin: { address: { socket_address: { address: '127.0.0.1', port_value: adminPort } } },
+      static_resources: {
+        listeners: [probeListener({ ...options, drain })],
+        clusters: probeClusters({ ...options, drain }),
+      },
+    });
+    const connectionAfter = async (path: string): Promise<string | null> => {
+      const response = await fetch(`${ending.url('curfew_probes')}${path}`);
+      await response.arrayBuffer();
+      return response.headers.get('connection');
+    };
+    expect(await connectionAfter('/ready')).not.toBe('close');
+    expect(await connectionAfter('/d1')).toBe('close');
+    expect(await connectionAfter('/ready')).toBe('close');
+    await ending.stop();
+  });
+
   it('says that Envoy is up', async () => {
     expect(await probe('/ready')).toBe(200);
   });
