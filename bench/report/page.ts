@@ -68,8 +68,8 @@ const ours = (name: string): boolean => name.startsWith('curfew');
 
 /** Bars: Envoy's share, then the server's. */
 function cpuPlot(series: readonly Series[]): string {
-  const labelWidth = 330;
-  const width = 900;
+  const labelWidth = 390;
+  const width = 960;
   const samples = series.map((entry) => ({ ...entry, sample: medianSample(entry.samples) }));
   const totals = samples.map(({ sample }) => (sample.envoyUs ?? 0) + (sample.serverUs ?? 0));
   const scale = (width - labelWidth - 60) / Math.max(1, ...totals);
@@ -109,11 +109,11 @@ function latencyPlot(series: readonly Series[]): string {
     (quantile) =>
       `<line x1="${x(quantile)}" x2="${x(quantile)}" y1="${top}" y2="${top + height}" stroke="#eee"/><text x="${x(quantile)}" y="${top + height + 16}" text-anchor="middle">p${quantile * 100}</text>`,
   );
-  const yMarks = [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
+  const yMarks = [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]
     .filter((us) => Math.log10(us) >= low && Math.log10(us) <= high)
     .map(
       (us) =>
         `<line x1="${left}" x2="${left + width}" y1="${y(us)}" y2="${y(us)}" stroke="#eee"/><text x="${left - 6}" y="${y(us) + 4}" text-anchor="end">${us >= 1000 ? `${us / 1000} ms` : `${us} µs`}</text>`,
     );
-  return `<svg viewBox="0 0 960 340" role="img" aria-label="Latency by percentile">${[...xMarks, ...yMarks, ...lines].join('\n')}</svg>`;
+  return `<svg viewBox="0 0 1020 340" role="img" aria-label="Latency by percentile">${[...xMarks, ...yMarks, ...lines].join('\n')}</svg>`;
 }

@@ -1,5 +1,6 @@
 import { median } from '../load/latencies.ts';
-import { medianSample, type Sample } from '../measure.ts';
+import { medianSample } from '../measure.ts';
+import type { Bar } from './bars.ts';
 import type { Report } from './report.ts';
 import { samplesTable, seriesTable, short, type Table } from './rows.ts';
 
@@ -38,21 +39,30 @@ export function tablesOf(report: Report): Table[] {
   ];
 }
 
-function barsTable({ bars }: Report): Table {
+/** Above so many cores of other processes only memory says something about a goal. */
+const quietCores = 0.5;
+
+function barsTable(report: Report): Table {
+  const isQuiet = otherCoresOf(report) <= quietCores;
+  const judge = ({ reached, goal, unit }: Bar): string => {
+    if (reached === undefined || Number.isNaN(reached)) return 'not measured';
+    if (!isQuiet && unit !== 'MB') return 'too noisy to say';
+    return reached <= goal ? 'reached' : 'missed';
+  };
   return {
     title: 'Bars',
-    head: ['', 'goal', 'reached', ''],
-    rows: bars.map(({ what, goal, reached, unit }) => [
-      what,
-      `≤ ${goal} ${unit}`,
-      reached === undefined || Number.isNaN(reached) ? '–' : `${short(reached)} ${unit}`,
-      reached === undefined || Number.isNaN(reached)
-        ? 'not measured'
-        : reached <= goal
-          ? 'reached'
-          : 'missed',
-    ]),
+    head: ['', 'goal', 'found', ''],
+    rows: report.bars.map((bar) => {
+      const { what, goal, reached, unit } = bar;
+      const found = reached === undefined || Number.isNaN(reached) ? '–' : `${short(reached)} ${unit}`;
+      return [what, `≤ ${goal} ${unit}`, found, judge(bar)];
+    }),
   };
+}
+
+function otherCoresOf({ contenders }: Report): number {
+  const all = [...contenders.closed, ...contenders.paced, ...contenders.direct];
+  return median(all.map(({ samples }) => medianSample(samples).otherCores));
 }
 
 function heldTable({ revocations }: Report): Table {
@@ -81,16 +91,13 @@ function startTable({ starts }: Report): Table {
 }
 
 /** How far the rounds of one contender lie apart, and what else the machine did meanwhile. */
-export function noiseOf({ contenders }: Report): string {
-  const all = [...contenders.closed, ...contenders.paced, ...contenders.direct];
-  const spread = contenders.closed
+export function noiseOf(report: Report): string {
+  const spread = report.contenders.closed
     .filter(({ samples }) => samples[0]?.serverUs !== undefined)
     .map(({ samples }) => {
       const values = samples.map(({ serverUs }) => serverUs ?? Number.NaN);
       return (Math.max(...values) - Math.min(...values)) / median(values);
     });
-  const others = median(
-    all.map(({ samples }) => medianSample(samples)).map((sample: Sample) => sample.otherCores),
-  );
+  const others = otherCoresOf(report);
   return `noise: rounds of one contender differ by ${(median(spread) * 100).toFixed(0)} % in CPU (median); other processes used ${others.toFixed(2)} cores meanwhile`;
 }
