@@ -289,6 +289,30 @@ describe.each(ways)('a check answered %s', (_, answersOnStreams) => {
       expect(await roomAgain).toBe(true);
     });
 
+    it('a connection ends at its age, once its calls are answered, and the next call opens another', async () => {
+      await running.server.stop();
+      running = await startServer((request) => decide(request), { bounds: { maxConnectionAgeMs: 100 } });
+      const { promise: decided, resolve: letPass } = Promise.withResolvers<void>();
+      decide = () => decided.then(() => allowed());
+      const session = connectHttp2(`http://${running.target}`).on('error', () => {});
+      const { promise: aged, resolve: goAway } = Promise.withResolvers<void>();
+      const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+      session.on('goaway', () => goAway()).on('close', () => close());
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': checkPath,
+        'content-type': 'application/grpc',
+      });
+      const { promise: answered, resolve: answer } = Promise.withResolvers<unknown>();
+      stream.on('trailers', (trailers) => answer(trailers['grpc-status'])).resume();
+      stream.end(framed(requestSerialize(checkMessage())));
+      await aged;
+      letPass();
+      expect(await answered).toBe('0');
+      await closed;
+      expect(await stillAnswers()).toBe(true);
+    });
+
     it('a connection that says nothing is closed', async () => {
       await running.server.stop();
       running = await startServer(() => allowed(), { bounds: { helloTimeoutMs: 50 } });
