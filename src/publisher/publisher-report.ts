@@ -33,7 +33,8 @@ export class PublisherReport {
     const fields = { log: logName, owner, ...(epoch === undefined ? {} : { epoch }) };
     if (role === 'leading') log.info('writing the revocation log', fields);
     if (role === 'following' && this.#role !== 'starting') log.info('another replica leads', fields);
-    if (role === 'refused' && this.#role !== 'refused') log.error(refusal(leader, logName), fields);
+    if (role === 'refused' && this.#role !== 'refused')
+      log.error(refusal(leader, logName), { ...fields, code: 'ERR_LOG_OWNED_BY_OTHER' });
     this.#role = role;
     this.#epoch = epoch;
   }
