@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import * as v from 'valibot';
 import { operations, type Operation } from '../../src/identity/admin/operations.ts';
 import { eventually } from '../processes.ts';
+import { temporaryDirectory } from '../temporary.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { onEachDatabase } from './databases.ts';
 import { headerOf, logInBrowser, login, payloadOf, refresh } from './flows.ts';
@@ -237,6 +242,26 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await call('GET', '/v1/sessions?limit=1000')).status).toBe(400);
     expect((await call('GET', '/v1/sessions?sort=up')).status).toBe(400);
     expect((await revoke({ kind: 'session', id: 'x'.repeat(20_000) })).status).toBe(413);
+  });
+
+  it('takes no token that whoever checks the tokens of services could make', async () => {
+    const [file, key] = [join(temporaryDirectory(), 'secret'), randomBytes(32)];
+    writeFileSync(file, key.toString('base64url'));
+    const shared = await start({ tokens: { algorithm: 'HS256', secret: { file, kid: 'shared' } } });
+    const list = async (token: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${token}` };
+      return (await fetch(`${shared.issuer}/admin/v1/keys`, { headers })).status;
+    };
+    const party = await shared.relyingParty('console', client.ClientSecretBasic(gatewaySecret));
+    const parameters = { resource: adminAudience, scope: 'keys:read' };
+    const { access_token: own } = await client.clientCredentialsGrant(party, parameters);
+    expect(headerOf(own)['alg']).toBe('RS256');
+    expect(await list(own)).toBe(200);
+    const forged = await new SignJWT(payloadOf(own))
+      .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt', kid: 'shared' })
+      .sign(key);
+    expect(await list(forged)).toBe(401);
+    await shared.stop();
   });
 
   it('is not there where no client may use it', async () => {

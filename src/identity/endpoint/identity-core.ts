@@ -22,6 +22,8 @@ export type IdentityCore = {
   revoker: Revoker;
   revokeTarget: RevokeTarget;
   ownTokens: OwnTokens;
+  /** Of the administration API. */
+  adminTokens: OwnTokens;
   resources: Resources;
 };
 
@@ -33,6 +35,7 @@ export function createIdentityCore(options: OpenIdServiceOptions): IdentityCore 
   const audit = createAuditStore(database);
   const publications = createPublicationStore(database);
   const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log });
+  const ownKeys = { issuer, keys: () => options.keyRing.current(), publications, clock };
   return {
     accounts,
     sessions: createSessionStore(database),
@@ -43,19 +46,32 @@ export function createIdentityCore(options: OpenIdServiceOptions): IdentityCore 
     revoker,
     revokeTarget: createRevokeTarget({ issuer, accounts, grants, keys, publications, revoker, clock }),
     ownTokens: createOwnTokens({
-      issuer,
-      keys: () => options.keyRing.current(),
+      ...ownKeys,
       sharedKey,
       algorithm: sharedKey === undefined ? options.idTokenAlgorithm : 'HS256',
-      publications,
-      clock,
     }),
-    resources: createResources({ ...options, signing: () => signingOf(options) }),
+    // A shared secret is every service's, too: it could make itself a token for the administration.
+    adminTokens: createOwnTokens({
+      ...ownKeys,
+      sharedKey: undefined,
+      algorithm: options.idTokenAlgorithm,
+    }),
+    resources: createResources({
+      ...options,
+      signing: () => signingOf(options),
+      adminSigning: () => ownSigningOf(options),
+    }),
   };
 }
 
-function signingOf({ sharedKey, keyRing, idTokenAlgorithm }: OpenIdServiceOptions): AccessTokenSigning {
+function signingOf(options: OpenIdServiceOptions): AccessTokenSigning {
+  const { sharedKey } = options;
   return sharedKey === undefined
-    ? { alg: idTokenAlgorithm, kid: keyRing.current().signingKeyId }
+    ? ownSigningOf(options)
     : { alg: 'HS256', kid: sharedKey.kid, key: sharedKey.current() };
 }
+
+const ownSigningOf = ({ keyRing, idTokenAlgorithm }: OpenIdServiceOptions): AccessTokenSigning => ({
+  alg: idTokenAlgorithm,
+  kid: keyRing.current().signingKeyId,
+});

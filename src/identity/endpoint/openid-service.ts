@@ -113,6 +113,7 @@ function adminApiOf(
 ): AdminApi | undefined {
   if (!clients.some(({ admin_scopes: scopes }) => scopes !== undefined)) return undefined;
   const address = (): string => scope().address;
-  const work = { ...core, keyRing, refreshKeys: refresh, logName, clock };
+  const { adminTokens: ownTokens } = core;
+  const work = { ...core, ownTokens, keyRing, refreshKeys: refresh, logName, clock };
   return createAdminApi({ ...work, issuer, address, readBody: readText });
 }

@@ -12,6 +12,8 @@ export type ResourcesOptions = {
   accessTokenLifetimeSeconds: number;
   /** Asked for each token. */
   signing(): AccessTokenSigning;
+  /** The same for the administration API; never a secret that services have, too. */
+  adminSigning(): AccessTokenSigning;
 };
 
 /** Who asks for a resource, and by which grant type. */
@@ -54,14 +56,15 @@ export function createResources(options: ResourcesOptions): Resources {
 
   function serverFor(identifier: string, asked?: AskedBy): ResourceServer {
     const name = byIdentifier.get(identifier) ?? identifier;
-    const scopes = identifier === adminAudience ? adminScopesOf(asked) : options.resources[name]?.scopes;
+    const isAdmin = identifier === adminAudience;
+    const scopes = isAdmin ? adminScopesOf(asked) : options.resources[name]?.scopes;
     if (scopes === undefined) throw new errors.InvalidTarget('no such resource');
     return {
       audience: name,
       scope: scopes.join(' '),
       accessTokenFormat: 'jwt',
       accessTokenTTL: options.accessTokenLifetimeSeconds,
-      jwt: { sign: options.signing() },
+      jwt: { sign: isAdmin ? options.adminSigning() : options.signing() },
     };
   }
 
