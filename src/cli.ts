@@ -51,6 +51,16 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./command/revoke.ts')).revokeCommand,
   },
   {
+    name: 'log',
+    summary: 'make a revocation log that Redis alone keeps, or look at one',
+    load: async () => (await import('./command/log.ts')).logCommand,
+  },
+  {
+    name: 'watch',
+    summary: 'show revocations, and the state of the view, as they happen',
+    load: async () => (await import('./command/watch.ts')).watchCommand,
+  },
+  {
     name: 'token',
     summary: 'decode a token, or say what the authorizer decides about it and why',
     load: async () => (await import('./command/token.ts')).tokenCommand,

@@ -3,10 +3,16 @@ import { relaySchema, type RelayConfig } from '../config/relay.ts';
 import { revokeKey } from '../identity/key/commands.ts';
 import { revoke } from '../identity/session/commands.ts';
 import { revokeInRelay } from '../publisher/receivers/commands.ts';
+import { publishRevocations } from '../publisher/redis-truth-log.ts';
 import type { RevocationKind } from '../revocation/event.ts';
+import { asFault } from '../revocation/redis-connection.ts';
+import { absentLog, openLogReader } from '../revocation/redis-log-reader.ts';
 import { ConfigFault, loadConfig } from '../runtime/config.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';
+import { Fault } from '../runtime/fault.ts';
 import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import { shortened } from './event-line.ts';
+import { readRedisTarget } from './log-target.ts';
 
 const kinds = ['session', 'token', 'subject', 'client', 'key'] as const;
 const cutOffKinds: ReadonlySet<string> = new Set(['subject', 'client', 'everything']);
@@ -25,13 +31,23 @@ export const revokeCommand: Command = {
   usage: [
     'revoke session|token|subject|client|key ID --config IDENTITY_OR_RELAY_FILE [--issuer ISS] [--issued-before TIME] [--reason WORD] [--json]',
     'revoke everything --issuer ISS --yes --config IDENTITY_OR_RELAY_FILE [--issued-before TIME] [--reason WORD] [--json]',
+    'revoke … --redis URL [--log NAME] …        (instead of --config, on a log that curfew log create made)',
   ],
   run: async (args, { print, warn }) => {
     const text = { type: 'string' } as const;
     const flag = { type: 'boolean' } as const;
     const parsed = parseCommandLine(
       args,
-      { config: text, issuer: text, 'issued-before': text, reason: text, yes: flag, json: flag },
+      {
+        config: text,
+        redis: text,
+        log: text,
+        issuer: text,
+        'issued-before': text,
+        reason: text,
+        yes: flag,
+        json: flag,
+      },
       { min: 1, max: 2 },
     );
     const order = readOrder(parsed.positionals, {
@@ -40,7 +56,15 @@ export const revokeCommand: Command = {
       reason: optionalText(parsed, 'reason'),
       isConfirmed: parsed.values['yes'] === true,
     });
-    const outcome = await carryOut(order, requiredOption(parsed, 'config'));
+    const url = optionalText(parsed, 'redis');
+    const logName = optionalText(parsed, 'log');
+    if (url !== undefined && parsed.values['config'] !== undefined)
+      throw usageFault('either --redis or --config, not both');
+    if (url === undefined && logName !== undefined) throw usageFault('--log goes with --redis');
+    const outcome =
+      url === undefined
+        ? await carryOut(order, requiredOption(parsed, 'config'))
+        : await publish(order, readRedisTarget(url, logName));
     const { isPublished, seq, log, sessionsEnded } = outcome;
     const what =
       order.kind === 'everything'
@@ -130,6 +154,35 @@ async function carryOut(order: Order, file: string): Promise<Outcome> {
   return { isPublished, seq, log, sessionsEnded: removed.length };
 }
 
+/** On a log without an owner. An owner's is written by its owner alone: a fence stands between. */
+async function publish(order: Order, target: ReturnType<typeof readRedisTarget>): Promise<Outcome> {
+  const { redis, logName } = target;
+  const reader = await openLogReader(redis, logName);
+  try {
+    const read = await reader.head();
+    if (read.kind !== 'head')
+      throw new Fault(
+        'ERR_LOG_INVALID',
+        read.kind === 'absent'
+          ? absentLog(redis, logName)
+          : `the head of the log is malformed: ${read.field}`,
+      );
+    const { truth, owner, covers } = read.head;
+    if (truth === 'owner')
+      throw new Fault(
+        'ERR_LOG_OWNED_BY_OTHER',
+        `the revocation log "${logName}" belongs to owner ${owner}: revoke there, with --config and its configuration file`,
+      );
+    const iss = chooseIssuer(covers, order.issuer);
+    const seq = await publishRevocations(reader.client, logName, [{ ...requestOf(order), iss }]);
+    return { isPublished: true, seq, log: logName };
+  } catch (thrown) {
+    throw asFault(thrown, redis);
+  } finally {
+    reader.close();
+  }
+}
+
 function requestOf({ kind, id, issuedBefore, reason = 'operator' }: Order) {
   const target: { kind: RevocationKind; id?: string } =
     kind === 'everything' ? { kind: 'issuer' } : { kind, id };
@@ -145,6 +198,3 @@ function chooseIssuer(configured: readonly string[], asked: string | undefined):
   if (configured.includes(asked)) return asked;
   throw usageFault(`--issuer ${asked} is not configured; it is one of ${configured.join(', ')}`);
 }
-
-/** Enough to recognise an id by, for a screen others may see. */
-const shortened = (id: string): string => (id.length > 16 ? `${id.slice(0, 8)}…` : id);

@@ -184,6 +184,12 @@ function deepFreeze<T>(value: T): T {
   return value;
 }
 
+/** A setting as its `CURFEW__…` variable says it, for a command that takes no configuration file. @param path as in the variable */
+export const environmentSetting = (
+  path: string,
+  environment: Environment = process.env,
+): string | undefined => environment[`${variablePrefix}${path}`];
+
 /** The folder for programs and packages that Curfew fetches for its demo and its tests (XDG Base Directory, `XDG_CACHE_HOME`). */
 export function cacheDirectory(environment: Environment = process.env): string {
   return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'curfew');

@@ -1,0 +1,83 @@
+import type { Redis } from 'ioredis';
+import { headFields, readHead, type Head, type ReadHead } from './head.ts';
+import { logKeys, type LogKeys } from './log-keys.ts';
+import { asFault, describeRedis, openRedis, type RedisOptions } from './redis-connection.ts';
+import { readPage } from './redis-page.ts';
+
+/** A member of the log, as it stands there. */
+export type LogEntry = { readonly seq: number; readonly member: string };
+
+const commandTimeoutMs = 2000;
+const lookEveryMs = 100;
+
+/** Looks at a log once, for the command line. The authorizer's feed is what follows one. */
+export type LogReader = {
+  /** For commands of one's own over the same connection. */
+  readonly client: Redis;
+  head(): Promise<ReadHead>;
+  /** Entries of the head's epoch, newest first, without the sentinel. Cost: a round trip for each 1000. */
+  newest(head: Head, limit: number): Promise<LogEntry[]>;
+  /** Time until the owner's beat moved on; undefined if it didn't within `timeoutMs`. */
+  nextBeatMs(head: Head, timeoutMs: number): Promise<number | undefined>;
+  close(): void;
+};
+
+/**
+ * Connects to the Redis of a log.
+ * @throws ERR_REDIS_UNAVAILABLE, ERR_REDIS_PERMISSION, ERR_SECRET_UNREADABLE; the methods throw the first two
+ */
+export async function openLogReader(redis: RedisOptions, logName: string): Promise<LogReader> {
+  const client = await openRedis(redis, { connectionName: 'curfew-cli', commandTimeoutMs });
+  const keys = logKeys(logName);
+  const named = <T>(promise: Promise<T>): Promise<T> =>
+    promise.catch((thrown: unknown) => {
+      throw asFault(thrown, redis);
+    });
+  return {
+    client,
+    head: () => named(readHeadOf(client, keys)),
+    newest: (head, limit) => named(readNewest(client, keys.log(head.epoch), head, limit)),
+    nextBeatMs: (head, timeoutMs) => named(watchBeat(client, keys, head, timeoutMs)),
+    close: () => client.disconnect(),
+  };
+}
+
+/** What to tell an operator who looks for a log that isn't there: an absent log is never an empty one. */
+export const absentLog = (redis: RedisOptions, logName: string): string =>
+  `no revocation log "${logName}" at ${describeRedis(redis)}: start identity or relay, or run curfew log create`;
+
+const readHeadOf = async (client: Redis, keys: LogKeys): Promise<ReadHead> =>
+  readHead(await client.hmget(keys.head, ...headFields));
+
+async function readNewest(client: Redis, key: string, head: Head, limit: number): Promise<LogEntry[]> {
+  const entries: LogEntry[] = [];
+  let below = Infinity;
+  while (entries.length < limit) {
+    const reply = await readPage(client, key, { epoch: head.epoch, below, above: 0 });
+    for (let index = 0; index + 1 < reply.length; index += 2)
+      entries.push({ member: String(reply[index]), seq: Number(reply[index + 1]) });
+    const last = entries.at(-1)?.seq;
+    if (reply.length === 0 || last === undefined) break;
+    below = last;
+  }
+  return entries.slice(0, limit);
+}
+
+async function watchBeat(
+  client: Redis,
+  keys: LogKeys,
+  { epoch, beat }: Head,
+  timeoutMs: number,
+): Promise<number | undefined> {
+  const startedMs = performance.now();
+  for (;;) {
+    const read = await readHeadOf(client, keys);
+    const elapsedMs = performance.now() - startedMs;
+    if (read.kind === 'head' && (read.head.epoch !== epoch || read.head.beat !== beat))
+      return Math.round(elapsedMs);
+    if (elapsedMs >= timeoutMs) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, lookEveryMs);
+    await promise;
+  }
+}
