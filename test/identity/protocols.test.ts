@@ -53,6 +53,13 @@ onEachDatabase('introspection', ({ start }) => {
     expect(await client.tokenIntrospection(gateway, tokens.refresh)).toMatchObject({ active: true });
   });
 
+  it('gives whoever has only an access token no way to end its session', async () => {
+    const tokens = await login(identity, 'dorothy');
+    const wrapped = `at~${Buffer.from(tokens.access).toString('base64url')}`;
+    await client.tokenRevocation(await identity.relyingParty('cli'), wrapped);
+    expect((await refresh(identity, tokens)).session).toBe(tokens.session);
+  });
+
   it('knows a session that ended, a revoked token, client and key at once', async () => {
     const tokens = await login(identity, 'dorothy');
     await client.tokenRevocation(await identity.relyingParty('cli'), tokens.refresh);

@@ -19,11 +19,12 @@ function unwrap(id: string): string | undefined {
 }
 
 /** Finds what a JWT of ours says, if it is good and not revoked. */
-export function createAccessTokenAdapter({ ownTokens }: ProviderAdapterOptions): Adapter {
+export function createAccessTokenAdapter({ ownTokens, scope }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('AccessToken'),
     find: async (id) => {
-      const jwt = unwrap(id);
+      // Revoking one would end its session, and every service has seen one.
+      const jwt = scope().route === 'revocation' ? undefined : unwrap(id);
       const claims = jwt === undefined ? undefined : await ownTokens.verify(jwt);
       if (claims === undefined) return undefined;
       const { sub, session } = claims;
