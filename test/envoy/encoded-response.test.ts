@@ -51,6 +51,11 @@ describe('an encoded response', () => {
     expect(encode(allow(token, upstream, remove), undefined)).toBe(first);
   });
 
+  it('holds no more memory than it has bytes', () => {
+    const bytes = createEncodedResponder(respond)(allow(tokenOf('a'), identityOf('a'), []), undefined);
+    expect(bytes.buffer.byteLength).toBe(bytes.length);
+  });
+
   it('never is that of another token, identity or list', () => {
     const encode = createEncodedResponder(respond);
     const token = tokenOf('a');
