@@ -15,8 +15,14 @@ import type { ViewCommand } from './view-options.ts';
 import { View } from './view.ts';
 
 const tickMs = 1000;
-/** A connection that lasted this long was a good one. */
+/** A connection that lasted this long was a good one; ms. */
 const goodConnectionMs = 5000;
+/**
+ * A connection that proves nothing for this long is given up, then one for twice as long, up to the maximum: it may lead
+ * to a master that was cut off, and a new one be found in its place; ms.
+ */
+const patienceMs = 15_000;
+const maxPatienceMs = 120_000;
 
 /**
  * The authorizer's view of what is revoked: drives `View` with one connection to Redis, for messages and reads alike.
@@ -25,7 +31,7 @@ const goodConnectionMs = 5000;
 export const createRevocationFeed = (options: RevocationFeedOptions): RevocationFeed =>
   new RedisFeed(options);
 
-type Connection = { readonly client: Redis; fail(thrown: unknown): void };
+type Connection = { readonly client: Redis; readonly sinceMs: number; fail(thrown: unknown): void };
 
 class RedisFeed implements RevocationFeed {
   readonly name = 'revocation feed';
@@ -43,6 +49,7 @@ class RedisFeed implements RevocationFeed {
   #waitTimer: NodeJS.Timeout | undefined;
   #connection: Connection | undefined;
   #wasLive = false;
+  #patienceMs = patienceMs;
 
   constructor(options: RevocationFeedOptions) {
     const { issuers, maxEntries, maxExposureMs, clock, redis, random = Math.random } = options;
@@ -71,6 +78,7 @@ class RedisFeed implements RevocationFeed {
     this.#stopping.abort();
     clearInterval(this.#ticker);
     this.#connection?.client.disconnect();
+    for (const resolve of this.#waiters) resolve();
     await this.#running;
   }
 
@@ -148,7 +156,7 @@ class RedisFeed implements RevocationFeed {
     client.on('error', fail);
     client.once('end', resolve);
     client.on('message', (_channel: string, text: string) => this.#run(this.#view.message(text)));
-    this.#connection = { client, fail };
+    this.#connection = { client, sinceMs: this.#options.clock.monotonicMs(), fail };
     try {
       if (this.#stopping.signal.aborted) return undefined;
       const source = await readSource(client);
@@ -202,8 +210,19 @@ class RedisFeed implements RevocationFeed {
     const { state } = this.#view;
     this.#options.observe?.({ kind: 'status', status: this.status() });
     this.#report.update(state, this.#view.worstStalenessMs(), this.#list);
-    if (state !== 'live' || this.#wasLive) return;
+    if (state !== 'live') return this.#loseConnectionInTime();
+    this.#patienceMs = patienceMs;
+    if (this.#wasLive) return;
     this.#wasLive = true;
     for (const resolve of this.#waiters) resolve();
+  }
+
+  #loseConnectionInTime(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const connectedMs = this.#options.clock.monotonicMs() - connection.sinceMs;
+    if (Math.min(connectedMs, this.#view.worstStalenessMs()) < this.#patienceMs) return;
+    this.#patienceMs = Math.min(2 * this.#patienceMs, maxPatienceMs);
+    connection.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'nothing is proven over this connection'));
   }
 }

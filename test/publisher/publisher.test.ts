@@ -249,6 +249,9 @@ describe('a sidecar', () => {
     const sidecar = await startSidecar(replica);
     await eventually('the warning', () => sidecar.lines.find((line) => line.includes('is a replica')));
     expect(sidecar.feed.status()).toMatchObject({ connected: false, stalenessMs: null });
+    await eventually('the replica has the log', async () =>
+      (await replica.command('EXISTS', '{curfew}:head')) === ':1\r\n' ? true : undefined,
+    );
     await replica.command('REPLICAOF', 'NO', 'ONE');
     await eventually('it follows the log there', () => sidecar.feed.status().epoch);
   });
