@@ -5,8 +5,10 @@ import { SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import * as v from 'valibot';
+import { createAdminClient } from '../../src/identity/admin/admin-client.ts';
 import { operations, type Operation } from '../../src/identity/admin/operations.ts';
-import { eventually } from '../processes.ts';
+import { secretFromText } from '../../src/runtime/secret.ts';
+import { eventually, freePort } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { onEachDatabase } from './databases.ts';
@@ -165,6 +167,27 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await call('GET', '/v1/keys')).status).toBe(401);
     [console, helpdesk] = [await tokenOf('console'), await tokenOf('helpdesk', 'sessions:read')];
     expect((await call('GET', '/v1/keys')).body['keys']).toMatchObject([{ state: 'signing' }]);
+  });
+
+  it('serves a command line elsewhere, and tells it why not', async () => {
+    const { issuer } = identity;
+    const at = (clientId: string, clientSecret = gatewaySecret, where = issuer) =>
+      createAdminClient({ issuer: where, clientId, clientSecret: secretFromText(clientSecret) });
+    const tokens = await login(identity, 'vera');
+    const order = { kind: 'session', id: tokens.session } as const;
+    expect(await at('helpdesk').revoke(order)).toMatchObject({ kind: 'refused', detail: expect.any(String) });
+    expect(await at('console', 'another').revoke(order)).toEqual({
+      kind: 'refused',
+      status: 401,
+      detail: 'the client got no token',
+    });
+    expect(await at('console').revoke({ kind: 'session' })).toMatchObject({ kind: 'refused', status: 400 });
+    const nowhere = at('console', gatewaySecret, `http://127.0.0.1:${await freePort()}`);
+    expect(await nowhere.revoke(order)).toMatchObject({ kind: 'unreachable' });
+    expect(() => at('console', gatewaySecret, 'http://id.example')).toThrow('not https');
+    const done = { kind: 'done', log: 'curfew', seq: expect.any(Number), published: true, sessionsEnded: 1 };
+    expect(await at('console').revoke(order)).toEqual(done);
+    await expect(refresh(identity, tokens)).rejects.toEqual(invalidGrant);
   });
 
   it('notes who did what, from where', async () => {

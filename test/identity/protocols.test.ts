@@ -342,4 +342,22 @@ onEachDatabase('limits', ({ start }) => {
     await identity.addUser('dorothy');
     expect((await login(identity, 'dorothy', { password })).session).not.toBe('');
   });
+
+  it.each(['/session/end', '/Session/end/', '/device'])(
+    'stop a visitor who opens %s again and again, each time as another browser',
+    async (path) => {
+      const identity = await start({}, { clock: stoppedClock });
+      onTestFinished(() => identity.stop());
+      const visit = async (): Promise<number> => {
+        const answer = await fetch(`${identity.issuer}${path}`, { headers: { accept: 'text/html' } });
+        await answer.arrayBuffer();
+        return answer.status;
+      };
+      const statuses: number[] = [];
+      for (let round = 0; round < 31; round += 1)
+        statuses.push(...(await Promise.all(Array.from({ length: 10 }, visit))));
+      expect(statuses.slice(0, 300).every((status) => status === 200)).toBe(true);
+      expect(statuses.slice(300)).toEqual(Array.from({ length: 10 }, () => 429));
+    },
+  );
 });

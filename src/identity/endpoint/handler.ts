@@ -69,7 +69,7 @@ function pageAt(path: string, { interactions, accountPages }: HandlerOptions): A
 }
 
 // oidc-provider takes capitals and a slash at the end, too.
-const beginning = /^(?:\/auth|\/device\/auth)\/?$/i;
+const beginning = /^(?:\/auth|\/device(?:\/auth)?|\/session\/end)\/?$/i;
 const typingCode = /^\/device\/?$/i;
 
 /** The page for a visitor who comes too often. */
