@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { toJsonSchema } from '@valibot/to-json-schema';
 import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { authorizerSchema } from '../src/config/authorizer.ts';
 import { identitySchema } from '../src/config/identity.ts';
+import { injectorSchema } from '../src/config/injector.ts';
 import { relaySchema } from '../src/config/relay.ts';
 import { faultCodes } from '../src/runtime/fault.ts';
 import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/runtime/metrics.ts';
@@ -37,11 +39,24 @@ describe('the documentation', () => {
     ['authorizer', authorizerSchema],
     ['identity', identitySchema],
     ['relay', relaySchema],
+    ['injector', injectorSchema],
   ])('shows a configuration of %s that is valid to the last key', (program, schema) => {
     const block =
       new RegExp(`\`\`\`yaml ${program}\\n(.*?)\`\`\``, 's').exec(read('docs/configuration.md'))?.[1] ?? '';
     expect(block).not.toBe('');
     expect(v.safeParse(schema, parse(block)).issues).toBeUndefined();
+  });
+
+  it.each([
+    ['authorizer', authorizerSchema, ['configuration.md']],
+    ['identity', identitySchema, ['configuration.md', 'identity.md']],
+    ['relay', relaySchema, ['configuration.md', 'relay.md']],
+    ['injector', injectorSchema, ['configuration.md']],
+  ] as const)('names every key of the configuration of %s', (_, schema, pages) => {
+    const text = pages.map((page) => read(`docs/${page}`)).join('\n');
+    const keys = keysOf(toJsonSchema(schema, { typeMode: 'input', errorMode: 'ignore' }));
+    expect(keys.size).toBeGreaterThan(20);
+    expect([...keys].filter((key) => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([]);
   });
 
   it('shows configurations in the README that are valid', () => {
@@ -72,6 +87,17 @@ describe('the documentation', () => {
     expect(broken).toEqual([]);
   });
 });
+
+/** Every property that a JSON Schema knows, at any depth. */
+function keysOf(schema: unknown): Set<string> {
+  const keys = new Set<string>();
+  if (typeof schema !== 'object' || schema === null) return keys;
+  for (const [name, inner] of Object.entries(schema) as [string, unknown][]) {
+    if (name === 'properties') for (const key of Object.keys(inner as object)) keys.add(key);
+    for (const key of keysOf(inner)) keys.add(key);
+  }
+  return keys;
+}
 
 function exists(name: string): boolean {
   try {
