@@ -131,7 +131,7 @@ const maxShown = 10_000;
 /** An owner's beat comes twice a second. */
 const beatTimeoutMs = 2500;
 
-async function show(args: readonly string[], { print }: CommandOutput): Promise<number> {
+async function show(args: readonly string[], { print, warn }: CommandOutput): Promise<number> {
   const parsed = parseCommandLine(args, { ...logTargetOptions, limit: text, json: flag }, { min: 0, max: 0 });
   const target = readLogTarget(parsed);
   const limitText = optionalText(parsed, 'limit') ?? '20';
@@ -155,9 +155,13 @@ async function show(args: readonly string[], { print }: CommandOutput): Promise<
       );
     else {
       print(`log ${logName} at ${describeRedis(redis)}`);
-      for (const line of [...headLines(head, beatMs), ...entryLines(head, entries)]) print(line);
+      for (const line of [...headLines(head, beatMs), ...entryLines(entries)]) print(line);
     }
-    return 0;
+    if (limit === 0 || entries.length > 0 || head.seq === 0) return 0;
+    warn(
+      `its entries have vanished: ${head.truth === 'owner' ? 'its owner makes it anew' : 'run curfew log create'}`,
+    );
+    return 1;
   });
 }
 
@@ -181,13 +185,11 @@ function describeBeat({ truth, beat }: Head, beatMs: number | undefined): string
   return `${beat}, moving (the next came within ${beatMs} ms)`;
 }
 
-function entryLines(head: Head, entries: readonly LogEntry[]): string[] {
-  if (entries.length === 0 && head.seq > 0)
-    return ['', 'none of its entries is shown or there: see --limit, and curfew log create'];
+function entryLines(entries: readonly LogEntry[]): string[] {
   const lines = entries.map(({ seq, member }) => {
     const read = readEvent(parseJson(member));
     if (read.kind === 'event') return `  ${eventLine(read.event, seq)}`;
     return `  ${seq}  ${read.kind === 'malformed' ? 'malformed' : 'of a later format'}`;
   });
-  return ['', ...lines];
+  return lines.length === 0 ? [] : ['', ...lines];
 }

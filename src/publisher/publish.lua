@@ -16,7 +16,8 @@
 
 local maxEvents = 500
 local maxRepeated = 500
-local maxTrimmed = 5000
+-- As many as one call can append; more would keep Redis from answering others.
+local maxTrimmed = 1000
 local maxKeys = 1000
 local maxIdUnits = 256
 local maxAt = 1e11

@@ -175,6 +175,23 @@ describe('curfew log and curfew revoke --redis', () => {
     expect(printed).toMatch(/beat {7}7, standing still for 2500 ms/);
   });
 
+  it('say that the entries of a log have vanished, and make it anew', async () => {
+    await create('lost');
+    const client = await openRedis(
+      { url: `redis://:${password}@127.0.0.1:${redis.port}` },
+      { connectionName: 'test' },
+    );
+    await client.del(logKeys('lost').log(1));
+    client.disconnect();
+    const shown = await curfew(['log', 'show', ...target, '--log', 'lost']);
+    expect(shown).toMatchObject({
+      exitCode: 1,
+      warned: 'its entries have vanished: run curfew log create\n',
+    });
+    expect((await create('lost', '--if-absent')).exitCode).toBe(0);
+    expect((await curfew(['log', 'show', ...target, '--log', 'lost'])).printed).toContain('epoch      2');
+  });
+
   it.each([
     ['log', 'show'],
     ['revoke', 'session', 'some-session'],
