@@ -7,6 +7,7 @@ import { identitySchema, type IdentityConfig } from '../../src/config/identity.t
 import { createIdentity } from '../../src/identity.ts';
 import { addUser } from '../../src/identity/account/commands.ts';
 import { systemClock, type Clock } from '../../src/runtime/clock.ts';
+import type { Lifecycle } from '../../src/runtime/lifecycle.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createRegistry } from '../../src/runtime/metrics.ts';
 import { neverPrinted, outputFile } from '../output.ts';
@@ -130,8 +131,18 @@ export async function startIdentity(
   const log = createLog({ program: 'identity', level: 'debug', destination: { write } });
   const registry = createRegistry();
   const clock = dependencies.clock ?? systemClock;
-  const lifecycle = await createIdentity(config, { log, registry, clock });
-  await lifecycle.start();
+  const forget = (): void => {
+    if (dependencies.directory === undefined) rmSync(directory, { recursive: true, force: true });
+  };
+  const start = async (): Promise<Lifecycle> => {
+    const lifecycle = await createIdentity(config, { log, registry, clock });
+    await lifecycle.start();
+    return lifecycle;
+  };
+  const lifecycle = await start().catch((thrown: unknown) => {
+    forget();
+    throw thrown;
+  });
   neverPrinted(password, gatewaySecret, 'a-secret-of-a-service');
 
   return {
@@ -151,7 +162,7 @@ export async function startIdentity(
       }),
     stop: async () => {
       await lifecycle.stop();
-      if (dependencies.directory === undefined) rmSync(directory, { recursive: true, force: true });
+      forget();
     },
   };
 }
