@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findRedis } from '../../src/demo/programs.ts';
+import { openRedis } from '../../src/revocation/redis-connection.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { eventually, freePort, startProgram, tail } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
@@ -38,7 +39,6 @@ async function startSteppingRedis(): Promise<SteppingRedis | string> {
     `Redis starts: ${tail(program.printed())}`,
     () => program.printed().includes('Ready to accept connections') || undefined,
   );
-  const { openRedis } = await import('../../src/revocation/redis-connection.ts');
   const url = `redis://127.0.0.1:${port}`;
   const now = async (): Promise<number> => {
     const client = await openRedis({ url }, { connectionName: 'test' });

@@ -2,6 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
+import { identitySchema } from '../../src/config/identity.ts';
+import { addUser as addAccount } from '../../src/identity/account/commands.ts';
+import { loadConfig } from '../../src/runtime/config.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
 
@@ -111,9 +114,6 @@ async function token(base: string, parameters: Record<string, string>): Promise<
 
 /** Adds an account with the common password, as an operator does. */
 export async function addUser(place: IdentityPlace, name: string, username: string): Promise<void> {
-  const { addUser: add } = await import('../../src/identity/account/commands.ts');
-  const { loadConfig } = await import('../../src/runtime/config.ts');
-  const { identitySchema } = await import('../../src/config/identity.ts');
   const config = loadConfig({ schema: identitySchema, file: join(place.folder, `${name}.yaml`) });
-  if ((await add(config, { username, password })) === undefined) throw new Error(`${username} exists`);
+  if ((await addAccount(config, { username, password })) === undefined) throw new Error(`${username} exists`);
 }
