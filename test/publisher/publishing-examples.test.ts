@@ -74,7 +74,14 @@ async function inGo(): Promise<string> {
   const go = executablePath('go');
   if (go === undefined) return didNotRun('go is not on PATH');
   const program = join(temporaryDirectory(), 'revoke');
-  const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
+  // Everything it keeps goes into the one cache folder.
+  const kept = join(cacheDirectory(), 'go');
+  const places = {
+    GOCACHE: join(kept, 'build'),
+    GOPATH: join(kept, 'path'),
+    XDG_CONFIG_HOME: join(kept, 'config'),
+  };
+  const env = { ...process.env, ...places, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
   await run(go, ['build', '-o', program, example('go/revoke.go')], { env });
   return refusesAfter('session-go-☃', program, [`127.0.0.1:${server.port}`]);
 }
@@ -105,7 +112,14 @@ async function redisForPython(python: string): Promise<string | undefined> {
   mkdirSync(folder, { recursive: true });
   const work = mkdtempSync(join(folder, '.fetch-'));
   const requirements = ['--require-hashes', '--requirement', example('python/requirements.txt')];
-  const options = ['--quiet', '--disable-pip-version-check', '--only-binary=:all:', '--target', work];
+  const options = [
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-cache-dir',
+    '--only-binary=:all:',
+    '--target',
+    work,
+  ];
   try {
     await run(python, ['-m', 'pip', 'install', ...options, ...requirements], { timeout: 120_000 });
     rmSync(target, { recursive: true, force: true });
