@@ -34,11 +34,15 @@ const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === l
 function install() {
   say(`installing packages from the lock file (about 170 MB to download; cached in ${cache})`);
   const started = Date.now();
-  const result = spawnSync('npm', ['ci', '--loglevel=error', `--cache=${join(cache, 'npm')}`], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    encoding: 'utf8',
-  });
+  const result = spawnSync(
+    'npm',
+    ['ci', '--loglevel=error', '--fetch-retries=1', `--cache=${join(cache, 'npm')}`],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+    },
+  );
   if (result.error)
     fail(`npm could not be started (${result.error.message}); install npm, it comes with Node.js`);
   if (result.status !== 0) {

@@ -256,11 +256,11 @@ describe.each([
   it('keeps a connection from being idle', async () => {
     await running.server.stop();
     session.destroy();
-    running = await startServer(() => allowed(), { answersOnStreams, bounds: { maxConnectionIdleMs: 150 } });
+    running = await startServer(() => allowed(), { answersOnStreams, bounds: { maxConnectionIdleMs: 1500 } });
     session = connect(`http://${running.target}`).on('error', () => {});
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       expect(isAllowed(await call(message))).toBe(true);
-      await new Promise((resolve) => setTimeout(resolve, 25));
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
     expect(session.closed).toBe(false);
     await eventually('it is closed once it is idle', () => session.closed || undefined);
