@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import {
@@ -12,8 +12,7 @@ import {
 } from './programs.ts';
 import { algorithms, audience, issuerOf } from './tokens.ts';
 
-/** Flags and environment of the authorizer's image. */
-const imageFlags = ['--max-semi-space-size=2'];
+/** Environment of the authorizer's image. */
 const imageEnvironment = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
 
 export type AuthorizerOptions = {
@@ -36,6 +35,14 @@ export type RunningAuthorizer = RunningProgram & {
   /** A counter or gauge of `/metrics`, summed over the series whose labels hold `labels`. */
   metric(name: string, labels?: string): Promise<number>;
 };
+
+/** The flags of Node with which the authorizer's image starts it. */
+function imageFlags(): string[] {
+  const dockerfile = readFileSync(join(repository, 'Dockerfile'), 'utf8');
+  const start = /^ENTRYPOINT (?<words>\[.*"\/app\/authorizer\.mjs"\])$/m.exec(dockerfile)?.groups?.['words'];
+  if (start === undefined) throw new Error('the Dockerfile does not say how the authorizer is started');
+  return (JSON.parse(start) as string[]).slice(1, -1);
+}
 
 const bundleFolder = (folder: string): string => join(folder, 'bundle');
 
@@ -61,7 +68,7 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
     name,
     folder,
     command: process.execPath,
-    args: [...imageFlags, ...extraFlags, ...entry, '--config', file],
+    args: [...imageFlags(), ...extraFlags, ...entry, '--config', file],
     env: {
       ...imageEnvironment,
       ...(from === 'bundle' && { NODE_COMPILE_CACHE: join(folder, 'compile-cache') }),
