@@ -20,6 +20,9 @@ export type ReplicaOptions = {
   readonly pollMs: number;
 };
 
+/** The next such statement reaches the database late, or its answer comes late. `told` is called when it does. */
+type Late = { readonly statement: string; readonly isReply: boolean; readonly ms: number; told(): void };
+
 const noFaults: MessageFaults = { drop: 0, duplicate: 0, reorder: 0 };
 let replicas = 0;
 
@@ -37,7 +40,7 @@ export class Replica extends Process {
   #connection: Connection | undefined;
   #isWaiting = false;
   #command: LeaderCommand['kind'] | undefined;
-  #late: { statement: string; ms: number; told: () => void } | undefined;
+  #late: Late | undefined;
 
   constructor(options: ReplicaOptions) {
     super(options.database.world);
@@ -68,9 +71,8 @@ export class Replica extends Process {
     this.#work();
   }
 
-  /** The next such statement reaches the database late. */
-  delay(statement: string, ms: number, told: () => void): void {
-    this.#late = { statement, ms, told };
+  delay(late: Late): void {
+    this.#late = late;
   }
 
   cutConnection(): void {
@@ -176,14 +178,16 @@ export class Replica extends Process {
     const { world } = this;
     if (world.now < this.withoutDatabaseUntil) return this.after(1000, () => this.#fail());
     const late = this.#late?.statement === this.#command ? this.#late : undefined;
-    const lateMs = late?.ms ?? 0;
     if (late !== undefined) {
       this.#late = undefined;
       late.told();
     }
-    world.after(world.latency() + lateMs, () => {
+    const pageMs = this.#command === 'page' ? world.random.between(0, world.pageMs) : 0;
+    world.after(world.latency() + pageMs + (late?.isReply === false ? late.ms : 0), () => {
       const reply = statement();
-      world.after(world.latency(), () => this.run(() => this.#finish(reply)));
+      world.after(world.latency() + (late?.isReply === true ? late.ms : 0), () =>
+        this.run(() => this.#finish(reply)),
+      );
     });
   }
 

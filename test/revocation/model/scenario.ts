@@ -45,10 +45,13 @@ const what = fc.oneof(
     ms: ms(200, 9000),
   }),
   fc.record({
-    kind: fc.constant('lateStatement' as const),
-    statement: fc.constantFrom('drain', 'drain', 'page', 'mark', 'take', 'raise'),
+    kind: fc.constant('late' as const),
+    statement: fc.constantFrom('drain', 'drain', 'renew', 'renew', 'page', 'mark', 'take', 'raise'),
+    // Whether the statement comes late to the database, or its answer to the replica.
+    isReply: fc.boolean(),
     ms: ms(2000, 8000),
   }),
+  fc.record({ kind: fc.constant('slowSeed' as const), pageMs: ms(100, 800), ms: ms(3000, 9000) }),
   fc.record({ kind: fc.constant('toReplica' as const), lagMs: ms(100, 9000), ms: ms(500, 8000) }),
   fc.record({
     kind: fc.constant('messages' as const),

@@ -170,10 +170,17 @@ export class Simulation {
       case 'freezeReplica':
       case 'killReplica':
         return this.#strikeReplica(what.kind, what.which, what.ms);
-      case 'lateStatement': {
+      case 'late': {
         const leading = this.#replicas.find(({ isLeading }) => isLeading) ?? this.#replicas[0];
-        return leading?.delay(what.statement, what.ms, () => this.#fault(what.ms + leaseMs));
+        const { statement, isReply, ms } = what;
+        return leading?.delay({ statement, isReply, ms, told: () => this.#fault(ms + leaseMs) });
       }
+      case 'slowSeed':
+        // The last seed that was slow has to end.
+        this.#fault(what.ms + 8000);
+        this.#world.pageMs = what.pageMs;
+        this.#world.after(what.ms, () => (this.#world.pageMs = 0));
+        return;
       case 'toReplica':
         return this.#toReplica(what.lagMs, what.ms);
       case 'messages':
