@@ -9,6 +9,8 @@ const notOutput = new Set([plantedFile]);
 const compactJws = /eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}/;
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----|"d":\s*"[\w-]{20,}"/;
 
+const prefixLength = 8;
+
 export type Findings = {
   files: number;
   bytes: number;
@@ -19,6 +21,7 @@ export type Findings = {
 /** Searches every file below a folder for the credentials used by the tests and for what looks like one. */
 export function findCredentials(folder: string): Findings {
   const planted = readPlanted(join(folder, plantedFile));
+  const search = searchFor(planted);
   const findings: Findings = { files: 0, bytes: 0, planted: planted.length, found: [] };
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
     (name) => !notOutput.has(name),
@@ -31,10 +34,7 @@ export function findCredentials(folder: string): Findings {
     findings.bytes += text.length;
     if (compactJws.test(text)) findings.found.push({ file: name, what: 'a JWT' });
     if (privateKey.test(text)) findings.found.push({ file: name, what: 'a private key' });
-    for (const [index, secret] of planted.entries()) {
-      if (text.includes(secret))
-        findings.found.push({ file: name, what: `credential ${index + 1} of the tests` });
-    }
+    for (const what of search(text)) findings.found.push({ file: name, what });
   }
   return findings;
 }
@@ -42,8 +42,22 @@ export function findCredentials(folder: string): Findings {
 function readPlanted(file: string): string[] {
   try {
     const lines = readFileSync(file, 'utf8').split('\n');
-    return [...new Set(lines.filter((line) => line.length >= 8))];
+    return [...new Set(lines.filter((line) => line.length >= prefixLength))];
   } catch {
     return [];
   }
+}
+
+/** Searches for thousands of texts in one pass: each place is looked up by its next eight characters. */
+function searchFor(planted: readonly string[]): (text: string) => Set<string> {
+  const byPrefix = Map.groupBy(planted.entries(), ([, secret]) => secret.slice(0, prefixLength));
+  return (text) => {
+    const found = new Set<string>();
+    for (let at = 0; at + prefixLength <= text.length; at += 1) {
+      for (const [index, secret] of byPrefix.get(text.slice(at, at + prefixLength)) ?? []) {
+        if (text.startsWith(secret, at)) found.add(`credential ${index + 1} of the tests`);
+      }
+    }
+    return found;
+  };
 }
