@@ -48,7 +48,7 @@ export class RedisServer {
   isUp = true;
   isMaster = true;
   /** Called after each request; see `Strike`. */
-  trap: ((kind: RedisRequest['kind']) => void) | undefined;
+  trap: ((request: RedisRequest) => void) | undefined;
   #state: RedisState;
   #dataSet = newDataSet();
 
@@ -162,7 +162,7 @@ export class Connection {
       // A call of a connection its client gave up is still carried out, if it had got that far.
       if (this.isDead || !this.server.isUp || !this.#isKnownToServer) return;
       const reply = this.server.execute(request, this);
-      this.server.trap?.(request.kind);
+      this.server.trap?.(request);
       this.#toClient(() => {
         isAnswered = true;
         answer(reply);

@@ -195,11 +195,15 @@ export class Replica extends Process {
     const connection = this.#connection;
     if (connection === undefined) return this.#fail();
     let isOver = false;
-    connection.request(request, (reply) => {
-      if (isOver) return;
-      isOver = true;
-      this.#finish(answer(reply));
-    });
+    const send = (): void =>
+      connection.request(request, (reply) => {
+        if (isOver) return;
+        isOver = true;
+        this.#finish(answer(reply));
+      });
+    const pauseMs = request.kind === 'switch' ? this.world.random.between(0, this.world.pageMs) : 0;
+    if (pauseMs > 0) this.after(pauseMs, send);
+    else send();
     connection.onClosedToo = () => {
       if (isOver) return;
       isOver = true;

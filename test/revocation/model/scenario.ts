@@ -19,6 +19,8 @@ const what = fc.oneof(
     back,
   }),
   fc.record({ kind: fc.constant('fallBack' as const), back, disconnects: fc.boolean() }),
+  // To an earlier state and forth again, under connections that stay.
+  fc.record({ kind: fc.constant('flipFlop' as const), back, ms: ms(100, 4000) }),
   fc.record({ kind: fc.constant('failOver' as const), back, oldAnswersMs: ms(0, 9000) }),
   fc.record({ kind: fc.constantFrom('flush' as const, 'deleteLog' as const, 'deleteHead' as const) }),
   fc.record({
@@ -50,6 +52,15 @@ const what = fc.oneof(
     // Whether the statement comes late to the database, or its answer to the replica.
     isReply: fc.boolean(),
     ms: ms(2000, 8000),
+  }),
+  // The answer to an append is lost, and rows with lower ids are committed before it is sent again.
+  fc.record({ kind: fc.constant('loseAnswer' as const) }),
+  // A leader learns late that its lease was renewed, while another replica has taken it and seeds slowly.
+  fc.record({
+    kind: fc.constant('usurp' as const),
+    ms: ms(3000, 6000),
+    pageMs: ms(100, 800),
+    count: ms(1, 6),
   }),
   fc.record({ kind: fc.constant('slowSeed' as const), pageMs: ms(100, 800), ms: ms(3000, 9000) }),
   fc.record({ kind: fc.constant('toReplica' as const), lagMs: ms(100, 9000), ms: ms(500, 8000) }),

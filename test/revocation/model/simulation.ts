@@ -151,6 +151,13 @@ export class Simulation {
         return this.#restartRedis(what.downMs, what.state, what.back);
       case 'fallBack':
         return this.#fallBack(what.back, what.disconnects);
+      case 'flipFlop': {
+        const server = this.#master;
+        const { state } = server;
+        this.#fallBack(what.back, false);
+        this.#fault(what.ms);
+        return this.#world.after(what.ms, () => server.replace(state));
+      }
       case 'failOver':
         return this.#failOver(what.back, what.oldAnswersMs);
       case 'flush':
@@ -170,16 +177,19 @@ export class Simulation {
       case 'freezeReplica':
       case 'killReplica':
         return this.#strikeReplica(what.kind, what.which, what.ms);
-      case 'late': {
-        const leading = this.#replicas.find(({ isLeading }) => isLeading) ?? this.#replicas[0];
-        const { statement, isReply, ms } = what;
-        return leading?.delay({ statement, isReply, ms, told: () => this.#fault(ms + leaseMs) });
-      }
+      case 'loseAnswer':
+        return this.#loseAnswer();
+      case 'late':
+        return this.#delay(what.statement, what.isReply, what.ms);
       case 'slowSeed':
-        // The last seed that was slow has to end.
-        this.#fault(what.ms + 8000);
-        this.#world.pageMs = what.pageMs;
-        this.#world.after(what.ms, () => (this.#world.pageMs = 0));
+        return this.#slowSeeds(what.pageMs, what.ms);
+      case 'usurp':
+        this.#delay('renew', true, what.ms);
+        this.#slowSeeds(what.pageMs, what.ms + 4000);
+        for (let index = 0; index < what.count; index += 1)
+          this.#world.after(what.ms - 1000 + this.#world.random.between(0, 3000), () =>
+            this.#issuers[0]?.revoke(this.#kind(), this.#world.random.between(0, 1000)),
+          );
         return;
       case 'toReplica':
         return this.#toReplica(what.lagMs, what.ms);
@@ -244,6 +254,42 @@ export class Simulation {
       if (this.#world.random.chance(0.5)) process.cutConnection();
   }
 
+  #loseAnswer(): void {
+    const { random } = this.#world;
+    for (const [count, low, high] of [
+      [2, 100, 1500],
+      [4, 0, 5],
+    ] as const)
+      for (let index = 0; index < count; index += 1)
+        this.#issuers[0]?.revoke('session', random.between(low, high));
+    const server = this.#master;
+    server.trap = (request) => {
+      if (request.kind !== 'append' || request.call.members.length < 2) return;
+      server.trap = undefined;
+      this.#strikeReplica('blackholeReplica', this.#leader(), 0);
+    };
+    this.#world.after(4000, () => (server.trap = undefined));
+  }
+
+  #leader(): number {
+    return Math.max(
+      0,
+      this.#replicas.findIndex(({ isLeading }) => isLeading),
+    );
+  }
+
+  #delay(statement: string, isReply: boolean, lateMs: number): void {
+    const leading = this.#replicas.find(({ isLeading }) => isLeading) ?? this.#replicas[0];
+    leading?.delay({ statement, isReply, ms: lateMs, told: () => this.#fault(lateMs + leaseMs) });
+  }
+
+  #slowSeeds(pageMs: number, durationMs: number): void {
+    // The last seed that was slow has to end.
+    this.#fault(durationMs + 8000);
+    this.#world.pageMs = pageMs;
+    this.#world.after(durationMs, () => (this.#world.pageMs = 0));
+  }
+
   /** New connections of sidecars lead to a server that follows the master at a distance. */
   #toReplica(lagMs: number, durationMs: number): void {
     const endsAt = this.#world.now + durationMs;
@@ -279,7 +325,7 @@ export class Simulation {
   #setTrap(what: Extract<Action['what'], { kind: 'strike' }>): void {
     let left = what.skip;
     const server = this.#master;
-    server.trap = (kind) => {
+    server.trap = ({ kind }) => {
       if (kind !== what.during || (left -= 1) >= 0) return;
       server.trap = undefined;
       this.#strike(what.strike, what.back, what.freezeMs);
@@ -291,10 +337,7 @@ export class Simulation {
   }
 
   #strike(strike: Strike, back: number, freezeMs: number): void {
-    const leader = Math.max(
-      0,
-      this.#replicas.findIndex(({ isLeading }) => isLeading),
-    );
+    const leader = this.#leader();
     switch (strike) {
       case 'fallBack':
         return this.#fallBack(back, false);

@@ -44,7 +44,7 @@ export class World {
   now = 0;
   /** Slow answers happen. */
   lag = 0;
-  /** Pages of a seed take up to this long; ms. */
+  /** Pages of a seed, and its switch, take up to this long; ms. */
   pageMs = 0;
   readonly #heap: Scheduled[] = [];
   #order = 0;
