@@ -1,7 +1,7 @@
 // Shows that the model test is sharp: makes one mistake after another in a copy of the protocol's source, and runs the
 // model on each copy until it finds it.
 //
-//   node scripts/mutants.ts [--runs 20000] [--only WORD] [--seed N]
+//   node scripts/mutants.ts [--runs 10000] [--only WORD] [--seed N]
 //
 // Exit 0 if every mistake was found.
 import { spawnSync } from 'node:child_process';
@@ -17,7 +17,6 @@ const copied = ['src/revocation', 'src/publisher', 'src/runtime', 'test/revocati
 
 const view = 'src/revocation/view.ts';
 const proof = 'src/revocation/proof.ts';
-const reading = 'src/revocation/log-reading.ts';
 const judge = 'src/revocation/judge.ts';
 const list = 'src/revocation/revocation-list.ts';
 const issuerList = 'src/revocation/issuer-revocations.ts';
@@ -181,11 +180,6 @@ const mutants: readonly Mutant[] = [
     'this.#periodMs = (retentionSeconds + spareSeconds + 2 * this.#maxToleranceSeconds) * 1000;',
     'this.#periodMs = 10_000;',
   ]),
-  mutant('a gap between two pages goes unnoticed', [
-    reading,
-    'const follows = this.#next === Infinity || seq === this.#next - 1;',
-    'const follows = seq < this.#next;',
-  ]),
   mutant('a call sent again raises the beat again', [
     scripts,
     "if (call.beat !== undefined && count(next, 'beat') === call.beat)\n    next = withHead(next, { beat: call.beat + 1 });",
@@ -238,7 +232,7 @@ function apply(path: string, { file, from, to }: Edit): void {
 }
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '20000' }, only: { type: 'string' }, seed: { type: 'string' } },
+  options: { runs: { type: 'string', default: '10000' }, only: { type: 'string' }, seed: { type: 'string' } },
 });
 const chosen = mutants.filter(({ name }) => values.only === undefined || name.includes(values.only));
 let missed = 0;
