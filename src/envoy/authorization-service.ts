@@ -6,6 +6,7 @@ import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-req
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
 import type { WantedHeaders } from './wanted-headers.ts';
+import { createWholeTurn } from './whole-turn.ts';
 
 export type AuthorizationServiceOptions = {
   check: Check;
@@ -24,7 +25,8 @@ export type AuthorizationServiceOptions = {
 export type AuthorizationService = {
   readonly decode: CheckRequestDecoder;
   /**
-   * Decides and answers once: before it returns for a token verified before, and no promise is made then.
+   * Decides and answers once, after a whole turn of the event loop: a revocation that was here before the request is
+   * known by then. No promise is made for a token verified before.
    * @param send gets the response with gRPC's prefix; equal responses may be the same bytes
    */
   answer(request: CheckRequest | undefined, send: (response: Buffer) => void): void;
@@ -58,5 +60,9 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
     }
   }
 
-  return { decode: createCheckRequestDecoder(options.headers), answer };
+  const afterWholeTurn = createWholeTurn();
+  return {
+    decode: createCheckRequestDecoder(options.headers),
+    answer: (request, send) => afterWholeTurn(() => answer(request, send)),
+  };
 }

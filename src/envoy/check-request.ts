@@ -18,21 +18,32 @@ export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
 
-// Field numbers, and the bits of those that are read.
-const fieldsOfCheck = { attributes: 1, bits: 1 << 1 } as const;
-const fieldsOfAttributes = { request: 4, contextExtensions: 10, bits: (1 << 4) | (1 << 10) } as const;
-const fieldsOfRequest = { http: 2, bits: 1 << 2 } as const;
+// Field numbers, and the bits of all that are length-delimited, also of those that are passed over: a reader that goes
+// by the number alone would find other fields behind one of another wire type.
+const bitsOf = (...fields: readonly number[]): number =>
+  fields.reduce((bits, field) => bits | (1 << field), 0);
+
+const fieldsOfCheck = { attributes: 1, bits: bitsOf(1) } as const;
+const fieldsOfAttributes = {
+  request: 4,
+  contextExtensions: 10,
+  bits: bitsOf(1, 2, 4, 10, 11, 12, 13),
+} as const;
+const fieldsOfRequest = { http: 2, bits: bitsOf(1, 2) } as const;
 const fieldsOfHttp = {
   method: 2,
   headers: 3,
   path: 4,
   host: 5,
+  /** The only number in the message. */
+  size: 9,
   headerMap: 13,
-  bits: (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 13),
+  read: bitsOf(2, 3, 4, 5, 13),
+  bits: bitsOf(1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13),
 } as const;
-const fieldsOfHeaderMap = { headers: 1, bits: 1 << 1 } as const;
+const fieldsOfHeaderMap = { headers: 1, bits: bitsOf(1) } as const;
 /** Of a `HeaderValue`; of an entry of a map too, which has no raw value. */
-const fieldsOfHeader = { key: 1, value: 2, rawValue: 3, bits: (1 << 1) | (1 << 2) | (1 << 3) } as const;
+const fieldsOfHeader = { key: 1, value: 2, rawValue: 3, bits: bitsOf(1, 2, 3) } as const;
 
 /**
  * Reads of a check request what a decision needs, straight from its bytes: a full decoder would make texts and objects
@@ -151,7 +162,8 @@ class Decoder {
         if (!this.#readHeader(wire.start, wire.end, true)) return false;
         continue;
       }
-      if (field > fieldsOfHttp.headerMap || ((fieldsOfHttp.bits >>> field) & 1) === 0) continue;
+      if (field === fieldsOfHttp.size) return false;
+      if (field > fieldsOfHttp.headerMap || ((fieldsOfHttp.read >>> field) & 1) === 0) continue;
       if (((seen >>> field) & 1) === 1) return false;
       seen |= 1 << field;
       if (field === fieldsOfHttp.method) this.#method = this.#text(wire.start, wire.end);

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { status as grpc, type Server } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { CheckCall, isPlainCheck, timeoutMs, type CheckCallOptions } from './check-call.ts';
+import { createWholeTurn } from './whole-turn.ts';
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => void;
 
@@ -58,11 +59,12 @@ type Open = {
 };
 
 /**
- * Keeps calls to their callers' deadlines. Nearly all are over within the turn of the event loop in which they came, so
- * only those that are not get a timer.
+ * Keeps calls to their callers' deadlines. Nearly all are over within a few turns of the event loop, so only those that
+ * are not get a timer.
  */
 function createDeadlines(): (open: Open) => void {
   let opened: Open[] = [];
+  const afterWholeTurn = createWholeTurn();
 
   function watchRest(): void {
     const rest = opened;
@@ -71,7 +73,8 @@ function createDeadlines(): (open: Open) => void {
   }
 
   return (open) => {
-    if (opened.length === 0) setImmediate(watchRest);
+    // A call is decided after a whole turn, and its message may come a turn after its head.
+    if (opened.length === 0) afterWholeTurn(() => afterWholeTurn(watchRest));
     opened.push(open);
   };
 }
