@@ -59,7 +59,7 @@ LABEL org.opencontainers.image.title="curfew-authorizer" \
 COPY --from=build /build/dist/authorizer.mjs* ./
 COPY --from=warm /tmp/compile-cache/authorizer compile-cache
 EXPOSE 9001 9002
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "/app/authorizer.mjs"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "--heap-growing-percent=30", "/app/authorizer.mjs"]
 CMD ["--config", "/etc/curfew/authorizer.yaml"]
 
 # `docker exec CONTAINER /nodejs/bin/node curfew.mjs user add …` works here too.
