@@ -50,8 +50,8 @@ ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2"]
 FROM runtime AS warm
 COPY --from=build /build/dist/ /app/
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
-RUN ["/nodejs/bin/node", "--max-semi-space-size=2", "-e", \
-     "const { spawnSync } = require('node:child_process'); for (const name of ['authorizer', 'identity', 'relay', 'injector']) spawnSync(process.execPath, ['--max-semi-space-size=2', `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
+RUN ["/nodejs/bin/node", "-e", \
+     "const { spawnSync } = require('node:child_process'); const flags = { authorizer: ['--max-semi-space-size=4', '--heap-growing-percent=30'], identity: ['--max-semi-space-size=4'], relay: ['--max-semi-space-size=2'], injector: ['--max-semi-space-size=2'] }; for (const [name, own] of Object.entries(flags)) spawnSync(process.execPath, [...own, `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
 
 FROM runtime AS authorizer
 LABEL org.opencontainers.image.title="curfew-authorizer" \

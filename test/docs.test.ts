@@ -8,6 +8,7 @@ import { authorizerSchema } from '../src/config/authorizer.ts';
 import { identitySchema } from '../src/config/identity.ts';
 import { injectorSchema } from '../src/config/injector.ts';
 import { relaySchema } from '../src/config/relay.ts';
+import { createInjectorMetrics } from '../src/injection/injection-metrics.ts';
 import { faultCodes } from '../src/runtime/fault.ts';
 import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/runtime/metrics.ts';
 
@@ -27,6 +28,7 @@ describe('the documentation', () => {
     const registry = new Registry();
     createAuthorizerMetrics(registry);
     createOwnerMetrics(registry);
+    createInjectorMetrics(registry);
     const metrics = await registry.getMetricsAsJSON();
     const documented = [...read('docs/metrics.md').matchAll(/^\| `(curfew_\w+)/gm)].map(
       (match) => match[1] ?? '',
