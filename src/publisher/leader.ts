@@ -22,7 +22,7 @@ const refusedRetryMs = 5000;
 /** An epoch that lasted this long was a good one; ms. */
 const goodEpochMs = 10_000;
 
-/** What the leader is at. `epoch` is the lease's. */
+/** What the leader is at. `epoch` is the lease's; `isSpent` once a log was begun under it: no other may be. */
 type Task =
   | { readonly kind: 'head' }
   | { readonly kind: 'refused'; readonly untilMs: number; readonly by: string }
@@ -31,7 +31,7 @@ type Task =
   | { readonly kind: 'seed'; readonly seeding: Seeding }
   | { readonly kind: 'write'; readonly writing: Writing };
 
-type Lead = { epoch: number; renewedMs: number; task: Task };
+type Lead = { epoch: number; isSpent: boolean; renewedMs: number; task: Task };
 type Seen = LeaseSeen & { readonly sinceMs: number };
 
 export type ReseedCause = LogStatus | 'start' | 'import';
@@ -200,7 +200,7 @@ export class Leader {
   #taken(reply: Extract<LeaderReply, { kind: 'take' }>, nowMs: number): void {
     if ('taken' in reply) {
       this.#seen = undefined;
-      this.#lead = { epoch: reply.taken, renewedMs: nowMs, task: { kind: 'head' } };
+      this.#lead = { epoch: reply.taken, isSpent: false, renewedMs: nowMs, task: { kind: 'head' } };
       return;
     }
     const { epoch, renewals } = reply.held;
@@ -219,7 +219,7 @@ export class Leader {
     switch (task.kind) {
       case 'head':
       case 'refused':
-        if (reply.kind === 'head') lead.task = this.#afterHead(reply.read, lead.epoch, nowMs);
+        if (reply.kind === 'head') lead.task = this.#afterHead(reply.read, lead, nowMs);
         return;
       case 'import':
         if (reply.kind !== 'import') return;
@@ -231,7 +231,7 @@ export class Leader {
         if (reply.kind !== 'raise') return;
         if (reply.epoch === undefined) return this.#stepDown();
         lead.epoch = reply.epoch;
-        lead.task = this.#seed(reply.epoch, task.takeover);
+        lead.task = this.#seed(lead, task.takeover);
         return;
       case 'seed': {
         const outcome = task.seeding.done(reply);
@@ -251,14 +251,14 @@ export class Leader {
     }
   }
 
-  #afterHead(read: ReadHead, epoch: number, nowMs: number): Task {
+  #afterHead(read: ReadHead, lead: Lead, nowMs: number): Task {
     // A malformed head vouches for nothing; the switch replaces it, unless it names another owner.
-    if (read.kind !== 'head') return this.#firstSeed(epoch);
+    if (read.kind !== 'head') return this.#firstSeed(lead);
     const { head } = read;
     this.#lastHeadEpoch = head.epoch;
     if (head.owner === this.#options.owner)
-      return head.epoch < epoch
-        ? this.#firstSeed(epoch)
+      return head.epoch < lead.epoch
+        ? this.#firstSeed(lead)
         : { kind: 'raise', above: head.epoch, takeover: undefined };
     const isOurs =
       head.truth === 'redis' && head.covers.every((issuer) => this.#options.issuers.includes(issuer));
@@ -266,12 +266,16 @@ export class Leader {
     return { kind: 'refused', untilMs: nowMs + refusedRetryMs, by: head.owner };
   }
 
-  #firstSeed(epoch: number): Task {
+  #firstSeed(lead: Lead): Task {
     this.#events.reseed('start');
-    return this.#seed(epoch, undefined);
+    // After another owner has held the log: readers may know this epoch's numbers from the log before.
+    if (lead.isSpent) return { kind: 'raise', above: lead.epoch, takeover: undefined };
+    return this.#seed(lead, undefined);
   }
 
-  #seed(epoch: number, takeover: Takeover | undefined): Task {
+  #seed(lead: Lead, takeover: Takeover | undefined): Task {
+    const { epoch } = lead;
+    lead.isSpent = true;
     const before = this.#lastHeadEpoch;
     return { kind: 'seed', seeding: new Seeding({ ...this.#options, epoch, before, takeover }) };
   }

@@ -347,6 +347,21 @@ describe('a leader that writes', () => {
     expect(Math.max(...pauses)).toBeLessThanOrEqual(5000);
   });
 
+  it('begins no second log under an epoch once another owner has held the log and lost it', () => {
+    const stand = new Stand();
+    stand.found = undefined;
+    stand.pass(2000);
+    expect(stand.last('switch')).toMatchObject({ epoch: 5 });
+    stand.found = { ...head, owner: 'others' };
+    stand.refusal = 'owner';
+    stand.pass(2000);
+    expect(stand.leader.role).toBe('refused');
+    stand.found = undefined;
+    stand.pass(12_000);
+    expect(stand.leader.role).toBe('leading');
+    expect(stand.last('switch')).toMatchObject({ epoch: 6 });
+  });
+
   it('gives up the log to the owner it now belongs to', () => {
     const stand = writing();
     stand.refusal = 'owner';
