@@ -15,6 +15,8 @@ export type SidecarOptions = {
   readonly pageSize: number;
   readonly faults: MessageFaults;
   master(): RedisServer | undefined;
+  /** A probe was answered: the moment at which the view may think better of itself. */
+  probed(sidecar: Sidecar): void;
 };
 
 const tickMs = 1000;
@@ -122,8 +124,10 @@ export class Sidecar extends Process {
     connection.request({ kind: 'head' }, (reply) => {
       head = values(reply);
     });
-    connection.request({ kind: 'source' }, (reply) =>
-      this.#execute(this.view.head(ticket, head, sourceReply(reply))),
-    );
+    connection.request({ kind: 'source' }, (reply) => {
+      const commands = this.view.head(ticket, head, sourceReply(reply));
+      this.#options.probed(this);
+      this.#execute(commands);
+    });
   }
 }

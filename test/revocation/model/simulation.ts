@@ -137,6 +137,7 @@ export class Simulation {
       pageSize,
       faults: this.#messages,
       master: () => this.#sidecarsLeadTo ?? this.#master,
+      probed: (sidecar) => this.#issuers.forEach((issuer) => this.#oracles.view(sidecar, issuer)),
     });
   }
 
