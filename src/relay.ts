@@ -1,7 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { relaySchema, type RelayConfig } from './config/relay.ts';
-import { clientAddress } from './identity/endpoint/client-address.ts';
-import { createHttpServer } from './identity/endpoint/http-server.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
 import { readinessOf } from './publisher/publisher-readiness.ts';
 import { createPublisher } from './publisher/publisher.ts';
@@ -10,8 +8,10 @@ import { createReceivers, receiverMigrations, type Receivers } from './publisher
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
 import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
+import { clientAddress } from './runtime/client-address.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
+import { createHttpServer } from './runtime/http-server.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createAuthorizerMetrics, createOwnerMetrics, createRegistry, Registry } from './runtime/metrics.ts';

@@ -9,7 +9,6 @@ import {
 } from '../../src/identity/session/refresh-token-id.ts';
 import { callerHash, deviceLabel } from '../../src/identity/session/request-scope.ts';
 import { decrypt, encrypt, hashOf, seal, unseal } from '../../src/identity/store/sealing.ts';
-import { clientAddress } from '../../src/identity/endpoint/client-address.ts';
 import { formTargetOf } from '../../src/identity/endpoint/security-headers.ts';
 
 describe('sealing', () => {
@@ -64,33 +63,6 @@ describe('a refresh token', () => {
   it('is not any other text', () => {
     fc.assert(fc.property(fc.string(), (text) => !isOfFamily(text, familyKey)));
     expect(familyOf('')).toBeUndefined();
-  });
-});
-
-describe('the client’s address', () => {
-  const from = (forwarded: string | undefined, hops: number) =>
-    clientAddress(
-      {
-        headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
-        socket: { remoteAddress: '10.0.0.1' },
-      } as Parameters<typeof clientAddress>[0],
-      hops,
-    );
-
-  it('is the peer’s, whatever a header says, unless proxies are trusted', () => {
-    expect(from('1.2.3.4', 0)).toBe('10.0.0.1');
-    expect(from(undefined, 1)).toBe('10.0.0.1');
-  });
-
-  it('is what the outermost trusted proxy saw', () => {
-    expect(from('6.6.6.6, 1.2.3.4', 1)).toBe('1.2.3.4');
-    expect(from('6.6.6.6, 1.2.3.4, 10.0.0.9', 2)).toBe('1.2.3.4');
-    expect(from('2001:db8::1', 1)).toBe('2001:db8::1');
-  });
-
-  it('is the peer’s when the header is garbage or too short', () => {
-    expect(from('<script>', 1)).toBe('10.0.0.1');
-    expect(from('1.2.3.4', 3)).toBe('10.0.0.1');
   });
 });
 

@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Provider } from 'oidc-provider';
+import { clientAddress } from '../../runtime/client-address.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { textsFor } from '../interaction/strings.ts';
 import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
 import { createBrowserCookie } from './browser-cookie.ts';
-import { clientAddress } from './client-address.ts';
 
 /** Paths of the provider's endpoints. */
 export const routes = {

@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { listen, type Address } from '../../runtime/address.ts';
-import type { Part } from '../../runtime/lifecycle.ts';
-import type { Log } from '../../runtime/log.ts';
+import { listen, type Address } from './address.ts';
 import { watchConnections } from './connections.ts';
+import type { Part } from './lifecycle.ts';
+import type { Log } from './log.ts';
 
 export type HttpServerOptions = {
   address: Address;

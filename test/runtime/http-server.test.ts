@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
-import { readFormBody } from '../../src/identity/endpoint/form-body.ts';
-import { createHttpServer } from '../../src/identity/endpoint/http-server.ts';
+import { createHttpServer } from '../../src/runtime/http-server.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { freePort } from '../processes.ts';
 
@@ -37,7 +36,7 @@ describe('the listener, when it is stopped', () => {
     ['has had its answer', 'GET / HTTP/1.1\r\nhost: id\r\n\r\n'],
   ])('waits for no client that %s', async (_, bytes) => {
     const { server, open } = await listening(async (request, response) => {
-      await readFormBody(request);
+      await buffer(request);
       response.end('done');
     });
     const socket = await open(bytes);
