@@ -1,5 +1,6 @@
 // The one test command: runs every test, then searches all the output for credentials, and ends in one line that
-// counts. Arguments are passed on to the test runner (`npm test -- test/token`).
+// counts. Arguments are passed on to the test runner (`npm test -- test/token`). With `--suite=NAME` first it runs the
+// tests of test/NAME/vitest.config.ts instead, those that need more than npm and pip.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,20 +18,25 @@ type Report = {
 };
 
 const root = join(import.meta.dirname, '..');
-const output = join(root, '.cache', 'test-output');
+const [, suite] = process.argv[2]?.match(/^--suite=([a-z]+)$/) ?? [];
+const output = join(root, '.cache', suite === undefined ? 'test-output' : `test-output-${suite}`);
 const isCi = process.env['CI'] === 'true';
 const say = (line: string): void => console.log(`test: ${line}`);
 
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 
-for (const find of [findEnvoy, findRedis]) {
+for (const find of suite === undefined ? [findEnvoy, findRedis] : []) {
   const program = await find({ announce: say });
   say(`using ${program.describe}`);
 }
 
 const reportFile = join(output, 'report.json');
-const exitCode = await runVitest(process.argv.slice(2));
+const exitCode = await runVitest(
+  suite === undefined
+    ? process.argv.slice(2)
+    : ['--config', join('test', suite, 'vitest.config.ts'), ...process.argv.slice(3)],
+);
 const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
 const assertions = report.testResults.flatMap((file) => file.assertionResults);
 const passed = assertions.filter(({ status }) => status === 'passed').length;
