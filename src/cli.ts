@@ -51,6 +51,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./command/revoke.ts')).revokeCommand,
   },
   {
+    name: 'audit',
+    summary: 'who did what to accounts, sessions and keys',
+    load: async () => (await import('./command/audit.ts')).auditCommand,
+  },
+  {
     name: 'log',
     summary: 'make a revocation log that Redis alone keeps, or look at one',
     load: async () => (await import('./command/log.ts')).logCommand,

@@ -1,7 +1,9 @@
 import { identitySchema, type IdentityConfig } from '../config/identity.ts';
+import type { AdminClient, RemoteAnswer } from '../identity/admin/admin-client.ts';
 import { addUser, changePassword, disableUser, listSessions } from '../identity/account/commands.ts';
 import type { Revocation } from '../identity/session/revoker.ts';
 import { loadConfig } from '../runtime/config.ts';
+import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
 import { parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
 import { readPassword } from './password-prompt.ts';
 
@@ -10,21 +12,32 @@ type Verb = (config: IdentityConfig, username: string) => Promise<Report>;
 
 const verbs: Record<string, Verb> = { add, disable, passwd, sessions };
 
+/** Most sessions that are shown. */
+const maxSessions = 1000;
+/** Most that the API gives at once. */
+const pageSize = 200;
+
 export const userCommand: Command = {
   usage: [
     'user add NAME --config IDENTITY_FILE        (password on standard input)',
     'user passwd NAME --config IDENTITY_FILE     (ends every session)',
     'user disable NAME --config IDENTITY_FILE    (ends every session)',
     'user sessions NAME --config IDENTITY_FILE',
+    ...adminUsage.map((line) => line.replace('…', 'user sessions NAME')),
   ].map((line) => `${line} [--json]`),
   run: async (args, { print, warn }) => {
-    const options = { config: { type: 'string' }, json: { type: 'boolean' } } as const;
+    const options = { ...adminOptions, json: { type: 'boolean' } } as const;
     const parsed = parseCommandLine(args, options, { min: 2, max: 2 });
     const [name = '', username = ''] = parsed.positionals;
     const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
     if (verb === undefined) throw usageFault(`user ${name}: it is one of ${Object.keys(verbs).join(', ')}`);
-    const config = loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') });
-    const { exitCode, line, json } = await verb(config, username);
+    const admin = readAdminTarget(parsed);
+    if (admin !== undefined && verb !== sessions)
+      throw usageFault(`user ${name} works beside the database, with --config`);
+    const { exitCode, line, json } =
+      admin === undefined
+        ? await verb(loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') }), username)
+        : await remoteSessions(admin, username);
     if (parsed.values['json'] === true) print(JSON.stringify(json));
     else (exitCode === 0 ? print : warn)(line);
     return exitCode;
@@ -65,14 +78,34 @@ function ended(what: string, { removed, isPublished }: Revocation): Report {
 async function sessions(config: IdentityConfig, username: string): Promise<Report> {
   const found = await listSessions(config, username);
   if (found === undefined) return noSuchUser(username);
-  const rows = found.map(({ id, clientId, device, address, createdAtMs, lastUsedAtMs }) => ({
-    id,
-    client: clientId,
-    device,
-    address,
-    created: new Date(createdAtMs).toISOString(),
-    lastUsed: new Date(lastUsedAtMs).toISOString(),
-  }));
+  return listed(
+    found.map(({ id, clientId, device, address, createdAtMs, lastUsedAtMs }) => ({
+      id,
+      client: clientId,
+      device,
+      address,
+      created: new Date(createdAtMs).toISOString(),
+      lastUsed: new Date(lastUsedAtMs).toISOString(),
+    })),
+  );
+}
+
+/** The API tells an unknown user by no sessions. */
+async function remoteSessions(admin: AdminClient, user: string): Promise<Report> {
+  const rows: Row[] = [];
+  for (let offset: number | undefined = 0; offset !== undefined && rows.length < maxSessions;) {
+    const query = { user, limit: String(pageSize), offset: String(offset) };
+    const page: RemoteAnswer<'listSessions'> = answerOf(await admin.call('listSessions', query));
+    for (const { id, client, device, address, createdAt, lastUsedAt } of page.sessions)
+      rows.push({ id, client, device, address, created: createdAt, lastUsed: lastUsedAt });
+    offset = page.next;
+  }
+  return listed(rows);
+}
+
+type Row = Record<'id' | 'client' | 'device' | 'address' | 'created' | 'lastUsed', string>;
+
+function listed(rows: readonly Row[]): Report {
   const lines = rows.map((row) => [row.id, row.client, row.lastUsed, row.address, row.device].join('  '));
   return { exitCode: 0, line: lines.length === 0 ? 'no sessions' : lines.join('\n'), json: rows };
 }

@@ -190,6 +190,10 @@ export const environmentSetting = (
   environment: Environment = process.env,
 ): string | undefined => environment[`${variablePrefix}${path}`];
 
+/** The operator's token for the administration API, for commands that take it from the environment. */
+export const adminTokenFromEnvironment = (environment: Environment = process.env): string | undefined =>
+  environment['CURFEW_ADMIN_TOKEN'] || undefined;
+
 /** The folder for programs and packages that Curfew fetches for its demo and its tests (XDG Base Directory, `XDG_CACHE_HOME`). */
 export function cacheDirectory(environment: Environment = process.env): string {
   return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'curfew');

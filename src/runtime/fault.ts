@@ -16,6 +16,7 @@ export const faultCodes = [
   'ERR_LOG_INVALID',
   'ERR_REVOCATION_INVALID',
   'ERR_DATABASE',
+  'ERR_ADMIN_API',
   'ERR_PROGRAM_UNAVAILABLE',
   'ERR_INTERNAL',
 ] as const;

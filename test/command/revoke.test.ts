@@ -1,26 +1,11 @@
-import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { neverPrinted } from '../output.ts';
-import { eventually, freePort, repository, startCurfew } from '../processes.ts';
+import { eventually, freePort, startCurfew } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
-
-type Outcome = { exitCode: number; printed: string; warned: string };
-
-async function curfew(args: readonly string[], input = ''): Promise<Outcome> {
-  const running = promisify(execFile)(join(repository, 'bin', 'curfew'), [...args]);
-  running.child.stdin?.end(input);
-  try {
-    const { stdout, stderr } = await running;
-    return { exitCode: 0, printed: stdout, warned: stderr };
-  } catch (thrown) {
-    const { code, stdout, stderr } = thrown as { code: number; stdout: string; stderr: string };
-    return { exitCode: code, printed: stdout, warned: stderr };
-  }
-}
+import { curfew, type Outcome } from './curfew.ts';
 
 const password = 'the-password-of-these-tests';
 
@@ -94,7 +79,9 @@ describe('curfew revoke and curfew keys, beside a running identity', () => {
 
   it('end one session, all of a person, everything; and name the number in the log', async () => {
     const identity = await describeIdentity(redis);
-    expect((await curfew(['user', 'add', 'alice', '--config', identity.file], password)).exitCode).toBe(0);
+    expect(
+      (await curfew(['user', 'add', 'alice', '--config', identity.file], { input: password })).exitCode,
+    ).toBe(0);
     await startIdentity(identity);
     const revoke = (...args: string[]): Promise<Outcome> =>
       curfew(['revoke', ...args, '--config', identity.file]);

@@ -170,24 +170,81 @@ onEachDatabase('the administration API', ({ start }) => {
   });
 
   it('serves a command line elsewhere, and tells it why not', async () => {
-    const { issuer } = identity;
-    const at = (clientId: string, clientSecret = gatewaySecret, where = issuer) =>
-      createAdminClient({ issuer: where, clientId, clientSecret: secretFromText(clientSecret) });
+    const at = (clientId: string, secret = gatewaySecret, url = identity.issuer) =>
+      createAdminClient({
+        url,
+        credentials: { kind: 'client', clientId, clientSecret: secretFromText(secret) },
+      });
     const tokens = await login(identity, 'vera');
     const order = { kind: 'session', id: tokens.session } as const;
-    expect(await at('helpdesk').revoke(order)).toMatchObject({ kind: 'refused', detail: expect.any(String) });
+    expect(await at('helpdesk').revoke(order)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('sessions:revoke'),
+    });
     expect(await at('console', 'another').revoke(order)).toEqual({
       kind: 'refused',
       status: 401,
-      detail: 'the client got no token',
+      detail: 'the client console got no token for sessions:revoke: client authentication failed',
     });
     expect(await at('console').revoke({ kind: 'session' })).toMatchObject({ kind: 'refused', status: 400 });
     const nowhere = at('console', gatewaySecret, `http://127.0.0.1:${await freePort()}`);
     expect(await nowhere.revoke(order)).toMatchObject({ kind: 'unreachable' });
-    expect(() => at('console', gatewaySecret, 'http://id.example')).toThrow('not https');
-    const done = { kind: 'done', log: 'curfew', seq: expect.any(Number), published: true, sessionsEnded: 1 };
-    expect(await at('console').revoke(order)).toEqual(done);
+    for (const url of ['http://id.example', 'ftp://127.0.0.1', 'id.example', 'https://a:b@id.example'])
+      expect(() => at('console', gatewaySecret, url)).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }));
+    const answer = { log: 'curfew', seq: expect.any(Number), published: true, sessionsEnded: 1 };
+    expect(await at('console').revoke(order)).toEqual({ kind: 'done', answer });
     await expect(refresh(identity, tokens)).rejects.toEqual(invalidGrant);
+    expect(await at('console').issuer()).toEqual({ kind: 'done', answer: identity.issuer });
+  });
+
+  it('is asked with a token that a command line was given, and no other', async () => {
+    const url = identity.issuer;
+    const by = (token: string) =>
+      createAdminClient({ url, credentials: { kind: 'token', token: secretFromText(token) } });
+    expect(await by(helpdesk).call('listSessions', { user: 'vera' })).toMatchObject({ kind: 'done' });
+    expect(await by(helpdesk).call('listAudit')).toEqual({
+      kind: 'refused',
+      status: 403,
+      detail: 'the token needs the scope audit:read',
+    });
+    expect(await by('eyJ.none.at-all').call('listKeys')).toMatchObject({ kind: 'refused', status: 401 });
+  });
+
+  it('is given up when it does not answer in time, or with more than anyone asked for', async () => {
+    const never: typeof fetch = (_, init) =>
+      new Promise((_resolve, reject) => {
+        const { signal } = init ?? {};
+        signal?.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    const credentials = { kind: 'token', token: secretFromText('t') } as const;
+    const url = 'https://id.example';
+    const slow = createAdminClient({ url, credentials, timeoutMs: 10, fetch: never });
+    expect(await slow.call('listKeys')).toMatchObject({ kind: 'unreachable' });
+    const endless: typeof fetch = () =>
+      Promise.resolve(new Response(`{"keys":[],"padding":"${'x'.repeat(2 * 1024 * 1024)}"}`));
+    const long = createAdminClient({ url, credentials, fetch: endless });
+    expect(await long.call('listKeys')).toMatchObject({ kind: 'refused', status: 200 });
+  });
+
+  it('tells what was done to one person, and since when', async () => {
+    await identity.addUser('joan');
+    const tokens = await login(identity, 'joan');
+    await revoke({ kind: 'session', id: tokens.session });
+    const subject = String(payloadOf(tokens.access)['sub']);
+    const found = async (query: string): Promise<unknown> =>
+      ((await call('GET', `/v1/audit?${query}`)).body['entries'] as { action: string; target: string }[]).map(
+        ({ action, target }) => [action, target],
+      );
+    const both = [
+      ['revoke.session', tokens.session],
+      ['user.add', subject],
+    ];
+    expect(await found('user=joan')).toEqual(both);
+    expect(await found('user=joan&since=2026-01-01T00:00:00Z')).toEqual(both);
+    expect(await found('user=joan&since=2099-01-01T00:00:00Z')).toEqual([]);
+    expect(await found('user=joan&client=cli')).toEqual(both.slice(0, 1));
+    expect(await found('user=nobody')).toEqual([]);
+    expect((await call('GET', '/v1/audit?since=yesterday')).status).toBe(400);
   });
 
   it('notes who did what, from where', async () => {

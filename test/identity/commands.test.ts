@@ -62,7 +62,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await audit()).toContainEqual([
       'revoke.session',
       tokens.session,
-      { sessions: 2, reason: 'operator' },
+      { sessions: 2, reason: 'operator', subject: payloadOf(tokens.access)['sub'] },
     ]);
   });
 
@@ -168,8 +168,10 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
     const text = pem.export({ format: 'pem', type: 'pkcs8' }).toString();
     neverPrinted(text.split('\n')[5] ?? '');
-    expect(await importKey(identity.config, text, 'ours-2026')).toBe('ours-2026');
-    expect(await importKey(identity.config, text, 'ours-2026')).toBeUndefined();
+    const added = { kind: 'added', id: 'ours-2026' };
+    expect(await importKey(identity.config, text, 'ours-2026')).toEqual(added);
+    const again = { kind: 'refused', id: 'ours-2026', why: 'exists' };
+    expect(await importKey(identity.config, text, 'ours-2026')).toEqual(again);
     expect(await listKeys(identity.config)).toMatchObject([
       { state: 'signing' },
       { id: 'ours-2026', state: 'next' },
@@ -180,14 +182,59 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await audit()).toContainEqual(['key.import', 'ours-2026', {}]);
     const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
     const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
+    const good = pem.export({ format: 'jwk' });
+    const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
     const wrong = [
       JSON.stringify(curve),
       small.export({ format: 'pem', type: 'pkcs8' }).toString(),
+      JSON.stringify({ ...good, alg: 'RS512' }),
+      JSON.stringify({ ...good, use: 'enc' }),
+      JSON.stringify({ ...good, kid: 'with a space' }),
+      // Parts of two keys.
+      JSON.stringify({ ...good, n: other.n }),
+      JSON.stringify({ kty: good.kty, n: good.n, e: good.e }),
       '{}',
       'key',
     ];
     for (const one of wrong)
       await expect(importKey(identity.config, one)).rejects.toMatchObject({ code: 'ERR_USAGE' });
+    expect(await listKeys(identity.config)).toHaveLength(2);
+  });
+
+  it('takes no key back that was revoked, by its name or under another', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const text = JSON.stringify(privateKey.export({ format: 'jwk' }));
+    neverPrinted(String(privateKey.export({ format: 'jwk' }).d));
+    const { id } = await importKey(identity.config, text);
+    expect(id).toMatch(/^[\w-]{43}$/);
+    await revokeKey(identity.config, id, 'leaked');
+    const refused = { kind: 'refused', why: 'revoked' };
+    expect(await importKey(identity.config, text)).toEqual({ ...refused, id });
+    expect(await importKey(identity.config, text, 'fresh')).toEqual({ ...refused, id: 'fresh' });
+  });
+
+  it('finds what was done to one person or with one client, and since when', async () => {
+    const id = String(payloadOf((await login(identity, 'rosa')).access)['sub']);
+    await identity.addUser('emmy');
+    const emmy = await login(identity, 'emmy');
+    const { tokens } = await logInBrowser(identity, 'rosa');
+    await revoke(identity.config, { kind: 'session', id: tokens.session });
+    await revoke(identity.config, { kind: 'session', id: emmy.session });
+    await revoke(identity.config, { kind: 'subject', id: 'rosa' });
+    await revoke(identity.config, { kind: 'client', id: 'other' });
+    const found = async (filter: Parameters<typeof listAudit>[2], limit = 10): Promise<unknown[]> =>
+      (await listAudit(identity.config, limit, filter)).map(({ action, target }) => [action, target]);
+    const session = ['revoke.session', tokens.session];
+    const rosas = [['revoke.subject', id], session, ['user.add', id]];
+    expect(await found({ user: 'Rosa' })).toEqual(rosas);
+    expect(await found({ user: 'rosa' }, 1)).toEqual(rosas.slice(0, 1));
+    expect(await found({ user: 'nobody' })).toEqual([]);
+    expect(await found({ client: 'web' })).toEqual([session]);
+    expect(await found({ client: 'other' })).toEqual([['revoke.client', 'other']]);
+    expect(await found({ user: 'rosa', client: 'web' })).toEqual([session]);
+    expect(await found({ client: '%' })).toEqual([]);
+    expect(await found({ sinceMs: Date.now() + 60_000 })).toEqual([]);
+    expect(await found({ user: 'rosa', sinceMs: 0 })).toEqual(rosas);
   });
 
   it('revokes a key for ever; another signs at once, and sessions go on', async () => {

@@ -88,6 +88,10 @@ export const keysAnswer = v.strictObject({
 export const newKeyAnswer = v.strictObject({ id });
 
 export const auditQuery = v.strictObject({
+  /** Of the account: what it did, and what was done to it and its sessions. */
+  user: v.optional(id),
+  client: v.optional(id),
+  since: v.optional(dateTime),
   before: v.optional(count(1, Number.MAX_SAFE_INTEGER)),
   limit: v.optional(count(1, 200), '50'),
 });
@@ -108,6 +112,10 @@ export const auditAnswer = v.strictObject({
         sessions: v.optional(v.number()),
         reason: v.optional(v.string()),
         issuedBefore: v.optional(v.string()),
+        subject: v.optional(v.string()),
+        client: v.optional(v.string()),
+        passkey: v.optional(v.string()),
+        passkeys: v.optional(v.number()),
       }),
     }),
   ),

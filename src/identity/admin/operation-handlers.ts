@@ -1,6 +1,6 @@
 import type { InferOutput } from 'valibot';
 import type { Clock } from '../../runtime/clock.ts';
-import { normalizeUsername } from '../account/username.ts';
+import { namedAccount } from '../account/named-account.ts';
 import type { AdminScope } from '../grant/admin-scopes.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import type { RevocationTarget, RevokeTarget } from '../session/revoke-target.ts';
@@ -65,32 +65,36 @@ export function createOperationHandlers(work: AdminWork): Record<OperationName, 
       await refreshKeys();
       return { answer: { id } satisfies Read<'newKeyAnswer'> };
     },
-    listAudit: async ({ input }) => {
-      const { before, limit } = input as Read<'auditQuery'>;
-      const found = await audit.list({ before, limit });
-      const entries = found.map(({ id, atMs, actor, action, target, details }) => ({
-        id,
-        at: isoTime(atMs),
-        actor: { kind: actor.kind, id: actor.id, address: actor.address ?? '' },
-        action,
-        target,
-        details,
-      }));
-      const last = entries.length === limit ? entries.at(-1)?.id : undefined;
-      return { answer: { entries, next: last } satisfies Read<'auditAnswer'> };
-    },
+    listAudit: async ({ input }) => ({ answer: await listAudit(input as Read<'auditQuery'>, work) }),
   };
+}
+
+async function listAudit(
+  { user, client, since, before, limit }: Read<'auditQuery'>,
+  { accounts, audit }: AdminWork,
+): Promise<Read<'auditAnswer'>> {
+  const accountId = user === undefined ? undefined : (await namedAccount(accounts, user))?.id;
+  if (user !== undefined && accountId === undefined) return { entries: [] };
+  const sinceMs = since === undefined ? undefined : Date.parse(since);
+  const found = await audit.list({ accountId, clientId: client, sinceMs, before, limit });
+  const entries = found.map(({ id, atMs, actor, action, target, details }) => ({
+    id,
+    at: isoTime(atMs),
+    actor: { kind: actor.kind, id: actor.id, address: actor.address ?? '' },
+    action,
+    target,
+    details,
+  }));
+  return { entries, next: entries.length === limit ? entries.at(-1)?.id : undefined };
 }
 
 async function listSessions(
   { user, subject, client, limit, offset }: Read<'sessionsQuery'>,
   { accounts, grants }: AdminWork,
 ): Promise<Read<'sessionsAnswer'>> {
-  const name = user === undefined ? undefined : normalizeUsername(user);
-  const account = name === undefined ? undefined : await accounts.findByName(name);
-  if (user !== undefined && (account === undefined || (subject ?? account.id) !== account.id))
-    return { sessions: [] };
-  const accountId = account?.id ?? subject;
+  const named = user === undefined ? undefined : (await namedAccount(accounts, user))?.id;
+  if (user !== undefined && (named === undefined || (subject ?? named) !== named)) return { sessions: [] };
+  const accountId = named ?? subject;
   const filter: GrantFilter = {
     ...(accountId === undefined ? {} : { accountId }),
     ...(client === undefined ? {} : { clientId: client }),

@@ -5,7 +5,7 @@ export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413; detail?: str
 
 export const titles: Readonly<Record<Refusal['refusal'], string>> = {
   400: 'Bad request',
-  401: 'A token is needed',
+  401: 'A token is needed that is good for this',
   403: 'Not allowed',
   404: 'No such path',
   405: 'No such method here',

@@ -2,8 +2,10 @@ import { createLog } from '../../runtime/log.ts';
 import { operator, withCommandContext, type CommandConfig } from '../session/commands.ts';
 import type { TargetRevocation } from '../session/revoke-target.ts';
 import { createKeyStore } from '../store/key-store.ts';
+import { createPublicationStore } from '../store/publication-store.ts';
 import type { ListedKey } from './key-schedule.ts';
-import { openKeyRing, type KeyConfig } from './open-key-ring.ts';
+import { readSigningKey } from './key-material.ts';
+import { keyAlgorithm, openKeyRing, type KeyConfig } from './open-key-ring.ts';
 
 export type KeyCommandConfig = CommandConfig & KeyConfig;
 
@@ -28,24 +30,30 @@ export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
     return id;
   });
 
+/** What became of a key to import. */
+export type KeyImport =
+  | { kind: 'added'; id: string }
+  /** There is one of that name, or it was revoked: under its name or under the one it would have by itself. */
+  | { kind: 'refused'; id: string; why: 'exists' | 'revoked' };
+
 /**
  * Adds a private key of the operator's, PEM (PKCS #8) or JWK, which takes over as `rotateKeys`' does.
  * @param kid its name in tokens; default the JWK's own, else its thumbprint
- * @returns its id; undefined if there is one of that id
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for what is no key of the configured algorithm
  */
-export const importKey = (
-  config: KeyCommandConfig,
-  text: string,
-  kid?: string,
-): Promise<string | undefined> =>
+export const importKey = (config: KeyCommandConfig, text: string, kid?: string): Promise<KeyImport> =>
   withCommandContext(config, async ({ database, audit, clock }) => {
+    const key = await readSigningKey(text, keyAlgorithm(config), kid);
+    const id = key.jwk.kid;
+    const publications = createPublicationStore(database);
+    for (const name of new Set([id, key.thumbprint]))
+      if (await publications.isKeyRevoked(config.issuer, name))
+        return { kind: 'refused', id, why: 'revoked' };
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
-    const id = await ring.add(text, kid);
-    if (id !== undefined)
-      await audit.note({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
-    return id;
+    if (!(await ring.add(key))) return { kind: 'refused', id, why: 'exists' };
+    await audit.note({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
+    return { kind: 'added', id };
   });
 
 /** `isKnown` is false for a key that isn't stored here: another issuer's, or the shared secret of HS256. */

@@ -1,4 +1,12 @@
-import { createPrivateKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  hkdfSync,
+  randomBytes,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { Fault } from '../../runtime/fault.ts';
 import type { Secret } from '../../runtime/secret.ts';
@@ -21,40 +29,87 @@ export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<J
 }
 
 const curves = { ES256: 'P-256', EdDSA: 'Ed25519' } as const;
-const minRsaBits = 2048;
+const rsaBits = { min: 2048, max: 4096 } as const;
+
+// What a header and a URL can hold as it is.
+const keyName = /^[\x21-\x7e]{1,128}$/;
+
+/** An operator's key, fit for storage. */
+export type ReadKey = {
+  jwk: JWK & { kid: string };
+  /** RFC 7638: the name that such a key has when nobody gives it another. */
+  thumbprint: string;
+};
 
 /**
  * Reads an operator's private key, as PEM (PKCS #8) or JWK.
- * @param kid its name; default the JWK's own, else its thumbprint (RFC 7638)
+ * @param kid its name, 1 to 128 printable ASCII characters without spaces; default the JWK's own, else its thumbprint
  * @throws ERR_USAGE when it is none, or not one for the algorithm
  */
 export async function readSigningKey(
   text: string,
   algorithm: SigningAlgorithm,
   kid?: string,
-): Promise<JWK & { kid: string }> {
-  const { key, name } = parsePrivateKey(text);
+): Promise<ReadKey> {
+  const { key, name } = parsePrivateKey(text, algorithm);
   const jwk = key.export({ format: 'jwk' }) as JWK;
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  const fits =
-    algorithm === 'RS256' ? jwk.kty === 'RSA' && bits >= minRsaBits : jwk.crv === curves[algorithm];
-  if (!fits)
+  if (!isFor(algorithm, key, jwk))
     throw new Fault(
       'ERR_USAGE',
-      `the key is not one for ${algorithm}: it takes ${algorithm === 'RS256' ? `RSA of at least ${minRsaBits} bits` : curves[algorithm]}`,
+      `the key is not one for ${algorithm}: it takes ${algorithm === 'RS256' ? `RSA of ${rsaBits.min} to ${rsaBits.max} bits` : curves[algorithm]}`,
     );
-  return { ...jwk, kid: kid ?? name ?? (await calculateJwkThumbprint(jwk)), alg: algorithm, use: 'sig' };
+  const thumbprint = await calculateJwkThumbprint(jwk);
+  const id = kid ?? name ?? thumbprint;
+  if (!keyName.test(id))
+    throw new Fault('ERR_USAGE', "a key's name is 1 to 128 printable ASCII characters without spaces");
+  return { jwk: { ...jwk, kid: id, alg: algorithm, use: 'sig' }, thumbprint };
 }
 
-function parsePrivateKey(text: string): { key: KeyObject; name: string | undefined } {
-  try {
-    if (!text.trimStart().startsWith('{')) return { key: createPrivateKey(text), name: undefined };
-    const jwk = JSON.parse(text) as JWK;
-    const name = typeof jwk.kid === 'string' && jwk.kid !== '' ? jwk.kid : undefined;
-    return { key: createPrivateKey({ key: jwk, format: 'jwk' }), name };
-  } catch {
-    // Its message could quote the key.
+function isFor(algorithm: SigningAlgorithm, key: KeyObject, jwk: JWK): boolean {
+  if (algorithm !== 'RS256') return jwk.crv === curves[algorithm];
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  return jwk.kty === 'RSA' && bits >= rsaBits.min && bits <= rsaBits.max;
+}
+
+function parsePrivateKey(
+  text: string,
+  algorithm: SigningAlgorithm,
+): { key: KeyObject; name: string | undefined } {
+  const parsed = tryToParse(text);
+  if (parsed === undefined || !signsWhatItVerifies(parsed.key))
     throw new Fault('ERR_USAGE', 'that is no private key in PEM (PKCS #8, not encrypted) or JWK');
+  const { key, alg, use, kid } = parsed;
+  // RFC 7517 §4.2, §4.4: whoever made it says what it is for.
+  if ((alg !== undefined && alg !== algorithm) || (use !== undefined && use !== 'sig'))
+    throw new Fault('ERR_USAGE', `the JWK is meant for something else than signing with ${algorithm}`);
+  return { key, name: kid === '' ? undefined : kid };
+}
+
+/** Its error could quote the key: there is none. */
+function tryToParse(text: string): (Pick<JWK, 'alg' | 'use' | 'kid'> & { key: KeyObject }) | undefined {
+  try {
+    if (!text.trimStart().startsWith('{')) return { key: createPrivateKey(text) };
+    const jwk = JSON.parse(text) as JWK;
+    const key = createPrivateKey({ key: jwk, format: 'jwk' });
+    return {
+      key,
+      ...(jwk.alg === undefined ? {} : { alg: jwk.alg }),
+      ...(jwk.use === undefined ? {} : { use: jwk.use }),
+      ...(typeof jwk.kid === 'string' ? { kid: jwk.kid } : {}),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A JWK's parts need not belong together, and nothing else looks. */
+function signsWhatItVerifies(key: KeyObject): boolean {
+  const probe = Buffer.from('probe');
+  const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
+  try {
+    return verify(digest, probe, createPublicKey(key), sign(digest, probe, key));
+  } catch {
+    return false;
   }
 }
 

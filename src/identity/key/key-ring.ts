@@ -8,8 +8,8 @@ import {
   cookieAlgorithm,
   generateCookieSecret,
   generateSigningKey,
-  readSigningKey,
   type MaterialSealer,
+  type ReadKey,
   type SigningAlgorithm,
 } from './key-material.ts';
 import {
@@ -40,11 +40,10 @@ export type KeyRing = {
   /** Adds a successor to the signing key, which takes over when it has been published long enough. @returns its id */
   rotate(): Promise<string>;
   /**
-   * Adds an operator's key in the same way, see `readSigningKey`.
-   * @returns its id; undefined if there is one of that id
-   * @throws ERR_USAGE
+   * Adds an operator's key in the same way.
+   * @returns false if there is one of that id
    */
-  add(text: string, kid?: string): Promise<string | undefined>;
+  add(key: ReadKey): Promise<boolean>;
   /** The stored signing keys, the oldest first. */
   list(): Promise<ListedKey[]>;
 };
@@ -94,11 +93,10 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
       await addNow(options, id, material);
       return id;
     },
-    add: async (text, kid) => {
-      const jwk = await readSigningKey(text, options.algorithm, kid);
-      if ((await store.list()).some(({ id }) => id === jwk.kid)) return undefined;
+    add: async ({ jwk }) => {
+      if ((await store.list()).some(({ id }) => id === jwk.kid)) return false;
       await addNow(options, jwk.kid, JSON.stringify(jwk));
-      return jwk.kid;
+      return true;
     },
     list: async () => {
       const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');

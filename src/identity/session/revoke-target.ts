@@ -79,7 +79,8 @@ export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
       audit: {
         actor,
         action: `revoke.${target.kind}`,
-        target: 'id' in target ? target.id : issuer,
+        // The account, whatever it was called when it was named.
+        target: plan.event?.id ?? ('id' in target ? target.id : issuer),
         ...(issuedBefore === undefined
           ? {}
           : { details: { issuedBefore: new Date(issuedBefore * 1000).toISOString() } }),

@@ -4,7 +4,7 @@ import type { DatabaseTransaction } from '../../publisher/store/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
-import type { AuditEntry, AuditStore } from '../store/audit-store.ts';
+import type { AuditDetails, AuditEntry, AuditStore } from '../store/audit-store.ts';
 import type { GrantSelection, GrantStore, RemovedGrant } from '../store/grant-store.ts';
 
 /** Why a session ended; goes into the revocation event. */
@@ -67,6 +67,16 @@ export const sessionEvent = (iss: string, id: string, reason: RevocationReason):
   reason,
 });
 
+/** Whose sessions, and at which client, where it is one: afterwards nothing else tells. */
+function onlyOne(removed: readonly RemovedGrant[]): Pick<AuditDetails, 'subject' | 'client'> {
+  const [subject, ...otherSubjects] = new Set(removed.map(({ accountId }) => accountId));
+  const [client, ...otherClients] = new Set(removed.map(({ clientId }) => clientId));
+  return {
+    ...(subject === undefined || otherSubjects.length > 0 ? {} : { subject }),
+    ...(client === undefined || otherClients.length > 0 ? {} : { client }),
+  };
+}
+
 export function createRevoker(options: RevokerOptions): Revoker {
   const { grants, audit, outbox, issuer, clock, metrics, log, publishWaitMs = 250 } = options;
   return {
@@ -79,7 +89,7 @@ export function createRevoker(options: RevokerOptions): Revoker {
           const toRecord = eventsOf(gone);
           const rows = toRecord.length === 0 ? [] : await outbox.recordEvents(trx, toRecord);
           if (entry !== undefined) {
-            const details = { ...entry.details, sessions: gone.length, reason };
+            const details = { ...entry.details, sessions: gone.length, reason, ...onlyOne(gone) };
             await audit.record(trx, { ...entry, details }, clock.nowMs());
           }
           return { removed: gone, recorded: rows };

@@ -1,3 +1,4 @@
+import { sql, type SqlBool } from 'kysely';
 import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
 import { identityTables, type ActorKind } from './tables.ts';
 
@@ -8,6 +9,9 @@ export type AuditAction =
   | 'user.add'
   | 'user.disable'
   | 'user.password'
+  | 'passkey.add'
+  | 'passkey.rename'
+  | 'passkey.remove'
   | 'key.rotate'
   | 'key.import'
   | 'revoke.session'
@@ -17,7 +21,17 @@ export type AuditAction =
   | 'revoke.key'
   | 'revoke.everything';
 
-export type AuditDetails = { sessions?: number; reason?: string; issuedBefore?: string };
+export type AuditDetails = {
+  sessions?: number;
+  reason?: string;
+  issuedBefore?: string;
+  /** Whose sessions ended, and at which client, where that is one. */
+  subject?: string;
+  client?: string;
+  /** Which passkey of the account, or how many. */
+  passkey?: string;
+  passkeys?: number;
+};
 
 export type AuditEntry = { actor: Actor; action: AuditAction; target: string; details?: AuditDetails };
 
@@ -28,8 +42,21 @@ export type AuditStore = {
   record(trx: DatabaseTransaction, entry: AuditEntry, nowMs: number): Promise<void>;
   /** Notes one that needs no other change. */
   note(entry: AuditEntry, nowMs: number): Promise<void>;
-  /** The newest first. @param options.before only entries with a smaller id; `limit` 1 to 1000 */
-  list(options: { before: number | undefined; limit: number }): Promise<StoredAuditEntry[]>;
+  /** The newest first. Cost: with a filter a look at every row, at worst. */
+  list(query: AuditQuery): Promise<StoredAuditEntry[]>;
+};
+
+export type AuditQuery = {
+  /** Only entries with a smaller id. */
+  before?: number | undefined;
+  /** Only entries from then on. */
+  sinceMs?: number | undefined;
+  /** What an account did, or had done to it or its sessions. */
+  accountId?: string | undefined;
+  /** The same of a client. */
+  clientId?: string | undefined;
+  /** 1 to 1000. */
+  limit: number;
 };
 
 const maxTextLength = 512;
@@ -48,14 +75,26 @@ export function createAuditStore(database: Database): AuditStore {
     };
     await identityTables(trx).insertInto('identity_audit').values(row).execute();
   };
+  const position = sql.raw(database.dialect === 'postgres' ? 'strpos' : 'instr');
+  const inDetails = (member: 'subject' | 'client', id: string) =>
+    sql<SqlBool>`${position}(details, ${`"${member}":${JSON.stringify(id)}`}) > 0`;
+  const ofAccount = (id: string) =>
+    sql<SqlBool>`(target = ${id} or (actor_kind = 'person' and actor = ${id}) or ${inDetails('subject', id)})`;
+  // A client's own tokens have it for their subject.
+  const ofClient = (id: string) =>
+    sql<SqlBool>`((target = ${id} and action in ('revoke.client', 'revoke.subject'))
+      or (actor_kind = 'client' and actor = ${id}) or ${inDetails('client', id)})`;
   return {
     record,
     note: (entry, nowMs) => database.db.transaction().execute((trx) => record(trx, entry, nowMs)),
-    list: async ({ before, limit }) => {
+    list: async ({ before, sinceMs, accountId, clientId, limit }) => {
       const rows = await db
         .selectFrom('identity_audit')
         .selectAll()
         .$if(before !== undefined, (query) => query.where('id', '<', before ?? 0))
+        .$if(sinceMs !== undefined, (query) => query.where('at_ms', '>=', sinceMs ?? 0))
+        .$if(accountId !== undefined, (query) => query.where(ofAccount(accountId ?? '')))
+        .$if(clientId !== undefined, (query) => query.where(ofClient(clientId ?? '')))
         .orderBy('id', 'desc')
         .limit(limit)
         .execute();

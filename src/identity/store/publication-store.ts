@@ -23,11 +23,23 @@ export type PublicationStore = {
   seqOf(rows: readonly number[]): Promise<number | undefined>;
   /** Whether a token is revoked, published or not. */
   isRevoked(issuer: string, claims: RevocableClaims): Promise<boolean>;
+  /** Whether a key is revoked, which it then is for ever. */
+  isKeyRevoked(issuer: string, keyId: string): Promise<boolean>;
 };
 
 export function createPublicationStore(database: Database): PublicationStore {
   const db = database.db.$extendTables<OutboxTables>();
+  const isKeyRevoked = async (issuer: string, keyId: string): Promise<boolean> => {
+    const standing = await db
+      .selectFrom('revocation_standing_keys')
+      .select('target')
+      .where('iss', '=', issuer)
+      .where('target', '=', keyId)
+      .executeTakeFirst();
+    return standing !== undefined;
+  };
   return {
+    isKeyRevoked,
     seqOf: async (rows) => {
       if (rows.length === 0) return undefined;
       for (let attempt = 0; attempt < seqAttempts; attempt += 1) {
@@ -38,13 +50,7 @@ export function createPublicationStore(database: Database): PublicationStore {
       return undefined;
     },
     isRevoked: async (issuer, { issuedAt, keyId, tokenId, clientId, subject, session }) => {
-      const standing = await db
-        .selectFrom('revocation_standing_keys')
-        .select('target')
-        .where('iss', '=', issuer)
-        .where('target', '=', keyId)
-        .executeTakeFirst();
-      if (standing !== undefined) return true;
+      if (await isKeyRevoked(issuer, keyId)) return true;
       const found = await db
         .selectFrom('revocation_outbox')
         .select('id')

@@ -1,0 +1,11 @@
+import type { Account, AccountStore } from '../store/account-store.ts';
+import { normalizeUsername } from './username.ts';
+
+/** The account of a name as somebody wrote it. */
+export async function namedAccount(
+  accounts: Pick<AccountStore, 'findByName'>,
+  text: string,
+): Promise<Account | undefined> {
+  const name = normalizeUsername(text);
+  return name === undefined ? undefined : await accounts.findByName(name);
+}
