@@ -8,7 +8,9 @@ import { createPurge } from './identity/store/purge.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
 import { readinessOf } from './publisher/publisher-readiness.ts';
 import { createPublisher } from './publisher/publisher.ts';
+import { receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
+import { announceReceivers, createConfiguredReceivers, foreignIssuers } from './receiving.ts';
 import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
@@ -37,42 +39,86 @@ export async function createIdentity(
   config: IdentityConfig,
   dependencies: IdentityDependencies,
 ): Promise<Lifecycle> {
-  const { log, registry, clock } = dependencies;
-  const { issuer, tokens } = config;
-  const metrics = createOwnerMetrics(registry);
-  const database = openIdentityDatabase(config, log);
-  const publisher = createPublisher({
-    database,
-    redis: config.redis,
-    logName: config.revocation.log,
-    issuers: [{ issuer, clock: 'own', maxTokenLifetimeMs: tokens.lifetime }],
-    clockToleranceMs: config.revocation.clockTolerance,
-    clock,
-    log,
-    metrics,
-  });
+  const { log, clock } = dependencies;
+  const { tokens } = config;
+  const owner = createOwner(config, dependencies);
+  const { database, publisher, receivers } = owner;
   const sharedSecret = tokens.secret === undefined ? undefined : openSharedSecret({ ...tokens.secret, log });
   const service = await createOpenIdService({
     ...settings(config),
     ...sharedKey(config, sharedSecret),
+    ...owner,
     keyRing: openKeyRing(config, { database, clock, log }),
     outbox: publisher,
-    database,
     clock,
     log,
-    metrics,
   });
   const ready = readinessPart(config, log);
-  const admin = createAdminServer({
+  const admin = adminPart(config, dependencies, { ...owner, isReady: ready.isReady });
+  const purge = createPurge({ database, clock, log });
+  // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
+  const first = [admin, databasePart(database), secretPart(sharedSecret), receivers, publisher, purge];
+  return createLifecycle([...first, ...service, receivers.listening, ready], { drainMs: config.drain, log });
+}
+
+/** What owns the revocation log: of identity's own issuer, and of others it takes notices about. */
+function createOwner(config: IdentityConfig, { log, registry, clock }: IdentityDependencies) {
+  const { issuer, tokens, trustedProxyHops, revocation } = config;
+  const metrics = createOwnerMetrics(registry);
+  const database = openIdentityDatabase(config, log);
+  const common = { database, clockToleranceMs: revocation.clockTolerance, clock, log, metrics };
+  const publisher = createPublisher({
+    ...common,
+    redis: config.redis,
+    logName: revocation.log,
+    issuers: [
+      { issuer, clock: 'own', maxTokenLifetimeMs: tokens.lifetime },
+      ...foreignIssuers(receiving(config)),
+    ],
+  });
+  const receivers = createConfiguredReceivers(receiving(config), {
+    ...common,
+    outbox: publisher,
+    trustedProxyHops,
+    registry,
+  });
+  return { metrics, database, publisher, receivers };
+}
+
+type Observed = Pick<ReturnType<typeof createOwner>, 'database' | 'publisher' | 'receivers'> & {
+  isReady(): boolean;
+};
+
+function adminPart(
+  config: IdentityConfig,
+  { log, registry }: IdentityDependencies,
+  { database, publisher, receivers, isReady }: Observed,
+): Part {
+  return createAdminServer({
     address: config.admin,
     registry,
     log,
-    readiness: () => ({ ready: ready.isReady(), parts: { revocation: readinessOf(publisher.status()) } }),
-    status: () => ({ issuer, database: database.description, revocation: publisher.status() }),
+    readiness: () => ({
+      ready: isReady(),
+      parts: partsOf(readinessOf(publisher.status()), receivers),
+    }),
+    status: () => ({
+      issuer: config.issuer,
+      database: database.description,
+      ...partsOf(publisher.status(), receivers),
+    }),
   });
-  const purge = createPurge({ database, clock, log });
-  const first = [admin, databasePart(database), secretPart(sharedSecret), publisher, purge];
-  return createLifecycle([...first, ...service, ready], { drainMs: config.drain, log });
+}
+
+/** Receivers are for issuers of others alone: identity's own sessions end with their refresh tokens. */
+const receiving = (config: IdentityConfig) => ({
+  issuers: config.foreignIssuers,
+  receivers: config.receivers,
+});
+
+function partsOf(revocation: unknown, receivers: Receivers) {
+  const states = receivers.states();
+  return states.length === 0 ? { revocation } : { revocation, receivers: states };
 }
 
 const settings = (config: IdentityConfig) => ({
@@ -113,7 +159,7 @@ function clientMetadata(client: ClientConfig): ClientMetadata {
 
 const databasePart = (database: Database): Part => ({
   name: 'database',
-  start: () => migrate(database, [identityMigrations, outboxMigrations]),
+  start: () => migrate(database, [identityMigrations, outboxMigrations, receiverMigrations]),
   stop: () => database.close(),
 });
 
@@ -134,6 +180,7 @@ function readinessPart(config: IdentityConfig, log: Log): Part & { isReady(): bo
       const { issuer, listen, admin, database } = config;
       if (issuer.startsWith('http:'))
         log.warn('the issuer is plain HTTP: tokens and passwords travel in the clear', { issuer });
+      announceReceivers(receiving(config), log);
       log.info('admin is listening', { address: formatAddress(admin) });
       log.info('identity is ready', {
         issuer,

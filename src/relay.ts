@@ -3,18 +3,17 @@ import { relaySchema, type RelayConfig } from './config/relay.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
 import { readinessOf } from './publisher/publisher-readiness.ts';
 import { createPublisher } from './publisher/publisher.ts';
-import { configuredReceivers } from './publisher/receivers/configured-receivers.ts';
-import { createReceivers, receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
+import { receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
+import { announceReceivers, createConfiguredReceivers, foreignIssuers } from './receiving.ts';
 import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
-import { clientAddress } from './runtime/client-address.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createHttpServer } from './runtime/http-server.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
 import { createLog, type Log } from './runtime/log.ts';
-import { createAuthorizerMetrics, createOwnerMetrics, createRegistry, Registry } from './runtime/metrics.ts';
+import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
 
 /**
  * Runs the owner of a revocation log for foreign identity providers in the foreground until SIGTERM or SIGINT.
@@ -34,37 +33,28 @@ export type RelayDependencies = { log: Log; registry: Registry; clock: Clock };
 /** Constructs the program. Nothing is opened before its start. */
 export function createRelay(config: RelayConfig, dependencies: RelayDependencies): Lifecycle {
   const { log, registry, clock } = dependencies;
-  const { revocation, issuers, trustedProxyHops } = config;
+  const { revocation } = config;
   const metrics = createOwnerMetrics(registry);
   const database = openRelayDatabase(config, log);
   const publisher = createPublisher({
     database,
     redis: config.redis,
     logName: revocation.log,
-    issuers: issuers.map((one) => ({
-      issuer: one.issuer,
-      clock: 'foreign' as const,
-      maxTokenLifetimeMs: one.maxTokenLifetime,
-    })),
+    issuers: foreignIssuers(config),
     clockToleranceMs: revocation.clockTolerance,
     clock,
     log,
     metrics,
   });
-  const receivers = createReceivers({
-    receivers: configuredReceivers({
-      ...config,
-      clockToleranceMs: revocation.clockTolerance,
-      clock,
-      log,
-      metrics: keyMetrics(registry),
-    }),
+  const receivers = createConfiguredReceivers(config, {
     database,
     outbox: publisher,
-    clientAddress: (request) => clientAddress(request, trustedProxyHops),
+    trustedProxyHops: config.trustedProxyHops,
+    clockToleranceMs: revocation.clockTolerance,
     clock,
     log,
     metrics,
+    registry,
   });
   const http = createHttpServer({ address: config.listen, handler: createHandler(receivers), log });
   const ready = readinessPart(config, log);
@@ -95,14 +85,6 @@ function createHandler(receivers: Receivers) {
   };
 }
 
-/** The two metrics of key sets, without the others of the authorizer. */
-function keyMetrics(registry: Registry) {
-  const { jwksRefreshes, jwksAge } = createAuthorizerMetrics(new Registry());
-  registry.registerMetric(jwksRefreshes);
-  registry.registerMetric(jwksAge);
-  return { jwksRefreshes, jwksAge };
-}
-
 function openRelayDatabase({ database }: RelayConfig, log: Log): Database {
   if ('sqlite' in database) return openDatabase(database);
   const onIdleError = (thrown: unknown): void => log.warn('database connection lost', { err: thrown });
@@ -131,19 +113,9 @@ function readinessPart(config: RelayConfig, log: Log): Part & { isReady(): boole
   };
 }
 
-function announce({ issuers, receivers, listen, admin, database }: RelayConfig, log: Log): void {
-  for (const { issuer } of issuers) {
-    const its = receivers.filter((one) => [one.issuer].flat().includes(issuer));
-    const kind = its.length === 0 ? 'by command only' : its.map((one) => one.kind).join(' ');
-    log.info('revoking tokens of issuer', { issuer, kind });
-  }
-  for (const { path, kind, redelivery } of receivers) {
-    if (redelivery > 0) continue;
-    log.info('its sender is taken to try once: whenever nobody listened, all tokens so far are revoked', {
-      route: path,
-      kind,
-    });
-  }
+function announce(config: RelayConfig, log: Log): void {
+  const { listen, admin, database } = config;
+  announceReceivers(config, log);
   log.info('admin is listening', { address: formatAddress(admin) });
   log.info('relay is ready', {
     address: formatAddress(listen),

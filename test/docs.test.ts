@@ -51,7 +51,7 @@ describe('the documentation', () => {
 
   it.each([
     ['authorizer', authorizerSchema, ['configuration.md']],
-    ['identity', identitySchema, ['configuration.md', 'identity.md']],
+    ['identity', identitySchema, ['configuration.md', 'identity.md', 'relay.md']],
     ['relay', relaySchema, ['configuration.md', 'relay.md']],
     ['injector', injectorSchema, ['configuration.md']],
   ] as const)('names every key of the configuration of %s', (_, schema, pages) => {

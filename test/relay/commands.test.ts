@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { relaySchema } from '../../src/config/relay.ts';
-import { revokeInRelay } from '../../src/publisher/receivers/commands.ts';
+import { revokeForeign } from '../../src/publisher/receivers/commands.ts';
 import { startRedis } from '../publisher/redis-server.ts';
 import { testIssuer } from '../token/tokens.ts';
 import { outboxOf } from './deliveries.ts';
@@ -16,9 +16,9 @@ describe('revoking by command', () => {
     onTestFinished(() => relay.stop());
     await untilLeading(relay);
     const request = { iss: testIssuer, kind: 'session' as const, id: 'session-1', reason: 'operator' };
-    const first = await revokeInRelay(relay.config, request);
+    const first = await revokeForeign(relay.config, request);
     expect(first).toMatchObject({ isPublished: true, seq: expect.any(Number) as number });
-    const second = await revokeInRelay(relay.config, { ...request, id: 'session-2' });
+    const second = await revokeForeign(relay.config, { ...request, id: 'session-2' });
     expect(second.seq).toBe((first.seq ?? 0) + 1);
   });
 
@@ -26,7 +26,7 @@ describe('revoking by command', () => {
     const { folder, settings } = await relayFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const config = v.parse(relaySchema, settings);
-    const revocation = await revokeInRelay(config, {
+    const revocation = await revokeForeign(config, {
       iss: testIssuer,
       kind: 'subject',
       id: 'ada',
@@ -42,7 +42,7 @@ describe('revoking by command', () => {
     const { folder, settings } = await relayFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const request = { iss: 'https://other.test', kind: 'session' as const, id: 'a' };
-    await expect(revokeInRelay(v.parse(relaySchema, settings), request)).rejects.toMatchObject({
+    await expect(revokeForeign(v.parse(relaySchema, settings), request)).rejects.toMatchObject({
       code: 'ERR_REVOCATION_INVALID',
     });
   });

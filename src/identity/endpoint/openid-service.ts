@@ -1,5 +1,6 @@
 import type { ClientMetadata } from 'oidc-provider';
 import type { Outbox } from '../../publisher/outbox.ts';
+import type { Receivers } from '../../publisher/receivers/receivers.ts';
 import type { Database } from '../../publisher/store/database.ts';
 import type { Address } from '../../runtime/address.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -42,6 +43,8 @@ export type OpenIdServiceOptions = {
   /** Migrated before the start. */
   database: Database;
   outbox: Outbox;
+  /** Asked first: notices about issuers of others come in at the same listener. */
+  receivers: Pick<Receivers, 'handle'>;
   clock: Clock;
   log: Log;
   metrics: Pick<OwnerMetrics, 'tokensIssued' | 'refreshReuse' | 'logins'>;
@@ -101,7 +104,21 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
-  return [holder, createHttpServer({ address: options.address, handler, log })];
+  return [holder, listenerOf(options, handler)];
+}
+
+function listenerOf(
+  { address, receivers, log }: OpenIdServiceOptions,
+  handler: ReturnType<typeof createHandler>,
+): Part {
+  return createHttpServer({
+    address,
+    handler: async (request, response) => {
+      if (await receivers.handle(request, response)) return;
+      await handler(request, response);
+    },
+    log,
+  });
 }
 
 /** The administration API, if there is a client that may use it. */

@@ -1,16 +1,17 @@
 import { createOutbox, outboxMigrations, type RevocationRequest } from '../outbox.ts';
-import { migrate, openDatabase, type DatabaseOptions } from '../store/database.ts';
+import { migrate, openDatabase, type DatabaseOptions, type Migrations } from '../store/database.ts';
 import { receiverMigrations } from './store/receiver-tables.ts';
 import { publishedSeq } from './store/published-seq.ts';
 
-/** What a command needs of the relay's configuration. Durations in ms. */
-export type RelayCommandConfig = {
+/** What a command needs of the configuration of an owner. Durations in ms. */
+export type ForeignCommandConfig = {
   readonly database: DatabaseOptions;
+  /** Those of others. */
   readonly issuers: readonly { readonly issuer: string }[];
   readonly revocation: { readonly clockTolerance: number };
 };
 
-export type RelayRevocation = {
+export type ForeignRevocation = {
   /** Outbox rows. */
   readonly recorded: readonly number[];
   readonly isPublished: boolean;
@@ -18,21 +19,23 @@ export type RelayRevocation = {
   readonly seq: number | undefined;
 };
 
-/** How long a command waits for a running relay to publish what it recorded. */
+/** How long a command waits for a running owner to publish what it recorded. */
 const publishWaitMs = 5000;
 
 /**
- * Revokes beside a running relay or without one: what is recorded is published by the leader, at once or when there is
- * one.
+ * Revokes tokens of an issuer of others, beside a running owner of the log or without one: what is recorded is
+ * published by the leader, at once or when there is one.
+ * @param more migrations of the owner's other rooms, where it has some
  * @throws ERR_REVOCATION_INVALID, ERR_DATABASE
  */
-export async function revokeInRelay(
-  config: RelayCommandConfig,
+export async function revokeForeign(
+  config: ForeignCommandConfig,
   request: RevocationRequest,
-): Promise<RelayRevocation> {
+  more: readonly Migrations[] = [],
+): Promise<ForeignRevocation> {
   const database = openDatabase(config.database);
   try {
-    await migrate(database, [outboxMigrations, receiverMigrations]);
+    await migrate(database, [...more, outboxMigrations, receiverMigrations]);
     const outbox = createOutbox({
       database,
       issuers: config.issuers.map(({ issuer }) => ({ issuer, clock: 'foreign' })),

@@ -1,0 +1,118 @@
+import * as v from 'valibot';
+import { nonEmpty, secret, url } from '../runtime/config-values.ts';
+
+/** The grant type of first-party command lines and apps: user name and password for tokens. */
+const loginGrantType = 'urn:curfew:grant-type:login';
+/** RFC 8628: for command lines and devices without a browser. */
+const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
+
+const grantTypes = [
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  loginGrantType,
+  deviceGrantType,
+] as const;
+
+/** Of the administration API. */
+const adminScopes = [
+  'sessions:read',
+  'sessions:revoke',
+  'everything:revoke',
+  'keys:read',
+  'keys:manage',
+  'audit:read',
+] as const;
+
+const accountClientId = 'curfew-account';
+
+const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+// An account id is a UUID, and a client's own tokens name the client as their subject: the two may not be mistaken.
+const clientId = v.pipe(
+  v.string(),
+  v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),
+  v.check((text) => !uuid.test(text), 'may not look like a UUID: those name accounts'),
+  v.check((text) => text !== accountClientId, 'is taken by the pages of one’s own sessions'),
+);
+
+const uris = v.pipe(v.array(nonEmpty(2048)), v.maxLength(64));
+
+/** OAuth 2.0 client metadata (RFC 7591 §2), the part that is served here. */
+export const client = v.pipe(
+  v.strictObject({
+    client_id: clientId,
+    client_name: v.optional(nonEmpty(128)),
+    client_secret: v.optional(secret),
+    token_endpoint_auth_method: v.optional(
+      v.picklist(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']),
+      'client_secret_basic',
+    ),
+    application_type: v.optional(v.picklist(['web', 'native']), 'web'),
+    grant_types: v.optional(
+      v.pipe(v.array(v.picklist(grantTypes)), v.minLength(1), v.maxLength(grantTypes.length)),
+      ['authorization_code'],
+    ),
+    redirect_uris: v.optional(uris, []),
+    post_logout_redirect_uris: v.optional(uris, []),
+    jwks_uri: v.optional(url(['https'])),
+    jwks: v.optional(
+      v.strictObject({ keys: v.pipe(v.array(v.record(v.string(), v.unknown())), v.maxLength(16)) }),
+    ),
+    default_max_age: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+    require_auth_time: v.optional(v.boolean()),
+    default_resource: v.optional(nonEmpty(256)),
+    backchannel_logout_uri: v.optional(url(['https', 'http'])),
+    backchannel_logout_session_required: v.optional(v.boolean()),
+    consent_required: v.optional(v.boolean()),
+    may_introspect: v.optional(v.boolean()),
+    admin_scopes: v.optional(v.pipe(v.array(v.picklist(adminScopes)), v.minLength(1), v.maxLength(6))),
+  }),
+  v.forward(
+    v.check(
+      ({ token_endpoint_auth_method: method, client_secret: shared }) =>
+        (shared !== undefined) === method.startsWith('client_secret_'),
+      'client_secret_basic and client_secret_post need `client_secret`; none and private_key_jwt exclude it',
+    ),
+    ['client_secret'],
+  ),
+  v.forward(
+    v.check(
+      ({ token_endpoint_auth_method: method, jwks, jwks_uri: uri }) =>
+        (method === 'private_key_jwt') === (jwks !== undefined || uri !== undefined),
+      'private_key_jwt needs `jwks` or `jwks_uri`, and only it',
+    ),
+    ['jwks'],
+  ),
+  v.forward(
+    v.check(
+      ({ grant_types: grants, redirect_uris: redirects }) =>
+        grants.includes('authorization_code') === redirects.length > 0,
+      'authorization_code needs at least one redirect URI, and only it',
+    ),
+    ['redirect_uris'],
+  ),
+  v.forward(
+    v.check(
+      ({ grant_types: grants, token_endpoint_auth_method: method }) =>
+        !grants.includes('client_credentials') || method !== 'none',
+      'client_credentials needs a client that authenticates',
+    ),
+    ['grant_types'],
+  ),
+  v.forward(
+    v.check(
+      ({ admin_scopes: scopes, grant_types: grants }) =>
+        scopes === undefined || grants.includes('client_credentials'),
+      'admin_scopes are of a client’s own tokens: the grant type client_credentials',
+    ),
+    ['admin_scopes'],
+  ),
+  v.forward(
+    v.check(
+      ({ may_introspect: may, token_endpoint_auth_method: method }) => may !== true || method !== 'none',
+      'may_introspect needs a client that authenticates',
+    ),
+    ['may_introspect'],
+  ),
+);
