@@ -132,6 +132,7 @@ const settings = (config: IdentityConfig) => ({
   accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
   refreshTokenLifetimeSeconds: Math.floor(config.tokens.refreshLifetime / 1000),
   maxSessionsPerAccount: config.limits.sessionsPerAccount,
+  passkeys: { ...config.accounts.passkeys, maxPerAccount: config.limits.passkeysPerAccount },
 });
 
 function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {

@@ -54,6 +54,21 @@ const issuer = v.pipe(
   v.check((text) => !text.endsWith('/'), 'must not end in a slash: it is compared byte for byte'),
 );
 
+/** A domain name, as a browser compares it: lower case, punycode. */
+const domainName = v.pipe(
+  v.string(),
+  v.regex(
+    /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    'must be a domain name in lower case, without scheme and port',
+  ),
+);
+
+/** WebAuthn Level 3 §5.1.2: the host itself or a domain above it, and no top-level domain. */
+function isDomainOf(issuerUrl: string, domain: string): boolean {
+  const host = URL.parse(issuerUrl)?.hostname;
+  return host === domain || (domain.includes('.') && host?.endsWith(`.${domain}`) === true);
+}
+
 const duplicates = (names: readonly string[]): boolean => new Set(names).size !== names.length;
 
 /** Configuration of the identity deployment; see `docs/identity.md`. */
@@ -98,6 +113,7 @@ export const identitySchema = v.pipe(
     receivers,
     limits: v.optional(
       v.strictObject({
+        passkeysPerAccount: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(50)), 10),
         sessionsPerAccount: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000)), 100),
       }),
       {},
@@ -109,11 +125,28 @@ export const identitySchema = v.pipe(
       }),
       {},
     ),
+    accounts: v.optional(
+      v.strictObject({
+        passkeys: v.optional(
+          v.strictObject({ enabled: v.optional(v.boolean(), true), rpId: v.optional(domainName) }),
+          {},
+        ),
+      }),
+      {},
+    ),
     log: v.optional(
       v.strictObject({ level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info') }),
       {},
     ),
   }),
+  v.forward(
+    v.check(
+      ({ issuer: url, accounts }) =>
+        accounts.passkeys.rpId === undefined || isDomainOf(url, accounts.passkeys.rpId),
+      'passkeys.rpId must be the issuer’s host or a domain above it',
+    ),
+    ['accounts'],
+  ),
   v.forward(
     v.check(
       ({ clients }) => !duplicates(clients.map((one) => one.client_id)),

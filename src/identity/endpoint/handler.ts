@@ -69,7 +69,8 @@ function pageAt(path: string, { interactions, accountPages }: HandlerOptions): A
 }
 
 // oidc-provider takes capitals and a slash at the end, too.
-const beginning = /^(?:\/auth|\/device(?:\/auth)?|\/session\/end)\/?$/i;
+const beginning =
+  /^(?:\/auth|\/device(?:\/auth)?|\/session\/end|\/interaction\/[\w-]+\/passkey-challenge|\/account\/passkeys\/challenge)\/?$/i;
 const typingCode = /^\/device\/?$/i;
 
 /** The page for a visitor who comes too often. */
@@ -123,12 +124,16 @@ function isForeignForm({ method, headers }: IncomingMessage, origin: string, pat
 
 function sendPage(response: ServerResponse, page: Page): void {
   const target = formTargetOf(page.formTarget);
-  if (target !== undefined) response.setHeader('content-security-policy', contentSecurityPolicy([target]));
+  const { hasPasskeys = false } = page;
+  if (target !== undefined || hasPasskeys) {
+    const formTargets = target === undefined ? [] : [target];
+    response.setHeader('content-security-policy', contentSecurityPolicy({ formTargets, hasPasskeys }));
+  }
   if (page.location !== undefined) response.setHeader('location', page.location);
   if (page.retryAfterSeconds !== undefined) response.setHeader('retry-after', page.retryAfterSeconds);
   response
     .writeHead(page.status, {
-      'content-type': 'text/html; charset=utf-8',
+      'content-type': page.isJson === true ? 'application/json' : 'text/html; charset=utf-8',
       'cache-control': 'no-store',
     })
     .end(page.body);

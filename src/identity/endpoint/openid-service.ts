@@ -21,6 +21,7 @@ import { createFindAccount, credentialsVersion } from './find-account.ts';
 import { readForm, readText } from './form-body.ts';
 import { createHandler } from './handler.ts';
 import { createIdentityCore, type IdentityCore } from './identity-core.ts';
+import { createPasskeyService, type PasskeyServiceSettings } from './passkey-service.ts';
 import { createProviderHolder, type ProviderHolder } from './provider-holder.ts';
 import { createRequestScopes, type RequestScopes } from './request-scopes.ts';
 import { createVisitThrottle, type VisitThrottleOptions } from './visit-throttle.ts';
@@ -50,6 +51,7 @@ export type OpenIdServiceOptions = {
   metrics: Pick<OwnerMetrics, 'tokensIssued' | 'refreshReuse' | 'logins'>;
   /** Most sessions of an account; the one unused for longest ends for a new one. */
   maxSessionsPerAccount: number;
+  passkeys: PasskeyServiceSettings;
   visits?: Omit<VisitThrottleOptions, 'clock'>;
   throttle?: Pick<LoginThrottleOptions, 'perAccount' | 'perAddress'>;
   passwordCost?: PasswordCost;
@@ -69,6 +71,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   const throttle = createLoginThrottle({ clock, ...options.throttle });
   const cost = options.passwordCost === undefined ? {} : { cost: options.passwordCost };
   const authenticate = await createAuthenticate({ accounts, throttle, metrics, log, ...cost });
+  const passkeys = await createPasskeyService(options, { core, authenticate, throttle, scope });
   const rotationLeewayMs = options.rotationLeewayMs ?? defaultRotationLeewayMs;
   const { maxSessionsPerAccount } = options;
 
@@ -95,10 +98,11 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     interactions: createInteractions({
       ...pages,
       authenticate,
+      passkeyLogin: passkeys?.login,
       resourceName: resources.nameOf,
       credentialsVersion,
     }),
-    accountPages: createAccountPages({ ...pages, ...core, cookieSecrets }),
+    accountPages: createAccountPages({ ...pages, ...core, cookieSecrets, passkeys: passkeys?.account }),
     resources,
     visits: createVisitThrottle({ clock, ...options.visits }),
     adminApi: adminApiOf(options, core, holder, scope),

@@ -118,7 +118,13 @@ function tokensOf({
   scope,
 }: ProviderOptions): Configuration {
   return {
-    claims: { openid: ['sub'], profile: ['preferred_username'], auth_time: null, iss: null, sid: null },
+    claims: {
+      openid: ['sub', 'amr'],
+      profile: ['preferred_username'],
+      auth_time: null,
+      iss: null,
+      sid: null,
+    },
     conformIdTokenClaims: false,
     extraTokenClaims: (_, token) =>
       token.kind === 'AccessToken' ? { [grantIdClaim]: token.grantId } : undefined,

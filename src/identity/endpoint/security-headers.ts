@@ -1,16 +1,22 @@
 import type { ServerResponse } from 'node:http';
 import { styleSource } from '../interaction/layout.ts';
+import { passkeyScriptSource } from '../interaction/passkey-script.ts';
 
-/**
- * What a page may do: show our style, send forms here and be sent on to the given client's address.
- * @param formTargets origins or schemes that a form's answer may redirect to; browsers check those too
- */
-export const contentSecurityPolicy = (formTargets: readonly string[] = []): string =>
+/** What of a page its policy depends on. */
+export type PageNeeds = {
+  /** Origins or schemes that a form's answer may redirect to; browsers check those too. */
+  formTargets?: readonly string[];
+  /** The script of passkeys, which asks here for a challenge. */
+  hasPasskeys?: boolean;
+};
+
+/** What a page may do: show our style, send forms here and be sent on to the given client's address. */
+export const contentSecurityPolicy = ({ formTargets = [], hasPasskeys = false }: PageNeeds = {}): string =>
   [
     "default-src 'none'",
     `style-src ${styleSource}`,
-    // None, but oidc-provider adds the hash of its self-submitting form, beside which 'none' must not stand.
-    'script-src',
+    // Else none, but oidc-provider adds the hash of its self-submitting form, beside which 'none' must not stand.
+    ...(hasPasskeys ? [`script-src ${passkeyScriptSource}`, "connect-src 'self'"] : ['script-src']),
     `form-action ${["'self'", ...formTargets].join(' ')}`,
     "frame-ancestors 'none'",
     "base-uri 'none'",

@@ -7,6 +7,13 @@ import type { AccountStore } from '../store/account-store.ts';
 import type { GrantStore, StoredGrant } from '../store/grant-store.ts';
 import { hashOf } from '../store/sealing.ts';
 import { accountClientId, accountPath } from './account-client.ts';
+import {
+  challengePath,
+  passkeyPaths,
+  type AccountPasskeys,
+  type PasskeyOutcome,
+  type Visitor,
+} from './account-passkeys.ts';
 import type { Page } from './interactions.ts';
 import { errorPage, loggedOutPage } from './pages.ts';
 import { sessionsPage, type ListedDevice } from './sessions-page.ts';
@@ -19,22 +26,22 @@ export type AccountPagesOptions = {
   accounts: AccountStore;
   grants: GrantStore;
   revokeTarget: RevokeTarget;
+  /** Left out where passkeys are off. */
+  passkeys: AccountPasskeys | undefined;
   scope(): RequestScope;
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
 };
 
-/** The pages of a person's own sessions. */
+/** The pages of a person's own sessions and passkeys. */
 export type AccountPages = {
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<Page>;
 };
 
 const endPath = `${accountPath}/logout`;
 const everywherePath = `${accountPath}/logout-everywhere`;
-const paths: ReadonlySet<string> = new Set([accountPath, endPath, everywherePath]);
+const paths: ReadonlySet<string> = new Set([accountPath, endPath, everywherePath, ...passkeyPaths]);
 
 export const isAccountPath = (path: string): boolean => paths.has(path);
-
-type Visitor = { accountId: string; username: string; uid: string };
 
 const maxListed = 1000;
 
@@ -44,7 +51,8 @@ export function createAccountPages(options: AccountPagesOptions): AccountPages {
   return {
     answer: async (request, response, path) => {
       const visitor = await visitorOf(request, response, options);
-      if (visitor === undefined) return redirect(loginUrl);
+      if (visitor === undefined)
+        return path === challengePath ? loggedOutMeanwhile(scope()) : redirect(loginUrl);
       if (request.method !== 'POST')
         return path === accountPath ? await show(visitor, options) : redirect(pathOf(accountPath, options));
       const form = await options.readForm(request);
@@ -52,26 +60,54 @@ export function createAccountPages(options: AccountPagesOptions): AccountPages {
       const { texts } = scope();
       if (form === undefined || !options.cookieSecrets().some((key) => isToken(csrf, key, visitor.uid)))
         return { status: 403, body: errorPage(texts, texts.error.crossSite) };
+      const { passkeys } = options;
+      if (passkeys !== undefined && passkeyPaths.has(path))
+        return await pageOf(await passkeys.change(visitor, path, form), visitor, options);
       if (path === endPath) return await end(visitor, form.get('session'), options);
       return path === everywherePath ? await endAll(visitor, options) : await show(visitor, options);
     },
   };
 }
 
+/** For a script, which would follow a redirect without showing it. */
+const loggedOutMeanwhile = ({ texts }: RequestScope): Page => ({
+  status: 401,
+  body: JSON.stringify({ problem: texts.passkeys.outdated }),
+  isJson: true,
+});
+
+async function pageOf(
+  outcome: PasskeyOutcome,
+  visitor: Visitor,
+  options: AccountPagesOptions,
+): Promise<Page> {
+  switch (outcome.kind) {
+    case 'done':
+      return redirect(`${pathOf(accountPath, options)}#passkeys`);
+    case 'problem':
+      return { ...(await show(visitor, options, outcome.text)), status: outcome.status };
+    case 'answer':
+      return outcome.page;
+  }
+}
+
 const redirect = (location: string): Page => ({ status: 303, body: '', location });
 
-const pathOf = (path: string, { issuer }: AccountPagesOptions): string =>
-  `${new URL(issuer).pathname.replace(/\/$/, '')}${path}`;
+const mountOf = ({ issuer }: AccountPagesOptions): string => new URL(issuer).pathname.replace(/\/$/, '');
 
-async function show(visitor: Visitor, options: AccountPagesOptions): Promise<Page> {
+const pathOf = (path: string, options: AccountPagesOptions): string => `${mountOf(options)}${path}`;
+
+async function show(visitor: Visitor, options: AccountPagesOptions, problem?: string): Promise<Page> {
+  const csrf = csrfToken(options.cookieSecrets()[0] ?? '', visitor.uid);
   const body = sessionsPage(options.scope().texts, {
     action: pathOf(endPath, options),
     everywhereAction: pathOf(everywherePath, options),
-    username: visitor.username,
-    csrf: csrfToken(options.cookieSecrets()[0] ?? '', visitor.uid),
+    username: visitor.account.username,
+    csrf,
     devices: await devicesOf(visitor, options),
+    more: await options.passkeys?.section(visitor, { base: mountOf(options), csrf, problem }),
   });
-  return { status: 200, body };
+  return { status: 200, body, hasPasskeys: options.passkeys !== undefined };
 }
 
 async function end(visitor: Visitor, key: string | null, options: AccountPagesOptions): Promise<Page> {
@@ -85,13 +121,13 @@ async function end(visitor: Visitor, key: string | null, options: AccountPagesOp
 }
 
 async function endAll(visitor: Visitor, options: AccountPagesOptions): Promise<Page> {
-  await options.revokeTarget({ kind: 'subject', id: visitor.accountId }, order(visitor, options));
+  await options.revokeTarget({ kind: 'subject', id: visitor.account.id }, order(visitor, options));
   const { texts } = options.scope();
   return { status: 200, body: loggedOutPage(texts, texts.loggedOut.everywhere) };
 }
 
-const order = ({ accountId }: Visitor, { scope }: AccountPagesOptions): RevocationOrder => ({
-  actor: { kind: 'person', id: accountId, address: scope().address },
+const order = ({ account }: Visitor, { scope }: AccountPagesOptions): RevocationOrder => ({
+  actor: { kind: 'person', id: account.id, address: scope().address },
   reason: 'logout',
 });
 
@@ -99,7 +135,7 @@ async function devicesOf(
   visitor: Visitor,
   { grants, provider }: AccountPagesOptions,
 ): Promise<ListedDevice[]> {
-  const all = await grants.list({ accountId: visitor.accountId }, { limit: maxListed, offset: 0 });
+  const all = await grants.list({ accountId: visitor.account.id }, { limit: maxListed, offset: 0 });
   return groupByLogin(all, hashOf('SessionUid', visitor.uid), await clientNames(provider(), all));
 }
 
@@ -120,11 +156,11 @@ async function visitorOf(
   { provider, accounts, scope }: AccountPagesOptions,
 ): Promise<Visitor | undefined> {
   const context = { req: request, res: response } as Parameters<Provider['Session']['get']>[0];
-  const { accountId, uid } = await provider().Session.get(context);
+  const { accountId, uid, loginTs = 0 } = await provider().Session.get(context);
   const account = accountId === undefined ? undefined : await accounts.find(accountId);
   if (account === undefined || account.isDisabled) return undefined;
   scope().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
-  return { accountId: account.id, username: account.username, uid };
+  return { account, uid, loginAtMs: loginTs * 1000 };
 }
 
 const csrfToken = (key: string, uid: string): string =>

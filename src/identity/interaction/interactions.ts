@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type default as Provider } from 'oidc-provider';
-import type { Authenticate } from '../account/authenticate.ts';
+import type { Authenticate, Authentication } from '../account/authenticate.ts';
+import type { PasskeyLogin } from '../passkey/passkey-login.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
 import type { Texts } from './strings.ts';
@@ -13,12 +14,18 @@ export type Page = {
   retryAfterSeconds?: number;
   /** Where a redirect leads. */
   location?: string;
+  /** The page holds the script of passkeys. */
+  hasPasskeys?: boolean;
+  /** The body is JSON, for that script. */
+  isJson?: boolean;
 };
 
 export type InteractionsOptions = {
   issuer: string;
   provider(): Provider;
   authenticate: Authenticate;
+  /** Left out where passkeys are off. */
+  passkeyLogin: PasskeyLogin | undefined;
   scope(): RequestScope;
   /** Reads the form of a POST; undefined when it is too long. */
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
@@ -34,7 +41,7 @@ export type Interactions = {
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<Page | undefined>;
 };
 
-const pathPattern = /^\/interaction\/(?<uid>[\w-]{16,64})(?<cancel>\/cancel)?$/;
+const pathPattern = /^\/interaction\/(?<uid>[\w-]{16,64})(?:\/(?<part>cancel|passkey|passkey-challenge))?$/;
 
 export const isInteractionPath = (path: string): boolean => pathPattern.test(path);
 
@@ -49,13 +56,14 @@ type Step = {
   isConsentNeeded: boolean;
   action: string;
   texts: Texts;
+  hasPasskeys: boolean;
   resourceName(identifier: string): string;
 };
 
 export function createInteractions(options: InteractionsOptions): Interactions {
   return {
     answer: async (request, response, path) => {
-      const { uid, cancel } = pathPattern.exec(path)?.groups ?? {};
+      const { uid, part } = pathPattern.exec(path)?.groups ?? {};
       const provider = options.provider();
       const details = await detailsOf(provider, request, response);
       const { texts } = options.scope();
@@ -68,12 +76,15 @@ export function createInteractions(options: InteractionsOptions): Interactions {
         details,
         ...(await clientOf(provider, details)),
         texts,
+        hasPasskeys: options.passkeyLogin !== undefined,
         resourceName: options.resourceName,
         action: `${new URL(options.issuer).pathname.replace(/\/$/, '')}/interaction/${uid}`,
       };
       if (request.method !== 'POST') return show(step);
-      if (cancel !== undefined) return await finish(step, cancelled);
-      return details.prompt.name === 'login' ? await logIn(step, options) : await confirm(step);
+      if (part === 'cancel') return await finish(step, cancelled);
+      if (details.prompt.name !== 'login') return await confirm(step);
+      if (part === undefined) return await logIn(step, options);
+      return await usePasskey(step, part, options);
     },
   };
 }
@@ -107,15 +118,16 @@ async function clientOf(
 }
 
 function show(step: Step, attempt?: { username: string; problem: string; status: number }): Page {
-  const { details, client, action, texts } = step;
+  const { details, client, action, texts, hasPasskeys } = step;
   const formTarget = details.params['redirect_uri'];
   const cancelAction = `${action}/cancel`;
   if (details.prompt.name !== 'login')
     return { status: 200, body: askPage(step, { action, cancelAction, client }), formTarget };
   const hint = details.params['login_hint'];
   const username = attempt?.username ?? (typeof hint === 'string' ? hint.slice(0, 128) : '');
-  const body = loginPage(texts, { action, cancelAction, client, username, problem: attempt?.problem });
-  return { status: attempt?.status ?? 200, body, formTarget };
+  const problem = attempt?.problem;
+  const body = loginPage(texts, { action, cancelAction, client, username, problem, hasPasskeys });
+  return { status: attempt?.status ?? 200, body, formTarget, hasPasskeys };
 }
 
 function askPage(
@@ -142,22 +154,46 @@ async function logIn(step: Step, options: InteractionsOptions): Promise<Page | u
   const password = form.get('password') ?? '';
   const { address } = options.scope();
   const authentication = await options.authenticate({ username, password, address });
+  const problem = step.texts.login.refused;
+  return await conclude(step, authentication, { username, problem, amr: ['pwd'] }, options);
+}
+
+/** Hands out a challenge, or takes its answer. */
+async function usePasskey(step: Step, part: string, options: InteractionsOptions): Promise<Page | undefined> {
+  const { passkeyLogin } = options;
+  if (passkeyLogin === undefined) return show(step);
+  const { uid: interaction } = step.details;
+  if (part === 'passkey-challenge')
+    return { status: 200, body: JSON.stringify(await passkeyLogin.begin(interaction)), isJson: true };
+  const form = await options.readForm(step.request);
+  if (form === undefined) return { status: 413, body: errorPage(step.texts, step.texts.error.unknown) };
+  const answer = form.get('credential') ?? '';
+  const { address } = options.scope();
+  const authentication = await passkeyLogin.finish({ answer, interaction, address });
+  const problem = step.texts.login.passkeyRefused;
+  // RFC 8176 §2: a key was used, and the device asked for a finger, a face or a PIN first.
+  return await conclude(step, authentication, { username: '', problem, amr: ['pop', 'mfa'] }, options);
+}
+
+async function conclude(
+  step: Step,
+  authentication: Authentication,
+  { username, problem, amr }: { username: string; problem: string; amr: string[] },
+  { credentialsVersion }: InteractionsOptions,
+): Promise<Page | undefined> {
   switch (authentication.kind) {
     case 'authenticated': {
       const { id, credentialsChangedAtMs } = authentication.account;
-      const login = {
-        accountId: id,
-        amr: ['pwd'],
-        [options.credentialsVersion]: credentialsChangedAtMs,
-      };
-      return await finish(step, { login });
+      return await finish(step, {
+        login: { accountId: id, amr, [credentialsVersion]: credentialsChangedAtMs },
+      });
     }
     case 'refused':
-      return show(step, { username, problem: step.texts.login.refused, status: 401 });
+      return show(step, { username, problem, status: 401 });
     case 'throttled': {
       const { retryAfterSeconds } = authentication;
-      const problem = step.texts.login.throttled(retryAfterSeconds);
-      return { ...show(step, { username, problem, status: 429 }), retryAfterSeconds };
+      const wait = step.texts.login.throttled(retryAfterSeconds);
+      return { ...show(step, { username, problem: wait, status: 429 }), retryAfterSeconds };
     }
   }
 }

@@ -8,6 +8,7 @@ const style = `
 @media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #9da7b3; --ground: #0d1117; --card: #161b22;
   --line: #6e7681; --accent: #6cb6ff; --on-accent: #0d1117; --alarm: #ffb3ab; --alarm-ground: #3d1214; } }
 * { box-sizing: border-box; }
+[hidden] { display: none !important; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--ground);
   color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
 main { width: 100%; max-width: 24rem; padding: 2rem; background: var(--card); border: 1px solid var(--line);
@@ -29,7 +30,10 @@ ul { margin: 0 0 1rem; padding-left: 1.25rem; }
 ul.cards { padding: 0; list-style: none; }
 ul.cards > li { display: grid; gap: .75rem; margin-bottom: 1rem; padding: 1rem; border: 1px solid var(--line);
   border-radius: .5rem; }
-h2 { margin: 0; font-size: 1.0625rem; }
+h2, h3 { margin: 0; font-size: 1.0625rem; }
+h2.section { margin: 2rem 0 .25rem; font-size: 1.25rem; }
+summary { width: max-content; max-width: 100%; color: var(--accent); cursor: pointer; }
+details > form { margin-top: .5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .125rem .75rem; margin: 0; }
 dt { color: var(--quiet); }
 dd { margin: 0; }

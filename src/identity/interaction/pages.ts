@@ -1,5 +1,6 @@
-import { html, trustedHtml } from './html.ts';
+import { html, trustedHtml, type Html } from './html.ts';
 import { page } from './layout.ts';
+import { passkeyScript } from './passkey-script.ts';
 import type { Texts } from './strings.ts';
 
 export type LoginPage = {
@@ -9,11 +10,12 @@ export type LoginPage = {
   username: string;
   /** Why the last attempt failed. */
   problem: string | undefined;
+  hasPasskeys: boolean;
 };
 
 export function loginPage(
   texts: Texts,
-  { action, cancelAction, client, username, problem }: LoginPage,
+  { action, cancelAction, client, username, problem, hasPasskeys }: LoginPage,
 ): string {
   const { login } = texts;
   const alarm = problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`;
@@ -50,10 +52,28 @@ export function loginPage(
         />
         <button type="submit">${login.submit}</button>
       </form>
+      ${hasPasskeys ? passkeyButton(texts, action) : undefined}
       <form method="post" action="${cancelAction}">
         <button type="submit" class="quiet">${login.cancel}</button>
-      </form>`,
+      </form>
+      ${hasPasskeys ? passkeyScript : undefined}`,
   );
+}
+
+/** Hidden until the script finds that the browser can do it. */
+function passkeyButton({ login, passkeys }: Texts, action: string): Html {
+  return html`<form
+    method="post"
+    action="${action}/passkey"
+    data-passkey="get"
+    data-challenge="${action}/passkey-challenge"
+    data-failed="${passkeys.failed}"
+    hidden
+  >
+    <input type="hidden" name="credential" />
+    <p class="alarm" role="alert" hidden></p>
+    <button type="submit" class="quiet">${login.passkey}</button>
+  </form>`;
 }
 
 export type ConfirmPage = { action: string; cancelAction: string; client: string };

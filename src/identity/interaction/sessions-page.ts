@@ -20,12 +20,14 @@ export type SessionsPage = {
   username: string;
   csrf: string;
   devices: readonly ListedDevice[];
+  /** What follows below. */
+  more: Html | undefined;
 };
 
 /** Where one is logged in, and how to end that. */
 export function sessionsPage(texts: Texts, options: SessionsPage): string {
   const { sessions } = texts;
-  const { username, devices, everywhereAction, csrf } = options;
+  const { username, devices, everywhereAction, csrf, more } = options;
   return page(
     texts,
     sessions.title,
@@ -38,7 +40,8 @@ export function sessionsPage(texts: Texts, options: SessionsPage): string {
         <input type="hidden" name="csrf" value="${csrf}" />
         <button type="submit" aria-describedby="everywhere">${sessions.everywhere}</button>
       </form>
-      <p id="everywhere">${sessions.everywhereText}</p>`,
+      <p id="everywhere">${sessions.everywhereText}</p>
+      ${more}`,
     'wide',
   );
 }
@@ -61,11 +64,11 @@ function card(texts: Texts, device: ListedDevice, { action, csrf }: SessionsPage
   </li>`;
 }
 
-const row = (term: string, value: string | Html): Html =>
+export const row = (term: string, value: string | Html): Html =>
   html`<dt>${term}</dt>
     <dd>${value}</dd>`;
 
-function time({ language }: Texts, atMs: number): Html {
+export function time({ language }: Texts, atMs: number): Html {
   const format = new Intl.DateTimeFormat(language, {
     dateStyle: 'medium',
     timeStyle: 'short',

@@ -130,10 +130,35 @@ async function addDeviceCodes({ schema }: Kysely<NoTables>): Promise<void> {
     .execute();
 }
 
+async function addPasskeys({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema
+    .createTable('identity_passkeys')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('credential_id', 'text', (column) => column.notNull().unique())
+    .addColumn('account_id', 'text', (column) =>
+      column.notNull().references('identity_accounts.id').onDelete('cascade'),
+    )
+    .addColumn('public_key', 'text', (column) => column.notNull())
+    .addColumn('counter', 'bigint', (column) => column.notNull())
+    .addColumn('transports', 'text', (column) => column.notNull())
+    .addColumn('is_backup_eligible', 'integer', (column) => column.notNull())
+    .addColumn('is_backed_up', 'integer', (column) => column.notNull())
+    .addColumn('name', 'text', (column) => column.notNull())
+    .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+    .addColumn('last_used_at_ms', 'bigint')
+    .execute();
+  await schema
+    .createIndex('identity_passkeys_account_id')
+    .on('identity_passkeys')
+    .column('account_id')
+    .execute();
+}
+
 /** Identity's schema, for `migrate`. */
 export const identityMigrations: Migrations = {
   'identity-0001': { up: createTables },
   'identity-0002-audit': { up: addAudit },
   'identity-0003-logins': { up: addLogins },
   'identity-0004-device-codes': { up: addDeviceCodes },
+  'identity-0005-passkeys': { up: addPasskeys },
 };

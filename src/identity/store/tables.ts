@@ -50,6 +50,26 @@ export type IdentityTables = {
     account_id: string | null;
     expires_at_ms: number;
   };
+  /** Public halves of passkeys (WebAuthn). */
+  identity_passkeys: {
+    /** A UUID: what forms, commands and the audit log call it. */
+    id: string;
+    /** base64url; chosen by the authenticator, unique over all accounts. */
+    credential_id: string;
+    account_id: string;
+    /** A COSE key, base64url. */
+    public_key: string;
+    /** Of signatures, where the authenticator counts; else 0. */
+    counter: number;
+    /** JSON: how a browser reaches the authenticator. */
+    transports: string;
+    /** 1: may be copied to other devices of its owner; and whether it was. */
+    is_backup_eligible: number;
+    is_backed_up: number;
+    name: string;
+    created_at_ms: number;
+    last_used_at_ms: number | null;
+  };
   identity_keys: {
     id: string;
     purpose: 'signature' | 'cookie';

@@ -9,7 +9,8 @@ export type TokenKind =
   | 'AuthorizationCode'
   | 'Interaction'
   | 'ReplayDetection'
-  | 'DeviceCode';
+  | 'DeviceCode'
+  | 'PasskeyChallenge';
 
 export type NewToken = {
   kind: TokenKind;
@@ -51,6 +52,8 @@ export type TokenStore = {
     use: TokenUse,
   ): Promise<RotationRefusal | undefined>;
   delete(kind: TokenKind, id: string): Promise<void>;
+  /** Deletes a token and hands it to one caller alone. @returns its payload; undefined if it is gone or too old */
+  take(kind: TokenKind, id: string, nowMs: number): Promise<string | undefined>;
   /** Writes a device code, or what became of it. Its payload is no secret. @returns false if its grant is gone */
   putDeviceCode(code: NewDeviceCode, nowMs: number): Promise<boolean>;
   /** Of a device code, by its hash. */
@@ -108,8 +111,21 @@ export function createTokenStore(database: Database): TokenStore {
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
     },
+    take: (kind, id, nowMs) => take(db, { kind, id, nowMs }),
     ...deviceCodes(db),
   };
+}
+
+async function take(
+  db: Tables,
+  { kind, id, nowMs }: { kind: TokenKind; id: string; nowMs: number },
+): Promise<string | undefined> {
+  const row = await db
+    .deleteFrom('identity_tokens')
+    .where('id_hash', '=', hashOf(kind, id))
+    .returning(['payload', 'expires_at_ms'])
+    .executeTakeFirst();
+  return row === undefined || row.expires_at_ms <= nowMs ? undefined : unseal(id, kind, row.payload);
 }
 
 type DeviceCodes = Pick<TokenStore, 'putDeviceCode' | 'findPlain' | 'findByUserCode'>;

@@ -1,0 +1,124 @@
+import { html, type Html } from './html.ts';
+import { passkeyScript } from './passkey-script.ts';
+import { row, time } from './sessions-page.ts';
+import type { Texts } from './strings.ts';
+
+/** Times in ms. */
+export type ListedPasskey = {
+  id: string;
+  name: string;
+  isBackedUp: boolean;
+  createdAtMs: number;
+  lastUsedAtMs: number | undefined;
+};
+
+export type PasskeysSection = {
+  passkeys: readonly ListedPasskey[];
+  csrf: string;
+  /** Where the forms lead. */
+  actions: { add: string; challenge: string; rename: string; remove: string };
+  /** For a new one. */
+  suggestedName: string;
+  /** The login is not so recent that it proves who is there. */
+  isPasswordNeeded: boolean;
+  isFull: boolean;
+  /** Why the last attempt to add one failed. */
+  problem: string | undefined;
+};
+
+/** In characters. */
+export const maxNameLength = 64;
+
+/** A person's own passkeys, below their sessions. */
+export function passkeysSection(texts: Texts, section: PasskeysSection): Html {
+  const { passkeys } = texts;
+  const { problem, isFull, passkeys: listed } = section;
+  return html`<h2 class="section" id="passkeys">${passkeys.title}</h2>
+    <p>${passkeys.text}</p>
+    ${problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`}
+    ${listed.length === 0 ? html`<p>${passkeys.none}</p>` : cards(texts, section)}
+    ${isFull ? html`<p>${passkeys.full}</p>` : addForm(texts, section)}`;
+}
+
+const cards = (texts: Texts, section: PasskeysSection): Html =>
+  html`<ul class="cards">
+      ${section.passkeys.map((one) => card(texts, one, section))}
+    </ul>
+    <p>${texts.passkeys.removedHint}</p>`;
+
+function card(texts: Texts, passkey: ListedPasskey, { actions, csrf }: PasskeysSection): Html {
+  const { passkeys } = texts;
+  const { id, name, isBackedUp, createdAtMs, lastUsedAtMs } = passkey;
+  const used = lastUsedAtMs === undefined ? passkeys.neverUsed : time(texts, lastUsedAtMs);
+  const hidden = html`<input type="hidden" name="csrf" value="${csrf}" />
+    <input type="hidden" name="passkey" value="${id}" />`;
+  return html`<li>
+    <h3>${name}</h3>
+    <dl>
+      ${row(passkeys.place, isBackedUp ? passkeys.synced : passkeys.bound)}
+      ${row(passkeys.created, time(texts, createdAtMs))} ${row(passkeys.lastUsed, used)}
+    </dl>
+    <details>
+      <summary aria-label="${passkeys.renameOf(name)}">${passkeys.rename}</summary>
+      <form method="post" action="${actions.rename}">
+        ${hidden}
+        <label for="name-${id}">${passkeys.name}</label>
+        <input
+          id="name-${id}"
+          name="name"
+          value="${name}"
+          maxlength="${String(maxNameLength)}"
+          autocomplete="off"
+          required
+        />
+        <button type="submit" class="quiet">${passkeys.save}</button>
+      </form>
+    </details>
+    <form method="post" action="${actions.remove}">
+      ${hidden}
+      <button type="submit" class="quiet" aria-label="${passkeys.removeOf(name)}">${passkeys.remove}</button>
+    </form>
+  </li>`;
+}
+
+/** Hidden until the script finds that the browser can do it. */
+function addForm({ passkeys }: Texts, section: PasskeysSection): Html {
+  const { actions, csrf, suggestedName, isPasswordNeeded } = section;
+  return html`<p data-without-passkeys>${passkeys.unsupported}</p>
+    <form
+      method="post"
+      action="${actions.add}"
+      data-passkey="create"
+      data-challenge="${actions.challenge}"
+      data-failed="${passkeys.failed}"
+      hidden
+    >
+      <h3>${passkeys.addTitle}</h3>
+      <input type="hidden" name="csrf" value="${csrf}" />
+      <input type="hidden" name="credential" />
+      <label for="passkey-name">${passkeys.name}</label>
+      <input
+        id="passkey-name"
+        name="name"
+        value="${suggestedName}"
+        maxlength="${String(maxNameLength)}"
+        autocomplete="off"
+        required
+      />
+      ${isPasswordNeeded ? passwordField(passkeys.password) : undefined}
+      <p class="alarm" role="alert" hidden></p>
+      <button type="submit">${passkeys.add}</button>
+    </form>
+    ${passkeyScript}`;
+}
+
+const passwordField = (label: string): Html =>
+  html`<label for="passkey-password">${label}</label>
+    <input
+      id="passkey-password"
+      name="password"
+      type="password"
+      autocomplete="current-password"
+      maxlength="1024"
+      required
+    />`;

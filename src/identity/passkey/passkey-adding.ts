@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import type { PublicKeyCredentialCreationOptionsJSON } from '@simplewebauthn/server';
+import type { Log } from '../../runtime/log.ts';
+import type { Account } from '../store/account-store.ts';
+import type { Actor, AuditStore } from '../store/audit-store.ts';
+import type { PasskeyInsertion } from '../store/passkey-store.ts';
+import { readAttestation, type Attestation } from './browser-answer.ts';
+import { challengeLifetimeMs } from './challenges.ts';
+import { bytesOf } from './passkey-login.ts';
+import type { PasskeyParts } from './passkeys.ts';
+import { userHandleOf } from './user-handle.ts';
+
+/** Why no passkey was added: the browser's answer is not good, or no longer; or as storage says. */
+export type PasskeyAddition = PasskeyInsertion | 'refused';
+
+export type PasskeyAdding = {
+  /**
+   * To be called once the person has just proved who they are.
+   * @param of.loginUid of the browser's login
+   * @returns undefined if the account can have no more
+   */
+  begin(of: {
+    account: Account;
+    loginUid: string;
+  }): Promise<PublicKeyCredentialCreationOptionsJSON | undefined>;
+  finish(answer: {
+    answer: string;
+    name: string;
+    accountId: string;
+    loginUid: string;
+    actor: Actor;
+  }): Promise<PasskeyAddition>;
+};
+
+export type PasskeyAddingOptions = PasskeyParts & {
+  audit: AuditStore;
+  maxPerAccount: number;
+  log: Log;
+};
+
+// EdDSA, ES256, RS256, the best first (RFC 9053 §2, RFC 8812 §2): what authenticators have.
+const algorithms = [-8, -7, -257];
+
+export function createPasskeyAdding(options: PasskeyAddingOptions): PasskeyAdding {
+  const { challenges, passkeys, maxPerAccount, audit, clock } = options;
+  return {
+    begin: async ({ account, loginUid }) => {
+      const known = await passkeys.list(account.id);
+      if (known.length >= maxPerAccount) return undefined;
+      const credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
+      const challenge = await challenges.make({ kind: 'add', loginUid, credentials });
+      return await options.library.generateRegistrationOptions({
+        rpName: options.site.rpId,
+        rpID: options.site.rpId,
+        userID: bytesOf(userHandleOf(account.id)),
+        userName: account.username,
+        userDisplayName: account.username,
+        challenge: bytesOf(challenge),
+        timeout: challengeLifetimeMs,
+        attestationType: 'none',
+        authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+        supportedAlgorithmIDs: algorithms,
+        excludeCredentials: known.map(({ credentialId, transports }) => ({
+          id: credentialId,
+          transports: [...transports],
+        })),
+      });
+    },
+    finish: async ({ answer: text, name, accountId, loginUid, actor }) => {
+      const answer = readAttestation(text);
+      const purpose = answer === undefined ? undefined : await challenges.take(answer.challenge);
+      if (answer === undefined || purpose?.kind !== 'add') return 'refused';
+      const { credentials } = purpose;
+      if (purpose.loginUid !== loginUid || credentials.accountId !== accountId) return 'refused';
+      const made = await verify(answer.credential, answer.challenge, options);
+      if (made === undefined) return 'refused';
+      const [id, nowMs] = [randomUUID(), clock.nowMs()];
+      const passkey = { ...made, id, accountId, name, createdAtMs: nowMs, lastUsedAtMs: undefined };
+      const entry = { actor, action: 'passkey.add', target: accountId, details: { passkey: id } } as const;
+      return await passkeys.insert(passkey, {
+        credentials,
+        maxPerAccount,
+        also: (trx) => audit.record(trx, entry, nowMs),
+      });
+    },
+  };
+}
+
+async function verify(
+  credential: Attestation,
+  challenge: string,
+  { site, library, decodeAttestation, log }: PasskeyAddingOptions,
+) {
+  try {
+    const statement = decodeAttestation(bytesOf(credential.response.attestationObject));
+    // None was asked for. The library would fetch what the certificates of others name, from wherever they say.
+    const isPlain = statement.get('fmt') === 'none' || isOwnSignature(statement);
+    if (!isPlain) return undefined;
+    const { verified, registrationInfo } = await library.verifyRegistrationResponse({
+      response: { ...credential, clientExtensionResults: {} },
+      expectedChallenge: challenge,
+      expectedOrigin: site.origin,
+      expectedRPID: site.rpId,
+      requireUserVerification: true,
+      supportedAlgorithmIDs: algorithms,
+    });
+    // The id that is signed, not the one beside it.
+    if (!verified || registrationInfo.credential.id !== credential.id) return undefined;
+    return {
+      credentialId: registrationInfo.credential.id,
+      publicKey: registrationInfo.credential.publicKey,
+      counter: registrationInfo.credential.counter,
+      transports: credential.response.transports,
+      isBackupEligible: registrationInfo.credentialDeviceType === 'multiDevice',
+      isBackedUp: registrationInfo.credentialBackedUp,
+    };
+  } catch (thrown) {
+    log.debug('new passkey not verified', { err: thrown });
+    return undefined;
+  }
+}
+
+type Statement = ReturnType<PasskeyParts['decodeAttestation']>;
+
+/** Self attestation, which browsers pass on unasked (WebAuthn Level 3 §5.1.3): signed with the new key, no certificate. */
+const isOwnSignature = (statement: Statement): boolean =>
+  statement.get('fmt') === 'packed' && statement.get('attStmt').get('x5c') === undefined;
