@@ -1,5 +1,6 @@
 import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import { relaySchema, type RelayConfig } from '../config/relay.ts';
+import type { AdminClient } from '../identity/admin/admin-client.ts';
 import { revokeKey } from '../identity/key/commands.ts';
 import { revoke } from '../identity/session/commands.ts';
 import { identityMigrations } from '../identity/store/migrations.ts';
@@ -11,9 +12,11 @@ import { absentLog, openLogReader } from '../revocation/redis-log-reader.ts';
 import { ConfigFault, loadConfig } from '../runtime/config.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
+import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
 import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
 import { shortened } from './event-line.ts';
 import { readRedisTarget } from './log-target.ts';
+import { readPastTime } from './past-time.ts';
 
 const kinds = ['session', 'token', 'subject', 'client', 'key'] as const;
 const cutOffKinds: ReadonlySet<string> = new Set(['subject', 'client', 'everything']);
@@ -33,6 +36,7 @@ export const revokeCommand: Command = {
     'revoke session|token|subject|client|key ID --config IDENTITY_OR_RELAY_FILE [--issuer ISS] [--issued-before TIME] [--reason WORD] [--json]',
     'revoke everything --issuer ISS --yes --config IDENTITY_OR_RELAY_FILE [--issued-before TIME] [--reason WORD] [--json]',
     'revoke … --redis URL [--log NAME] …        (instead of --config, on a log that curfew log create made)',
+    ...adminUsage,
   ],
   run: async (args, { print, warn }) => {
     const text = { type: 'string' } as const;
@@ -40,7 +44,7 @@ export const revokeCommand: Command = {
     const parsed = parseCommandLine(
       args,
       {
-        config: text,
+        ...adminOptions,
         redis: text,
         log: text,
         issuer: text,
@@ -62,10 +66,13 @@ export const revokeCommand: Command = {
     if (url !== undefined && parsed.values['config'] !== undefined)
       throw usageFault('either --redis or --config, not both');
     if (url === undefined && logName !== undefined) throw usageFault('--log goes with --redis');
-    const outcome =
-      url === undefined
-        ? await carryOut(order, requiredOption(parsed, 'config'))
-        : await publish(order, readRedisTarget(url, logName));
+    const admin = readAdminTarget(parsed);
+    if (url !== undefined && admin !== undefined) throw usageFault('either --redis or --admin, not both');
+    const outcome = await (admin !== undefined
+      ? ask(admin, order)
+      : url === undefined
+        ? carryOut(order, requiredOption(parsed, 'config'))
+        : publish(order, readRedisTarget(url, logName)));
     const { isPublished, seq, log, sessionsEnded } = outcome;
     const what =
       order.kind === 'everything'
@@ -106,17 +113,9 @@ function readOrder([kindText = '', id = '']: readonly string[], options: Options
     kind,
     id,
     issuer,
-    issuedBefore: issuedBefore === undefined ? undefined : readTime(issuedBefore),
+    issuedBefore: issuedBefore === undefined ? undefined : readPastTime('--issued-before', issuedBefore),
     reason,
   };
-}
-
-function readTime(text: string): EpochSeconds {
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text);
-  if (!Number.isFinite(ms))
-    throw usageFault('--issued-before must be a time such as 2026-01-31T12:00:00Z, or seconds since 1970');
-  if (ms > Date.now()) throw usageFault('--issued-before must lie in the past');
-  return ms / 1000;
 }
 
 type Owner = { program: 'identity'; config: IdentityConfig } | { program: 'relay'; config: RelayConfig };
@@ -159,6 +158,22 @@ async function carryOut(order: Order, file: string): Promise<Outcome> {
 
 const namesOf = (issuers: readonly { readonly issuer: string }[]): string[] =>
   issuers.map(({ issuer }) => issuer);
+
+/** Of an identity elsewhere. An issuer that was named must be its own: the address alone could be another's. */
+async function ask(admin: AdminClient, order: Order): Promise<Outcome> {
+  const { kind, id, issuer, issuedBefore, reason } = order;
+  if (issuer !== undefined) chooseIssuer([answerOf(await admin.issuer())], issuer);
+  const answer = answerOf(
+    await admin.revoke({
+      kind,
+      ...(kind === 'everything' ? {} : { id }),
+      ...(issuedBefore === undefined ? {} : { issuedBefore: new Date(issuedBefore * 1000).toISOString() }),
+      ...(reason === undefined ? {} : { reason }),
+    }),
+  );
+  const { published: isPublished, seq, log, sessionsEnded } = answer;
+  return { isPublished, seq, log, sessionsEnded };
+}
 
 /** On a log without an owner. An owner's is written by its owner alone: a fence stands between. */
 async function publish(order: Order, target: ReturnType<typeof readRedisTarget>): Promise<Outcome> {

@@ -9,6 +9,7 @@ import {
 } from '../../publisher/store/database.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
+import { namedAccount } from '../account/named-account.ts';
 import { createAccountStore } from '../store/account-store.ts';
 import {
   createAuditStore,
@@ -115,6 +116,26 @@ export const revoke = (
 ): Promise<TargetRevocation> =>
   withCommandContext(config, ({ revokeTarget }) => revokeTarget(target, { actor: operator(), ...order }));
 
-/** The newest entries of the audit log first. @param limit 1 to 1000 */
-export const listAudit = (config: CommandConfig, limit: number): Promise<StoredAuditEntry[]> =>
-  withCommandContext(config, ({ audit }) => audit.list({ before: undefined, limit }));
+/** Which entries of the audit log: of an account by its name, of a client, from a time on. */
+export type AuditFilter = {
+  user?: string | undefined;
+  client?: string | undefined;
+  sinceMs?: number | undefined;
+};
+
+/**
+ * The newest entries of the audit log first.
+ * @param limit 1 to 1000
+ * @returns none for an unknown user
+ * @throws ERR_DATABASE
+ */
+export const listAudit = (
+  config: CommandConfig,
+  limit: number,
+  { user, client, sinceMs }: AuditFilter = {},
+): Promise<StoredAuditEntry[]> =>
+  withCommandContext(config, async ({ database, audit }) => {
+    const account = user === undefined ? undefined : await namedAccount(createAccountStore(database), user);
+    if (user !== undefined && account === undefined) return [];
+    return await audit.list({ accountId: account?.id, clientId: client, sinceMs, limit });
+  });
