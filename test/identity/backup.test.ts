@@ -1,17 +1,19 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { backup, DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
-import { revoke } from '../../src/identity/session/commands.ts';
+import { curfew } from '../command/curfew.ts';
 import { eventually, freePort } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
-import { login, refresh } from './flows.ts';
-import { startIdentity, type TestIdentity } from './identity-server.ts';
+import { onEachDatabase, query } from './databases.ts';
+import { headerOf, login, payloadOf, refresh } from './flows.ts';
+import { clients, type TestIdentity } from './identity-server.ts';
 
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
 
-describe('a copy of the database, made while identity runs', () => {
+onEachDatabase('a copy of the database, made while identity runs', ({ start, create, copy }) => {
   let redis: RedisServer;
 
   beforeAll(async () => {
@@ -22,38 +24,78 @@ describe('a copy of the database, made while identity runs', () => {
   const isLeading = async ({ admin }: TestIdentity): Promise<true | undefined> =>
     (await (await fetch(`${admin}/readyz`)).text()).includes('"role":"leading"') ? true : undefined;
 
-  it('starts again: old sessions go on, and after revoking everything none that was ended is back', async () => {
+  /** A copy of a database, one of whose two sessions was logged out since. */
+  async function restore() {
     const directory = temporaryDirectory();
     const port = await freePort();
     const fixed = {
       issuer: `http://127.0.0.1:${port}`,
       listen: `127.0.0.1:${port}`,
       redis: { url: redis.url },
+      revocation: { log: `backup-${port}` },
     };
-    const [original, copy] = [join(directory, 'identity.db'), join(directory, 'copy.db')];
-    const before = await startIdentity({ ...fixed, database: { sqlite: original } });
+    const original = await create(directory);
+    const before = await start({ ...fixed, database: original });
     await before.addUser('ada');
     const [kept, ended] = [await login(before, 'ada'), await login(before, 'ada')];
-    const source = new DatabaseSync(original);
-    await backup(source, copy);
-    source.close();
-    const since = await login(before, 'ada');
+    const database = await copy(original, directory);
+    const since = await eventually('a login', () => login(before, 'ada').catch(() => undefined));
     await client.tokenRevocation(await before.relyingParty('cli'), ended.refresh);
+    await expect(refresh(before, ended)).rejects.toEqual(invalidGrant);
     await before.stop();
+    const file = join(directory, 'identity.yaml');
+    writeFileSync(file, JSON.stringify({ ...fixed, database, clients, resources: { orders: {} } }));
+    const documented = ['revoke', 'everything', '--issuer', fixed.issuer, '--yes', '--reason', 'restored'];
+    return {
+      restart: () => start({ ...fixed, database }),
+      revokeEverything: () => curfew([...documented, '--config', file]),
+      kept,
+      ended,
+      since,
+    };
+  }
 
-    const after = await startIdentity({ ...fixed, database: { sqlite: copy } });
+  it('starts again: old sessions go on, and after the documented command none that was ended is back', async () => {
+    const { restart, revokeEverything, kept, ended, since } = await restore();
+    const after = await restart();
     // The log in Redis is newer than the copy; its owner takes it over again.
     await eventually('leading', () => isLeading(after));
     const going = await refresh(after, kept);
-    expect(going.session).toBe(kept.session);
+    expect([going.session, headerOf(going.access)['kid']]).toEqual([
+      kept.session,
+      headerOf(kept.access)['kid'],
+    ]);
     await expect(refresh(after, since)).rejects.toEqual(invalidGrant);
     // What the documentation warns of: the copy knows nothing of this logout.
     const risen = await refresh(after, ended);
-    const revocation = await revoke(after.config, { kind: 'everything' }, { reason: 'restored' });
-    expect(revocation).toMatchObject({ isPublished: true, seq: expect.any(Number) });
+    const done = await revokeEverything();
+    expect([done.exitCode, done.warned]).toEqual([0, '']);
+    expect(done.printed).toMatch(/^everything of \S+ revoked, seq \d+, log backup-\d+, 2 ended here\n$/);
     await expect(refresh(after, risen)).rejects.toEqual(invalidGrant);
     await expect(refresh(after, going)).rejects.toEqual(invalidGrant);
-    expect((await login(after, 'ada')).session).not.toBe('');
+    const again = await login(after, 'ada');
+    expect(payloadOf(again.access)['sub']).toBe(payloadOf(kept.access)['sub']);
     await after.stop();
-  });
+  }, 60_000);
+
+  it('gives nothing back that was ended, if the command ran before its start', async () => {
+    const { restart, revokeEverything, kept, ended } = await restore();
+    const recorded = await revokeEverything();
+    expect([recorded.exitCode, recorded.warned]).toEqual([
+      1,
+      expect.stringContaining('recorded, but not yet published, 2 ended here'),
+    ]);
+    const after = await restart();
+    for (const one of [ended, kept]) await expect(refresh(after, one)).rejects.toEqual(invalidGrant);
+    await eventually('published', async () => {
+      const [row] = await query(
+        after,
+        sql<{
+          published_seq: number | null;
+        }>`select published_seq from revocation_outbox where kind = 'issuer'`,
+      );
+      return row?.published_seq ?? undefined;
+    });
+    await after.stop();
+  }, 60_000);
 });

@@ -1,3 +1,4 @@
+import { backup, DatabaseSync } from 'node:sqlite';
 import { sql, type RawBuilder } from 'kysely';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { openDatabase, type Database } from '../../src/publisher/store/database.ts';
@@ -14,6 +15,8 @@ export type OnDatabase = {
   readonly start: typeof startIdentity;
   /** An empty database; with SQLite a file in the folder. */
   create(directory: string): Promise<DatabaseInput>;
+  /** A copy of a database that is in use, as an operator makes one. */
+  copy(from: DatabaseInput, directory: string): Promise<DatabaseInput>;
 };
 
 let suites = 0;
@@ -29,7 +32,7 @@ function sharedServer(): Promise<PostgresServer> {
 export function onEachDatabase(title: string, suite: (on: OnDatabase) => void): void {
   describe(`${title}, on SQLite`, () => {
     const create = (directory: string) => Promise.resolve({ sqlite: `${directory}/identity.db` });
-    suite({ start: startIdentity, create });
+    suite({ start: startIdentity, create, copy: copySqlite });
   });
   // Each suite asks; the first stops it, after the last.
   if (suites === 0) afterAll(async () => await (await server)?.stop());
@@ -41,9 +44,23 @@ export function onEachDatabase(title: string, suite: (on: OnDatabase) => void): 
     const create = async () => ({ postgres: { url: await (await sharedServer()).createDatabase() } });
     const start = async (...[overrides, dependencies]: Parameters<typeof startIdentity>) =>
       await startIdentity({ database: await create(), ...overrides }, dependencies);
-    suite({ start, create });
+    const copy: OnDatabase['copy'] = async (from) => {
+      if (!('postgres' in from)) throw new Error('not a database of PostgreSQL');
+      return { postgres: { url: await (await sharedServer()).copyDatabase(from.postgres.url) } };
+    };
+    suite({ start, create, copy });
   });
 }
+
+/** What `.backup` of sqlite3 does. */
+const copySqlite: OnDatabase['copy'] = async (from, directory) => {
+  if (!('sqlite' in from)) throw new Error('not a database of SQLite');
+  const source = new DatabaseSync(from.sqlite);
+  const sqlite = `${directory}/copy.db`;
+  await backup(source, sqlite);
+  source.close();
+  return { sqlite };
+};
 
 export const openTestDatabase = (input: DatabaseInput): Database =>
   'sqlite' in input

@@ -24,6 +24,11 @@ export type PostgresServer = {
   readonly describe: string;
   /** Makes an empty database. @returns its URL */
   createDatabase(): Promise<string>;
+  /**
+   * Copies a database in use to a new one: with `pg_dump` and `pg_restore` where they are, else by the server itself,
+   * which ends the database's connections for it. @returns its URL
+   */
+  copyDatabase(from: string): Promise<string>;
   /** Stops it and removes its folder. */
   stop(): Promise<void>;
 };
@@ -82,12 +87,24 @@ export async function startPostgres(): Promise<PostgresServer> {
     ),
   );
 
+  const createDatabase = async (template = 'template1'): Promise<string> => {
+    const name = `curfew_${randomUUID().replaceAll('-', '')}`;
+    await query(url('postgres'), `create database ${name} template ${template}`);
+    return url(name);
+  };
+
   return {
     describe: binaries.describe,
-    createDatabase: async () => {
-      const name = `curfew_${randomUUID().replaceAll('-', '')}`;
-      await query(url('postgres'), `create database ${name}`);
-      return url(name);
+    createDatabase: () => createDatabase(),
+    copyDatabase: async (from) => {
+      const [dump, restore] = ['pg_dump', 'pg_restore'].map((name) => join(binaries.folder, name));
+      if (dump === undefined || restore === undefined || !existsSync(dump) || !existsSync(restore))
+        return await copyByServer(from, url('postgres'), createDatabase);
+      const file = join(directory, `${randomUUID()}.dump`);
+      run(dump, ['--format=custom', `--file=${file}`, from]);
+      const to = await createDatabase();
+      run(restore, ['--exit-on-error', `--dbname=${to}`, file]);
+      return to;
     },
     stop: async () => {
       // Fast shutdown: it does not wait for its clients.
@@ -96,6 +113,29 @@ export async function startPostgres(): Promise<PostgresServer> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program}: ${error?.message ?? stderr}`);
+}
+
+async function copyByServer(
+  from: string,
+  administration: string,
+  createDatabase: (template: string) => Promise<string>,
+): Promise<string> {
+  const name = new URL(from).pathname.slice(1);
+  await query(administration, `alter database ${name} allow_connections false`);
+  try {
+    await query(
+      administration,
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`,
+    );
+    return await eventually('no connection is left', () => createDatabase(name).catch(() => undefined));
+  } finally {
+    await query(administration, `alter database ${name} allow_connections true`);
+  }
 }
 
 async function query(connectionString: string, text: string): Promise<void> {

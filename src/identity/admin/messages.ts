@@ -108,15 +108,16 @@ export const auditAnswer = v.strictObject({
       }),
       action: v.string(),
       target: v.string(),
-      details: v.strictObject({
-        sessions: v.optional(v.number()),
-        reason: v.optional(v.string()),
-        issuedBefore: v.optional(v.string()),
-        subject: v.optional(v.string()),
-        client: v.optional(v.string()),
-        passkey: v.optional(v.string()),
-        passkeys: v.optional(v.number()),
-      }),
+      details: v.objectWithRest(
+        {
+          sessions: v.optional(v.number()),
+          reason: v.optional(v.string()),
+          issuedBefore: v.optional(v.string()),
+          subject: v.optional(v.string()),
+          client: v.optional(v.string()),
+        },
+        v.union([v.string(), v.number()]),
+      ),
     }),
   ),
   /** `before` of the next page; absent on the last. */
