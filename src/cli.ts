@@ -76,6 +76,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./command/envoy-config.ts')).envoyConfigCommand,
   },
   {
+    name: 'envoy-lint',
+    summary: 'find the risky settings around ext_authz in an Envoy configuration',
+    load: async () => (await import('./command/envoy-lint.ts')).envoyLintCommand,
+  },
+  {
     name: 'config',
     summary: 'check a configuration file, or print its JSON Schema',
     load: async () => (await import('./command/config.ts')).configCommand,

@@ -14,6 +14,8 @@ export type RunningEnvoy = {
   accessLog(): Record<string, unknown>[];
   /** A counter or gauge of Envoy's. */
   stat(name: string): Promise<number>;
+  /** What a path of its administration answers. */
+  admin(path: string): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -60,6 +62,7 @@ export async function startEnvoyWith(config: EnvoyObject): Promise<RunningEnvoy>
 
   return {
     port,
+    admin,
     url: (name) => `http://127.0.0.1:${port(name)}`,
     accessLog: () =>
       running

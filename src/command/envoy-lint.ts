@@ -1,0 +1,94 @@
+import { authorizerSchema } from '../config/authorizer.ts';
+import { readDocuments } from '../envoy/lint/documents.ts';
+import { lintEnvoy } from '../envoy/lint/lint.ts';
+import type { LintOptions } from '../envoy/lint/manager-rules.ts';
+import { lintRules, type Finding, type Severity } from '../envoy/lint/rules.ts';
+import { loadConfig } from '../runtime/config.ts';
+import { Fault } from '../runtime/fault.ts';
+import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
+import { readInput } from './input.ts';
+
+/** A `/config_dump` of a large mesh has some tens of megabytes. */
+const maxInputBytes = 64 * 1024 * 1024;
+
+export const envoyLintCommand: Command = {
+  usage: ['envoy-lint FILE|- [--config AUTHORIZER_FILE] [--ignore RULE[@PATH] …] [--strict] [--json]'],
+  run: async (args, { print }) => {
+    const parsed = parseCommandLine(
+      args,
+      {
+        config: { type: 'string' },
+        ignore: { type: 'string', multiple: true },
+        strict: { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+      { min: 1, max: 1 },
+    );
+    const [file = ''] = parsed.positionals;
+    const ignored = parsed.values['ignore'];
+    const isIgnored = ignoring(Array.isArray(ignored) ? ignored : []);
+    const options = lintOptions(optionalText(parsed, 'config'));
+    const all = findings(file, await readInput(file, maxInputBytes), options);
+    const kept = all.filter((one) => !isIgnored(one));
+    const counts = countOf(kept);
+    print(
+      parsed.values['json'] === true
+        ? JSON.stringify({ findings: kept, counts, ignored: all.length - kept.length }, null, 2)
+        : describe(kept, counts, all.length - kept.length),
+    );
+    return counts.error > 0 || (parsed.values['strict'] === true && counts.warn > 0) ? 1 : 0;
+  },
+};
+
+function findings(file: string, text: string, options: LintOptions): readonly Finding[] {
+  const read = readDocuments(text);
+  if (read.kind === 'unreadable')
+    throw new Fault('ERR_CONFIG_INVALID', `${file} is neither YAML nor JSON: ${read.message}`);
+  const report = lintEnvoy(read.documents, options);
+  if (report.kind === 'unrecognized')
+    throw new Fault('ERR_CONFIG_INVALID', `${file} is no Envoy configuration: ${report.message}`);
+  return report.findings;
+}
+
+/** What the authorizer's configuration says of the requests it wants to see. */
+function lintOptions(configFile: string | undefined): LintOptions {
+  if (configFile === undefined) return { prefix: 'x-auth-', credentials: ['authorization'] };
+  const { token, upstream } = loadConfig({ schema: authorizerSchema, file: configFile });
+  const credentials = token.sources.map((source) => ('header' in source ? source.header : 'cookie'));
+  return {
+    prefix: upstream.prefix.toLowerCase(),
+    credentials: credentials.map((name) => name.toLowerCase()),
+  };
+}
+
+function ignoring(given: readonly string[]): (finding: Finding) => boolean {
+  const wanted = given.map((text) => {
+    const [rule = '', ...path] = text.split('@');
+    if (!Object.hasOwn(lintRules, rule))
+      throw usageFault(`--ignore ${rule}: no such rule; it is one of ${Object.keys(lintRules).join(', ')}`);
+    return { rule, path: path.join('@') };
+  });
+  return ({ rule, path }) => wanted.some((one) => one.rule === rule && path.startsWith(one.path));
+}
+
+function countOf(findings: readonly Finding[]): Record<Severity, number> {
+  const counts = { error: 0, warn: 0, info: 0 };
+  for (const { severity } of findings) counts[severity] += 1;
+  return counts;
+}
+
+function describe(
+  findings: readonly Finding[],
+  { error, warn, info }: Record<Severity, number>,
+  ignored: number,
+): string {
+  const lines = findings.flatMap(({ severity, rule, path, what, why, instead }) => [
+    `${severity.padEnd(5)}  ${rule}: ${what}`,
+    `       at ${path === '' ? '(top level)' : path}`,
+    `       ${why}`,
+    `       instead: ${instead}`,
+    '',
+  ]);
+  const hidden = ignored === 0 ? '' : `, ${ignored} ignored`;
+  return [...lines, `errors: ${error}, warnings: ${warn}, notes: ${info}${hidden}`].join('\n');
+}

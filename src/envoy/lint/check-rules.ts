@@ -1,0 +1,174 @@
+import { finding, type Finding } from './rules.ts';
+import { at, field, isTrue, items, secondsOf, textOf, type Node } from './node.ts';
+import type { Pieces } from './pieces.ts';
+
+/** Longer than this is as good as for ever to a client that waits; seconds. */
+const longestTimeout = 10;
+const recommendedTimeout = 1;
+
+/** What one ext_authz filter's own configuration risks. Source: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz. */
+export const lintCheck = (config: Node, pieces: Pieces): Finding[] => [
+  ...failureMode(config),
+  ...skipping(config),
+  ...timeouts(config),
+  ...statusOnError(config),
+  ...requestSent(config),
+  ...clearing(config),
+  ...transport(config, pieces),
+];
+
+function failureMode(config: Node): Finding[] {
+  const allow = field(config, 'failure_mode_allow');
+  const mark = field(config, 'failure_mode_allow_header_add');
+  return [
+    ...(isTrue(allow)
+      ? [finding('failure-mode-allow', pathOf(allow), 'requests pass when the authorizer gives no answer')]
+      : []),
+    ...(isTrue(mark)
+      ? [finding('failure-mode-header', pathOf(mark), 'requests that pass without an answer get a header')]
+      : []),
+  ];
+}
+
+function skipping(config: Node): Finding[] {
+  if (isTrue(at(config, 'deny_at_disable', 'default_value'))) return [];
+  const byMetadata = field(config, 'filter_enabled_metadata');
+  const enabled = field(config, 'filter_enabled');
+  const found =
+    byMetadata === undefined
+      ? []
+      : [
+          finding(
+            'check-can-be-skipped',
+            byMetadata.path,
+            'only requests with certain metadata are put to the authorizer',
+          ),
+        ];
+  if (enabled === undefined) return found;
+  const part = partOf(field(enabled, 'default_value'));
+  if (part < 1)
+    return [
+      ...found,
+      finding(
+        'check-can-be-skipped',
+        enabled.path,
+        `${part * 100} % of the requests are put to the authorizer`,
+      ),
+    ];
+  const key = textOf(field(enabled, 'runtime_key'));
+  if (key === undefined) return found;
+  return [
+    ...found,
+    finding(
+      'check-can-be-skipped',
+      enabled.path,
+      `the runtime key ${JSON.stringify(key)} switches the check off`,
+      'warn',
+    ),
+  ];
+}
+
+/** envoy.type.v3.FractionalPercent: nothing of a hundred when left out. */
+function partOf(fraction: Node | undefined): number {
+  const numerator = Number(field(fraction, 'numerator')?.value ?? 0);
+  const denominator = field(fraction, 'denominator')?.value;
+  const parts: Readonly<Record<string, number>> = {
+    TEN_THOUSAND: 10_000,
+    1: 10_000,
+    MILLION: 1_000_000,
+    2: 1_000_000,
+  };
+  return Math.min(1, numerator / (parts[String(denominator)] ?? 100)) || 0;
+}
+
+function timeouts(config: Node): Finding[] {
+  const timeout =
+    at(config, 'grpc_service', 'timeout') ?? at(config, 'http_service', 'server_uri', 'timeout');
+  const seconds = secondsOf(timeout);
+  if (timeout === undefined || seconds === undefined) return [];
+  if (seconds === 0)
+    return [finding('timeout-unbounded', timeout.path, 'there is no timeout for a decision')];
+  if (seconds > longestTimeout)
+    return [finding('timeout-unbounded', timeout.path, `a decision may take ${seconds} s`)];
+  if (seconds > recommendedTimeout)
+    return [finding('timeout-long', timeout.path, `a decision may take ${seconds} s`)];
+  return [];
+}
+
+// envoy.type.v3.StatusCode
+const serverErrors: ReadonlySet<unknown> = new Set([
+  'Forbidden',
+  'InternalServerError',
+  'NotImplemented',
+  'BadGateway',
+  'ServiceUnavailable',
+  'GatewayTimeout',
+  'HTTPVersionNotSupported',
+  'VariantAlsoNegotiates',
+  'InsufficientStorage',
+  'LoopDetected',
+  'NotExtended',
+  'NetworkAuthenticationRequired',
+  // Out of Envoy's range, or left out: 403.
+  'Empty',
+  0,
+  403,
+]);
+
+function statusOnError(config: Node): Finding[] {
+  const code = at(config, 'status_on_error', 'code');
+  if (code === undefined || serverErrors.has(code.value)) return [];
+  if (typeof code.value === 'number' && code.value >= 500) return [];
+  return [
+    finding(
+      'status-on-error',
+      code.path,
+      `clients get ${String(code.value)} when the authorizer can't be asked`,
+    ),
+  ];
+}
+
+function requestSent(config: Node): Finding[] {
+  const body = field(config, 'with_request_body');
+  const asksByGrpc = field(config, 'grpc_service') !== undefined;
+  const chosen = items(at(config, 'allowed_headers', 'patterns')).length > 0;
+  return [
+    ...(body === undefined
+      ? []
+      : [finding('body-sent', body.path, 'the body of a request is sent with the question')]),
+    ...(asksByGrpc && !chosen
+      ? [finding('all-headers-sent', config.path, 'allowed_headers names none')]
+      : []),
+  ];
+}
+
+function clearing(config: Node): Finding[] {
+  const cleared = field(config, 'clear_route_cache');
+  if (!isTrue(cleared)) return [];
+  return [
+    finding(
+      'route-cache-cleared',
+      pathOf(cleared),
+      'an allowed request is routed again, by the headers that the answer set',
+    ),
+  ];
+}
+
+function transport(config: Node, { clusters }: Pieces): Finding[] {
+  const name = textOf(at(config, 'grpc_service', 'envoy_grpc', 'cluster_name'));
+  const cluster = clusters.find((one) => textOf(field(one, 'name')) === name);
+  if (cluster === undefined || field(cluster, 'transport_socket') !== undefined) return [];
+  const addresses = items(at(cluster, 'load_assignment', 'endpoints'))
+    .flatMap((endpoint) => items(field(endpoint, 'lb_endpoints')))
+    .map((endpoint) => at(endpoint, 'endpoint', 'address', 'socket_address', 'address'));
+  const far = addresses.find((address) => address !== undefined && !isLoopback(textOf(address)));
+  if (far === undefined) return [];
+  return [
+    finding('authorizer-in-clear', far.path, `the authorizer is asked at ${String(far.value)} without TLS`),
+  ];
+}
+
+export const isLoopback = (address: string | undefined): boolean =>
+  address !== undefined && /^(?:127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+|localhost)$/i.test(address);
+
+const pathOf = (node: Node | undefined): string => node?.path ?? '';

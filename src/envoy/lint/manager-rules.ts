@@ -1,0 +1,87 @@
+import { lintOrder } from './order-rules.ts';
+import { at, field, isTrue, items, textOf, type Node } from './node.ts';
+import { httpFilter, isCheck, routeTableOf, type Manager, type Pieces } from './pieces.ts';
+import { lintPaths, lintRoutes, routeFacts, type RouteFacts } from './route-rules.ts';
+import { finding, type Finding } from './rules.ts';
+import { lintAllowedHeaders, lintReserved } from './strip-rules.ts';
+
+export type LintOptions = {
+  /** As the authorizer's `upstream.prefix`; in lower case; default `x-auth-`. */
+  readonly prefix: string;
+  /** Headers that a token comes in, in lower case; default `authorization`. */
+  readonly credentials: readonly string[];
+};
+
+/** What one HTTP connection manager risks. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
+export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
+  const { config, filters } = manager;
+  const position = filters.findIndex(isCheck);
+  const check = filters[position];
+  const routeTable = routeTableOf(manager, pieces);
+  const facts = routeFacts(routeTable, check?.name ?? 'envoy.filters.http.ext_authz');
+  if (check === undefined) return lintUnchecked(manager, facts);
+  const before = filters.slice(0, position);
+  return [
+    ...lintOrder({ filters, position, prefix: options.prefix, routeTable }),
+    ...lintPaths(config, facts),
+    ...lintReserved(manager, before, facts, options.prefix),
+    ...(check.kind === 'ext_authz' && check.config !== undefined
+      ? lintAllowedHeaders(check.config, before, options, manager)
+      : []),
+    ...lintClients(config),
+    ...lintUpgrades(config),
+    ...lintRoutes(facts),
+  ];
+}
+
+function lintUnchecked({ config, listener, filters }: Manager, { isPartial, routes }: RouteFacts): Finding[] {
+  const direction = field(listener, 'traffic_direction')?.value;
+  // What a sidecar's service asks of others is theirs to check.
+  if (direction === 'OUTBOUND' || direction === 2) return [];
+  if (!isPartial && routes.length === 0) return [];
+  const name = textOf(field(listener, 'name'));
+  const what = `${name === undefined ? 'the listener' : `listener ${JSON.stringify(name)}`} asks nobody`;
+  const path = field(config, 'http_filters')?.path ?? config.path;
+  const isNarrow = !isPartial && routes.every(({ match }) => match === 'one');
+  if (isNarrow) return [finding('check-missing', path, `${what}; its routes take whole paths only`, 'info')];
+  return filters.length === 0 && isPartial ? [] : [finding('check-missing', path, what)];
+}
+
+function lintClients(config: Node): Finding[] {
+  const detects = items(field(config, 'original_ip_detection_extensions')).length > 0;
+  const remote = field(config, 'use_remote_address');
+  const hops = field(config, 'xff_num_trusted_hops');
+  const trusted = Number(hops?.value ?? 0);
+  return [
+    ...(isTrue(remote) || detects
+      ? []
+      : [
+          finding(
+            'client-address-trusted',
+            remote?.path ?? config.path,
+            'X-Forwarded-For of clients is believed',
+          ),
+        ]),
+    ...(isTrue(remote) && field(config, 'internal_address_config') === undefined
+      ? [finding('internal-addresses', config.path, 'clients with private addresses are internal')]
+      : []),
+    ...(hops !== undefined && trusted > 0
+      ? [finding('proxies-trusted', hops.path, `${trusted} proxies in front are trusted`)]
+      : []),
+  ];
+}
+
+function lintUpgrades(config: Node): Finding[] {
+  return items(field(config, 'upgrade_configs')).flatMap((upgrade) => {
+    const own = items(field(upgrade, 'filters')).map(httpFilter);
+    if (own.length === 0 || own.some(isCheck)) return [];
+    const type = textOf(at(upgrade, 'upgrade_type')) ?? 'an upgrade';
+    return [
+      finding(
+        'upgrade-bypasses-check',
+        field(upgrade, 'filters')?.path ?? upgrade.path,
+        `${type} has filters of its own, without ext_authz`,
+      ),
+    ];
+  });
+}

@@ -1,0 +1,38 @@
+import { field, isTrue, items, textOf, type Node } from './node.ts';
+
+/** Longer ones are not tried: they would be somebody's attempt, and the names tried are short. */
+const maxRegexLength = 512;
+
+/**
+ * Whether a StringMatcher holds for a header's name, as Envoy has it: in lower case, and the regular expression for
+ * the whole of it. Source: envoy.type.matcher.v3.StringMatcher.
+ */
+export function matchesName(matcher: Node | undefined, name: string): boolean {
+  const ignoresCase = isTrue(field(matcher, 'ignore_case'));
+  const text = (kind: string): string | undefined => {
+    const given = textOf(field(matcher, kind));
+    return ignoresCase ? given?.toLowerCase() : given;
+  };
+  const [exact, prefix, suffix, contains] = ['exact', 'prefix', 'suffix', 'contains'].map(text);
+  if (exact !== undefined) return name === exact;
+  if (prefix !== undefined) return name.startsWith(prefix);
+  if (suffix !== undefined) return name.endsWith(suffix);
+  if (contains !== undefined) return name.includes(contains);
+  return matchesRegex(textOf(field(field(matcher, 'safe_regex'), 'regex')), name);
+}
+
+function matchesRegex(regex: string | undefined, name: string): boolean {
+  if (regex === undefined || regex.length > maxRegexLength) return false;
+  // RE2 has flags in front; of them only `i` matters to a name.
+  const inline = /^\(\?([a-zA-Z]+)\)/.exec(regex);
+  try {
+    const flags = inline?.[1]?.includes('i') === true ? 'i' : '';
+    return new RegExp(`^(?:${regex.slice(inline?.[0].length ?? 0)})$`, flags).test(name);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether one of a ListStringMatcher's patterns holds. */
+export const listMatchesName = (list: Node | undefined, name: string): boolean =>
+  items(field(list, 'patterns')).some((pattern) => matchesName(pattern, name));

@@ -1,0 +1,90 @@
+/** A place in a configuration, and what is there. */
+export type Node = { readonly value: unknown; readonly path: string };
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+const isMapping = (value: unknown): value is Mapping =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const join = (path: string, key: string): string => {
+  if (!/^[A-Za-z_]\w*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
+  return path === '' ? key : `${path}.${key}`;
+};
+
+/** A field by its protobuf name; Envoy takes its JSON name (lowerCamelCase) as well. */
+export function field(node: Node | undefined, name: string): Node | undefined {
+  if (node === undefined || !isMapping(node.value)) return undefined;
+  const camel = name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  const key = [name, camel].find((one) => Object.hasOwn(node.value as Mapping, one));
+  if (key === undefined || node.value[key] === null) return undefined;
+  return { value: node.value[key], path: join(node.path, key) };
+}
+
+/** A field of a field. */
+export const at = (node: Node | undefined, ...names: readonly string[]): Node | undefined =>
+  names.reduce(field, node);
+
+/** Elements of a list, or what a mapping's keys lead to; otherwise nothing. */
+export function children(node: Node | undefined): { key: string; node: Node }[] {
+  const { value, path } = node ?? { value: undefined, path: '' };
+  if (Array.isArray(value))
+    return value.map((inner: unknown, index) => ({
+      key: String(index),
+      node: { value: inner, path: `${path}[${index}]` },
+    }));
+  if (!isMapping(value)) return [];
+  return Object.entries(value).map(([key, inner]) => ({
+    key,
+    node: { value: inner, path: join(path, key) },
+  }));
+}
+
+/** Elements of a list. */
+export const items = (node: Node | undefined): Node[] =>
+  Array.isArray(node?.value) ? children(node).map((child) => child.node) : [];
+
+/**
+ * The node itself and all below it, in order, without what is left out. Cost: linear; no recursion, so depth is no
+ * danger.
+ */
+export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = () => false): Generator<Node> {
+  const waiting = [root];
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    if (isLeftOut(node)) continue;
+    yield node;
+    for (const child of children(node).reverse()) waiting.push(child.node);
+  }
+}
+
+export const isTrue = (node: Node | undefined): boolean => node?.value === true;
+
+export const textOf = (node: Node | undefined): string | undefined =>
+  typeof node?.value === 'string' ? node.value : undefined;
+
+/** A protobuf enum: by name, or by number as a machine may write it. */
+export const isEnum = (node: Node | undefined, names: Readonly<Record<string, number>>): boolean =>
+  Object.entries(names).some(([name, number]) => node?.value === name || node?.value === number);
+
+/** A protobuf Duration in seconds; undefined when there is none, or none that Envoy would take. */
+export function secondsOf(node: Node | undefined): number | undefined {
+  if (isMapping(node?.value)) {
+    const { seconds = 0, nanos = 0 } = node.value;
+    return Number(seconds) + Number(nanos) / 1e9;
+  }
+  const text = textOf(node);
+  const found = text === undefined ? null : /^(\d{1,12}(?:\.\d{0,9})?)s$/.exec(text);
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** The message's name of an `@type`, without host; TypedStruct's own is the one inside. */
+export function typeOf(node: Node | undefined): string {
+  const name = (type: Node | undefined): string => textOf(type)?.split('/').at(-1) ?? '';
+  const type = name(field(node, '@type'));
+  return type.endsWith('.TypedStruct') ? name(field(node, 'type_url')) : type;
+}
+
+/** The message that an `@type` names. */
+export function messageOf(node: Node | undefined): Node | undefined {
+  const isWrapped = textOf(field(node, '@type'))?.endsWith('.TypedStruct') ?? false;
+  return isWrapped ? (field(node, 'value') ?? node) : node;
+}

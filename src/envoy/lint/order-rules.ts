@@ -1,0 +1,183 @@
+import { at, descendants, field, isEnum, isTrue, items, textOf, type Node } from './node.ts';
+import { isCheck, isConfiguredBelow, type HttpFilter } from './pieces.ts';
+import { finding, type Finding } from './rules.ts';
+
+export type FilterOrder = {
+  readonly filters: readonly HttpFilter[];
+  /** Where the check stands among them. */
+  readonly position: number;
+  readonly prefix: string;
+  readonly routeTable: Node | undefined;
+};
+
+/** What stands before the check and after it. */
+export function lintOrder({ filters, position, prefix, routeTable }: FilterOrder): Finding[] {
+  const router = filters.findIndex(({ kind }) => kind === 'router');
+  const check = filters[position];
+  const isOff = ({ entry, name }: HttpFilter): boolean =>
+    isTrue(field(entry, 'disabled')) && !isConfiguredBelow(routeTable, name);
+  const working = (some: readonly HttpFilter[]): HttpFilter[] => some.filter((filter) => !isOff(filter));
+  return [
+    ...(check === undefined ? [] : lintPlace(check)),
+    ...(router !== -1 && router < position && check !== undefined
+      ? [finding('check-after-router', check.entry.path, 'ext_authz stands behind the router')]
+      : []),
+    ...working(filters.slice(0, position)).flatMap((filter) => lintBefore(filter, prefix)),
+    ...working(filters.slice(position + 1)).flatMap((filter) => lintAfter(filter, prefix, routeTable)),
+  ];
+}
+
+function lintPlace({ entry, kind }: HttpFilter): Finding[] {
+  const disabled = field(entry, 'disabled');
+  return [
+    ...(isTrue(disabled)
+      ? [
+          finding(
+            'check-disabled-by-default',
+            disabled?.path ?? entry.path,
+            'only routes that switch it on are checked',
+          ),
+        ]
+      : []),
+    ...(kind === 'ext_authz'
+      ? []
+      : [
+          finding(
+            'check-conditional',
+            entry.path,
+            `ext_authz stands inside ${kind === '' ? 'another filter' : kind}`,
+          ),
+        ]),
+  ];
+}
+
+const answering: ReadonlySet<string> = new Set(['cache', 'cache_v2', 'file_server', 'aws_lambda']);
+const deciding: ReadonlySet<string> = new Set([
+  'rbac',
+  'header_to_metadata',
+  'set_filter_state',
+  'ratelimit',
+  'local_ratelimit',
+]);
+
+function lintBefore({ entry, kind, config }: HttpFilter, prefix: string): Finding[] {
+  if (answering.has(kind))
+    return [finding('answered-before-check', entry.path, `${kind} may answer before the check`)];
+  if (deciding.has(kind) && mentionsIdentity(config, prefix))
+    return [finding('decided-before-check', entry.path, `${kind} reads what the check has yet to set`)];
+  return [];
+}
+
+const mentionsIdentity = (config: Node | undefined, prefix: string): boolean =>
+  config !== undefined &&
+  [...descendants(config)].some(
+    ({ value }) =>
+      typeof value === 'string' &&
+      (value.toLowerCase().startsWith(prefix) || value === 'envoy.filters.http.ext_authz'),
+  );
+
+// They change requests, or may; what they do is not said in the configuration.
+const opaque: ReadonlySet<string> = new Set([
+  'wasm',
+  'dynamic_modules',
+  'golang',
+  'ip_tagging',
+  'grpc_json_reverse_transcoder',
+]);
+
+function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefined): Finding[] {
+  const { entry, kind, config, name } = filter;
+  // Its own clear_route_cache is a rule of the check's configuration.
+  if (isCheck(filter)) return [];
+  const flag = config === undefined ? undefined : [...descendants(config)].find(isClearing);
+  if (flag !== undefined)
+    return [finding('route-cache-cleared', flag.path, `${kind} clears the route cache after the check`)];
+  switch (kind) {
+    case 'lua':
+      return lintLua(filter, isConfiguredBelow(routeTable, name));
+    case 'grpc_json_transcoder':
+      if (isTrue(field(config, 'match_incoming_request_route'))) return [];
+      return [
+        finding(
+          'route-cache-cleared',
+          entry.path,
+          'the transcoder changes the path after the check, and routes by the new one',
+        ),
+      ];
+    case 'ext_proc':
+      return lintProcessor(filter);
+    case 'header_mutation':
+      return lintMutations(config, prefix);
+    default:
+      if (!opaque.has(kind)) return [];
+      return [
+        finding(
+          'request-changed-after-check',
+          entry.path,
+          `${kind} may change the request, or have it routed again, after the check`,
+        ),
+      ];
+  }
+}
+
+const isClearing = ({ path, value }: Node): boolean =>
+  value === true && /(?:^|\.)(?:clear_route_cache|clearRouteCache)$/.test(path);
+
+const changesHeaders = /:\s*(?:add|replace|remove)\s*\(|clearRouteCache/;
+
+// Envoy routes again when a script has changed the headers, unless clear_route_cache is false.
+function lintLua({ entry, config }: HttpFilter, hasPerRoute: boolean): Finding[] {
+  const scripts =
+    config === undefined ? [] : [...descendants(config)].map(textOf).filter((text) => text !== undefined);
+  const isElsewhere =
+    config !== undefined && [...descendants(config)].some((node) => field(node, 'filename') !== undefined);
+  const keeps = field(config, 'clear_route_cache')?.value === false;
+  const touches = isElsewhere || hasPerRoute || scripts.some((text) => changesHeaders.test(text));
+  if (!touches) return [];
+  if (!keeps)
+    return [
+      finding(
+        'route-cache-cleared',
+        entry.path,
+        'a script changes headers after the check, and Envoy routes again',
+      ),
+    ];
+  return [finding('request-changed-after-check', entry.path, 'a script changes headers after the check')];
+}
+
+/** Source: envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor. */
+function lintProcessor({ entry, config }: HttpFilter): Finding[] {
+  const action = field(config, 'route_cache_action');
+  if (isEnum(action, { CLEAR: 1 }))
+    return [
+      finding(
+        'route-cache-cleared',
+        action?.path ?? entry.path,
+        'the processor has the request routed again after the check',
+      ),
+    ];
+  const keeps = isEnum(action, { RETAIN: 2 }) || isTrue(field(config, 'disable_clear_route_cache'));
+  const seesRequest = !isEnum(at(config, 'processing_mode', 'request_header_mode'), { SKIP: 2 });
+  if (keeps || !seesRequest) return [];
+  return [
+    finding(
+      'request-changed-after-check',
+      entry.path,
+      'the processor may change the request, and have it routed again, after the check',
+    ),
+  ];
+}
+
+function lintMutations(config: Node | undefined, prefix: string): Finding[] {
+  return items(at(config, 'mutations', 'request_mutations')).flatMap((node) => {
+    const name = (
+      textOf(field(node, 'remove')) ??
+      textOf(at(node, 'append', 'header', 'key')) ??
+      ''
+    ).toLowerCase();
+    const matters = name.startsWith(':') || name === 'host' || name.startsWith(prefix);
+    return matters
+      ? [finding('request-changed-after-check', node.path, `${name} changes after the check`)]
+      : [];
+  });
+}

@@ -1,0 +1,114 @@
+import { at, children, descendants, field, items, messageOf, textOf, typeOf, type Node } from './node.ts';
+
+/** An HTTP filter, as it stands in a connection manager's list. */
+export type HttpFilter = {
+  readonly entry: Node;
+  readonly name: string;
+  /** The last part of the extension's name: `ext_authz`, `lua`, `router`. */
+  readonly kind: string;
+  readonly config: Node | undefined;
+};
+
+/** An HTTP connection manager, and the listener around it. */
+export type Manager = {
+  readonly config: Node;
+  readonly listener: Node | undefined;
+  readonly filters: readonly HttpFilter[];
+};
+
+/** What of a document concerns the check. */
+export type Pieces = {
+  readonly managers: readonly Manager[];
+  /** Every ext_authz configuration, those outside of a connection manager as well. */
+  readonly checks: readonly Node[];
+  readonly routeTables: readonly Node[];
+  readonly clusters: readonly Node[];
+  readonly admins: readonly Node[];
+};
+
+const managerType = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+export const checkType = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz';
+
+/** More than any Envoy runs with; aliases may make a small file into a large tree. */
+const maxNodes = 1_000_000;
+
+/** Looks through whole documents, whatever is around the pieces. @returns undefined when there is too much of it */
+export function findPieces(documents: readonly Node[]): Pieces | undefined {
+  const found = { managers: [] as Manager[], checks: [] as Node[], routeTables: [] as Node[] };
+  const pieces = { ...found, clusters: [] as Node[], admins: [] as Node[] };
+  let nodes = 0;
+  for (const document of documents) {
+    const listeners: Node[] = [];
+    const isSkipped = repeated(document);
+    for (const node of descendants(document, isSkipped)) {
+      nodes += 1;
+      if (nodes > maxNodes) return undefined;
+      if (isListener(node)) listeners.push(node);
+      if (isCluster(node)) pieces.clusters.push(node);
+      if (isAdmin(node)) pieces.admins.push(node);
+      if (field(node, 'virtual_hosts') !== undefined) pieces.routeTables.push(node);
+      const type = typeOf(node);
+      const config = messageOf(node);
+      if (type === checkType && config !== undefined) pieces.checks.push(config);
+      if (type === managerType && config !== undefined) {
+        const listener = listeners.findLast(({ path }) => config.path.startsWith(path));
+        pieces.managers.push({
+          config,
+          listener,
+          filters: items(field(config, 'http_filters')).map(httpFilter),
+        });
+      }
+    }
+  }
+  return pieces;
+}
+
+export function httpFilter(entry: Node): HttpFilter {
+  const name = textOf(field(entry, 'name')) ?? '';
+  const typed = field(entry, 'typed_config') ?? at(entry, 'config_discovery', 'default_config');
+  const type = typeOf(typed);
+  const kind =
+    /\.filters\.http\.(\w+)\./.exec(type)?.[1] ?? /^envoy\.filters\.http\.(\w+)$/.exec(name)?.[1] ?? '';
+  return { entry, name, kind, config: messageOf(typed) };
+}
+
+const isListener = (node: Node): boolean =>
+  field(node, 'filter_chains') !== undefined || field(node, 'default_filter_chain') !== undefined;
+
+const isCluster = (node: Node): boolean =>
+  field(node, 'load_assignment') !== undefined && textOf(field(node, 'name')) !== undefined;
+
+const isAdmin = (node: Node): boolean =>
+  /(?:^|\.)admin$/.test(node.path) && field(node, 'address') !== undefined;
+
+// A /config_dump holds static listeners and their routes twice, and listeners that are on their way out.
+function repeated(document: Node): (node: Node) => boolean {
+  const dumps = items(field(document, 'configs')).map((node) => typeOf(node));
+  if (!dumps.some((type) => type.startsWith('envoy.admin.'))) return () => false;
+  const hasListeners = dumps.some((type) => type.endsWith('.ListenersConfigDump'));
+  const twice = /configs\[\d+\]\.(?:bootstrap\.static_resources\.listeners|static_route_configs)$/;
+  return ({ path }) => path.endsWith('.draining_state') || (hasListeners && twice.test(path));
+}
+
+/** The route configuration of a connection manager; undefined when it comes from elsewhere. */
+export function routeTableOf({ config }: Manager, { routeTables }: Pieces): Node | undefined {
+  const own = field(config, 'route_config');
+  if (own !== undefined) return own;
+  const name = textOf(at(config, 'rds', 'route_config_name'));
+  if (name === undefined) return undefined;
+  return routeTables.find((table) => textOf(field(table, 'name')) === name);
+}
+
+/** Whether the filter asks an authorizer, by itself or inside another. */
+export const isCheck = ({ kind, config }: HttpFilter): boolean =>
+  kind === 'ext_authz' || (config !== undefined && holdsCheck(config));
+
+const holdsCheck = (config: Node): boolean =>
+  [...descendants(config)].some((node) => typeOf(node) === checkType);
+
+/** Whether any configuration of a filter exists below the node under that name: in `typed_per_filter_config`. */
+export const isConfiguredBelow = (table: Node | undefined, filterName: string): boolean =>
+  table !== undefined &&
+  [...descendants(table)].some((node) =>
+    children(field(node, 'typed_per_filter_config')).some(({ key }) => key === filterName),
+  );
