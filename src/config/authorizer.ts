@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, sizeBytes, tcpAddress, url } from '../runtime/config-values.ts';
 import { jwks } from './jwks.ts';
+import { presetNames } from './preset-names.ts';
 import { logName, redisSchema } from './redis.ts';
 
 export const asymmetricAlgorithms = [
@@ -26,7 +27,7 @@ const issuerSecret = v.strictObject({
 const issuerSchema = v.pipe(
   v.strictObject({
     issuer: nonEmpty(2048),
-    preset: v.optional(v.picklist(['keycloak', 'auth0', 'okta', 'entra', 'cognito'])),
+    preset: v.optional(v.picklist(presetNames)),
     audiences: v.union(
       [
         v.literal('any'),

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { durationMs, nonEmpty, secret } from '../runtime/config-values.ts';
 import { asymmetricAlgorithms, hmacAlgorithms } from './authorizer.ts';
 import { jwks } from './jwks.ts';
+import { presetNames } from './preset-names.ts';
 import type { Problem } from './problems.ts';
 
 const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength(1), v.maxLength(16));
@@ -9,7 +10,7 @@ const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength
 /** An issuer of others, whose tokens this log revokes. */
 export const foreignIssuer = v.strictObject({
   issuer: nonEmpty(2048),
-  preset: v.optional(v.picklist(['keycloak', 'auth0', 'okta', 'entra', 'cognito'])),
+  preset: v.optional(v.picklist(presetNames)),
   /** Default: the preset's, else `sid`. */
   sessionClaim: v.optional(nonEmpty(256)),
   maxTokenLifetime: v.optional(durationMs({ min: '1s', max: '1d' }), '5m'),

@@ -2,6 +2,7 @@ import type { EpochSeconds } from '../runtime/clock.ts';
 import type { AccessToken } from './access-token.ts';
 import { readAudiences, readId, readScopes, readTimes, type Unfit } from './claim-values.ts';
 import type { IssuerRules } from './issuer-rules.ts';
+import type { SessionExemption } from './preset.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
 
 export type JudgedClaims = { readonly kind: 'good'; readonly token: AccessToken } | Unfit;
@@ -89,9 +90,15 @@ function judgeLifetime(token: AccessToken, rules: IssuerRules): Unfit | undefine
 function judgeSession(token: AccessToken, rules: IssuerRules): Unfit | undefined {
   if (token.session !== undefined || !rules.revocable) return undefined;
   if (token.subject === token.clientId && token.tokenId !== undefined) return undefined;
-  const exempt = rules.sessionExempt;
-  if (exempt !== undefined && token.claims[exempt.claim] === exempt.value) return undefined;
+  if (rules.sessionExempt !== undefined && isExempt(token.claims, rules.sessionExempt)) return undefined;
   return missing(rules.sessionClaim);
+}
+
+function isExempt(claims: JsonObject, { claim, value }: SessionExemption): boolean {
+  const found = claims[claim];
+  if (typeof value === 'string') return found === value;
+  if (!Array.isArray(found) || found.length !== value.length) return false;
+  return value.every((one, index) => found[index] === one);
 }
 
 // Claims that ID tokens hold and access tokens do not (OpenID Connect Core §2, §3.3.2.11).

@@ -1,7 +1,7 @@
 import { accessTokenType } from './claims.ts';
 
-/** Tokens whose claim has this value need no session. */
-export type SessionExemption = { readonly claim: string; readonly value: string };
+/** Tokens whose claim has this value need no session; a list is equal to the same list only. */
+export type SessionExemption = { readonly claim: string; readonly value: string | readonly string[] };
 
 /** What a provider puts into its access tokens; explicit settings win over it. */
 export type Preset = {
@@ -12,7 +12,7 @@ export type Preset = {
   readonly clientClaims: readonly string[];
 };
 
-export type PresetName = 'keycloak' | 'auth0' | 'okta' | 'entra' | 'cognito';
+export type PresetName = 'keycloak' | 'auth0' | 'okta' | 'entra' | 'cognito' | 'fusionauth' | 'supertokens';
 
 const registeredClientClaims = ['client_id', 'azp'];
 
@@ -50,6 +50,21 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
   cognito: {
     types: [accessTokenType, 'none'],
     sessionClaim: 'origin_jti',
+    clientClaims: registeredClientClaims,
+  },
+  // `sid` is the refresh token's id, and there only with `offline_access`. An entity's own token lists its grant in
+  // `gty`, in the payload since version 1.60.
+  fusionauth: {
+    types: ['JWT'],
+    sessionClaim: 'sid',
+    sessionExempt: { claim: 'gty', value: ['client_credentials'] },
+    clientClaims: [...registeredClientClaims, 'applicationId'],
+  },
+  // A session's token has neither `jti` nor client, and `aud` only if the backend adds it. That of the OAuth recipe
+  // names the session alike.
+  supertokens: {
+    types: ['JWT'],
+    sessionClaim: 'sessionHandle',
     clientClaims: registeredClientClaims,
   },
 };

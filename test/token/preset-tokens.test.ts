@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { presetNames } from '../../src/config/preset-names.ts';
 import type { IssuerOptions } from '../../src/token/issuer-rules.ts';
-import type { PresetName } from '../../src/token/preset.ts';
+import { presets, type PresetName } from '../../src/token/preset.ts';
 import { testVerifier, trusted } from './fixtures.ts';
 import { signCompact, testKey, testNow } from './tokens.ts';
 
@@ -19,7 +20,7 @@ const sign = (claims: Json, header: Json): string =>
     testKey(),
   );
 
-async function judge(token: string, preset: PresetName | undefined, options: Partial<IssuerOptions>) {
+async function judge(token: string, preset: PresetName, options: Partial<IssuerOptions>) {
   const verification = await testVerifier([trusted({ preset, ...options })]).verify(token);
   if (verification.kind === 'rejected') return verification.reason;
   const { session, subject, clientId, scopes } = verification.token;
@@ -301,49 +302,151 @@ describe('the preset cognito', () => {
   });
 });
 
-describe('providers without a preset', () => {
-  it('FusionAuth: the refresh token’s id is sid', async () => {
-    const user: Json = {
-      aud: 'e9fdb985-9173-4e01-9d73-ac2d60d1dc8e',
-      iss: 'acme.com',
-      sub: '00000000-0000-0000-0000-111111111111',
-      jti: '2e2271d7-3057-4bfd-99ab-34af48e84567',
-      authenticationType: 'PASSWORD',
-      applicationId: 'e9fdb985-9173-4e01-9d73-ac2d60d1dc8e',
-      scope: 'offline_access profile openid',
-      roles: [],
-      sid: '0abe7139-0bd0-4fd0-a450-c1e8b16e710a',
-      auth_time: testNow - 12,
-      tid: 'd7d09513-a3f5-401c-9685-34ab6c552453',
+describe('the preset fusionauth', () => {
+  const issuer = 'acme.com';
+  const application = 'e9fdb985-9173-4e01-9d73-ac2d60d1dc8e';
+  const user: Json = {
+    aud: application,
+    iss: issuer,
+    sub: '00000000-0000-0000-0000-111111111111',
+    jti: '2e2271d7-3057-4bfd-99ab-34af48e84567',
+    authenticationType: 'PASSWORD',
+    applicationId: application,
+    scope: 'offline_access profile openid',
+    roles: [],
+    sid: '0abe7139-0bd0-4fd0-a450-c1e8b16e710a',
+    auth_time: testNow - 12,
+    tid: 'd7d09513-a3f5-401c-9685-34ab6c552453',
+  };
+  const fusionAuth = (claims: Json, header: Json = {}) =>
+    judge(sign(claims, { typ: 'JWT', ...header }), 'fusionauth', {
+      issuer,
+      audiences: [application, 'entity'],
+    });
+
+  it('reads an access token: the session is the refresh token’s id, the client the application', async () => {
+    const read = {
+      session: user['sid'],
+      subject: user['sub'],
+      clientId: application,
+      scopes: ['offline_access', 'profile', 'openid'],
     };
-    const options = { issuer: 'acme.com', types: ['JWT'], sessionClaim: 'sid' };
-    const header = { typ: 'JWT', gty: ['authorization_code'] };
-    expect(await judge(sign(user, header), undefined, options)).toMatchObject({ session: user['sid'] });
-    // Without offline_access there is no refresh token, and nothing to revoke it by.
-    expect(await judge(sign({ ...user, sid: undefined }, header), undefined, options)).toBe('missing_claim');
+    expect(await fusionAuth(user, { gty: ['authorization_code'] })).toEqual(read);
+    // Since version 1.60 in the payload.
+    expect(await fusionAuth({ ...user, gty: ['authorization_code', 'refresh_token'] })).toEqual(read);
   });
 
-  it('SuperTokens: the session handle, which stays through rotation', async () => {
-    const user: Json = {
-      iss: 'https://api.shop.example/auth',
-      sub: 'fa7a0841-b533-4478-95533-0fde890c3483',
-      rsub: 'fa7a0841-b533-4478-95533-0fde890c3483',
-      tId: 'public',
-      sessionHandle: '1f9d2b0c-3e8d-4a52-8f3e-6a1c5d9b7e21',
-      refreshTokenHash1: '5f8e0c3d',
-      parentRefreshTokenHash1: null,
-      antiCsrfToken: null,
-      'st-ev': { t: 1_763_969_000_000, v: true },
-    };
-    const options = {
-      issuer: 'https://api.shop.example/auth',
-      audiences: 'any' as const,
-      types: ['JWT'],
-      sessionClaim: 'sessionHandle',
-    };
-    expect(await judge(sign(user, { typ: 'JWT', version: '5' }), undefined, options)).toMatchObject({
-      session: user['sessionHandle'],
-      subject: user['sub'],
+  it('reads that of a user who isn’t registered for the application', async () => {
+    const token = { ...user, applicationId: undefined, roles: undefined };
+    expect(await fusionAuth(token)).toMatchObject({ session: user['sid'], clientId: undefined });
+  });
+
+  it('refuses one that came without a refresh token: nothing could revoke it', async () => {
+    expect(await fusionAuth({ ...user, scope: 'openid', sid: undefined })).toBe('missing_claim');
+  });
+
+  const entity: Json = {
+    aud: 'entity',
+    iss: issuer,
+    sub: '092dbded-30af-4149-9c61-b578f2c72f59',
+    jti: '7c8b0e0f-0b6d-4b0e-8a3d-2f1c7a7f0b11',
+    scope: 'target-entity:entity:read',
+    permissions: ['read'],
+    tid: user['tid'],
+  };
+  it('takes an entity’s own token by gty in its payload, and one without it not', async () => {
+    expect(await fusionAuth({ ...entity, gty: ['client_credentials'] })).toMatchObject({
+      session: undefined,
+      subject: entity['sub'],
     });
+    expect(await fusionAuth(entity, { gty: ['client_credentials'] })).toBe('missing_claim');
+    expect(await fusionAuth({ ...entity, gty: ['client_credentials', 'refresh_token'] })).toBe(
+      'missing_claim',
+    );
+    expect(await fusionAuth({ ...entity, gty: [] })).toBe('missing_claim');
+  });
+
+  it('refuses an ID token, whose sid is another session’s', async () => {
+    expect(await fusionAuth({ ...user, at_hash: 'x', sid: 'sso-session' })).toBe('wrong_type');
+    expect(await fusionAuth({ ...user, nonce: 'n', sid: 'sso-session' })).toBe('wrong_type');
+  });
+
+  it('takes the type that FusionAuth writes, and no other', async () => {
+    expect(await fusionAuth(user, { typ: 'at+jwt' })).toBe('wrong_type');
+    expect(await fusionAuth(user, { typ: undefined })).toBe('wrong_type');
+  });
+});
+
+describe('the preset supertokens', () => {
+  const issuer = 'https://api.shop.example/auth';
+  const session: Json = {
+    iss: issuer,
+    sub: 'fa7a0841-b533-4478-9553-0fde890c3483',
+    rsub: 'fa7a0841-b533-4478-9553-0fde890c3483',
+    tId: 'public',
+    sessionHandle: '1f9d2b0c-3e8d-4a52-8f3e-6a1c5d9b7e21',
+    refreshTokenHash1: '5f8e0c3d',
+    parentRefreshTokenHash1: null,
+    antiCsrfToken: null,
+    'st-ev': { t: 1_763_969_000_000, v: true },
+    'st-role': { t: 1_763_969_000_000, v: ['buyer'] },
+  };
+  const superTokens = (claims: Json, header: Json = { version: '5' }) =>
+    judge(sign(claims, { typ: 'JWT', ...header }), 'supertokens', { issuer, audiences: 'any' });
+
+  it('reads a session’s token: the session is its handle, which stays through rotation', async () => {
+    const read = { session: session['sessionHandle'], subject: session['sub'], clientId: undefined };
+    expect(await superTokens(session)).toMatchObject(read);
+    const rotated = { ...session, refreshTokenHash1: '77aa', parentRefreshTokenHash1: '5f8e0c3d' };
+    expect(await superTokens(rotated)).toMatchObject(read);
+    expect(await superTokens({ ...session, tId: undefined }, { version: '3' })).toMatchObject(read);
+  });
+
+  const oauth: Json = {
+    iss: issuer,
+    aud: ['stcl_web'],
+    client_id: 'stcl_web',
+    sub: session['sub'],
+    rsub: session['rsub'],
+    tId: 'public',
+    sessionHandle: session['sessionHandle'],
+    gid: '0b6c1d0e-77a8-4d0f-9f0e-2f6f1f1e5c11',
+    jti: '3f6b7c1e-2f0a-4a55-9d6e-b3f7a4f1c0de',
+    scp: ['openid', 'offline_access'],
+    stt: 1,
+  };
+  it('reads a token of the OAuth recipe', async () => {
+    expect(await superTokens(oauth, {})).toEqual({
+      session: session['sessionHandle'],
+      subject: session['sub'],
+      clientId: 'stcl_web',
+      scopes: ['openid', 'offline_access'],
+    });
+  });
+
+  it('takes a service’s own token, whose subject is the client', async () => {
+    const service = { ...oauth, sub: 'stcl_job', client_id: 'stcl_job', sessionHandle: undefined };
+    expect(await superTokens(service, {})).toMatchObject({ session: undefined, clientId: 'stcl_job' });
+  });
+
+  it('refuses an ID token, and a JWT that is of no session', async () => {
+    const id: Json = {
+      iss: issuer,
+      aud: ['stcl_web'],
+      sub: session['sub'],
+      sid: '9d1f1b7a-9f3a-4a39-8fb0-f1a1a0e8d1c2',
+      at_hash: 'fPlsvVszI29LU2UhDyJ9vg',
+      stt: 2,
+    };
+    expect(await superTokens(id, {})).toBe('wrong_type');
+    expect(await superTokens({ iss: issuer, sub: 'service', source: 'microservice' }, {})).toBe(
+      'missing_claim',
+    );
+  });
+});
+
+describe('the presets', () => {
+  it('are those that may be configured', () => {
+    expect(Object.keys(presets)).toEqual([...presetNames]);
   });
 });
