@@ -220,6 +220,7 @@ const requestScope = (): RequestScope => ({
   nameBrowser: () => 'browser',
   grantsRead: new Map(),
   sessionsRead: new Map(),
+  beforeDevice: undefined,
   loginUid: undefined,
   credentials: undefined,
   isLoginRefused: false,

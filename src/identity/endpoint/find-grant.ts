@@ -1,5 +1,6 @@
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
 import { accountClientId } from '../interaction/account-client.ts';
+import { sidOf } from '../session/logout-sid.ts';
 import type { RequestScope } from '../session/request-scope.ts';
 
 /**
@@ -13,20 +14,30 @@ export const createFindGrant =
     if (client === undefined || session === undefined || account === undefined) return undefined;
     // A device gets a grant of its own: it isn't the browser it is allowed in.
     const isDevice = ctx.oidc.entities.DeviceCode !== undefined;
-    const known = result?.consent?.grantId ?? (isDevice ? undefined : session.grantIdFor(client.clientId));
+    const { clientId } = client;
+    if (isDevice)
+      scope().beforeDevice ??= {
+        clientId,
+        authorization: structuredClone(session.authorizations?.[clientId]),
+      };
+    const known = result?.consent?.grantId ?? (isDevice ? undefined : session.grantIdFor(clientId));
     const found = known === undefined ? undefined : await provider.Grant.find(known);
     const existing = found?.accountId === account.accountId ? found : undefined;
-    const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
-    if (client.clientId === accountClientId) {
+    const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId });
+    if (clientId === accountClientId) {
       // For a look at one's own sessions nothing is granted that would be kept.
       grant.addOIDCScope('openid');
       return grant;
     }
     // What isn't granted, the person is asked for.
-    if (client['consent_required'] === true && result?.consent === undefined) return existing;
+    if (client['consent_required'] === true && result?.consent === undefined) {
+      if (existing !== undefined) session.sidFor(clientId, sidOf(existing.jti));
+      return existing;
+    }
     const isWider = grantRequested(ctx, grant);
     scope().loginUid = isDevice ? undefined : session.uid;
     if (existing === undefined || isWider) await grant.save();
+    session.sidFor(clientId, sidOf(grant.jti));
     return grant;
   };
 

@@ -61,6 +61,7 @@ export function createRequestScopes(options: RequestScopesOptions): RequestScope
         nameBrowser: () => (browser = cookie.write(response, browser)),
         grantsRead: new Map(),
         sessionsRead: new Map(),
+        beforeDevice: undefined,
         loginUid: undefined,
         credentials: undefined,
         isLoginRefused: false,

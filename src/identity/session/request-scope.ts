@@ -1,10 +1,14 @@
 import { hash } from 'node:crypto';
+import type { AdapterPayload } from 'oidc-provider';
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { Texts } from '../interaction/strings.ts';
 import type { Credentials } from '../store/account-store.ts';
 
 /** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
 export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';
+
+/** A browser login's session at one client, as oidc-provider keeps it. */
+export type ClientAuthorization = NonNullable<AdapterPayload['authorizations']>[string];
 
 /** What one HTTP request knows about itself and collects on its way; made at its start, seen by storage. */
 export type RequestScope = {
@@ -27,6 +31,8 @@ export type RequestScope = {
   readonly grantsRead: Map<string, string>;
   /** Browser sessions read so far, uid by id; the same holds for them. */
   readonly sessionsRead: Map<string, string>;
+  /** What the browser's login knew of a client before a device was allowed in it: the device's session isn't its own. */
+  beforeDevice: { clientId: string; authorization: ClientAuthorization | undefined } | undefined;
   /** The browser login that new grants of this request belong to. */
   loginUid: string | undefined;
   /** The credentials the account had when it was read; a new grant needs them unchanged. */

@@ -1,4 +1,5 @@
-import type { Adapter } from 'oidc-provider';
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import type { RequestScope } from '../session/request-scope.ts';
 import { hashOf } from './sealing.ts';
 import { emptyAdapter, expiryOf, withId, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 
@@ -7,12 +8,12 @@ export function createSessionAdapter({ sessions, revoker, clock, scope }: Provid
   return {
     ...emptyAdapter('Session'),
     upsert: async (id, payload, expiresIn) => {
-      const { sessionsRead, credentials, isLoginRefused } = scope();
+      const { sessionsRead, credentials, isLoginRefused, beforeDevice } = scope();
       const uid = payload.uid ?? '';
       const session = {
         id,
         uid,
-        payload: withoutId(payload),
+        payload: withoutId(withoutDevice(payload, beforeDevice)),
         accountId: payload.accountId,
         expiresAtMs: expiryOf(clock, expiresIn),
       };
@@ -45,4 +46,13 @@ export function createSessionAdapter({ sessions, revoker, clock, scope }: Provid
       if (uid !== undefined) await revoker.revoke({ loginHash: hashOf('SessionUid', uid) }, 'logout');
     },
   };
+}
+
+/** oidc-provider takes a device's grant for the browser's: the browser would lose its own, and end the device's. */
+function withoutDevice(payload: AdapterPayload, before: RequestScope['beforeDevice']): AdapterPayload {
+  if (before === undefined) return payload;
+  const { clientId, authorization } = before;
+  const { [clientId]: _, ...others } = payload.authorizations ?? {};
+  const authorizations = authorization === undefined ? others : { ...others, [clientId]: authorization };
+  return { ...payload, authorizations };
 }
