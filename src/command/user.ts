@@ -1,16 +1,27 @@
 import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import type { AdminClient, RemoteAnswer } from '../identity/admin/admin-client.ts';
-import { addUser, changePassword, disableUser, listSessions } from '../identity/account/commands.ts';
+import {
+  addUser,
+  changePassword,
+  disableUser,
+  listPasskeys,
+  listSessions,
+  removeUserPasskeys,
+} from '../identity/account/commands.ts';
 import type { Revocation } from '../identity/session/revoker.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
-import { parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import { passkeyCount, passkeyList } from './passkey-list.ts';
 import { readPassword } from './password-prompt.ts';
 
-type Report = { exitCode: number; line: string; json: unknown };
-type Verb = (config: IdentityConfig, username: string) => Promise<Report>;
+type Parsed = ReturnType<typeof parseCommandLine>;
+export type Report = { exitCode: number; line: string; json: unknown };
+type Verb = (config: IdentityConfig, username: string, parsed: Parsed) => Promise<Report>;
 
-const verbs: Record<string, Verb> = { add, disable, passwd, sessions };
+const verbs: Record<string, Verb> = { add, disable, passwd, sessions, passkeys };
+/** Options of one verb alone. */
+const ownOptions = { 'keep-passkeys': 'passwd', remove: 'passkeys' } as const;
 
 /** Most sessions that are shown. */
 const maxSessions = 1000;
@@ -20,23 +31,36 @@ const pageSize = 200;
 export const userCommand: Command = {
   usage: [
     'user add NAME --config IDENTITY_FILE        (password on standard input)',
-    'user passwd NAME --config IDENTITY_FILE     (ends every session)',
+    'user passwd NAME --config IDENTITY_FILE     (ends every session, removes every passkey; not with --keep-passkeys)',
     'user disable NAME --config IDENTITY_FILE    (ends every session)',
+    'user passkeys NAME [--remove ID|all] --config IDENTITY_FILE',
     'user sessions NAME --config IDENTITY_FILE',
     ...adminUsage.map((line) => line.replace('…', 'user sessions NAME')),
   ].map((line) => `${line} [--json]`),
   run: async (args, { print, warn }) => {
-    const options = { ...adminOptions, json: { type: 'boolean' } } as const;
+    const options = {
+      ...adminOptions,
+      json: { type: 'boolean' },
+      'keep-passkeys': { type: 'boolean' },
+      remove: { type: 'string' },
+    } as const;
     const parsed = parseCommandLine(args, options, { min: 2, max: 2 });
     const [name = '', username = ''] = parsed.positionals;
     const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
     if (verb === undefined) throw usageFault(`user ${name}: it is one of ${Object.keys(verbs).join(', ')}`);
+    for (const [option, owner] of Object.entries(ownOptions))
+      if (parsed.values[option] !== undefined && name !== owner)
+        throw usageFault(`--${option} goes with user ${owner}`);
     const admin = readAdminTarget(parsed);
     if (admin !== undefined && verb !== sessions)
       throw usageFault(`user ${name} works beside the database, with --config`);
     const { exitCode, line, json } =
       admin === undefined
-        ? await verb(loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') }), username)
+        ? await verb(
+            loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') }),
+            username,
+            parsed,
+          )
         : await remoteSessions(admin, username);
     if (parsed.values['json'] === true) print(JSON.stringify(json));
     else (exitCode === 0 ? print : warn)(line);
@@ -53,11 +77,30 @@ async function add(config: IdentityConfig, username: string): Promise<Report> {
   return { exitCode: 0, line: `user "${username}" added, id ${id}`, json: { username, id } };
 }
 
-async function passwd(config: IdentityConfig, username: string): Promise<Report> {
-  const revocation = await changePassword(config, { username, password: await readPassword() });
-  return revocation === undefined
-    ? noSuchUser(username)
-    : ended(`password of "${username}" changed`, revocation);
+async function passwd(config: IdentityConfig, username: string, parsed: Parsed): Promise<Report> {
+  const keepsPasskeys = parsed.values['keep-passkeys'] === true;
+  const user = { username, password: await readPassword() };
+  const change = await changePassword(config, user, { keepsPasskeys });
+  if (change === undefined) return noSuchUser(username);
+  const { removed, kept } = change.passkeys;
+  const fate = removed > 0 ? `, ${passkeyCount(removed)} removed` : '';
+  const remaining = kept > 0 ? `, ${passkeyCount(kept)} kept` : '';
+  const { json, ...report } = ended(`password of "${username}" changed${fate}${remaining}`, change);
+  return { ...report, json: { ...json, passkeysRemoved: removed, passkeysKept: kept } };
+}
+
+async function passkeys(config: IdentityConfig, username: string, parsed: Parsed): Promise<Report> {
+  const which = optionalText(parsed, 'remove');
+  if (which !== undefined) return await removePasskeys(config, username, which);
+  const found = await listPasskeys(config, username);
+  return found === undefined ? noSuchUser(username) : passkeyList(found);
+}
+
+async function removePasskeys(config: IdentityConfig, username: string, which: string): Promise<Report> {
+  const removed = await removeUserPasskeys(config, username, which);
+  if (removed === undefined) return noSuchUser(username);
+  if (removed === 0 && which !== 'all') return refused(`"${username}" has no passkey ${which}`);
+  return { exitCode: 0, line: `${passkeyCount(removed)} removed`, json: { passkeysRemoved: removed } };
 }
 
 async function disable(config: IdentityConfig, username: string): Promise<Report> {
@@ -65,7 +108,7 @@ async function disable(config: IdentityConfig, username: string): Promise<Report
   return revocation === undefined ? noSuchUser(username) : ended(`user "${username}" disabled`, revocation);
 }
 
-function ended(what: string, { removed, isPublished }: Revocation): Report {
+function ended(what: string, { removed, isPublished }: Revocation): Report & { json: object } {
   const count = removed.length;
   const json = { sessionsEnded: count, published: isPublished };
   if (count === 0) return { exitCode: 0, line: `${what}; there was no session`, json };

@@ -12,6 +12,7 @@ import type { Revocation } from '../session/revoker.ts';
 import type { AuditAction, AuditEntry } from '../store/audit-store.ts';
 import { createAccountStore, type Account } from '../store/account-store.ts';
 import { createGrantStore, type StoredGrant } from '../store/grant-store.ts';
+import { createPasskeyStore, removePasskeys, type Passkey } from '../store/passkey-store.ts';
 import { hashPassword, passwordProblem } from './password.ts';
 import { normalizeUsername } from './username.ts';
 
@@ -51,15 +52,20 @@ export const disableUser = (config: CommandConfig, username: string): Promise<Re
     });
   });
 
+/** What became of an account's passkeys with its password. */
+export type PasswordChange = Revocation & { passkeys: { removed: number; kept: number } };
+
 /**
- * Sets a password and revokes the account's sessions, in one transaction.
+ * Sets a password and revokes the account's sessions, in one transaction. Its passkeys go, too: whoever had the
+ * password may have added one.
  * @returns undefined if there is no such user
  * @throws ERR_USAGE for a password that can't be one, ERR_DATABASE
  */
 export async function changePassword(
   config: CommandConfig,
   user: UserCredentials,
-): Promise<Revocation | undefined> {
+  { keepsPasskeys = false }: { keepsPasskeys?: boolean } = {},
+): Promise<PasswordChange | undefined> {
   const passwordHash = await hashPassword(validPassword(user.password));
   return await withCommandContext(config, async (context) => {
     const accounts = createAccountStore(context.database);
@@ -67,13 +73,54 @@ export async function changePassword(
     if (account === undefined) return undefined;
     // Later than the last one, whatever the clock says: it is the version of the credentials.
     const nowMs = Math.max(systemClock.nowMs(), account.credentialsChangedAtMs + 1);
-    const before = (trx: DatabaseTransaction) => accounts.setPassword(trx, account.id, passwordHash, nowMs);
-    return await context.revoker.revoke({ accountId: account.id }, 'password', {
+    let removed = 0;
+    const before = async (trx: DatabaseTransaction): Promise<void> => {
+      await accounts.setPassword(trx, account.id, passwordHash, nowMs);
+      if (keepsPasskeys) return;
+      removed = await removePasskeys(trx, { accountId: account.id });
+      const details = { passkeys: removed, reason: 'password' };
+      const entry = { ...entryOf('passkey.remove', account.id), details };
+      if (removed > 0) await context.audit.record(trx, entry, nowMs);
+    };
+    const revocation = await context.revoker.revoke({ accountId: account.id }, 'password', {
       before,
       audit: entryOf('user.password', account.id),
     });
+    const { length: kept } = await createPasskeyStore(context.database).list(account.id);
+    return { ...revocation, passkeys: { removed, kept } };
   });
 }
+
+/** An account's passkeys, the oldest first. @returns undefined if there is no such user */
+export const listPasskeys = (config: CommandConfig, username: string): Promise<Passkey[] | undefined> =>
+  withCommandContext(config, async (context) => {
+    const account = await accountOf(context, username);
+    return account === undefined ? undefined : await createPasskeyStore(context.database).list(account.id);
+  });
+
+/**
+ * Removes passkeys of an account; its sessions go on.
+ * @param which an id from the list, or `all`
+ * @returns how many; undefined if there is no such user
+ * @throws ERR_DATABASE
+ */
+export const removeUserPasskeys = (
+  config: CommandConfig,
+  username: string,
+  which: string,
+): Promise<number | undefined> =>
+  withCommandContext(config, async (context) => {
+    const account = await accountOf(context, username);
+    if (account === undefined) return undefined;
+    const selection = { accountId: account.id, ...(which === 'all' ? {} : { id: which }) };
+    return await context.database.db.transaction().execute(async (trx) => {
+      const removed = await removePasskeys(trx, selection);
+      const details = which === 'all' ? { passkeys: removed } : { passkey: which };
+      const entry = { ...entryOf('passkey.remove', account.id), details };
+      if (removed > 0) await context.audit.record(trx, entry, systemClock.nowMs());
+      return removed;
+    });
+  });
 
 /** An account's sessions, the one used last first. @returns undefined if there is no such user */
 export const listSessions = (config: CommandConfig, username: string): Promise<StoredGrant[] | undefined> =>

@@ -93,7 +93,7 @@ async function verify(
 ) {
   try {
     const statement = decodeAttestation(bytesOf(credential.response.attestationObject));
-    // None was asked for. The library would fetch what the certificates of others name, from wherever they say.
+    // None was asked for: no certificate is looked at, nor an address in one asked for what it revokes.
     const isPlain = statement.get('fmt') === 'none' || isOwnSignature(statement);
     if (!isPlain) return undefined;
     const { verified, registrationInfo } = await library.verifyRegistrationResponse({

@@ -32,7 +32,7 @@ const refused = (reason: Refusal): Judgement => ({ kind: 'refused', reason });
 
 /** Makes the log-in by passkey. Whoever is refused is not told why. */
 export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
-  const { site, library, challenges, throttle, metrics, log } = options;
+  const { site, library, challenges, throttle, metrics } = options;
   return {
     begin: async (interaction) =>
       await library.generateAuthenticationOptions({
@@ -43,24 +43,27 @@ export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
       }),
     finish: async ({ answer: text, interaction, address }) => {
       const answer = readAssertion(text);
+      if (answer === undefined) return refuse('malformed', options);
       // A user name holds no space. Known and unknown passkeys are counted alike.
-      const key = `passkey ${hash('sha256', answer?.credential.id ?? '')}`;
+      const key = `passkey ${hash('sha256', answer.credential.id)}`;
       const waitMs = throttle.take(key, address);
       if (waitMs > 0) {
         metrics.logins.inc({ result: 'throttled' });
         return { kind: 'throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) };
       }
-      const judgement =
-        answer === undefined ? refused('malformed') : await judge(answer, interaction, options);
-      metrics.logins.inc({ result: judgement.kind === 'accepted' ? 'ok' : 'refused' });
-      if (judgement.kind === 'refused') {
-        log.debug('passkey refused', { reason: judgement.reason });
-        return { kind: 'refused' };
-      }
+      const judgement = await judge(answer, interaction, options);
+      if (judgement.kind === 'refused') return refuse(judgement.reason, options);
+      metrics.logins.inc({ result: 'ok' });
       throttle.giveBack(key, address);
       return { kind: 'authenticated', account: judgement.account };
     },
   };
+}
+
+function refuse(reason: Refusal, { metrics, log }: PasskeyLoginOptions): Authentication {
+  metrics.logins.inc({ result: 'refused' });
+  log.debug('passkey refused', { reason });
+  return { kind: 'refused' };
 }
 
 /** The library takes a text for one still to be encoded. */
