@@ -203,7 +203,7 @@ revocation:
 {{- end -}}
 {{- end -}}
 {{- if and .relay.enabled .identity.enabled -}}
-{{- $problems = append $problems "relay.enabled: identity owns the log already; a log has one owner. Install the chart a second time, with another revocation.log, for the relay" -}}
+{{- $problems = append $problems "relay.enabled: identity owns the log already; a log has one owner. Give it the relay's receivers as identity.receivers" -}}
 {{- end -}}
 {{- if and .relay.enabled (not .issuers) -}}
 {{- $problems = append $problems "issuers: the relay needs the providers it speaks for" -}}

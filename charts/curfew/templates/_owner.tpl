@@ -256,8 +256,8 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* Takes the values of identity. */}}
 {{- define "curfew.identityConfig" -}}
+{{- with .Values.identity -}}
 issuer: {{ .issuer | quote }}
 tokens: {{ toJson .tokens }}
 clients: {{ toJson .clients }}
@@ -267,15 +267,29 @@ keys:
   {{- if or .keys.encryptionKey .keys.existingSecret }}
   encryptionKey: { file: /etc/curfew/key/encryption-key }
   {{- end }}
+receivers: {{ toJson .receivers }}
+{{- end }}
+foreignIssuers: {{ include "curfew.foreignIssuers" . }}
 {{- end -}}
 
 {{- define "curfew.relayConfig" -}}
+issuers: {{ include "curfew.foreignIssuers" . }}
+receivers: {{ toJson .Values.relay.receivers }}
+{{- end -}}
+
+{{/* The issuers of others whose tokens the log revokes, as its owner configures them. */}}
+{{- define "curfew.foreignIssuers" -}}
+{{- $own := ternary .Values.identity.issuer "" .Values.identity.enabled -}}
 {{- $issuers := list -}}
 {{- range .Values.issuers -}}
-{{- if ne (.revocation | default "required") "none" -}}
-{{- $issuers = append $issuers (pick . "issuer" "preset" "sessionClaim" "maxTokenLifetime" "algorithms" "jwks") -}}
+{{- if and (ne (.revocation | default "required") "none") (ne .issuer $own) -}}
+{{- $one := pick . "issuer" "preset" "sessionClaim" "maxTokenLifetime" "algorithms" "jwks" -}}
+{{- range .algorithms -}}
+{{/* Whoever has a shared secret may sign; notices are taken from the issuer alone. */}}
+{{- if hasPrefix "HS" . }}{{- $one = omit $one "algorithms" -}}{{- end -}}
+{{- end -}}
+{{- $issuers = append $issuers $one -}}
 {{- end -}}
 {{- end -}}
-issuers: {{ toJson $issuers }}
-receivers: {{ toJson .Values.relay.receivers }}
+{{- toJson $issuers -}}
 {{- end -}}
