@@ -81,6 +81,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./command/envoy-lint.ts')).envoyLintCommand,
   },
   {
+    name: 'check',
+    summary: 'list running pods that ask for the sidecars and lack them',
+    load: async () => (await import('./command/check.ts')).checkCommand,
+  },
+  {
     name: 'config',
     summary: 'check a configuration file, or print its JSON Schema',
     load: async () => (await import('./command/config.ts')).configCommand,

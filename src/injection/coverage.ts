@@ -50,6 +50,9 @@ export function findUnprotectedPods(list: unknown, rules: CoverageRules): PodCov
   const parsed = v.safeParse(listSchema, list);
   if (!parsed.success) return { kind: 'malformed', message: 'not a list of namespaces and pods' };
   const { items } = parsed.output;
+  // A list of pods alone would make every one of them unlabelled.
+  if (!items.some(({ kind }) => kind === 'Namespace'))
+    return { kind: 'malformed', message: 'there is no namespace in the list' };
   const labelled = new Set(
     items
       .filter((item) => item.kind === 'Namespace' && isOn(item.metadata.labels[labels.inject]))

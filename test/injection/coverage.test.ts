@@ -81,10 +81,13 @@ describe('running pods without sidecars', () => {
     expect(find(items)).toMatchObject({ wanted: 0, unprotected: [] });
   });
 
-  it.each([[undefined], [{}], [{ items: [{ kind: 'Pod' }] }], [{ items: 'many' }]])(
-    'are not looked for in %j',
-    (list) => {
-      expect(findUnprotectedPods(list, rules)).toMatchObject({ kind: 'malformed' });
-    },
-  );
+  it.each([
+    [undefined],
+    [{}],
+    [{ items: [{ kind: 'Pod' }] }],
+    [{ items: [pod('shop', 'web')] }],
+    [{ items: 'many' }],
+  ])('are not looked for in %j', (list) => {
+    expect(findUnprotectedPods(list, rules)).toMatchObject({ kind: 'malformed' });
+  });
 });

@@ -1,0 +1,104 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import * as v from 'valibot';
+import { injectorSchema } from '../config/injector.ts';
+import { findUnprotectedPods, type CoverageRules, type PodCoverage } from '../injection/coverage.ts';
+import { childEnvironment, loadConfig } from '../runtime/config.ts';
+import { Fault } from '../runtime/fault.ts';
+import { describeError } from '../runtime/log.ts';
+import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
+import { readInput } from './input.ts';
+
+/** Some twenty thousand pods. */
+const maxListBytes = 256 * 1024 * 1024;
+const kubectlTimeoutMs = 120_000;
+const kubectlArgs = ['get', 'namespaces,pods', '--all-namespaces', '--output', 'json'];
+
+export const checkCommand: Command = {
+  usage: [
+    'check pods [FILE|-] [--config INJECTOR_FILE] [--exclude NAMESPACE …] [--json] < LIST',
+    'check pods --kubectl [--context NAME] [--config INJECTOR_FILE] [--exclude NAMESPACE …] [--json]',
+  ],
+  run: async (args, { print }) => {
+    const parsed = parseCommandLine(
+      args,
+      {
+        kubectl: { type: 'boolean' },
+        context: { type: 'string' },
+        config: { type: 'string' },
+        exclude: { type: 'string', multiple: true },
+        json: { type: 'boolean' },
+      },
+      { min: 1, max: 2 },
+    );
+    const [what, file] = parsed.positionals;
+    if (what !== 'pods') throw usageFault('check pods');
+    const excluded = parsed.values['exclude'];
+    const rules = coverageRules(optionalText(parsed, 'config'), Array.isArray(excluded) ? excluded : []);
+    const list = await readList(file, parsed.values['kubectl'] === true, optionalText(parsed, 'context'));
+    const coverage = findUnprotectedPods(parseList(list), rules);
+    if (coverage.kind === 'malformed') throw notAList(coverage.message);
+    const { wanted, unprotected } = coverage;
+    print(parsed.values['json'] === true ? JSON.stringify({ wanted, unprotected }) : describe(coverage));
+    return unprotected.length === 0 ? 0 : 1;
+  },
+};
+
+// The injector's own defaults, where its configuration isn't given.
+function coverageRules(configFile: string | undefined, excluded: readonly string[]): CoverageRules {
+  const { excludeNamespaces, allowOptOut } =
+    configFile === undefined
+      ? {
+          excludeNamespaces: v.getDefault(injectorSchema.pipe[0].entries.excludeNamespaces),
+          allowOptOut: true,
+        }
+      : loadConfig({ schema: injectorSchema, file: configFile });
+  return { excludeNamespaces: new Set([...excludeNamespaces, ...excluded]), allowOptOut };
+}
+
+async function readList(
+  file: string | undefined,
+  byKubectl: boolean,
+  context: string | undefined,
+): Promise<string> {
+  if (file !== undefined && byKubectl) throw usageFault('a FILE or --kubectl, not both');
+  if (byKubectl || (file === undefined && process.stdin.isTTY)) return askKubectl(context);
+  if (context !== undefined) throw usageFault('--context is for --kubectl');
+  return readInput(file ?? '-', maxListBytes);
+}
+
+async function askKubectl(context: string | undefined): Promise<string> {
+  const args = context === undefined ? kubectlArgs : [...kubectlArgs, '--context', context];
+  try {
+    const { stdout } = await promisify(execFile)('kubectl', args, {
+      env: childEnvironment(),
+      encoding: 'utf8',
+      maxBuffer: maxListBytes,
+      timeout: kubectlTimeoutMs,
+    });
+    return stdout;
+  } catch (thrown) {
+    // Node's message holds what kubectl printed on its standard error.
+    throw new Fault('ERR_CONFIG_UNREADABLE', `cannot ask kubectl: ${describeError(thrown).message.trim()}`);
+  }
+}
+
+function parseList(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw notAList('not JSON');
+  }
+}
+
+const notAList = (problem: string): Fault =>
+  new Fault('ERR_CONFIG_INVALID', `${problem}; wanted is what this prints: kubectl ${kubectlArgs.join(' ')}`);
+
+function describe({ wanted, unprotected }: Extract<PodCoverage, { kind: 'coverage' }>): string {
+  const lines = unprotected.map(({ namespace, pod }) => `${namespace}/${pod} runs without the sidecars`);
+  const summary =
+    unprotected.length === 0
+      ? `all ${wanted} running pods that ask for protection have it`
+      : `${unprotected.length} of ${wanted} running pods that ask for protection lack it; restart them`;
+  return [...lines, summary].join('\n');
+}

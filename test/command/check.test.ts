@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { checkCommand } from '../../src/command/check.ts';
+import { Fault } from '../../src/runtime/fault.ts';
+import { injected, injectorSettings, podFixture } from '../injection/fixtures.ts';
+import { repository } from '../processes.ts';
+import { temporaryDirectory } from '../temporary.ts';
+
+const namespace = (name: string, labels: Record<string, string> = {}): object => ({
+  kind: 'Namespace',
+  metadata: { name, labels },
+});
+const pod = (namespaceName: string, name: string, spec: object = { containers: [] }): object => ({
+  kind: 'Pod',
+  metadata: { name, namespace: namespaceName },
+  spec,
+  status: { phase: 'Running' },
+});
+
+const { spec: withSidecars } = injected(podFixture('file-server.yaml'));
+const enabled = { 'curfew/inject': 'enabled' };
+const list = (...items: object[]): string =>
+  JSON.stringify({
+    kind: 'List',
+    items: [namespace('shop', enabled), namespace('curfew', enabled), ...items],
+  });
+const good = list(pod('shop', 'orders-1', withSidecars));
+const bad = list(pod('shop', 'orders-1', withSidecars), pod('shop', 'old-2'), pod('curfew', 'injector-3'));
+
+type Outcome = { exitCode: number | null; printed: string; warned: string };
+
+async function check(text: string, ...args: readonly string[]): Promise<Outcome> {
+  const file = join(temporaryDirectory(), 'list.json');
+  writeFileSync(file, text);
+  let printed = '';
+  const output = { print: (line: string) => void (printed += line), warn: () => {} };
+  try {
+    return { exitCode: await checkCommand.run(['pods', file, ...args], output), printed, warned: '' };
+  } catch (thrown) {
+    if (!(thrown instanceof Fault)) throw thrown;
+    return { exitCode: null, printed, warned: `${thrown.code} ${thrown.message}` };
+  }
+}
+
+/** As a person runs it, with a kubectl of ours on the path. */
+function spawned(args: readonly string[], input: string, kubectl = 'exit 9'): Outcome {
+  const folder = temporaryDirectory();
+  writeFileSync(join(folder, 'kubectl'), `#!/bin/sh\n${kubectl}\n`, { mode: 0o755 });
+  const { status, stdout, stderr } = spawnSync(
+    join(repository, 'bin', 'curfew'),
+    ['check', 'pods', ...args],
+    {
+      input,
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${folder}:${process.env['PATH']}` },
+    },
+  );
+  return { exitCode: status, printed: stdout, warned: stderr };
+}
+
+describe('curfew check pods', () => {
+  it('ends with 0 when all that ask for the sidecars have them', async () => {
+    expect(await check(good)).toEqual({
+      exitCode: 0,
+      printed: 'all 1 running pods that ask for protection have it',
+      warned: '',
+    });
+  });
+
+  it('ends with 1 and names those without', async () => {
+    const { exitCode, printed } = await check(bad);
+    expect(exitCode).toBe(1);
+    expect(printed.split('\n')).toEqual([
+      'shop/old-2 runs without the sidecars',
+      'curfew/injector-3 runs without the sidecars',
+      '2 of 3 running pods that ask for protection lack it; restart them',
+    ]);
+  });
+
+  it('prints for machines, without the namespaces that are left out', async () => {
+    const { printed } = await check(bad, '--exclude', 'curfew', '--json');
+    expect(JSON.parse(printed)).toEqual({ wanted: 2, unprotected: [{ namespace: 'shop', pod: 'old-2' }] });
+  });
+
+  it("leaves out what the injector's configuration leaves out", async () => {
+    const file = join(temporaryDirectory(), 'injector.yaml');
+    writeFileSync(file, stringify({ ...injectorSettings, excludeNamespaces: ['curfew', 'shop'] }));
+    expect(await check(bad, '--config', file)).toMatchObject({ exitCode: 0 });
+  });
+
+  it.each([
+    ['{', 'ERR_CONFIG_INVALID not JSON; wanted is what this prints: kubectl get namespaces,pods'],
+    ['{"items":[]}', 'ERR_CONFIG_INVALID there is no namespace in the list'],
+    ['[]', 'ERR_CONFIG_INVALID not a list of namespaces and pods'],
+  ])('calls nothing protected that it cannot read: %s', async (text, message) => {
+    expect(await check(text)).toMatchObject({ exitCode: null, warned: expect.stringContaining(message) });
+  });
+
+  it('reads standard input', () => {
+    expect(spawned([], bad)).toMatchObject({ exitCode: 1, printed: expect.stringContaining('shop/old-2') });
+    expect(spawned(['-'], '')).toMatchObject({ exitCode: 2, warned: expect.stringContaining('not JSON') });
+  });
+
+  it('asks kubectl itself, in the given context', () => {
+    const file = join(temporaryDirectory(), 'list.json');
+    writeFileSync(file, bad);
+    const kubectl = `[ "$*" = 'get namespaces,pods --all-namespaces --output json --context prod' ] && cat ${file}`;
+    expect(spawned(['--kubectl', '--context', 'prod'], '', kubectl)).toMatchObject({
+      exitCode: 1,
+      printed: expect.stringContaining('shop/old-2'),
+    });
+  });
+
+  it('ends with 2, and with what kubectl says, when kubectl fails', () => {
+    expect(spawned(['--kubectl'], '', 'echo no such cluster >&2; exit 1')).toMatchObject({
+      exitCode: 2,
+      warned: expect.stringContaining('no such cluster'),
+    });
+  });
+});
