@@ -1,5 +1,6 @@
 import type { RevocationEvent, RevocationKind } from './event.ts';
 import type { FeedIssuer } from './feed.ts';
+import { IdTable } from './id-table.ts';
 import type { Revocable, RevocationFinding } from './revocable.ts';
 
 type Finding = Extract<RevocationFinding, { kind: 'revoked' }>;
@@ -15,8 +16,8 @@ export type GenerationEvent = RevocationEvent & { readonly kind: Exclude<Revocat
 
 /** Entries that came within one period. */
 type Generation = {
-  readonly session: Map<string, Reason>;
-  readonly token: Map<string, Reason>;
+  readonly session: IdTable;
+  readonly token: IdTable;
   readonly subject: Map<string, CutOff>;
   readonly client: Map<string, CutOff>;
   readonly issuer: Map<string, CutOff>;
@@ -24,8 +25,8 @@ type Generation = {
 };
 
 const emptyGeneration = (): Generation => ({
-  session: new Map(),
-  token: new Map(),
+  session: new IdTable(),
+  token: new IdTable(),
   subject: new Map(),
   client: new Map(),
   issuer: new Map(),
@@ -74,9 +75,8 @@ export class IssuerRevocations {
     const current = this.#current;
     current.newestAt = Math.max(current.newestAt, at);
     if (kind === 'session' || kind === 'token') {
-      const known = current[kind].has(id) || this.#previous[kind].has(id);
-      current[kind].set(id, reason);
-      return known;
+      const isNew = current[kind].set(id, reason);
+      return !isNew || this.#previous[kind].has(id);
     }
     const cutOff = Math.floor(at);
     const before = current[kind].get(id);
@@ -119,9 +119,9 @@ export class IssuerRevocations {
 function findIn(entries: Generation, token: Revocable): Finding | undefined {
   const { session, tokenId, clientId } = token;
   if (session !== undefined && entries.session.has(session))
-    return revoked('session', entries.session.get(session));
+    return revoked('session', entries.session.reasonOf(session));
   if (tokenId !== undefined && entries.token.has(tokenId))
-    return revoked('token', entries.token.get(tokenId));
+    return revoked('token', entries.token.reasonOf(tokenId));
   // Whole seconds: `iat` has no fractions at most issuers, and a token of the same second must be refused.
   const issuedAt = Math.floor(token.issuedAt);
   return (
