@@ -1,134 +1,12 @@
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { authorizerSchema } from '../../src/config/authorizer.ts';
 import { identitySchema } from '../../src/config/identity.ts';
 import { injectorSchema } from '../../src/config/injector.ts';
 import { relaySchema } from '../../src/config/relay.ts';
 import { chart, helm, refusal, render, valuesFile, type Manifest } from './helm.ts';
-
-const issuers = [{ issuer: 'https://idp.example', audiences: ['orders'] }];
-const redis = { url: 'redis://redis:6379' };
-const minimal = { issuers, redis };
-const identity = {
-  enabled: true,
-  issuer: 'https://id.example',
-  clients: [
-    {
-      client_id: 'cli',
-      token_endpoint_auth_method: 'none',
-      grant_types: ['urn:curfew:grant-type:login', 'refresh_token'],
-    },
-  ],
-  resources: { orders: { scopes: ['read'] } },
-};
-const postgres = { postgres: { url: 'postgres://curfew:pw@db/curfew' } };
-
-/** Settings that people combine. */
-const permutations: Record<string, Record<string, unknown>> = {
-  minimal,
-  'the bundled Redis': { issuers, redis: { bundled: { enabled: true } } },
-  'no revocation': { issuers, revocation: { enabled: false } },
-  'a Redis with users': {
-    issuers,
-    redis: {
-      ...redis,
-      username: 'reader',
-      password: 'r',
-      owner: { username: 'owner', password: 'o' },
-      tls: { ca: 'PEM' },
-    },
-    injector: { namespaces: ['shop', 'billing'] },
-  },
-  'a Redis whose Secret exists': {
-    issuers,
-    redis: { url: 'rediss://redis:6380', existingSecret: 'mine' },
-    identity,
-  },
-  sentinels: { issuers, redis: { sentinels: [{ host: 'a' }, { host: 'b', port: 26380 }], name: 'main' } },
-  'identity alone': { identity, redis, injector: { enabled: false } },
-  'identity and a foreign issuer': { ...minimal, identity },
-  'identity with PostgreSQL': {
-    redis: { ...redis, password: 'p' },
-    injector: { namespaces: ['shop'] },
-    identity: { ...identity, replicas: 3, database: postgres, keys: { encryptionKey: 'k' } },
-  },
-  'identity that scales': {
-    redis,
-    identity: {
-      ...identity,
-      database: { postgres: { existingSecret: 'db' } },
-      autoscaling: { enabled: true },
-      ingress: {
-        enabled: true,
-        host: 'id.example',
-        className: 'nginx',
-        tlsSecret: 'id-tls',
-        annotations: { a: 'b' },
-      },
-      httpRoute: { enabled: true, parentRefs: [{ name: 'gateway' }], hostnames: ['id.example'] },
-    },
-  },
-  'a relay': {
-    issuers: [{ issuer: 'https://kc.example/realms/a', preset: 'keycloak', audiences: ['orders'] }],
-    redis,
-    relay: {
-      enabled: true,
-      receivers: [
-        {
-          kind: 'backchannel-logout',
-          path: '/logout',
-          issuer: 'https://kc.example/realms/a',
-          audience: 'curfew',
-        },
-        {
-          kind: 'webhook',
-          path: '/hook',
-          issuer: 'https://kc.example/realms/a',
-          secrets: ['a-secret-of-the-hook-0123456789'],
-        },
-      ],
-      ingress: { enabled: true, host: 'events.example' },
-    },
-  },
-  'relays on PostgreSQL': {
-    ...minimal,
-    relay: { enabled: true, replicas: 2, database: { postgres: { existingSecret: 'db' } } },
-  },
-  'cert-manager': { ...minimal, injector: { certManager: { enabled: true } } },
-  'a certificate of its own': { ...minimal, injector: { tls: { existingSecret: 'tls', caBundle: 'PEM' } } },
-  'everything to look at': {
-    ...minimal,
-    metrics: {
-      serviceMonitor: { enabled: true, labels: { release: 'prom' } },
-      podMonitor: { enabled: true },
-    },
-    dashboards: { enabled: true },
-    alerts: { enabled: true },
-  },
-  'a log made by a job': {
-    issuers,
-    redis: { ...redis, password: 'p' },
-    revocation: { createLog: true },
-    injector: { namespaces: ['shop'] },
-  },
-  "sidecars to one's taste": {
-    ...minimal,
-    image: { registry: 'registry.example/curfew/', tag: '2', pullSecrets: ['pull'] },
-    injector: {
-      capture: 'proxy',
-      addressFamilies: 'ipv4',
-      allowOptOut: false,
-      excludeNamespaces: ['monitoring'],
-      replicas: 1,
-      authorizer: { token: { sources: [{ cookie: 'session' }] }, mode: 'shadow', denied: { detail: 'full' } },
-      nodeSelector: { pool: 'system' },
-      tolerations: [{ operator: 'Exists' }],
-      affinity: { podAntiAffinity: {} },
-      priorityClassName: 'system-cluster-critical',
-    },
-    networkPolicy: { enabled: false },
-  },
-};
+import { identity, issuers, minimal, permutations, redis } from './permutations.ts';
 
 const isNamed =
   (kind: string, name: string) =>
@@ -187,6 +65,7 @@ describe.each(Object.entries(permutations))('the chart with %s', (_name, values)
 });
 
 type PodSpec = { containers: Record<string, unknown>[] };
+type JobSpec = { template: { spec: { containers: [{ args: string[] }] } } };
 
 describe('the chart', () => {
   it('installs by the shortest line', async () => {
@@ -262,10 +141,32 @@ describe('the chart', () => {
   it('makes the log by a job only where nobody owns it', async () => {
     const jobs = async (values: Record<string, unknown>): Promise<number> =>
       (await render(values)).filter(({ kind }) => kind === 'Job').length;
-    const revocation = { createLog: true };
-    expect(await jobs({ ...minimal, revocation })).toBe(1);
-    expect(await jobs({ ...minimal, revocation, identity })).toBe(0);
-    expect(await jobs(minimal)).toBe(0);
+    const irrevocable = [{ ...issuers[0], revocation: 'none' }];
+    expect(await jobs(minimal)).toBe(1);
+    expect(await jobs({ ...minimal, identity })).toBe(0);
+    expect(await jobs({ ...minimal, relay: { enabled: true } })).toBe(0);
+    expect(await jobs({ ...minimal, revocation: { createLog: false } })).toBe(0);
+    expect(await jobs({ ...minimal, issuers: irrevocable })).toBe(0);
+  });
+
+  it('lets the log remember for as long as the longest token lives', async () => {
+    const long = { issuer: 'https://second.example', audiences: ['orders'], maxTokenLifetime: '2h' };
+    const manifests = await render({ redis, issuers: [...issuers, long] });
+    const { args } = (named(manifests, 'Job', 'curfew-create-log').spec as unknown as JobSpec).template.spec
+      .containers[0];
+    expect(args).toEqual(expect.arrayContaining(['--max-token-lifetime', '7200s', '--tolerance', '5s']));
+    expect(args.filter((_, at) => args[at - 1] === '--issuer')).toEqual([
+      'https://idp.example',
+      'https://second.example',
+    ]);
+  });
+
+  it('makes the log with a configuration that the command takes', async () => {
+    const manifests = await render(permutations['a Redis with users'] ?? {});
+    const text = named(manifests, 'ConfigMap', 'curfew-create-log').data?.['authorizer.yaml'] ?? '';
+    const settings = v.safeParse(authorizerSchema, parse(text));
+    expect(settings.issues ?? []).toEqual([]);
+    expect(settings.output).toMatchObject({ revocation: { redis: { username: 'owner' } } });
   });
 
   it.each([

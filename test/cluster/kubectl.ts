@@ -1,17 +1,12 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { eventually } from '../processes.ts';
+import { isClusterThere } from './images.ts';
 
 const run = promisify(execFile);
 export const repository = join(import.meta.dirname, '..', '..');
-
-/** The images a cluster needs; the last ones are of others. */
-const ourImages = ['authorizer', 'identity', 'relay', 'injector', 'redirect', 'cli'] as const;
-export const version = '0.1.0';
-export const nodeImage = 'node:24-bookworm-slim';
-const otherImages = [nodeImage, 'redis:7', 'postgres:15', 'envoyproxy/envoy:v1.40.0'];
 
 /** Runs `kubectl`; a failure holds its error output. */
 export async function kubectl(...args: readonly string[]): Promise<string> {
@@ -43,28 +38,13 @@ export async function failure(work: Promise<unknown>): Promise<string> {
   return '';
 }
 
-/**
- * Builds our images and brings them into the cluster by the command in `CURFEW_LOAD_IMAGES`, which gets their names as
- * arguments (`kind load docker-image`). Without it they have to be there.
- */
-export function loadImages(): void {
-  if (spawnSync('kubectl', ['version'], { stdio: 'ignore' }).status !== 0)
-    throw new Error('these tests need a cluster that kubectl reaches');
-  const load = process.env['CURFEW_LOAD_IMAGES'];
-  if (load === undefined) return;
-  const names = ourImages.map((name) => `curfew-${name}:${version}`);
-  for (const [index, name] of ourImages.entries()) {
-    const args = ['build', '--quiet', '--target', name, '--tag', names[index] ?? '', '.'];
-    const built = spawnSync('docker', args, { cwd: repository, encoding: 'utf8' });
-    if (built.status !== 0) throw new Error(`${name} does not build:\n${built.stderr.slice(-3000)}`);
-  }
-  const [command = '', ...args] = load.split(' ');
-  const loaded = spawnSync(command, [...args, ...names, ...otherImages], { encoding: 'utf8' });
-  if (loaded.status !== 0) throw new Error(`images were not loaded:\n${loaded.stderr.slice(-3000)}`);
+/** @throws if there is no cluster */
+export function needCluster(): void {
+  if (!isClusterThere()) throw new Error('these tests need a cluster that kubectl reaches');
 }
 
 export const rollout = (namespace: string, deployment: string): Promise<string> =>
-  kubectl('-n', namespace, 'rollout', 'status', `deployment/${deployment}`, '--timeout=150s');
+  kubectl('-n', namespace, 'rollout', 'status', `deployment/${deployment}`, '--timeout=240s');
 
 type PodList = { items: PodObject[] };
 export type PodObject = {
@@ -92,57 +72,8 @@ export const restricted = {
   runAsUser: 1000,
 };
 
-export type Answer = { status: number; headers: Record<string, string>; body: string; error?: string };
-
-export type Asking = { headers?: Record<string, string>; form?: Record<string, string> };
-
-/** Sends requests from a pod that nothing protects. */
-export type Client = {
-  request(url: string, options?: Asking): Promise<Answer>;
-  /** Runs a program in it. */
-  script(program: string, ...args: readonly string[]): Promise<string>;
-};
-
-const askProgram = `
-const [url, options] = process.argv.slice(1);
-const { headers = {}, form } = JSON.parse(options);
-const init = { headers, redirect: 'manual', signal: AbortSignal.timeout(5000) };
-if (form !== undefined) Object.assign(init, { method: 'POST', body: new URLSearchParams(form) });
-fetch(url, init).then(
-  async (r) => console.log(JSON.stringify({ status: r.status, headers: Object.fromEntries(r.headers), body: await r.text() })),
-  (e) => console.log(JSON.stringify({ status: 0, headers: {}, body: '', error: e.cause?.code ?? e.name })),
-);`;
-
-/** Starts a pod to ask from. */
-export async function startClient(namespace: string): Promise<Client> {
-  await apply({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: 'client', namespace },
-    spec: {
-      terminationGracePeriodSeconds: 0,
-      containers: [
-        {
-          name: 'client',
-          image: nodeImage,
-          command: ['node', '-e', 'setInterval(() => {}, 1e9)'],
-          securityContext: restricted,
-        },
-      ],
-    },
-  });
-  await kubectl('-n', namespace, 'wait', '--for=condition=Ready', 'pod/client', '--timeout=60s');
-  const script = (program: string, ...args: readonly string[]): Promise<string> =>
-    kubectl('-n', namespace, 'exec', 'client', '--', 'node', '-e', program, ...args);
-  return {
-    script,
-    request: async (url, options = {}) =>
-      JSON.parse(await script(askProgram, url, JSON.stringify(options))) as Answer,
-  };
-}
-
 /** Asks until the answer is the wanted one. */
-export const until = (what: string, ask: () => Promise<boolean>, timeoutMs = 60_000): Promise<true> =>
+export const until = (what: string, ask: () => Promise<boolean>, timeoutMs = 120_000): Promise<true> =>
   eventually(what, async () => ((await ask()) ? true : undefined), timeoutMs);
 
 /** Makes an account in an identity that runs in the cluster. */
@@ -154,4 +85,32 @@ export async function addUser(
   const exec = ['-n', at.namespace, 'exec', '-i', `deploy/${at.deployment}`, '--'];
   const command = ['/nodejs/bin/node', '/app/curfew.mjs', 'user', 'add', name, '--config', at.config];
   await kubectlWith(`${password}\n`, ...exec, ...command);
+}
+
+/** Runs a program of Node in a container of ours, or of the application. */
+export const execNode = (
+  at: { namespace: string; pod: string; container: string; node?: string },
+  program: string,
+): Promise<string> => {
+  const { namespace, pod, container, node = '/nodejs/bin/node' } = at;
+  return kubectl('-n', namespace, 'exec', pod, '-c', container, '--', node, '-e', program);
+};
+
+/** Ends the authorizer of a pod, as its kubelet would; it is restarted. */
+export const endAuthorizer = (namespace: string, pod: string): Promise<string> =>
+  execNode({ namespace, pod, container: 'curfew-authorizer' }, 'process.kill(1)');
+
+/** Waits until they are gone, so that the next tests may make them again. */
+export const deleteNamespaces = (...names: readonly string[]): Promise<string> =>
+  kubectl('delete', 'namespace', ...names, '--ignore-not-found', '--timeout=300s');
+
+/** Restarts a Deployment, and waits until its new pods are ready and its old ones gone. */
+export async function restart(namespace: string, deployment: string): Promise<void> {
+  type Deployment = { spec: { selector: { matchLabels: Record<string, string> } } };
+  const { spec } = await get<Deployment>('-n', namespace, 'deployment', deployment);
+  const labels = Object.entries(spec.selector.matchLabels).map(([name, value]) => `${name}=${value}`);
+  const before = await kubectl('-n', namespace, 'get', 'pods', '-l', labels.join(','), '-o', 'name');
+  await kubectl('-n', namespace, 'rollout', 'restart', `deployment/${deployment}`);
+  await rollout(namespace, deployment);
+  await kubectl('-n', namespace, 'wait', '--for=delete', ...before.split('\n'), '--timeout=120s');
 }

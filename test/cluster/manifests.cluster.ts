@@ -1,66 +1,48 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { neverPrinted } from '../output.ts';
+import { startClient, type Client } from './client.ts';
+import {
+  certManager,
+  gateways,
+  installSchemas,
+  prometheusOperator,
+  removeSchemas,
+} from './custom-resources.ts';
 import { render, type Manifest } from './helm.ts';
 import {
   addUser,
   apply,
+  deleteNamespaces,
   kubectl,
   kubectlWith,
-  loadImages,
+  needCluster,
   repository,
+  restart,
   rollout,
-  startClient,
-  type Client,
 } from './kubectl.ts';
+import { underLoad } from './load.ts';
+import { permutations } from './permutations.ts';
 import { namespace } from './workloads.ts';
 
-/** Go modules that carry the schemas, and where in them. */
-const sources = [
-  { module: 'istio.io/api@v1.31.4', files: ['kubernetes/customresourcedefinitions.gen.yaml'] },
-  { module: 'github.com/projectcontour/contour@v1.33.8', files: ['examples/contour/01-crds.yaml'] },
-  {
-    module: 'github.com/envoyproxy/gateway@v1.9.1',
-    files: [
-      'charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_securitypolicies.yaml',
-      'charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml',
-    ],
-  },
-  {
-    module: 'sigs.k8s.io/gateway-api@v1.6.0',
-    files: [
-      'config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml',
-      'config/crd/experimental/gateway.networking.k8s.io_referencegrants.yaml',
-    ],
-  },
-];
-
+const schemas = [...gateways, ...prometheusOperator, ...certManager];
 const password = 'correct horse battery staple';
 let client: Client;
 
 beforeAll(async () => {
   neverPrinted(password);
-  loadImages();
-  for (const { module, files } of sources) {
-    // Outside of any module: the answer must not depend on one.
-    const { Dir } = JSON.parse(
-      execFileSync('go', ['mod', 'download', '-json', module], { encoding: 'utf8', cwd: tmpdir() }),
-    ) as { Dir: string };
-    for (const file of files)
-      await kubectlWith(readFileSync(join(Dir, file), 'utf8'), 'apply', '--server-side', '-f', '-');
-  }
-  await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
-  await apply(namespace('shop'), namespace('curfew'), namespace('outside'));
+  needCluster();
+  await installSchemas(schemas);
+  await apply(...['shop', 'billing', 'curfew', 'outside'].map((name) => namespace(name)));
   client = await startClient('outside');
 });
 
 afterAll(async () => {
-  const gone = ['shop', 'curfew', 'curfew-demo', 'outside'];
-  await kubectl('delete', 'namespace', ...gone, '--ignore-not-found', '--wait=false');
+  client?.close();
+  await removeSchemas(schemas);
+  await deleteNamespaces('shop', 'billing', 'curfew', 'curfew-demo', 'outside');
 });
 
 const folder = join(repository, 'k8s');
@@ -74,25 +56,8 @@ describe('the API server, with the real schemas', () => {
     expect(printed).toContain('deployment.apps/curfew-authorizer');
   });
 
-  it.each([
-    ['identity and monitoring off', {}],
-    [
-      'an HTTPRoute',
-      { httpRoute: { enabled: true, parentRefs: [{ name: 'gateway' }], hostnames: ['id.example'] } },
-    ],
-  ])('takes what the chart renders with %s', async (_what, changed) => {
-    const manifests = await render({
-      redis: { bundled: { enabled: true } },
-      injector: { namespaces: ['shop'], capture: 'proxy' },
-      identity: {
-        enabled: true,
-        issuer: 'https://id.example',
-        clients: [{ client_id: 'cli', token_endpoint_auth_method: 'none', grant_types: ['refresh_token'] }],
-        resources: { orders: { scopes: [] } },
-        ingress: { enabled: true, host: 'id.example' },
-        ...changed,
-      },
-    });
+  it.each(Object.entries(permutations))('takes what the chart renders with %s', async (_what, values) => {
+    const manifests = await render(values);
     const items = manifests.map((one) => inNamespace(one));
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
     const printed = await kubectlWith(list, 'apply', '--dry-run=server', '--validate=strict', '-f', '-');
@@ -127,6 +92,21 @@ describe('k8s/envoy', () => {
     });
     expect((await client.request(orders, { headers })).status).toBe(401);
     expect((await client.request('http://orders.curfew-demo.svc:3000/')).status).toBe(0);
+  });
+
+  it('loses no request and lets none through when its Envoy, with the authorizer, is restarted', async () => {
+    const issuer = 'http://identity.curfew-demo.svc:8080';
+    const { body } = await client.request(`${issuer}/token`, {
+      form: { grant_type: 'urn:curfew:grant-type:login', client_id: 'cli', username: 'demo', password },
+    });
+    const { refresh_token: refreshToken } = JSON.parse(body) as { refresh_token: string };
+    neverPrinted(refreshToken);
+    const url = 'http://gateway.curfew-demo.svc:8000/orders';
+    const count = await underLoad(client, { url, issuer, refreshToken }, () =>
+      restart('curfew-demo', 'gateway'),
+    );
+    console.log(`a restart of the gateway: ${JSON.stringify(count)}`);
+    expect(count).toMatchObject({ leaked: 0, failed: {} });
   });
 
   it('has only documents with a kind', () => {

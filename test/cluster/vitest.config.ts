@@ -6,8 +6,9 @@ export default defineConfig({
   root: join(import.meta.dirname, '..', '..'),
   test: {
     include: ['test/cluster/**/*.cluster.ts'],
-    testTimeout: 180_000,
-    hookTimeout: 600_000,
+    globalSetup: [join(import.meta.dirname, 'images.ts')],
+    testTimeout: 300_000,
+    hookTimeout: 900_000,
     fileParallelism: false,
     sequence: { concurrent: false },
   },

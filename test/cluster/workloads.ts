@@ -1,4 +1,5 @@
-import { nodeImage, restricted } from './kubectl.ts';
+import { nodeImage } from './images.ts';
+import { restricted } from './kubectl.ts';
 
 /** A file server as people have them: it knows nothing of tokens. Port 9090 is its metrics, 7070 one it forgot to declare. */
 const fileServer = `
@@ -66,28 +67,32 @@ export const namespace = (name: string, labels: Record<string, string> = {}): ob
   metadata: { name, labels },
 });
 
-/** PostgreSQL without a volume: identity's database while the tests run. */
-export const postgres = (namespaceName: string, password: string): object[] => [
+type Server = {
+  readonly name: string;
+  readonly namespace: string;
+  readonly port: number;
+  readonly servicePort?: number;
+  readonly container: object;
+};
+
+/** One pod of a server, and its Service. */
+const server = ({
+  name,
+  namespace: namespaceName,
+  port,
+  servicePort = port,
+  container,
+}: Server): object[] => [
   {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: { name: 'postgres', namespace: namespaceName },
+    metadata: { name, namespace: namespaceName },
     spec: {
-      selector: { matchLabels: { app: 'postgres' } },
+      selector: { matchLabels: { app: name } },
       template: {
-        metadata: { labels: { app: 'postgres' } },
+        metadata: { labels: { app: name } },
         spec: {
-          containers: [
-            {
-              name: 'postgres',
-              image: 'postgres:15',
-              env: [
-                { name: 'POSTGRES_USER', value: 'curfew' },
-                { name: 'POSTGRES_PASSWORD', value: password },
-              ],
-              readinessProbe: { tcpSocket: { port: 5432 }, periodSeconds: 1 },
-            },
-          ],
+          containers: [{ name, readinessProbe: { tcpSocket: { port }, periodSeconds: 1 }, ...container }],
         },
       },
     },
@@ -95,7 +100,34 @@ export const postgres = (namespaceName: string, password: string): object[] => [
   {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name: 'postgres', namespace: namespaceName },
-    spec: { selector: { app: 'postgres' }, ports: [{ port: 5432 }] },
+    metadata: { name, namespace: namespaceName },
+    spec: { selector: { app: name }, ports: [{ port: servicePort, targetPort: port }] },
   },
 ];
+
+/** A program that listens on 8080, at a Service's port 80. */
+export const nodeServer = (at: {
+  name: string;
+  namespace: string;
+  program: string;
+  env: object[];
+}): object[] => {
+  const container = { image: nodeImage, command: ['node', '-e', at.program], env: at.env };
+  return server({ name: at.name, namespace: at.namespace, port: 8080, servicePort: 80, container });
+};
+
+/** PostgreSQL without a volume: identity's database while the tests run. */
+export const postgres = (namespaceName: string, password: string): object[] => {
+  const env = [
+    { name: 'POSTGRES_USER', value: 'curfew' },
+    { name: 'POSTGRES_PASSWORD', value: password },
+  ];
+  const container = { image: 'postgres:15', env };
+  return server({ name: 'postgres', namespace: namespaceName, port: 5432, container });
+};
+
+/** A Redis of one's own, with more of its arguments: `--requirepass`. */
+export const redis = (namespaceName: string, name: string, ...args: readonly string[]): object[] => {
+  const container = { image: 'redis:7', args: ['redis-server', '--save', '', ...args] };
+  return server({ name, namespace: namespaceName, port: 6379, container });
+};

@@ -234,3 +234,21 @@ revocation:
 {{- $seconds := dict "ms" 0 "s" 1 "m" 60 "h" 3600 "d" 86400 -}}
 {{- mul $count (get $seconds $unit) -}}
 {{- end -}}
+
+{{/* Whether a job makes the log: where nobody here owns it, and an issuer's tokens can be revoked. */}}
+{{- define "curfew.createsLog" -}}
+{{- if and .Values.revocation.enabled .Values.revocation.createLog (not (or .Values.identity.enabled .Values.relay.enabled)) -}}
+{{- range .Values.issuers -}}
+{{- if ne (.revocation | default "required") "none" -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The longest that a token of an issuer may live; decides how long the log remembers. */}}
+{{- define "curfew.longestLifetimeSeconds" -}}
+{{- $longest := 1 -}}
+{{- range .Values.issuers -}}
+{{- $longest = max $longest (include "curfew.seconds" (.maxTokenLifetime | default "5m")) -}}
+{{- end -}}
+{{- $longest -}}
+{{- end -}}
