@@ -1,24 +1,11 @@
-import { createServer } from 'node:http';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 import { revoke } from '../../src/identity/session/commands.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { freePort } from '../processes.ts';
 import { formsOf, openBrowser, type Browser, type Visit } from './browser.ts';
 import { onEachDatabase } from './databases.ts';
-import {
-  authorization,
-  exchange,
-  logInBrowser,
-  login,
-  openLoginPage,
-  payloadOf,
-  refresh,
-  submitLogin,
-} from './flows.ts';
-import { gatewaySecret, password, webRedirect, type TestIdentity } from './identity-server.ts';
+import { authorization, exchange, login, openLoginPage, payloadOf, refresh, submitLogin } from './flows.ts';
+import { gatewaySecret, password, type TestIdentity } from './identity-server.ts';
 
 // Nothing is refilled, however slow the machine.
 const stoppedClock = { ...systemClock, monotonicMs: () => 0 };
@@ -261,49 +248,6 @@ onEachDatabase('a client that is not the operator’s', ({ start }) => {
     const [, cancel] = formsOf(consent);
     const left = await browser.follow(await browser.post(cancel?.action ?? '', {}), identity.issuer);
     expect(new URL(left.location ?? '').searchParams.get('error')).toBe('access_denied');
-  });
-});
-
-onEachDatabase('a logout', ({ start }) => {
-  it('is told to each client that has an address for that', async () => {
-    const port = await freePort();
-    const told: string[] = [];
-    const server = createServer((request, response) => {
-      text(request).then(
-        (body) => {
-          told.push(new URLSearchParams(body).get('logout_token') ?? '');
-          response.end();
-        },
-        () => response.destroy(),
-      );
-    });
-    server.listen(port, '127.0.0.1');
-    onTestFinished(() => void server.close());
-    const identity = await start({
-      clients: [
-        {
-          client_id: 'web',
-          token_endpoint_auth_method: 'none',
-          redirect_uris: [webRedirect],
-          grant_types: ['authorization_code', 'refresh_token'],
-          backchannel_logout_uri: `http://127.0.0.1:${port}/logout`,
-          backchannel_logout_session_required: true,
-        },
-      ],
-    });
-    onTestFinished(() => identity.stop());
-    const subject = await identity.addUser('dorothy');
-    const { browser } = await logInBrowser(identity, 'dorothy');
-    const [form] = formsOf(await browser.get(`${identity.issuer}/session/end`));
-    await browser.post(form?.action ?? '', { ...form?.fields, logout: 'yes' });
-    expect(told).toHaveLength(1);
-    const keys = createRemoteJWKSet(new URL(`${identity.issuer}/jwks`));
-    const { payload } = await jwtVerify(told[0] ?? '', keys, { audience: 'web', typ: 'logout+jwt' });
-    expect(payload).toMatchObject({
-      sub: subject,
-      sid: expect.any(String),
-      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-    });
   });
 });
 

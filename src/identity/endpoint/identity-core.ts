@@ -1,7 +1,7 @@
 import { createResources, type AccessTokenSigning, type Resources } from '../grant/resources.ts';
 import { createOwnTokens, type OwnTokens } from '../session/own-tokens.ts';
 import { createRevokeTarget, type RevokeTarget } from '../session/revoke-target.ts';
-import { createRevoker, type Revoker } from '../session/revoker.ts';
+import { createRevoker, type Revoker, type RevokerOptions } from '../session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../store/account-store.ts';
 import { createAuditStore, type AuditStore } from '../store/audit-store.ts';
 import { createGrantStore, type GrantStore } from '../store/grant-store.ts';
@@ -27,14 +27,17 @@ export type IdentityCore = {
   resources: Resources;
 };
 
-export function createIdentityCore(options: OpenIdServiceOptions): IdentityCore {
+export function createIdentityCore(
+  options: OpenIdServiceOptions,
+  { ended }: Required<Pick<RevokerOptions, 'ended'>>,
+): IdentityCore {
   const { database, outbox, issuer, clock, log, metrics, sharedKey } = options;
   const accounts = createAccountStore(database);
   const grants = createGrantStore(database);
   const keys = createKeyStore(database);
   const audit = createAuditStore(database);
   const publications = createPublicationStore(database);
-  const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log });
+  const revoker = createRevoker({ grants, audit, outbox, issuer, clock, metrics, log, ended });
   const ownKeys = { issuer, keys: () => options.keyRing.current(), publications, clock };
   return {
     accounts,

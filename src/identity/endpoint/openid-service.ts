@@ -17,6 +17,7 @@ import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
+import { createClientNotices } from './backchannel-logout.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
 import { readForm, readText } from './form-body.ts';
 import { createHandler } from './handler.ts';
@@ -61,12 +62,13 @@ export type OpenIdServiceOptions = {
 
 const defaultRotationLeewayMs = 3000;
 
-/** The OpenID provider with its pages. Two parts, in order: the provider, and the listener in front of it. */
+/** The OpenID provider with its pages. Parts in order: the provider, what it tells clients, the listener in front. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { issuer, clock, log, metrics, keyRing } = options;
   const scopes = createRequestScopes({ issuer, clock, trustedProxyHops: options.trustedProxyHops });
   const scope = scopes.current;
-  const core = createIdentityCore(options);
+  const notices = createClientNotices(options, () => holder.provider());
+  const core = createIdentityCore(options, { ended: notices.add });
   const { accounts, sessions, resources } = core;
   const throttle = createLoginThrottle({ clock, ...options.throttle });
   const cost = options.passwordCost === undefined ? {} : { cost: options.passwordCost };
@@ -108,7 +110,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
-  return [holder, listenerOf(options, handler)];
+  return [holder, notices, listenerOf(options, handler)];
 }
 
 function listenerOf(

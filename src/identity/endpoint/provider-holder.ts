@@ -112,12 +112,6 @@ function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): v
   provider.on('introspection.error', refused);
   provider.on('device_authorization.error', refused);
   provider.on('code_verification.error', refused);
-  provider.on('backchannel.success', (_, client) =>
-    log.info('client told of a logout', { client: client.clientId }),
-  );
-  provider.on('backchannel.error', (_, thrown, client) =>
-    log.warn('client not told of a logout', { client: client.clientId, err: thrown }),
-  );
   provider.on('server_error', (ctx, thrown) =>
     log.error('request failed', { route: ctx.oidc.route, err: thrown }),
   );

@@ -17,6 +17,7 @@ import type { Resources } from '../grant/resources.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
+import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
@@ -56,6 +57,7 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
     'resource',
   );
   nameFamilyInRefreshTokens(provider, scope);
+  takeOverLogoutNotices(provider);
   provider.use(correctAnswers(scope, responseModes));
   return provider;
 }
@@ -76,9 +78,12 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
   return {
     adapter: options.adapter,
     clients: options.clients.map((client) => ({ ...client, response_modes: responseModes })),
-    clientDefaults: { id_token_signed_response_alg: options.idTokenAlgorithm },
+    clientDefaults: {
+      id_token_signed_response_alg: options.idTokenAlgorithm,
+      ...logoutDefaults(options.clients),
+    },
     extraClientMetadata: {
-      properties: ['admin_scopes', 'consent_required', 'default_resource', 'may_introspect'],
+      properties: ['admin_scopes', 'consent_required', 'default_resource', 'may_introspect', 'resources'],
     },
     jwks: { keys: keys.signing },
     cookies: cookiesOf(options.issuer, keys),

@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto';
 import type { Outbox, RevocationRequest } from '../../publisher/outbox.ts';
 import type { DatabaseTransaction } from '../../publisher/store/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import { sessionHash } from '../../runtime/session-hash.ts';
 import type { AuditDetails, AuditEntry, AuditStore } from '../store/audit-store.ts';
 import type { GrantSelection, GrantStore, RemovedGrant } from '../store/grant-store.ts';
 
@@ -52,12 +52,11 @@ export type RevokerOptions = {
   clock: Clock;
   metrics: Pick<OwnerMetrics, 'refreshReuse'> | undefined;
   log: Log;
+  /** Told of sessions that ended, after the commit; not where their own client ended them. */
+  ended?: (removed: readonly RemovedGrant[]) => void;
   /** Longest wait for Redis before the caller is answered; ms. Default 250. */
   publishWaitMs?: number;
 };
-
-/** A session's name in logs. */
-const sessionHash = (id: string): string => hash('sha256', id, 'hex').slice(0, 12);
 
 /** The event of one session that ends. */
 export const sessionEvent = (iss: string, id: string, reason: RevocationReason): RevocationRequest => ({
@@ -78,7 +77,7 @@ function onlyOne(removed: readonly RemovedGrant[]): Pick<AuditDetails, 'subject'
 }
 
 export function createRevoker(options: RevokerOptions): Revoker {
-  const { grants, audit, outbox, issuer, clock, metrics, log, publishWaitMs = 250 } = options;
+  const { grants, audit, outbox, issuer, clock, metrics, log, ended, publishWaitMs = 250 } = options;
   return {
     revoke: async (selection, reason, { before, createdBeforeMs, events, audit: entry } = {}) => {
       const eventsOf = events ?? ((gone) => gone.map(({ id }) => sessionEvent(issuer, id, reason)));
@@ -95,6 +94,7 @@ export function createRevoker(options: RevokerOptions): Revoker {
           return { removed: gone, recorded: rows };
         },
       });
+      if (removed.length > 0 && reason !== 'revocation') ended?.(removed);
       if (recorded.length === 0) return { removed, recorded, isPublished: true };
       outbox.wake();
       if (reason === 'reuse') metrics?.refreshReuse.inc(removed.length);
