@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { nonEmpty, secret, url } from '../runtime/config-values.ts';
+import type { Problem } from './problems.ts';
 
 /** The grant type of first-party command lines and apps: user name and password for tokens. */
 const loginGrantType = 'urn:curfew:grant-type:login';
@@ -61,6 +62,9 @@ export const client = v.pipe(
     ),
     default_max_age: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
     require_auth_time: v.optional(v.boolean()),
+    resources: v.optional(
+      v.pipe(v.array(nonEmpty(256), 'must be a list of resources; left out: all'), v.maxLength(256)),
+    ),
     default_resource: v.optional(nonEmpty(256)),
     backchannel_logout_uri: v.optional(url(['https', 'http'])),
     backchannel_logout_session_required: v.optional(v.boolean()),
@@ -116,3 +120,22 @@ export const client = v.pipe(
     ['may_introspect'],
   ),
 );
+
+type Client = v.InferOutput<typeof client>;
+
+/** What clients name of the configured resources, and can't have. */
+export function clientResourceProblems(clients: readonly Client[], configured: readonly string[]): Problem[] {
+  return clients.flatMap(({ resources, default_resource: own }, index): Problem[] => {
+    const unknown = (resources ?? []).flatMap((name, at): Problem[] =>
+      configured.includes(name)
+        ? []
+        : [{ path: ['clients', index, 'resources', at], message: 'must be one of `resources`' }],
+    );
+    if (own === undefined || (resources ?? configured).includes(own)) return unknown;
+    const message =
+      resources === undefined
+        ? 'default_resource must be one of `resources`'
+        : 'default_resource must be one of the client’s `resources`';
+    return [...unknown, { path: ['clients', index, 'default_resource'], message }];
+  });
+}

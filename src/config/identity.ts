@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, tcpAddress, url } from '../runtime/config-values.ts';
 import { database } from './database.ts';
-import { client } from './identity-client.ts';
+import { client, clientResourceProblems } from './identity-client.ts';
 import { receivingProblems } from './identity-receivers.ts';
 import { problemsIn } from './problems.ts';
 import { foreignIssuer, receivers } from './receivers.ts';
@@ -154,14 +154,7 @@ export const identitySchema = v.pipe(
     ),
     ['clients'],
   ),
-  v.forward(
-    v.check(
-      ({ clients, resources }) =>
-        clients.every(({ default_resource: name }) => name === undefined || Object.hasOwn(resources, name)),
-      'default_resource must be one of `resources`',
-    ),
-    ['clients'],
-  ),
+  problemsIn(({ clients, resources }) => clientResourceProblems(clients, Object.keys(resources))),
   problemsIn((config) => receivingProblems(config)),
 );
 

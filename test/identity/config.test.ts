@@ -69,6 +69,16 @@ describe('the configuration of identity', () => {
       'must be one of `resources`',
     ],
     [
+      'a client’s resource that is not there',
+      { clients: [{ ...web, resources: ['orders', 'payments'] }] },
+      'must be one of `resources`',
+    ],
+    [
+      'a default resource that the client may not have',
+      { clients: [{ ...web, resources: [], default_resource: 'orders' }] },
+      'must be one of the client’s `resources`',
+    ],
+    [
       'an own token for a client that cannot prove who it is',
       { clients: [{ ...web, grant_types: ['authorization_code', 'client_credentials'] }] },
       'needs a client that authenticates',

@@ -77,11 +77,12 @@ async function authenticated(ctx: Context, { authenticate, scope }: LoginGrantOp
 }
 
 function requestedResource(ctx: Context, { provider, resources }: LoginGrantOptions): ResourceServerInstance {
+  const { client } = ctx.oidc;
   const named = ctx.oidc.params.resource;
   if (Array.isArray(named)) throw new errors.InvalidTarget('name a single resource');
-  const identifier =
-    typeof named === 'string' ? resources.identifierOf(named) : resources.defaultFor(ctx.oidc.client);
-  return new provider.ResourceServer(identifier, resources.serverFor(identifier));
+  const identifier = typeof named === 'string' ? resources.identifierOf(named) : resources.defaultFor(client);
+  const server = resources.serverFor(identifier, { client, grantType: loginGrantType });
+  return new provider.ResourceServer(identifier, server);
 }
 
 /** The requested scopes the resource has; all of them when none are requested. */

@@ -15,6 +15,6 @@ export function rotateForTarget({ oidc }: KoaContextWithOIDC, resources: Resourc
   const identifier = Array.isArray(wanted) ? resources.defaultFor(client, wanted.map(String)) : wanted;
   if (typeof identifier !== 'string' || !token.resourceIndicators.has(identifier))
     throw new errors.InvalidTarget();
-  resources.serverFor(identifier);
+  resources.serverFor(identifier, { client, grantType: 'refresh_token' });
   return true;
 }

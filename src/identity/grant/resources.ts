@@ -25,10 +25,10 @@ export type Resources = {
   identifierOf(name: string): string;
   /** The name a resource is configured under; other texts as they are. */
   nameOf(identifier: string): string;
-  /** @throws InvalidTarget for a resource that isn't configured */
-  serverFor(identifier: string, asked?: AskedBy): ResourceServer;
+  /** @throws InvalidTarget for a resource that isn't configured, or isn't for this client */
+  serverFor(identifier: string, asked: AskedBy): ResourceServer;
   /**
-   * The resource of a request that names none: the client's own, else the only one there is.
+   * The resource of a request that names none: the client's own, else the only one it may have.
    * @param oneOf those to choose from
    * @throws InvalidTarget when it can't be told
    */
@@ -38,10 +38,16 @@ export type Resources = {
 const prefix = 'urn:curfew:resource:';
 
 /** The administration API: only for a client's own tokens, and only with the scopes it is configured with. */
-function adminScopesOf(asked: AskedBy | undefined): readonly string[] | undefined {
-  const scopes = asked?.client['admin_scopes'];
-  const isOwn = asked?.grantType === 'client_credentials';
+function adminScopesOf({ client, grantType }: AskedBy): readonly string[] | undefined {
+  const scopes = client['admin_scopes'];
+  const isOwn = grantType === 'client_credentials';
   return isOwn && Array.isArray(scopes) && scopes.length > 0 ? scopes.map(String) : undefined;
+}
+
+/** A client that lists resources gets tokens for those alone. */
+function mayHave(client: Client, name: string): boolean {
+  const listed = client['resources'];
+  return !Array.isArray(listed) || listed.includes(name);
 }
 
 export function createResources(options: ResourcesOptions): Resources {
@@ -50,15 +56,15 @@ export function createResources(options: ResourcesOptions): Resources {
     names.map((name) => [name, URL.canParse(name) ? name : `${prefix}${encodeURIComponent(name)}`]),
   );
   const byIdentifier = new Map([...identifiers].map(([name, identifier]) => [identifier, name]));
-  const onlyIdentifier = identifiers.size === 1 ? [...identifiers.values()][0] : undefined;
 
   const identifierOf = (name: string): string => identifiers.get(name) ?? name;
 
-  function serverFor(identifier: string, asked?: AskedBy): ResourceServer {
+  function serverFor(identifier: string, asked: AskedBy): ResourceServer {
     const name = byIdentifier.get(identifier) ?? identifier;
     const isAdmin = identifier === adminAudience;
     const scopes = isAdmin ? adminScopesOf(asked) : options.resources[name]?.scopes;
     if (scopes === undefined) throw new errors.InvalidTarget('no such resource');
+    if (!isAdmin && !mayHave(asked.client, name)) throw new errors.InvalidTarget('not for this client');
     return {
       audience: name,
       scope: scopes.join(' '),
@@ -68,9 +74,14 @@ export function createResources(options: ResourcesOptions): Resources {
     };
   }
 
+  function onlyIdentifierFor(client: Client): string | undefined {
+    const [single, ...others] = names.filter((name) => mayHave(client, name));
+    return single === undefined || others.length > 0 ? undefined : identifierOf(single);
+  }
+
   function defaultFor(client: Client, oneOf?: readonly string[]): string {
     const own = client['default_resource'];
-    const preferred = typeof own === 'string' ? identifierOf(own) : onlyIdentifier;
+    const preferred = typeof own === 'string' ? identifierOf(own) : onlyIdentifierFor(client);
     if (preferred !== undefined && (oneOf === undefined || oneOf.includes(preferred))) return preferred;
     const [single, ...others] = oneOf ?? [];
     if (single !== undefined && others.length === 0) return single;
