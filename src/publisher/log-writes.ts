@@ -1,3 +1,5 @@
+import type { RevocationEvent } from '../revocation/event.ts';
+
 /** The head's answer to a writer: `ok`, or why nothing was written. */
 export type LogReply = {
   readonly status: LogStatus;
@@ -41,3 +43,6 @@ export type Switch = {
   readonly count: number;
   readonly takeover: Takeover | undefined;
 };
+
+/** A revoked key and where in the log it stands now. */
+export type StandingKey = { readonly event: RevocationEvent; readonly seq: number };

@@ -7,8 +7,8 @@ import type {
   LeasedRows,
   PublishedRow,
 } from './leader-options.ts';
-import type { Refusal, Takeover } from './log-writes.ts';
-import type { EpochState, StandingKey } from './writing.ts';
+import type { Refusal, StandingKey, Takeover } from './log-writes.ts';
+import type { EpochState } from './writing.ts';
 
 const defaultSeedSize = 1000;
 /** Rows one statement marks. */

@@ -1,4 +1,4 @@
-import type { StandingKey } from './writing.ts';
+import type { StandingKey } from './log-writes.ts';
 
 /** Entries removed by one call. */
 const maxTrimmed = 5000;

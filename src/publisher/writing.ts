@@ -1,4 +1,4 @@
-import { writeEvent, type RevocationEvent } from '../revocation/event.ts';
+import { writeEvent } from '../revocation/event.ts';
 import { clampAt } from './clamp.ts';
 import type {
   LeaderCommand,
@@ -7,11 +7,8 @@ import type {
   LeasedRows,
   PublishedRow,
 } from './leader-options.ts';
-import type { Append, LogReply, Refusal } from './log-writes.ts';
+import type { Append, LogReply, Refusal, StandingKey } from './log-writes.ts';
 import { TrimQueue } from './trim-queue.ts';
-
-/** A revoked key and where in the log it stands now. */
-export type StandingKey = { readonly event: RevocationEvent; readonly seq: number };
 
 /** An epoch just begun. */
 export type EpochState = {
