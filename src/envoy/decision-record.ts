@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Decision, Reason } from '../check/decision.ts';
 import { allReasons } from '../check/reasons.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { withoutCredentials, type Log, type LogFields } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import { sessionHash } from '../runtime/session-hash.ts';
 import type { AccessToken } from '../token/access-token.ts';
 
 export type DecisionRecordOptions = {
@@ -100,7 +100,5 @@ function decisionFields(decision: Decision): LogFields {
 function tokenFields(token: AccessToken | undefined): LogFields {
   if (token === undefined) return {};
   const { issuer, keyId, session } = token;
-  return { issuer, keyId, ...(session !== undefined && { sessionHash: shortHash(session) }) };
+  return { issuer, keyId, ...(session !== undefined && { sessionHash: sessionHash(session) }) };
 }
-
-const shortHash = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 12);

@@ -4,6 +4,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import { sessionHash } from '../../runtime/session-hash.ts';
 import {
   emptyAnswer,
   refusals,
@@ -147,12 +148,10 @@ function about({ requests }: Accepted) {
     issuer,
     count: requests.length,
     ...(isOnly ? { kind } : {}),
-    ...(isOnly && kind === 'session' && id !== undefined ? { sessionHash: shortHash(id) } : {}),
+    ...(isOnly && kind === 'session' && id !== undefined ? { sessionHash: sessionHash(id) } : {}),
     ...(reason === undefined ? {} : { reason }),
   };
 }
-
-const shortHash = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 12);
 
 /** Of equal length for all values, so that they can be compared in constant time. */
 export const authorizationDigest = (text: string): Buffer => createHash('sha256').update(text).digest();
