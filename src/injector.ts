@@ -95,7 +95,8 @@ function createRecorder(log: Log, count: (result: string, reason: string) => voi
       reason,
       kind: 'Pod',
       ...(uid !== undefined && { requestId: uid }),
-      ...(namespace !== undefined && { owner: `${namespace}/${pod ?? ''}` }),
+      ...(namespace !== undefined && { namespace }),
+      ...(pod !== undefined && { pod }),
     };
     if (result === 'refused') log.warn(`pod refused: ${message ?? reason}`, fields);
     else log.info(`pod ${result}`, fields);

@@ -35,8 +35,10 @@ export type LogFields = {
   log?: string;
   method?: string;
   mode?: string;
+  namespace?: string;
   owner?: string;
   part?: string;
+  pod?: string;
   reason?: string;
   requestId?: string;
   result?: string;
