@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
@@ -118,10 +118,7 @@ describe('the manifests', () => {
       };
       const here = join(folder, name, '..');
       for (const one of [...resources, ...configMapGenerator.flatMap((generator) => generator.files)]) {
-        const target = join(here, one);
-        expect(() =>
-          one.endsWith('.yaml') || one.endsWith('.mjs') ? readFileSync(target) : readdirSync(target),
-        ).not.toThrow();
+        expect(existsSync(join(here, one))).toBe(true);
       }
     },
   );
