@@ -8,7 +8,8 @@ import { injected, options } from '../injection/fixtures.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
 import { issueToken, jwkSetOf, testIssuer, testKey } from '../token/tokens.ts';
-import { docker, envoyImage, image, Laboratory, nodeImage, statusOf } from './docker.ts';
+import { envoyImage, image, nodeImage, statusOf } from './docker.ts';
+import { Laboratory } from './laboratory.ts';
 import { runPod, type RunningPod } from './pod.ts';
 
 /** A service that knows nothing: HTTP on 8080, metrics on 9090, a back door on 7070, UDP echo on 5353 and 5354. */
@@ -182,7 +183,7 @@ describe('redirect capture', () => {
       args: redirect?.['args'] as string[],
       network: `container:${laboratory.named('pause')}`,
       user: '0:0',
-      flags: ['--cap-add=NET_ADMIN'],
+      capabilities: ['NET_ADMIN'],
     });
     expect(await statusOf(`${at('ipv4', 8080)}/orders`)).toBe(401);
     expect(await statusOf(`${at('ipv4', 8080)}/orders`, withToken)).toBe(200);
@@ -192,7 +193,7 @@ describe('redirect capture', () => {
     const authorizer = running.container('curfew-authorizer');
     expect(await authorizer.end('SIGKILL')).toBe(137);
     expect(await statusOf(`${at('ipv4', 8080)}/orders`, withToken)).toBe(503);
-    await docker('start', authorizer.name);
+    await authorizer.startAgain();
     await eventually('the pod recovers', async () =>
       (await statusOf(`${at('ipv4', 8080)}/orders`, withToken)) === 200 ? true : undefined,
     );

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { selfSigned } from '../injection/certificate.ts';
 import { injectorSettings, podFixture } from '../injection/fixtures.ts';
-import { image, Laboratory, type Container } from './docker.ts';
+import { image } from './docker.ts';
+import { Laboratory, readOnly, type Container } from './laboratory.ts';
 
 const laboratory = new Laboratory();
 const pair = selfSigned('curfew-injector.curfew.svc');
@@ -28,7 +29,7 @@ beforeAll(async () => {
     name: 'injector',
     image: image('injector'),
     network: await laboratory.network('net'),
-    volumes: [`${folder}:/etc/curfew:ro`],
+    mounts: [readOnly(folder, '/etc/curfew')],
   });
   address = (await injector.addresses()).ipv4;
   await injector.answers(`http://${address}:9022/readyz`);
@@ -80,7 +81,12 @@ describe('the injector in its image', () => {
   it('counts and logs what it did', async () => {
     const metrics = await (await fetch(`http://${address}:9022/metrics`)).text();
     expect(metrics).toContain('curfew_injections_total{result="injected",reason="redirect"} 1');
-    expect(await injector.logs()).toContain('"msg":"pod injected"');
+    const line = (await injector.logs()).split('\n').find((one) => one.includes('"msg":"pod injected"'));
+    expect(JSON.parse(line ?? '{}')).toMatchObject({
+      level: 'info',
+      namespace: 'shop',
+      pod: expect.any(String),
+    });
   });
 
   it('ends with 0 when it is told to stop', async () => {

@@ -2,7 +2,8 @@ import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Container as Spec, Pod } from '../../src/injection/pod.ts';
-import { nodeImage, statusOf, type Container, type Laboratory, type RunOptions } from './docker.ts';
+import { nodeImage, statusOf } from './docker.ts';
+import type { Container, Laboratory, RunOptions } from './laboratory.ts';
 import { eventually } from '../processes.ts';
 
 /** What a container says of itself that we act on, as Kubernetes writes it. */
@@ -93,8 +94,7 @@ async function makeVolumes(
   const sources = new Map<string, string>();
   for (const volume of (pod.spec.volumes ?? []) as Volume[]) {
     if (volume.emptyDir !== undefined) {
-      const tmpfs = ['--opt', 'type=tmpfs', '--opt', 'device=tmpfs', '--opt', 'o=mode=0777'];
-      sources.set(volume.name, await laboratory.volume(volume.name, ...tmpfs));
+      sources.set(volume.name, await laboratory.memoryVolume(volume.name, 'mode=0777'));
       continue;
     }
     const folder = mkdtempSync(join(tmpdir(), 'curfew-volume-'));
@@ -131,9 +131,11 @@ function runOptions(spec: Spec, pause: string, volumes: Map<string, string>, pod
     ...(securityContext.runAsUser !== undefined && {
       user: `${securityContext.runAsUser}:${securityContext.runAsGroup ?? 0}`,
     }),
-    flags: (securityContext.capabilities?.add ?? []).map((capability) => `--cap-add=${capability}`),
-    volumes: volumeMounts.map(({ name, mountPath, readOnly }) =>
-      [volumes.get(name) ?? name, mountPath, ...(readOnly === true ? ['ro'] : [])].join(':'),
-    ),
+    capabilities: securityContext.capabilities?.add ?? [],
+    mounts: volumeMounts.map(({ name, mountPath, readOnly }) => ({
+      source: volumes.get(name) ?? name,
+      target: String(mountPath),
+      mode: readOnly === true ? 'ro' : 'rw',
+    })),
   };
 }

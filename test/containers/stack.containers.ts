@@ -7,17 +7,8 @@ import { walk } from '../../src/demo/walk.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import { neverPrinted } from '../output.ts';
 import { freePort } from '../processes.ts';
-import {
-  docker,
-  envoyImage,
-  image,
-  Laboratory,
-  nodeImage,
-  postgresImage,
-  redisImage,
-  statusOf,
-  type Container,
-} from './docker.ts';
+import { docker, envoyImage, image, nodeImage, postgresImage, redisImage, statusOf } from './docker.ts';
+import { Laboratory, readOnly, type Container } from './laboratory.ts';
 
 const password = 'correct horse battery staple';
 const databasePassword = 'database-password-1';
@@ -58,28 +49,20 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
       resources: { orders: { scopes: ['read', 'write'] } },
     });
     const url = file('database-url', `postgres://curfew:${databasePassword}@postgres:5432/curfew`);
-    const data = await laboratory.volume(
-      'data',
-      '--opt',
-      'type=tmpfs',
-      '--opt',
-      'device=tmpfs',
-      '--opt',
-      'o=uid=65532',
-    );
+    const data = await laboratory.memoryVolume('data', 'uid=65532');
     const shared = {
       image: image('identity'),
       network,
-      volumes: [
-        `${config}:/etc/curfew/identity.yaml:ro`,
-        `${url}:/etc/curfew/database-url:ro`,
-        `${data}:/data`,
+      mounts: [
+        readOnly(config, '/etc/curfew/identity.yaml'),
+        readOnly(url, '/etc/curfew/database-url'),
+        { source: data, target: '/data' },
       ],
     };
     parts['identity'] = await laboratory.start({
       ...shared,
       name: 'identity',
-      flags: ['--publish', `127.0.0.1:${port}:8080`],
+      publish: { host: Number(port), container: 8080 },
     });
     const { ipv4 } = await parts['identity'].addresses();
     await parts['identity'].answers(`http://${ipv4}:9012/readyz`);
@@ -113,15 +96,13 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
       name: 'authorizer',
       image: image('authorizer'),
       network,
-      volumes: [`${config}:/etc/curfew/authorizer.yaml:ro`],
+      mounts: [readOnly(config, '/etc/curfew/authorizer.yaml')],
     });
     parts['authorizer'] = authorizer;
     const { ipv4 } = await authorizer.addresses();
     const started = performance.now();
     await authorizer.answers(`http://${ipv4}:9002/readyz`);
-    console.log(
-      `authorizer: ready ${Math.round(performance.now() - started)} ms after \`docker run\` came back`,
-    );
+    console.log(`authorizer: ready ${Math.round(performance.now() - started)} ms after it was started`);
   }
 
   async function startEnvoy(): Promise<void> {
@@ -144,7 +125,7 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
       image: nodeImage,
       network,
       args: ['node', '/service.ts', '3000', '0.0.0.0'],
-      volumes: [`${service}:/service.ts:ro`],
+      mounts: [readOnly(service, '/service.ts')],
     });
     parts['envoy'] = await laboratory.start({
       name: 'envoy',
@@ -152,8 +133,8 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
       network,
       entrypoint: 'envoy',
       args: ['--config-path', '/etc/envoy/envoy.yaml', '--disable-hot-restart'],
-      volumes: [`${config}:/etc/envoy/envoy.yaml:ro`],
-      flags: ['--publish', `127.0.0.1:${new URL(resourceUrl).port}:10000`],
+      mounts: [readOnly(config, '/etc/envoy/envoy.yaml')],
+      publish: { host: Number(new URL(resourceUrl).port), container: 10_000 },
     });
     await parts['envoy'].answers(`${resourceUrl}/orders`, 401);
   }
