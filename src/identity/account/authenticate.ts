@@ -2,7 +2,18 @@ import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import type { Account, AccountStore } from '../store/account-store.ts';
 import type { LoginThrottle } from './login-throttle.ts';
-import { checkPassword, defaultPasswordCost, hashPassword, type PasswordCost } from './password.ts';
+import { createCostsInUse } from './costs-in-use.ts';
+import {
+  argon2id,
+  checkPassword,
+  costOf,
+  defaultPasswordCost,
+  hashPassword,
+  hashPrefix,
+  type Derive,
+  type PasswordCheck,
+  type PasswordCost,
+} from './password.ts';
 import { normalizeUsername } from './username.ts';
 
 export type Authentication =
@@ -23,6 +34,7 @@ export type AuthenticateOptions = {
   metrics: Pick<OwnerMetrics, 'logins'>;
   log: Log;
   cost?: PasswordCost;
+  derive?: Derive;
   /** Most password hashes computed at once, each with its memory. Default 4. */
   maxConcurrent?: number;
   /** Most attempts waiting for one; beyond that they are told to come back. Default 64. */
@@ -34,15 +46,27 @@ export type AuthenticateOptions = {
  * Cost of the call itself: one hash, for users who don't exist.
  */
 export async function createAuthenticate(options: AuthenticateOptions): Promise<Authenticate> {
-  const { accounts, throttle, metrics, log, cost = defaultPasswordCost } = options;
+  const { accounts, throttle, metrics, log, cost = defaultPasswordCost, derive = argon2id } = options;
   const limit = createLimiter(options.maxConcurrent ?? 4, options.maxWaiting ?? 64);
-  const nobodysHash = await hashPassword('nobody has this password', cost);
+  const costs = createCostsInUse(accounts, cost);
+  const nobodysHash = await hashPassword('nobody has this password', cost, derive);
+
+  /** One hash of each cost in use, whoever is asked for; the account's own is among them. */
+  async function check(password: string, stored: string | undefined): Promise<PasswordCheck> {
+    const own = stored === undefined ? undefined : costOf(stored);
+    const hash = stored === undefined || own === undefined ? nobodysHash : stored;
+    const ownPrefix = hashPrefix(own ?? cost);
+    for (const other of await costs.all())
+      if (hashPrefix(other) !== ownPrefix)
+        await checkPassword(password, `${hashPrefix(other)}${saltAndTagOf(nobodysHash)}`, cost, derive);
+    return await checkPassword(password, hash, cost, derive);
+  }
 
   async function verify(name: string | undefined, password: string): Promise<Account | undefined> {
     const account = name === undefined ? undefined : await accounts.findByName(name);
-    const check = await checkPassword(password, account?.passwordHash ?? nobodysHash, cost);
-    if (account === undefined || !check.isMatch || account.isDisabled) return undefined;
-    if (check.isOutdated) await accounts.rehash(account, await hashPassword(password, cost));
+    const { isMatch, isOutdated } = await check(password, account?.passwordHash);
+    if (account === undefined || !isMatch || account.isDisabled) return undefined;
+    if (isOutdated) await accounts.rehash(account, await hashPassword(password, cost, derive));
     return account;
   }
 
@@ -73,6 +97,8 @@ export async function createAuthenticate(options: AuthenticateOptions): Promise<
     return { kind: 'throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) };
   }
 }
+
+const saltAndTagOf = (stored: string): string => stored.split('$').slice(-2).join('$');
 
 /** Lets so many run at once and so many wait; undefined: too many. */
 function createLimiter(maxConcurrent: number, maxWaiting: number): () => Promise<(() => void) | undefined> {

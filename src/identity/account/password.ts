@@ -35,7 +35,10 @@ function parse(text: string): ParsedHash | undefined {
   return { cost, salt: Buffer.from(salt, 'base64'), tag: Buffer.from(tag, 'base64') };
 }
 
-const derive = (password: string, salt: Buffer, cost: PasswordCost, length: number): Promise<Buffer> =>
+/** Makes a hash. Cost: as it says, on the thread pool. */
+export type Derive = (password: string, salt: Buffer, cost: PasswordCost, length: number) => Promise<Buffer>;
+
+export const argon2id: Derive = (password, salt, cost, length) =>
   argon2Async('argon2id', {
     // Two keyboards may write the same letter in two ways.
     message: Buffer.from(password.normalize('NFKC')),
@@ -46,12 +49,22 @@ const derive = (password: string, salt: Buffer, cost: PasswordCost, length: numb
 
 const unpadded = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '');
 
+/** What every stored hash of a cost begins with. */
+export const hashPrefix = ({ memory, passes, parallelism }: PasswordCost): string =>
+  `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$`;
+
+/** The cost of a stored hash; undefined for what is none. */
+export const costOf = (stored: string): PasswordCost | undefined => parse(stored)?.cost;
+
 /** Hashes a new password. Cost: as configured, on the thread pool. */
-export async function hashPassword(password: string, cost = defaultPasswordCost): Promise<string> {
+export async function hashPassword(
+  password: string,
+  cost = defaultPasswordCost,
+  derive = argon2id,
+): Promise<string> {
   const salt = randomBytes(saltBytes);
   const tag = await derive(password, salt, cost, tagBytes);
-  const { memory, passes, parallelism } = cost;
-  return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${unpadded(salt)}$${unpadded(tag)}`;
+  return `${hashPrefix(cost)}${unpadded(salt)}$${unpadded(tag)}`;
 }
 
 export type PasswordCheck = {
@@ -65,6 +78,7 @@ export async function checkPassword(
   password: string,
   stored: string,
   cost = defaultPasswordCost,
+  derive = argon2id,
 ): Promise<PasswordCheck> {
   const parsed = parse(stored);
   if (parsed === undefined || Buffer.byteLength(password) > maxPasswordBytes)

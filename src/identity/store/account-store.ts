@@ -21,6 +21,8 @@ export type AccountStore = {
   ): Promise<boolean>;
   find(id: string): Promise<Account | undefined>;
   findByName(username: string): Promise<Account | undefined>;
+  /** Some of the password hashes that don't begin like this. Cost: a look at every account, at worst. */
+  hashesUnlike(prefix: string, limit: number): Promise<readonly string[]>;
   /** User names by id. */
   namesOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Replaces a hash by a stronger one of the same password: no new credentials. Unless it is another one by now. */
@@ -76,6 +78,16 @@ export function createAccountStore(database: Database): AccountStore {
       }),
     find: (id) => findBy('id', id),
     findByName: (username) => findBy('username', username),
+    hashesUnlike: async (prefix, limit) => {
+      const rows = await db
+        .selectFrom('identity_accounts')
+        .select('password_hash')
+        .where('password_hash', 'like', '$%')
+        .where('password_hash', 'not like', `${prefix}%`)
+        .limit(limit)
+        .execute();
+      return rows.map((row) => row.password_hash);
+    },
     namesOf: async (ids) => {
       if (ids.length === 0) return new Map();
       const rows = await db
