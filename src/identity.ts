@@ -4,6 +4,8 @@ import { createOpenIdService } from './identity/endpoint/openid-service.ts';
 import { keyAlgorithm, openKeyRing } from './identity/key/open-key-ring.ts';
 import { openSharedSecret, type SharedSecret } from './identity/key/shared-secret.ts';
 import { identityMigrations } from './identity/store/migrations.ts';
+import { createIssuingClock, type ClockState } from './identity/session/issuing-clock.ts';
+import { readDatabaseTime } from './identity/store/database-time.ts';
 import { createPurge } from './identity/store/purge.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
 import { readinessOf } from './publisher/publisher-readiness.ts';
@@ -32,7 +34,13 @@ export async function runIdentity(configFile: string): Promise<number> {
   return await runUntilSignal(lifecycle, log);
 }
 
-export type IdentityDependencies = { log: Log; registry: Registry; clock: Clock };
+export type IdentityDependencies = {
+  log: Log;
+  registry: Registry;
+  clock: Clock;
+  /** The database's clock; ms. Default: asked of the database. */
+  readDatabaseMs?: () => Promise<number>;
+};
 
 /** Constructs the program. Nothing is opened before its start but files of secrets. */
 export async function createIdentity(
@@ -46,6 +54,12 @@ export async function createIdentity(
   const sharedSecret = tokens.secret === undefined ? undefined : openSharedSecret({ ...tokens.secret, log });
   const service = await createOpenIdService({
     ...settings(config),
+  const issuingClock = createIssuingClock({
+    readDatabaseMs: dependencies.readDatabaseMs ?? (() => readDatabaseTime(database)),
+    clock,
+    clockToleranceMs: config.revocation.clockTolerance,
+    log,
+  });
     ...sharedKey(config, sharedSecret),
     ...owner,
     keyRing: openKeyRing(config, { database, clock, log }),
@@ -54,10 +68,16 @@ export async function createIdentity(
     log,
   });
   const ready = readinessPart(config, log);
-  const admin = adminPart(config, dependencies, { ...owner, isReady: ready.isReady });
+    issuingClock,
+  const admin = adminPart(config, dependencies, {
+    ...owner,
+    isReady: ready.isReady,
+    clock: issuingClock.state,
+  });
   const purge = createPurge({ database, clock, log });
   // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
-  const first = [admin, databasePart(database), secretPart(sharedSecret), receivers, publisher, purge];
+  const opened = [admin, databasePart(database), issuingClock, secretPart(sharedSecret)];
+  const first = [...opened, receivers, publisher, purge];
   return createLifecycle([...first, ...service, receivers.listening, ready], { drainMs: config.drain, log });
 }
 
@@ -90,9 +110,10 @@ type Observed = Pick<ReturnType<typeof createOwner>, 'database' | 'publisher' | 
 };
 
 function adminPart(
+  clock(): ClockState;
   config: IdentityConfig,
   { log, registry }: IdentityDependencies,
-  { database, publisher, receivers, isReady }: Observed,
+  { database, publisher, receivers, isReady, clock }: Observed,
 ): Part {
   return createAdminServer({
     address: config.admin,
@@ -100,7 +121,7 @@ function adminPart(
     log,
     readiness: () => ({
       ready: isReady(),
-      parts: partsOf(readinessOf(publisher.status()), receivers),
+      parts: { ...partsOf(readinessOf(publisher.status()), receivers), clock: clock() },
     }),
     status: () => ({
       issuer: config.issuer,
@@ -109,6 +130,7 @@ function adminPart(
     }),
   });
 }
+      clock: clock(),
 
 /** Receivers are for issuers of others alone: identity's own sessions end with their refresh tokens. */
 const receiving = (config: IdentityConfig) => ({
@@ -146,7 +168,8 @@ function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined)
   return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
 }
 
-function clientMetadata(client: ClientConfig): ClientMetadata {
+/** @param path of the client in the configuration */
+function clientMetadata(client: ClientConfig, path: string): ClientMetadata {
   const { client_secret: secret, grant_types: grants, ...metadata } = client;
   const defined = Object.entries(metadata).filter(([, value]) => value !== undefined);
   return {

@@ -9,6 +9,7 @@ export type LogLevel = (typeof logLevels)[number];
  */
 export type LogFields = {
   address?: string;
+  aheadMs?: number;
   attempt?: number;
   audience?: string;
   bytes?: number;

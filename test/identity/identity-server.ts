@@ -107,7 +107,7 @@ export const clients: readonly object[] = [
 /** A test's own identity over real HTTP, on a database of its own. Without `redis` there is none to reach. */
 export async function startIdentity(
   overrides: Overrides = {},
-  dependencies: { clock?: Clock; directory?: string } = {},
+  dependencies: { clock?: Clock; readDatabaseMs?: () => Promise<number>; directory?: string } = {},
 ): Promise<TestIdentity> {
   const directory = dependencies.directory ?? mkdtempSync(join(tmpdir(), 'curfew-identity-'));
   const [port, adminPort, deadPort] = [await freePort(), await freePort(), await freePort()];
@@ -135,7 +135,11 @@ export async function startIdentity(
     if (dependencies.directory === undefined) rmSync(directory, { recursive: true, force: true });
   };
   const start = async (): Promise<Lifecycle> => {
-    const lifecycle = await createIdentity(config, { log, registry, clock });
+  // A clock of the test's is the database's, too.
+  const ownClock = dependencies.clock === undefined ? {} : { readDatabaseMs: async () => clock.nowMs() };
+  const { readDatabaseMs = ownClock.readDatabaseMs } = dependencies;
+    const asked = readDatabaseMs === undefined ? {} : { readDatabaseMs };
+    const lifecycle = await createIdentity(config, { log, registry, clock, ...asked });
     await lifecycle.start();
     return lifecycle;
   };

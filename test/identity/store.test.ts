@@ -212,6 +212,7 @@ onEachDatabase('storage', ({ create }) => {
 
 const requestScope = (): RequestScope => ({
   startedAt: nowMs / 1000,
+  isMintingRefused: false,
   route: 'token',
   address: '10.0.0.1',
   device: 'test',

@@ -21,6 +21,7 @@ import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
+import { refuseToMint } from './refuse-to-mint.ts';
 import { routes } from './request-scopes.ts';
 
 export type ProviderOptions = {
@@ -58,6 +59,7 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   );
   nameFamilyInRefreshTokens(provider, scope);
   takeOverLogoutNotices(provider);
+  provider.use(refuseToMint(scope));
   provider.use(correctAnswers(scope, responseModes));
   return provider;
 }
@@ -136,7 +138,8 @@ function tokensOf({
     formats: {
       customizers: {
         jwt: (_, __, { payload }) => {
-          const { startedAt } = scope();
+          const { startedAt, isMintingRefused } = scope();
+          if (isMintingRefused) throw new Fault('ERR_INTERNAL', 'a token while the clocks disagree');
           payload['iat'] = startedAt;
           payload['exp'] = startedAt + accessTokenLifetimeSeconds;
         },

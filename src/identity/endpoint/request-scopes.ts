@@ -2,9 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Provider } from 'oidc-provider';
 import { clientAddress } from '../../runtime/client-address.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { textsFor } from '../interaction/strings.ts';
+import type { IssuingClock } from '../session/issuing-clock.ts';
 import { deviceLabel, type RequestScope, type RouteKind } from '../session/request-scope.ts';
 import { createBrowserCookie } from './browser-cookie.ts';
 
@@ -37,7 +37,7 @@ export type RequestScopes = {
 
 export type RequestScopesOptions = {
   issuer: string;
-  clock: Clock;
+  issuingClock: Pick<IssuingClock, 'now' | 'state'>;
   trustedProxyHops: number;
 };
 
@@ -48,7 +48,8 @@ export function createRequestScopes(options: RequestScopesOptions): RequestScope
     run: (request, response, work) => {
       let browser = cookie.read(request);
       const scope: RequestScope = {
-        startedAt: Math.floor(options.clock.nowMs() / 1000),
+        startedAt: options.issuingClock.now(),
+        isMintingRefused: options.issuingClock.state() !== 'agrees',
         get route() {
           return kinds[Provider.ctx?.oidc.route ?? ''] ?? 'other';
         },

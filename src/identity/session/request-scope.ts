@@ -17,6 +17,8 @@ export type RequestScope = {
    * meanwhile is then older than the revocation.
    */
   readonly startedAt: EpochSeconds;
+  /** The clocks disagree: nothing may be minted. */
+  readonly isMintingRefused: boolean;
   readonly route: RouteKind;
   /** The client's address and `User-Agent`, bounded. */
   readonly address: string;
