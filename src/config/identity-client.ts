@@ -39,12 +39,26 @@ const clientId = v.pipe(
 
 const uris = v.pipe(v.array(nonEmpty(2048)), v.maxLength(64));
 
+/** As long as 128 random bits in hexadecimal (RFC 6749 §10.10); characters. */
+export const minClientSecretLength = 32;
+
+export const shortClientSecret = `must have at least ${minClientSecretLength} characters, such as \`openssl rand -hex 32\` makes`;
+
+// One in a file is looked at when it is read.
+const clientSecret = v.pipe(
+  secret,
+  v.check(
+    (one) => one.source !== 'configuration' || one.text().length >= minClientSecretLength,
+    shortClientSecret,
+  ),
+);
+
 /** OAuth 2.0 client metadata (RFC 7591 §2), the part that is served here. */
 export const client = v.pipe(
   v.strictObject({
     client_id: clientId,
     client_name: v.optional(nonEmpty(128)),
-    client_secret: v.optional(secret),
+    client_secret: v.optional(clientSecret),
     token_endpoint_auth_method: v.optional(
       v.picklist(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']),
       'client_secret_basic',

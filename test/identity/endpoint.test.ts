@@ -5,7 +5,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { openBrowser, formsOf } from './browser.ts';
 import { authorization, logInBrowser, login, openLoginPage, payloadOf } from './flows.ts';
-import { loginGrantType, password, startIdentity, type TestIdentity } from './identity-server.ts';
+import {
+  loginGrantType,
+  password,
+  serviceSecret,
+  startIdentity,
+  type TestIdentity,
+} from './identity-server.ts';
 import { eventually, freePort } from '../processes.ts';
 
 describe('the public listener', () => {
@@ -216,7 +222,7 @@ describe('the public listener', () => {
   });
 
   it('gives a client its own token, with the client as the subject and no session', async () => {
-    const party = await identity.relyingParty('service', client.ClientSecretBasic('a-secret-of-a-service'));
+    const party = await identity.relyingParty('service', client.ClientSecretBasic(serviceSecret));
     const { access_token: token } = await client.clientCredentialsGrant(party, {
       resource: 'orders',
       scope: 'read',

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import { formsOf, openBrowser, type Browser, type Visit } from './browser.ts';
 import { onEachDatabase } from './databases.ts';
 import { authorization, exchange, login, openLoginPage, payloadOf, refresh, submitLogin } from './flows.ts';
-import { gatewaySecret, password, type TestIdentity } from './identity-server.ts';
+import { gatewaySecret, password, serviceSecret, type TestIdentity } from './identity-server.ts';
 
 // Nothing is refilled, however slow the machine.
 const stoppedClock = { ...systemClock, monotonicMs: () => 0 };
@@ -75,7 +75,7 @@ onEachDatabase('introspection', ({ start }) => {
 
   it('is for who authenticates, and of others’ tokens only for who is allowed', async () => {
     const tokens = await login(identity, 'dorothy');
-    const service = await identity.relyingParty('service', client.ClientSecretBasic('a-secret-of-a-service'));
+    const service = await identity.relyingParty('service', client.ClientSecretBasic(serviceSecret));
     expect(await client.tokenIntrospection(service, tokens.access)).toEqual({ active: false });
     const { access_token: own } = await client.clientCredentialsGrant(service, { scope: 'read' });
     expect(await client.tokenIntrospection(service, own)).toMatchObject({ active: true });

@@ -21,7 +21,7 @@ import {
 } from './flows.ts';
 import { openBrowser } from './browser.ts';
 import { contents, onEachDatabase, openTestDatabase, query } from './databases.ts';
-import { password, startIdentity, type TestIdentity } from './identity-server.ts';
+import { password, serviceSecret, startIdentity, type TestIdentity } from './identity-server.ts';
 
 onEachDatabase('what is stored', ({ start, create }) => {
   let identity: TestIdentity;
@@ -62,7 +62,7 @@ onEachDatabase('what is stored', ({ start, create }) => {
       unfinished.url.split('/').at(-1) ?? '',
       ...browser.cookies().map(({ value }) => value),
       password,
-      'a-secret-of-a-service',
+      serviceSecret,
       begun.verifier,
       begun.state,
     ];

@@ -7,6 +7,7 @@ import { errorPage } from '../interaction/pages.ts';
 import { textsFor } from '../interaction/strings.ts';
 import { wrapAccessToken } from '../store/access-token-adapter.ts';
 import type { Resources } from '../grant/resources.ts';
+import type { ClientThrottle } from './client-throttle.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
 import { mountPath } from './provider.ts';
 import { routes, type RequestScopes } from './request-scopes.ts';
@@ -21,6 +22,7 @@ export type HandlerOptions = {
   resources: Resources;
   accountPages: AccountPages;
   visits: VisitThrottle;
+  clientThrottle: ClientThrottle;
   /** Left out where no client may use it. */
   adminApi: AdminApi | undefined;
   scopes: RequestScopes;
@@ -157,12 +159,28 @@ async function passOn(
   if (isForm !== true) return await listener(request, response);
   const form = await readFormBody(request);
   if (form.kind === 'too_large') return refuseLongForm(response);
+  const { address } = options.scopes.current();
+  const { headers } = request;
+  const attempt = options.clientThrottle.begin({ path, headers, form: form.bytes, address });
+  if (attempt !== undefined && attempt.waitMs > 0) return refuseGuess(response, attempt.waitMs);
   const body = introspecting.test(path)
     ? formWithWrappedToken(form.bytes)
     : formWithResourceUri(form.bytes, options.resources);
-  request.headers['content-length'] = String(body.length);
-  delete request.headers['transfer-encoding'];
-  return await listener(replay(request, body), response);
+  headers['content-length'] = String(body.length);
+  delete headers['transfer-encoding'];
+  await listener(replay(request, body), response);
+  attempt?.answered(response.statusCode);
+}
+
+function refuseGuess(response: ServerResponse, waitMs: number): void {
+  const error = { error: 'temporarily_unavailable', error_description: 'too many attempts, try again later' };
+  response
+    .writeHead(429, {
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      'retry-after': `${Math.ceil(waitMs / 1000)}`,
+    })
+    .end(`${JSON.stringify(error)}\n`);
 }
 
 function refuseLongForm(response: ServerResponse): void {
