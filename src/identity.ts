@@ -1,9 +1,10 @@
 import type { ClientMetadata } from 'oidc-provider';
-import { minClientSecretLength, shortClientSecret } from './config/identity-client.ts';
 import { identitySchema, type ClientConfig, type IdentityConfig } from './config/identity.ts';
 import { createOpenIdService } from './identity/endpoint/openid-service.ts';
 import { keyAlgorithm, openKeyRing } from './identity/key/open-key-ring.ts';
 import { openSharedSecret, type SharedSecret } from './identity/key/shared-secret.ts';
+import { createIssuingClock, type ClockState } from './identity/session/issuing-clock.ts';
+import { readDatabaseTime } from './identity/store/database-time.ts';
 import { identityMigrations } from './identity/store/migrations.ts';
 import { createPurge } from './identity/store/purge.ts';
 import { outboxMigrations } from './publisher/outbox.ts';
@@ -16,11 +17,9 @@ import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
-import { Fault } from './runtime/fault.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
-import type { Secret } from './runtime/secret.ts';
 
 /**
  * Runs the identity deployment in the foreground until SIGTERM or SIGINT.
@@ -35,7 +34,13 @@ export async function runIdentity(configFile: string): Promise<number> {
   return await runUntilSignal(lifecycle, log);
 }
 
-export type IdentityDependencies = { log: Log; registry: Registry; clock: Clock };
+export type IdentityDependencies = {
+  log: Log;
+  registry: Registry;
+  clock: Clock;
+  /** The database's clock; ms. Default: asked of the database. */
+  readDatabaseMs?: () => Promise<number>;
+};
 
 /** Constructs the program. Nothing is opened before its start but files of secrets. */
 export async function createIdentity(
@@ -46,6 +51,12 @@ export async function createIdentity(
   const { tokens } = config;
   const owner = createOwner(config, dependencies);
   const { database, publisher, receivers } = owner;
+  const issuingClock = createIssuingClock({
+    readDatabaseMs: dependencies.readDatabaseMs ?? (() => readDatabaseTime(database)),
+    clock,
+    clockToleranceMs: config.revocation.clockTolerance,
+    log,
+  });
   const sharedSecret = tokens.secret === undefined ? undefined : openSharedSecret({ ...tokens.secret, log });
   const service = await createOpenIdService({
     ...settings(config),
@@ -54,13 +65,19 @@ export async function createIdentity(
     keyRing: openKeyRing(config, { database, clock, log }),
     outbox: publisher,
     clock,
+    issuingClock,
     log,
   });
   const ready = readinessPart(config, log);
-  const admin = adminPart(config, dependencies, { ...owner, isReady: ready.isReady });
+  const admin = adminPart(config, dependencies, {
+    ...owner,
+    isReady: ready.isReady,
+    clock: issuingClock.state,
+  });
   const purge = createPurge({ database, clock, log });
   // Stopped in reverse. The receivers come before the publisher: what an absence calls for is in its first log.
-  const first = [admin, databasePart(database), secretPart(sharedSecret), receivers, publisher, purge];
+  const opened = [admin, databasePart(database), issuingClock, secretPart(sharedSecret)];
+  const first = [...opened, receivers, publisher, purge];
   return createLifecycle([...first, ...service, receivers.listening, ready], { drainMs: config.drain, log });
 }
 
@@ -90,12 +107,13 @@ function createOwner(config: IdentityConfig, { log, registry, clock }: IdentityD
 
 type Observed = Pick<ReturnType<typeof createOwner>, 'database' | 'publisher' | 'receivers'> & {
   isReady(): boolean;
+  clock(): ClockState;
 };
 
 function adminPart(
   config: IdentityConfig,
   { log, registry }: IdentityDependencies,
-  { database, publisher, receivers, isReady }: Observed,
+  { database, publisher, receivers, isReady, clock }: Observed,
 ): Part {
   return createAdminServer({
     address: config.admin,
@@ -103,12 +121,13 @@ function adminPart(
     log,
     readiness: () => ({
       ready: isReady(),
-      parts: partsOf(readinessOf(publisher.status()), receivers),
+      parts: { ...partsOf(readinessOf(publisher.status()), receivers), clock: clock() },
     }),
     status: () => ({
       issuer: config.issuer,
       database: database.description,
       ...partsOf(publisher.status(), receivers),
+      clock: clock(),
     }),
   });
 }
@@ -129,7 +148,7 @@ const settings = (config: IdentityConfig) => ({
   address: config.listen,
   trustedProxyHops: config.trustedProxyHops,
   logName: config.revocation.log,
-  clients: config.clients.map((client, index) => clientMetadata(client, `clients[${index}]`)),
+  clients: config.clients.map(clientMetadata),
   resources: config.resources,
   idTokenAlgorithm: keyAlgorithm(config),
   accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
@@ -158,14 +177,8 @@ function clientMetadata(client: ClientConfig, path: string): ClientMetadata {
     ...Object.fromEntries(structuredClone(defined)),
     grant_types: [...grants],
     response_types: grants.includes('authorization_code') ? ['code'] : [],
-    ...(secret === undefined ? {} : { client_secret: readClientSecret(secret, `${path}.client_secret`) }),
+    ...(secret === undefined ? {} : { client_secret: secret.text() }),
   };
-}
-
-function readClientSecret(secret: Secret, path: string): string {
-  const text = secret.text();
-  if (text.length >= minClientSecretLength) return text;
-  throw new Fault('ERR_CONFIG_INVALID', `${path}: ${secret.source} ${shortClientSecret}`);
 }
 
 const databasePart = (database: Database): Part => ({

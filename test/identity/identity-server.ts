@@ -15,8 +15,7 @@ import { freePort } from '../processes.ts';
 
 export const loginGrantType = 'urn:curfew:grant-type:login';
 export const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
-export const gatewaySecret = 'the-secret-of-the-gateway-of-these-tests';
-export const serviceSecret = 'the-secret-of-the-service-of-these-tests';
+export const gatewaySecret = 'the-secret-of-the-gateway';
 export const password = 'tell-nobody-of-me';
 
 /** What a test may change of the configuration. */
@@ -102,13 +101,13 @@ export const clients: readonly object[] = [
     grant_types: ['client_credentials'],
     admin_scopes: ['sessions:read'],
   },
-  { client_id: 'service', client_secret: serviceSecret, grant_types: ['client_credentials'] },
+  { client_id: 'service', client_secret: 'a-secret-of-a-service', grant_types: ['client_credentials'] },
 ];
 
 /** A test's own identity over real HTTP, on a database of its own. Without `redis` there is none to reach. */
 export async function startIdentity(
   overrides: Overrides = {},
-  dependencies: { clock?: Clock; directory?: string } = {},
+  dependencies: { clock?: Clock; readDatabaseMs?: () => Promise<number>; directory?: string } = {},
 ): Promise<TestIdentity> {
   const directory = dependencies.directory ?? mkdtempSync(join(tmpdir(), 'curfew-identity-'));
   const [port, adminPort, deadPort] = [await freePort(), await freePort(), await freePort()];
@@ -135,8 +134,12 @@ export async function startIdentity(
   const forget = (): void => {
     if (dependencies.directory === undefined) rmSync(directory, { recursive: true, force: true });
   };
+  // A clock of the test's is the database's, too.
+  const ownClock = dependencies.clock === undefined ? {} : { readDatabaseMs: async () => clock.nowMs() };
+  const { readDatabaseMs = ownClock.readDatabaseMs } = dependencies;
   const start = async (): Promise<Lifecycle> => {
-    const lifecycle = await createIdentity(config, { log, registry, clock });
+    const asked = readDatabaseMs === undefined ? {} : { readDatabaseMs };
+    const lifecycle = await createIdentity(config, { log, registry, clock, ...asked });
     await lifecycle.start();
     return lifecycle;
   };
@@ -144,7 +147,7 @@ export async function startIdentity(
     forget();
     throw thrown;
   });
-  neverPrinted(password, gatewaySecret, serviceSecret);
+  neverPrinted(password, gatewaySecret, 'a-secret-of-a-service');
 
   return {
     issuer,

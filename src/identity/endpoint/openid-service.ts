@@ -16,9 +16,9 @@ import { accountClient } from '../interaction/account-client.ts';
 import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
+import type { IssuingClock } from '../session/issuing-clock.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
 import { createClientNotices } from './backchannel-logout.ts';
-import { createClientThrottle } from './client-throttle.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
 import { readForm, readText } from './form-body.ts';
 import { createHandler } from './handler.ts';
@@ -49,6 +49,8 @@ export type OpenIdServiceOptions = {
   /** Asked first: notices about issuers of others come in at the same listener. */
   receivers: Pick<Receivers, 'handle'>;
   clock: Clock;
+  /** Started before. */
+  issuingClock: Pick<IssuingClock, 'now' | 'state'>;
   log: Log;
   metrics: Pick<OwnerMetrics, 'tokensIssued' | 'refreshReuse' | 'logins'>;
   /** Most sessions of an account; the one unused for longest ends for a new one. */
@@ -66,7 +68,7 @@ const defaultRotationLeewayMs = 3000;
 /** The OpenID provider with its pages. Parts in order: the provider, what it tells clients, the listener in front. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { issuer, clock, log, metrics, keyRing } = options;
-  const scopes = createRequestScopes({ issuer, clock, trustedProxyHops: options.trustedProxyHops });
+  const scopes = createRequestScopes(options);
   const scope = scopes.current;
   const notices = createClientNotices(options, () => holder.provider());
   const core = createIdentityCore(options, { ended: notices.add });
@@ -108,7 +110,6 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     accountPages: createAccountPages({ ...pages, ...core, cookieSecrets, passkeys: passkeys?.account }),
     resources,
     visits: createVisitThrottle({ clock, ...options.visits }),
-    clientThrottle: createClientThrottle({ clock }),
     adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
