@@ -168,8 +168,7 @@ function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined)
   return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
 }
 
-/** @param path of the client in the configuration */
-function clientMetadata(client: ClientConfig, path: string): ClientMetadata {
+function clientMetadata(client: ClientConfig): ClientMetadata {
   const { client_secret: secret, grant_types: grants, ...metadata } = client;
   const defined = Object.entries(metadata).filter(([, value]) => value !== undefined);
   return {
