@@ -1,4 +1,5 @@
 import type { ClientMetadata } from 'oidc-provider';
+import { minClientSecretLength, shortClientSecret } from './config/identity-client.ts';
 import { identitySchema, type ClientConfig, type IdentityConfig } from './config/identity.ts';
 import { createOpenIdService } from './identity/endpoint/openid-service.ts';
 import { keyAlgorithm, openKeyRing } from './identity/key/open-key-ring.ts';
@@ -17,9 +18,11 @@ import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
 import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
+import { Fault } from './runtime/fault.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
+import type { Secret } from './runtime/secret.ts';
 
 /**
  * Runs the identity deployment in the foreground until SIGTERM or SIGINT.
@@ -148,7 +151,7 @@ const settings = (config: IdentityConfig) => ({
   address: config.listen,
   trustedProxyHops: config.trustedProxyHops,
   logName: config.revocation.log,
-  clients: config.clients.map(clientMetadata),
+  clients: config.clients.map((client, index) => clientMetadata(client, `clients[${index}]`)),
   resources: config.resources,
   idTokenAlgorithm: keyAlgorithm(config),
   accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
@@ -168,7 +171,8 @@ function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined)
   return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
 }
 
-function clientMetadata(client: ClientConfig): ClientMetadata {
+/** @param path of the client in the configuration */
+function clientMetadata(client: ClientConfig, path: string): ClientMetadata {
   const { client_secret: secret, grant_types: grants, ...metadata } = client;
   const defined = Object.entries(metadata).filter(([, value]) => value !== undefined);
   return {
@@ -176,8 +180,14 @@ function clientMetadata(client: ClientConfig): ClientMetadata {
     ...Object.fromEntries(structuredClone(defined)),
     grant_types: [...grants],
     response_types: grants.includes('authorization_code') ? ['code'] : [],
-    ...(secret === undefined ? {} : { client_secret: secret.text() }),
+    ...(secret === undefined ? {} : { client_secret: readClientSecret(secret, `${path}.client_secret`) }),
   };
+}
+
+function readClientSecret(secret: Secret, path: string): string {
+  const text = secret.text();
+  if (text.length >= minClientSecretLength) return text;
+  throw new Fault('ERR_CONFIG_INVALID', `${path}: ${secret.source} ${shortClientSecret}`);
 }
 
 const databasePart = (database: Database): Part => ({

@@ -15,7 +15,8 @@ import { freePort } from '../processes.ts';
 
 export const loginGrantType = 'urn:curfew:grant-type:login';
 export const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
-export const gatewaySecret = 'the-secret-of-the-gateway';
+export const gatewaySecret = 'the-secret-of-the-gateway-of-these-tests';
+export const serviceSecret = 'the-secret-of-the-service-of-these-tests';
 export const password = 'tell-nobody-of-me';
 
 /** What a test may change of the configuration. */
@@ -101,7 +102,7 @@ export const clients: readonly object[] = [
     grant_types: ['client_credentials'],
     admin_scopes: ['sessions:read'],
   },
-  { client_id: 'service', client_secret: 'a-secret-of-a-service', grant_types: ['client_credentials'] },
+  { client_id: 'service', client_secret: serviceSecret, grant_types: ['client_credentials'] },
 ];
 
 /** A test's own identity over real HTTP, on a database of its own. Without `redis` there is none to reach. */
@@ -147,7 +148,7 @@ export async function startIdentity(
     forget();
     throw thrown;
   });
-  neverPrinted(password, gatewaySecret, 'a-secret-of-a-service');
+  neverPrinted(password, gatewaySecret, serviceSecret);
 
   return {
     issuer,

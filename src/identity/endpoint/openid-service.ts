@@ -19,6 +19,7 @@ import type { KeyRing } from '../key/key-ring.ts';
 import type { IssuingClock } from '../session/issuing-clock.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
 import { createClientNotices } from './backchannel-logout.ts';
+import { createClientThrottle } from './client-throttle.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
 import { readForm, readText } from './form-body.ts';
 import { createHandler } from './handler.ts';
@@ -110,6 +111,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     accountPages: createAccountPages({ ...pages, ...core, cookieSecrets, passkeys: passkeys?.account }),
     resources,
     visits: createVisitThrottle({ clock, ...options.visits }),
+    clientThrottle: createClientThrottle({ clock }),
     adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
