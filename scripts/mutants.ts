@@ -169,6 +169,7 @@ const mutants: readonly Mutant[] = [
     ],
     [issuerList, '    const { newestAt } = this.#current;\n', '    const newestAt = newestOfAll;\n'],
   ),
+  mutant('what nothing named once is not looked for again', [list, '    this.#version += 1;\n', '']),
   mutant('a floor ends too soon', [list, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
   mutant('a floor is too low', [
     issuerList,

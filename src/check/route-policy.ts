@@ -39,13 +39,14 @@ const plainRoute: RequiredRoute = {
 /**
  * Reads what routes ask for from Envoy's `context_extensions`. Keys of other owners are passed over; an unknown key
  * of ours or a value that does not parse makes the route misconfigured, never laxer.
- * Cost: equal extensions are parsed once; up to 1024 sets are remembered.
+ * Cost: equal extensions are parsed once; up to 1024 sets are remembered. The same object, which must not change, takes one
+ * look-up.
  * @param limits.maxExposureMs the configured limit, which a route may only lower; Infinity without revocation
  */
 export function createRoutePolicies(limits: { readonly maxExposureMs: number }): RoutePolicies {
   const remembered = new Map<string, RoutePolicy | MisconfiguredRoute>();
-  return (extensions) => {
-    if (extensions.size === 0) return plainRoute;
+
+  function recall(extensions: ReadonlyMap<string, string>): RoutePolicy | MisconfiguredRoute {
     const key = keyOf(extensions);
     if (key === '') return plainRoute;
     const known = remembered.get(key);
@@ -54,6 +55,16 @@ export function createRoutePolicies(limits: { readonly maxExposureMs: number }):
     if (key.length > maxRememberedLength) return policy;
     if (remembered.size >= maxRemembered) remembered.clear();
     remembered.set(key, policy);
+    return policy;
+  }
+
+  const ofObjects = new WeakMap<ReadonlyMap<string, string>, RoutePolicy | MisconfiguredRoute>();
+  return (extensions) => {
+    if (extensions.size === 0) return plainRoute;
+    let policy = ofObjects.get(extensions);
+    if (policy !== undefined) return policy;
+    policy = recall(extensions);
+    ofObjects.set(extensions, policy);
     return policy;
   };
 }

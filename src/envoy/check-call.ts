@@ -6,8 +6,10 @@ import { grpcPrefixBytes } from './encoded-response.ts';
 import { checkPath } from './method-names.ts';
 
 const head: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
-const headOptions = { waitForTrailers: true };
+// gRPC knows no `date`; it would be one header more for each side.
+const headOptions = { waitForTrailers: true, sendDate: false };
 const okTrailers: OutgoingHttpHeaders = { 'grpc-status': String(grpc.OK) };
+const noChunks: Buffer[] = [];
 
 export type CheckCallOptions = {
   readonly service: AuthorizationService;
@@ -40,22 +42,33 @@ const unitsMs: Readonly<Record<string, number>> = {
 // The longest that a timer can wait.
 const maxTimeoutMs = 2 ** 31 - 1;
 
+// Envoy gives the same time for nearly every request.
+let lastTimeout: { readonly text: string; readonly ms: number } | undefined;
+
 /** The time that the caller gives; undefined when it gives none. */
 export function timeoutMs(headers: IncomingHttpHeaders): number | undefined {
   const text = headers['grpc-timeout'];
-  const groups = typeof text === 'string' ? timeoutPattern.exec(text)?.groups : undefined;
+  if (typeof text !== 'string') return undefined;
+  if (text === lastTimeout?.text) return lastTimeout.ms;
+  const groups = timeoutPattern.exec(text)?.groups;
   if (groups === undefined) return undefined;
-  return Math.min(Number(groups['count']) * (unitsMs[groups['unit'] ?? ''] ?? 0), maxTimeoutMs);
+  const ms = Math.min(Number(groups['count']) * (unitsMs[groups['unit'] ?? ''] ?? 0), maxTimeoutMs);
+  lastTimeout = { text, ms };
+  return ms;
 }
+
+/** The call on a stream until it is answered. A property, so that all streams share the same listeners. */
+const callOf: unique symbol = Symbol('check call');
+type CallStream = ServerHttp2Stream & { [callOf]?: CheckCall | undefined };
 
 /**
  * One call of `Authorization/Check`, answered on its HTTP/2 stream: one message in, one out, a status.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
 export class CheckCall {
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: CallStream;
   readonly #options: CheckCallOptions;
-  #chunks: Buffer[] = [];
+  #chunks = noChunks;
   #received = 0;
   /** Of the message with its prefix; undefined until the prefix is here. */
   #length: number | undefined;
@@ -64,10 +77,11 @@ export class CheckCall {
   constructor(stream: ServerHttp2Stream, options: CheckCallOptions) {
     this.#stream = stream;
     this.#options = options;
+    this.#stream[callOf] = this;
     // A stream that fails is closed too, and there is nobody left to tell.
     stream.on('error', ignore);
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
-    stream.on('end', () => this.#decide());
+    stream.on('data', receive);
+    stream.on('end', decide);
   }
 
   get isOver(): boolean {
@@ -77,15 +91,15 @@ export class CheckCall {
   /** Ends the call with an error, unless it is over. */
   fail(code: number, message: string): void {
     if (this.isOver) return;
-    this.#isOver = true;
-    this.#chunks = [];
+    this.#end();
     const trailers = { 'grpc-status': String(code), 'grpc-message': message };
     this.#stream.respond({ ...head, ...trailers }, { endStream: true });
   }
 
-  #receive(chunk: Buffer): void {
+  receive(chunk: Buffer): void {
     if (this.#isOver) return;
-    this.#chunks.push(chunk);
+    if (this.#chunks === noChunks) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
     this.#received += chunk.length;
     if (this.#length === undefined && this.#received >= grpcPrefixBytes) this.#readPrefix();
     if (this.#length !== undefined && this.#received > this.#length)
@@ -109,27 +123,61 @@ export class CheckCall {
     return bytes;
   }
 
-  #decide(): void {
+  /** The caller has sent all. */
+  decide(): void {
     if (this.isOver) return;
     if (this.#received !== this.#length) return this.fail(grpc.INTERNAL, 'no whole message');
     const request = this.#options.service.decode(this.#bytes().subarray(grpcPrefixBytes));
     if (request === malformed) return this.fail(grpc.INTERNAL, 'malformed check request');
-    this.#chunks = [];
+    this.#chunks = noChunks;
     this.#options.service.answer(request, (response) => this.#answer(response));
   }
 
   #answer(response: Buffer): void {
     if (this.isOver) return;
-    this.#isOver = true;
+    this.#end();
     const stream = this.#stream;
     stream.respond(head, headOptions);
+    forgetSent(stream, 'sent-headers');
     stream.on('wantTrailers', sendOk);
     stream.end(response);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#chunks = noChunks;
+    this.#stream[callOf] = undefined;
   }
 }
 
 function ignore(): void {}
 
+function receive(this: CallStream, chunk: Buffer): void {
+  this[callOf]?.receive(chunk);
+}
+
+function decide(this: CallStream): void {
+  this[callOf]?.decide();
+}
+
 function sendOk(this: ServerHttp2Stream): void {
   this.sendTrailers(okTrailers);
+  forgetSent(this, 'sent-trailers');
+}
+
+/** Null where Node has no such field. */
+const sentFields = new Map<string, symbol | null>();
+
+/**
+ * Drops what Node keeps for the getters `sentHeaders` and `sentTrailers`. A closed stream stays in memory until a full
+ * collection (docs/performance.md), so each byte it holds is paid for twice. Does nothing where Node keeps it elsewhere.
+ */
+function forgetSent(stream: ServerHttp2Stream, name: 'sent-headers' | 'sent-trailers'): void {
+  let field = sentFields.get(name);
+  if (field === undefined) {
+    field = Object.getOwnPropertySymbols(stream).find(({ description }) => description === name) ?? null;
+    sentFields.set(name, field);
+  }
+  if (field === null) return;
+  Reflect.set(stream, field, undefined);
 }

@@ -3,7 +3,7 @@ import type { Decision, Reason } from '../check/decision.ts';
 import { allReasons } from '../check/reasons.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { withoutCredentials, type Log, type LogFields } from '../runtime/log.ts';
-import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import { tally, type AuthorizerMetrics, type Tally } from '../runtime/metrics.ts';
 import { sessionHash } from '../runtime/session-hash.ts';
 import type { AccessToken } from '../token/access-token.ts';
 
@@ -29,8 +29,8 @@ const maxRouteLength = 256;
 /** Counts every decision and writes a line for those asked for, at most 200 a second; the rest is counted. */
 export function createDecisionRecord(options: DecisionRecordOptions): DecisionRecord {
   const { metrics, log, clock, mode } = options;
-  const allows = metrics.checks.labels('allow', 'none');
-  const denials = denialCounters(metrics.checks);
+  const allows = tally(metrics.checks, 'allow', 'none');
+  const denials = denialTallies(metrics.checks);
   let second = 0;
   let lines = 0;
   let suppressed = 0;
@@ -64,17 +64,12 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
   };
 }
 
-type Counted = { inc(): void };
-
-/** A counter for each reason, so that none is looked up for a request; every reason is there, at 0, from the start. */
-function denialCounters(checks: AuthorizerMetrics['checks']): Record<Reason, Counted> {
-  const counters = allReasons.map((reason) => {
-    const counter = checks.labels('deny', reason);
-    counter.inc(0);
-    return [reason, counter];
-  });
-  return Object.fromEntries(counters) as Record<Reason, Counted>;
-}
+/** A counter for each reason; every one is there, at 0, from the start. */
+const denialTallies = (checks: AuthorizerMetrics['checks']): Record<Reason, Tally> =>
+  Object.fromEntries(allReasons.map((reason) => [reason, tally(checks, 'deny', reason)])) as Record<
+    Reason,
+    Tally
+  >;
 
 function requestFields(request: CheckRequest | undefined): LogFields {
   if (request === undefined) return {};

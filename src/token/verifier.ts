@@ -1,5 +1,5 @@
 import type { Clock } from '../runtime/clock.ts';
-import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import { tally, type AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { AccessToken, Verification, Verified } from './access-token.ts';
 import { judgeTimes } from './claim-rules.ts';
 import { reject, type Rejected } from './rejection.ts';
@@ -48,8 +48,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     maxEntries: options.maxCachedTokens ?? defaultMaxCachedTokens,
     maxBytes: options.maxCachedBytes ?? defaultMaxCachedBytes,
   });
-  const hits = metrics.tokenCache.labels('hit');
-  const misses = metrics.tokenCache.labels('miss');
+  const hits = tally(metrics.tokenCache, 'hit');
+  const misses = tally(metrics.tokenCache, 'miss');
   const noteClock = createClockWatch(options);
   const flights = new Map<string, Promise<Verification>>();
 

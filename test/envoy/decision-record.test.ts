@@ -120,8 +120,8 @@ describe('the record of decisions', () => {
         .filter(({ value }) => value > 0)
         .map(({ labels, value }) => [labels['decision'], labels['reason'], value]),
     ).toEqual([
-      ['deny', 'expired', 2],
       ['allow', 'none', 1],
+      ['deny', 'expired', 2],
     ]);
     const durations = (await metrics.checkDuration.get()).values;
     expect(durations.find(({ metricName }) => metricName?.endsWith('_sum'))?.value).toBeCloseTo(0.006);

@@ -48,6 +48,35 @@ function list(maxEntries = 1000): { list: RevocationList; overflows: (readonly s
   return { list: made, overflows };
 }
 
+describe('a token that was asked about before', () => {
+  it.each(revocationKinds)('is refused once a %s is revoked', (kind) => {
+    const { list: revoked } = list();
+    const asked = token();
+    const ids = {
+      session: 'session-1',
+      token: 'token-1',
+      subject: 'alice',
+      client: 'web',
+      issuer,
+      key: 'key-1',
+    };
+    expect(revoked.find(asked)).toBeUndefined();
+    expect(revoked.find(asked)).toBeUndefined();
+    revoked.apply(event(kind, ids[kind]), 0);
+    expect(revoked.find(asked)).toMatchObject({ by: kind });
+  });
+
+  it('is refused once a floor takes the place of entries that did not name it', () => {
+    const { list: revoked } = list(2);
+    const asked = token();
+    for (const id of ['a', 'b', 'c']) {
+      expect(revoked.find(asked)).toBeUndefined();
+      revoked.apply(event('session', id), 0);
+    }
+    expect(revoked.find(asked)).toMatchObject({ by: 'floor' });
+  });
+});
+
 describe('what a revocation refuses', () => {
   it.each([
     ['session', 'session-1'],

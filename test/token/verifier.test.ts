@@ -44,8 +44,8 @@ describe('a token seen before', () => {
     expect(verifier.verify(token)).toBe(first);
     const { values } = await metrics.tokenCache.get();
     expect(values.map(({ labels, value }) => [labels.result, value])).toEqual([
-      ['miss', 1],
       ['hit', 1],
+      ['miss', 1],
     ]);
   });
 
