@@ -1,4 +1,4 @@
-import { isLoopback, lintCheck } from './check-rules.ts';
+import { isLoopback, lintCheck, lintOverride } from './check-rules.ts';
 import { lintManager, type LintOptions } from './manager-rules.ts';
 import { at, textOf, type Node } from './node.ts';
 import { findPieces, routeTableOf, type Pieces } from './pieces.ts';
@@ -35,6 +35,7 @@ export function lintEnvoy(documents: readonly unknown[], options: LintOptions): 
     ...admins.flatMap(lintAdmin),
     ...managers.flatMap((manager) => lintManager(manager, pieces, options)),
     ...checks.flatMap((check) => lintCheck(check, pieces)),
+    ...pieces.overrides.flatMap(lintOverride),
     ...foreignTables(pieces).flatMap((table) =>
       lintRoutes(routeFacts(table, 'envoy.filters.http.ext_authz')),
     ),

@@ -84,7 +84,7 @@ export function typeOf(node: Node | undefined): string {
 }
 
 /** The message that an `@type` names. */
-export function messageOf(node: Node | undefined): Node | undefined {
+export function messageOf(node: Node): Node {
   const isWrapped = textOf(field(node, '@type'))?.endsWith('.TypedStruct') ?? false;
   return isWrapped ? (field(node, 'value') ?? node) : node;
 }

@@ -21,8 +21,11 @@ export type Pieces = {
   readonly managers: readonly Manager[];
   /** Every ext_authz configuration, those outside of a connection manager as well. */
   readonly checks: readonly Node[];
+  /** What routes say of the call to the authorizer: `check_settings`. */
+  readonly overrides: readonly Node[];
   readonly routeTables: readonly Node[];
-  readonly clusters: readonly Node[];
+  /** By name. */
+  readonly clusters: ReadonlyMap<string, Node>;
   readonly admins: readonly Node[];
 };
 
@@ -30,38 +33,53 @@ const managerType = 'envoy.extensions.filters.network.http_connection_manager.v3
 export const checkType = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz';
 
 /** More than any Envoy runs with; aliases may make a small file into a large tree. */
-const maxNodes = 1_000_000;
+const maxNodes = 3_000_000;
 
 /** Looks through whole documents, whatever is around the pieces. @returns undefined when there is too much of it */
 export function findPieces(documents: readonly Node[]): Pieces | undefined {
-  const found = { managers: [] as Manager[], checks: [] as Node[], routeTables: [] as Node[] };
-  const pieces = { ...found, clusters: [] as Node[], admins: [] as Node[] };
+  const pieces = {
+    managers: [] as Manager[],
+    checks: [] as Node[],
+    overrides: [] as Node[],
+    routeTables: [] as Node[],
+    clusters: new Map<string, Node>(),
+    admins: [] as Node[],
+  };
   let nodes = 0;
   for (const document of documents) {
-    const listeners: Node[] = [];
-    const isSkipped = repeated(document);
-    for (const node of descendants(document, isSkipped)) {
+    let listener: Node | undefined;
+    for (const node of descendants(document, repeated(document))) {
       nodes += 1;
       if (nodes > maxNodes) return undefined;
-      if (isListener(node)) listeners.push(node);
-      if (isCluster(node)) pieces.clusters.push(node);
+      if (typeof node.value !== 'object' || node.value === null) continue;
+      if (isListener(node)) listener = node;
+      const clusterName = clusterNameOf(node);
+      if (clusterName !== undefined) pieces.clusters.set(clusterName, node);
       if (isAdmin(node)) pieces.admins.push(node);
       if (field(node, 'virtual_hosts') !== undefined) pieces.routeTables.push(node);
-      const type = typeOf(node);
       const config = messageOf(node);
-      if (type === checkType && config !== undefined) pieces.checks.push(config);
-      if (type === managerType && config !== undefined) {
-        const listener = listeners.findLast(({ path }) => config.path.startsWith(path));
-        pieces.managers.push({
-          config,
-          listener,
-          filters: items(field(config, 'http_filters')).map(httpFilter),
-        });
+      switch (typeOf(node)) {
+        case checkType:
+          pieces.checks.push(config);
+          break;
+        case `${checkType}PerRoute`:
+          pieces.overrides.push(field(config, 'check_settings') ?? config);
+          break;
+        case managerType:
+          pieces.managers.push(managerOf(config, listener));
+          break;
       }
     }
   }
   return pieces;
 }
+
+const managerOf = (config: Node, listener: Node | undefined): Manager => ({
+  config,
+  // The one that came last, if it isn't over yet.
+  listener: listener !== undefined && config.path.startsWith(listener.path) ? listener : undefined,
+  filters: items(field(config, 'http_filters')).map(httpFilter),
+});
 
 export function httpFilter(entry: Node): HttpFilter {
   const name = textOf(field(entry, 'name')) ?? '';
@@ -69,14 +87,14 @@ export function httpFilter(entry: Node): HttpFilter {
   const type = typeOf(typed);
   const kind =
     /\.filters\.http\.(\w+)\./.exec(type)?.[1] ?? /^envoy\.filters\.http\.(\w+)$/.exec(name)?.[1] ?? '';
-  return { entry, name, kind, config: messageOf(typed) };
+  return { entry, name, kind, config: typed === undefined ? undefined : messageOf(typed) };
 }
 
 const isListener = (node: Node): boolean =>
   field(node, 'filter_chains') !== undefined || field(node, 'default_filter_chain') !== undefined;
 
-const isCluster = (node: Node): boolean =>
-  field(node, 'load_assignment') !== undefined && textOf(field(node, 'name')) !== undefined;
+const clusterNameOf = (node: Node): string | undefined =>
+  field(node, 'load_assignment') === undefined ? undefined : textOf(field(node, 'name'));
 
 const isAdmin = (node: Node): boolean =>
   /(?:^|\.)admin$/.test(node.path) && field(node, 'address') !== undefined;

@@ -89,9 +89,10 @@ export function lintAllowedHeaders(
 }
 
 function strippedBy({ config }: Manager, before: readonly HttpFilter[], prefix: string): Stripped {
-  const early = items(field(config, 'early_header_mutation_extensions')).map((one) =>
-    messageOf(field(one, 'typed_config')),
-  );
+  const early = items(field(config, 'early_header_mutation_extensions')).map((one) => {
+    const typed = field(one, 'typed_config');
+    return typed === undefined ? undefined : messageOf(typed);
+  });
   const filters = before.filter(
     ({ kind, entry }) => kind === 'header_mutation' && field(entry, 'disabled')?.value !== true,
   );

@@ -194,9 +194,9 @@ describe('the linter', () => {
     expect(readDocuments(lines.join('\n'))).toMatchObject({ kind: 'unreadable' });
   });
 
-  it('looks at no more than a million places', () => {
+  it('looks at no more than three million places', () => {
     const wide = Array.from({ length: 1000 }, () => 1);
-    const document = { virtual_hosts: [], wide: Array.from({ length: 1001 }, () => wide) };
+    const document = { virtual_hosts: [], wide: Array.from({ length: 3001 }, () => wide) };
     expect(lintEnvoy([document], defaults)).toEqual({
       kind: 'unrecognized',
       message: 'the document is too large',

@@ -26,6 +26,12 @@ const unchecked = {
 };
 const route = (match: object, perFilter: object = {}): Tree =>
   ({ match, route: { cluster: 'orders' }, typed_per_filter_config: perFilter }) as unknown as Tree;
+const asking = (timeout: string): object => ({
+  'envoy.filters.http.ext_authz': {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute',
+    check_settings: { grpc_service: { timeout } },
+  },
+});
 const script = (code: string): Record<string, unknown> => ({ default_source_code: { inline_string: code } });
 const changing = "function envoy_on_request(handle) handle:headers():replace(':path', '/') end";
 const reserved = { remove_on_match: { key_matcher: { prefix: 'x-auth-' } } };
@@ -460,6 +466,13 @@ const samples: readonly Sample[] = [
     at: /timeout$/,
     spoil: ({ check }) => put(check['grpc_service'] as Tree, { timeout: '600s' }),
     repair: ({ check }) => put(check['grpc_service'] as Tree, { timeout: '0.25s' }),
+  },
+  {
+    rule: 'timeout-unbounded',
+    name: "none on a route's own way of asking",
+    at: /routes\[0\].*check_settings\.grpc_service\.timeout$/,
+    spoil: ({ routes }) => void routes.unshift(route({ path: '/slow' }, asking('0s'))),
+    repair: ({ routes }) => void routes.unshift(route({ path: '/slow' }, asking('1s'))),
   },
   {
     rule: 'timeout-unbounded',
