@@ -15,6 +15,11 @@ const base = {
   resources: { orders: { scopes: ['read'] } },
 };
 
+const rpId = (name: string) => ({
+  issuer: 'https://id.shop.example',
+  accounts: { passkeys: { rpId: name } },
+});
+
 const problems = (change: Record<string, unknown>): string[] =>
   v.safeParse(identitySchema, { ...base, ...change }).issues?.map(({ message }) => message) ?? [];
 
@@ -27,11 +32,24 @@ describe('the configuration of identity', () => {
       revocation: { log: 'curfew', clockTolerance: 5000 },
       tokens: { algorithm: 'RS256', lifetime: 60_000, refreshLifetime: 14 * 24 * 3_600_000 },
       keys: { rotateEvery: 30 * 24 * 3_600_000 },
+      accounts: { passkeys: { enabled: true } },
+      limits: { passkeysPerAccount: 10 },
       clients: [{ grant_types: ['authorization_code'], application_type: 'web' }],
     });
   });
 
+  it.each(['id.shop.example', 'shop.example'])('takes passkeys of %s', (name) => {
+    expect(problems(rpId(name))).toEqual([]);
+  });
+
   it.each([
+    ['passkeys of another domain', rpId('example.org'), 'passkeys.rpId must be the issuer’s host'],
+    ['passkeys of a domain below', rpId('a.id.shop.example'), 'passkeys.rpId must be the issuer’s host'],
+    ['passkeys of half a domain', rpId('op.example'), 'passkeys.rpId must be the issuer’s host'],
+    ['passkeys of a top-level domain', rpId('example'), 'passkeys.rpId must be the issuer’s host'],
+    ['passkeys of an origin', rpId('https://id.shop.example'), 'must be a domain name'],
+    ['passkeys of an address', rpId('127.0.0.1'), 'must be a domain name'],
+    ['no passkey at all', { limits: { passkeysPerAccount: 0 } }, 'Invalid value'],
     ['an unknown key', { isuer: 'https://id.example' }, 'isuer'],
     ['an issuer with a slash at its end', { issuer: 'https://id.example/' }, 'must not end in a slash'],
     ['an issuer with a query', { issuer: 'https://id.example?a' }, 'neither query nor fragment'],

@@ -2,10 +2,12 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { freePort } from '../processes.ts';
+import { createAuthenticator } from './authenticator.ts';
 import { openBrowser } from './browser.ts';
 import { query } from './databases.ts';
 import { exchange, authorization, headerOf, login, openLoginPage, refresh, submitLogin } from './flows.ts';
 import { startIdentity, type TestIdentity } from './identity-server.ts';
+import { addPasskey, beginPasskeyLogin, logInAtAccount, sendCredential } from './passkey-flows.ts';
 import { startPostgres, type PostgresServer } from './postgres-server.ts';
 
 describe('two replicas of identity on one PostgreSQL', () => {
@@ -17,7 +19,7 @@ describe('two replicas of identity on one PostgreSQL', () => {
     postgres = await startPostgres();
     const database = { postgres: { url: await postgres.createDatabase() } };
     const [first, second] = [await freePort(), await freePort()];
-    const issuer = `http://127.0.0.1:${first}`;
+    const issuer = `http://localhost:${first}`;
     // At once: one of them migrates and makes the keys.
     [one, other] = (await Promise.all(
       [first, second].map((port) => startIdentity({ issuer, listen: `127.0.0.1:${port}`, database })),
@@ -29,11 +31,12 @@ describe('two replicas of identity on one PostgreSQL', () => {
     await postgres.stop();
   });
 
+  const addressOf = ({ config: { listen } }: TestIdentity): string =>
+    `http://localhost:${listen.kind === 'tcp' ? listen.port : 0}`;
+
   const refreshAt = async (identity: TestIdentity, token: string): Promise<Response> => {
-    const { listen } = identity.config;
-    const port = listen.kind === 'tcp' ? listen.port : 0;
     const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'cli', refresh_token: token });
-    return await fetch(`http://127.0.0.1:${port}/token`, { method: 'POST', body });
+    return await fetch(`${addressOf(identity)}/token`, { method: 'POST', body });
   };
 
   it('share their keys, and a session begun at one goes on at the other', async () => {
@@ -42,6 +45,24 @@ describe('two replicas of identity on one PostgreSQL', () => {
     const { access_token: access = '' } = (await answer.json()) as { access_token?: string };
     expect(answer.status).toBe(200);
     expect(headerOf(access)['kid']).toBe(headerOf(tokens.access)['kid']);
+  });
+
+  it('take a passkey’s answer to the other’s challenge, once between them', async () => {
+    const authenticator = createAuthenticator(one.issuer);
+    await addPasskey(one, await logInAtAccount(one, 'lise'), authenticator);
+    const pending = await beginPasskeyLogin(one);
+    const credential = authenticator.get(pending.options);
+    const atOther = { ...pending.form, action: pending.form.action.replace(one.issuer, addressOf(other)) };
+    const answers = await Promise.all([
+      sendCredential({ ...pending, form: atOther }, credential),
+      sendCredential(pending, credential),
+      sendCredential({ ...pending, form: atOther }, credential),
+    ]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([303, 401, 401]);
+    const again = await beginPasskeyLogin(one);
+    const there = { ...again.form, action: again.form.action.replace(one.issuer, addressOf(other)) };
+    const answer = await sendCredential({ ...again, form: there }, authenticator.get(again.options));
+    expect(answer.status).toBe(303);
   });
 
   it('take a refresh token once between them, of fifty that come at the same time', async () => {

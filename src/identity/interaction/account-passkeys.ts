@@ -106,7 +106,10 @@ async function challenge(
   const { uid: loginUid } = visitor;
   let { account } = visitor;
   if (!isRecent(visitor, options)) {
-    const attempt = { username: account.username, password: form.get('password') ?? '', address };
+    const password = form.get('password') ?? '';
+    // The page was opened while the login was recent.
+    if (password === '') return json(403, { problem: texts.passkeys.stale });
+    const attempt = { username: account.username, password, address };
     const authentication = await options.authenticate(attempt);
     if (authentication.kind === 'throttled') {
       const { retryAfterSeconds } = authentication;

@@ -83,6 +83,7 @@ const en = {
     full: 'You have as many passkeys as one can have. Remove one to add another.',
     unsupported: 'This browser, or a browser without JavaScript, can’t add passkeys.',
     failed: 'That did not work with the passkey. Try again.',
+    stale: 'Your login is some minutes old by now. Load this page again, and it asks for your password.',
     wrongPassword: 'The password is wrong.',
     taken: 'This passkey is there already.',
     refused: 'This passkey was not accepted. Try again.',
@@ -203,6 +204,8 @@ const de: Texts = {
     full: 'Sie haben so viele Passkeys, wie man haben kann. Entfernen Sie einen, um einen anderen hinzuzufügen.',
     unsupported: 'Dieser Browser, oder einer ohne JavaScript, kann keine Passkeys hinzufügen.',
     failed: 'Das hat mit dem Passkey nicht geklappt. Versuchen Sie es noch einmal.',
+    stale:
+      'Ihre Anmeldung ist schon einige Minuten alt. Laden Sie diese Seite neu, dann fragt sie nach Ihrem Passwort.',
     wrongPassword: 'Das Passwort ist falsch.',
     taken: 'Diesen Passkey gibt es schon.',
     refused: 'Dieser Passkey wurde nicht angenommen. Versuchen Sie es noch einmal.',
