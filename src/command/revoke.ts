@@ -2,8 +2,7 @@ import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import { relaySchema, type RelayConfig } from '../config/relay.ts';
 import type { AdminClient } from '../identity/admin/admin-client.ts';
 import { revokeKey } from '../identity/key/commands.ts';
-import { revoke } from '../identity/session/commands.ts';
-import { identityMigrations } from '../identity/store/migrations.ts';
+import { revoke, revokeOfOthers } from '../identity/session/commands.ts';
 import { revokeForeign } from '../publisher/receivers/commands.ts';
 import { publishRevocations } from '../publisher/redis-truth-log.ts';
 import type { RevocationKind } from '../revocation/event.ts';
@@ -145,10 +144,7 @@ async function carryOut(order: Order, file: string): Promise<Outcome> {
   }
   const { issuer: own, foreignIssuers: issuers } = owner.config;
   const iss = chooseIssuer([own, ...namesOf(issuers)], order.issuer);
-  if (iss !== own) {
-    const config = { ...owner.config, issuers };
-    return { ...(await revokeForeign(config, { ...requestOf(order), iss }, [identityMigrations])), log };
-  }
+  if (iss !== own) return { ...(await revokeOfOthers(owner.config, { ...requestOf(order), iss })), log };
   const { kind, id, reason, issuedBefore } = order;
   if (kind === 'key') return { ...(await revokeKey(owner.config, id, reason)), log };
   const target = kind === 'everything' ? { kind } : { kind, id };

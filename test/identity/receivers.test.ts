@@ -6,6 +6,7 @@ import { parse, stringify } from 'yaml';
 import { identitySchema } from '../../src/config/identity.ts';
 import { operations } from '../../src/identity/admin/operations.ts';
 import { routes } from '../../src/identity/endpoint/request-scopes.ts';
+import { listAudit } from '../../src/identity/session/commands.ts';
 import { accountPath } from '../../src/identity/interaction/account-client.ts';
 import { loadConfig } from '../../src/runtime/config.ts';
 import { curfew } from '../command/curfew.ts';
@@ -179,6 +180,11 @@ onEachDatabase('a program of identity that takes notices', ({ create }) => {
     expect(await recorded(database)).toMatchObject([
       { iss: testIssuer, kind: 'session', target: 'same-id', reason: 'operator' },
       { iss: url, kind: 'session', target: 'same-id', reason: 'operator' },
+    ]);
+    const config = loadConfig({ schema: identitySchema, file, environment: {} });
+    expect(await listAudit(config, 10)).toMatchObject([
+      { action: 'revoke.session', target: 'same-id', details: { reason: 'operator' } },
+      { action: 'revoke.session', target: 'same-id', details: { reason: 'operator', issuer: testIssuer } },
     ]);
   });
 });

@@ -1,5 +1,6 @@
 import { hostname, userInfo } from 'node:os';
-import { createOutbox, outboxMigrations } from '../../publisher/outbox.ts';
+import { createOutbox, outboxMigrations, type RevocationRequest } from '../../publisher/outbox.ts';
+import { revokeForeign, type ForeignRevocation } from '../../publisher/receivers/commands.ts';
 import { receiverMigrations } from '../../publisher/receivers/receivers.ts';
 import {
   migrate,
@@ -14,6 +15,7 @@ import { createAccountStore } from '../store/account-store.ts';
 import {
   createAuditStore,
   type Actor,
+  type AuditEntry,
   type AuditStore,
   type StoredAuditEntry,
 } from '../store/audit-store.ts';
@@ -115,6 +117,35 @@ export const revoke = (
   order: Partial<RevocationOrder> = {},
 ): Promise<TargetRevocation> =>
   withCommandContext(config, ({ revokeTarget }) => revokeTarget(target, { actor: operator(), ...order }));
+
+export type OthersCommandConfig = CommandConfig & {
+  readonly foreignIssuers: readonly { readonly issuer: string }[];
+};
+
+/**
+ * Revokes tokens of an issuer of others, whose log identity owns, and notes it.
+ * @throws ERR_DATABASE, ERR_REVOCATION_INVALID for an unknown issuer, an impossible id or reason
+ */
+export function revokeOfOthers(
+  config: OthersCommandConfig,
+  request: RevocationRequest,
+): Promise<ForeignRevocation> {
+  const { iss: issuer, kind, id, at, reason } = request;
+  const entry: AuditEntry = {
+    actor: operator(),
+    action: kind === 'issuer' ? 'revoke.everything' : `revoke.${kind}`,
+    target: id ?? issuer,
+    details: {
+      issuer,
+      ...(reason === undefined ? {} : { reason }),
+      ...(at === undefined ? {} : { issuedBefore: new Date(at * 1000).toISOString() }),
+    },
+  };
+  return revokeForeign({ ...config, issuers: config.foreignIssuers }, request, {
+    migrations: [identityMigrations],
+    also: (trx, database) => createAuditStore(database).record(trx, entry, systemClock.nowMs()),
+  });
+}
 
 /** Which entries of the audit log: of an account by its name, of a client, from a time on. */
 export type AuditFilter = {

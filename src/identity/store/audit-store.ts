@@ -28,6 +28,8 @@ export type AuditDetails = {
   /** Whose sessions ended, and at which client, where that is one. */
   subject?: string;
   client?: string;
+  /** Whose tokens were revoked, where that is an issuer of others. */
+  issuer?: string;
   /** Which passkey of the account, or how many. */
   passkey?: string;
   passkeys?: number;

@@ -1,5 +1,12 @@
 import { createOutbox, outboxMigrations, type RevocationRequest } from '../outbox.ts';
-import { migrate, openDatabase, type DatabaseOptions, type Migrations } from '../store/database.ts';
+import {
+  migrate,
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type DatabaseTransaction,
+  type Migrations,
+} from '../store/database.ts';
 import { receiverMigrations } from './store/receiver-tables.ts';
 import { publishedSeq } from './store/published-seq.ts';
 
@@ -19,31 +26,38 @@ export type ForeignRevocation = {
   readonly seq: number | undefined;
 };
 
+/** What an owner adds that has more in its database. */
+export type ForeignRevocationMore = {
+  readonly migrations: readonly Migrations[];
+  /** Done in the transaction that records the revocation. */
+  also(trx: DatabaseTransaction, database: Database): Promise<void>;
+};
+
 /** How long a command waits for a running owner to publish what it recorded. */
 const publishWaitMs = 5000;
 
 /**
  * Revokes tokens of an issuer of others, beside a running owner of the log or without one: what is recorded is
  * published by the leader, at once or when there is one.
- * @param more migrations of the owner's other rooms, where it has some
  * @throws ERR_REVOCATION_INVALID, ERR_DATABASE
  */
 export async function revokeForeign(
   config: ForeignCommandConfig,
   request: RevocationRequest,
-  more: readonly Migrations[] = [],
+  more?: ForeignRevocationMore,
 ): Promise<ForeignRevocation> {
   const database = openDatabase(config.database);
   try {
-    await migrate(database, [...more, outboxMigrations, receiverMigrations]);
+    await migrate(database, [...(more?.migrations ?? []), outboxMigrations, receiverMigrations]);
     const outbox = createOutbox({
       database,
       issuers: config.issuers.map(({ issuer }) => ({ issuer, clock: 'foreign' })),
       clockToleranceMs: config.revocation.clockTolerance,
     });
-    const recorded = await database.db
-      .transaction()
-      .execute(async (trx) => await outbox.recordEvents(trx, [request]));
+    const recorded = await database.db.transaction().execute(async (trx) => {
+      await more?.also(trx, database);
+      return await outbox.recordEvents(trx, [request]);
+    });
     const isPublished = await outbox.waitUntilPublished(recorded, publishWaitMs);
     return { recorded, isPublished, seq: isPublished ? await publishedSeq(database, recorded) : undefined };
   } finally {
