@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import type { Head } from '../revocation/head.ts';
+import type { Takeover } from './log-writes.ts';
 import { importLog } from './outbox-import.ts';
 import type { OutboxLease } from './outbox-lease.ts';
 import type { LeaderCommand, LeaderReply } from './leader-options.ts';
@@ -46,12 +49,19 @@ export async function runCommand(
   }
 }
 
-const runImport = (
-  head: Extract<LeaderCommand, { kind: 'import' }>['head'],
+async function runImport(
+  head: Head,
   { lease, redis }: { lease: OutboxLease; redis: LogAccess },
-) =>
-  importLog({
+): Promise<Takeover | undefined> {
+  const { owner, epoch } = head;
+  const token = randomUUID();
+  const seq = await importLog({
     head,
+    readHead: () => redis.use((log) => log.head()),
     readPage: (page) => redis.use((log) => log.readPage(page)),
-    store: (events) => lease.store(events),
+    store: (events) => lease.store({ owner, epoch }, events),
+    keepLease: () => lease.keep(),
+    hold: (isFirst) => redis.use((log) => log.hold({ owner, epoch, token, isFirst })),
   });
+  return seq === undefined ? undefined : { owner, seq, hold: token };
+}

@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts';
-import type { RevocationEvent } from '../revocation/event.ts';
 import type { Head, ReadHead } from '../revocation/head.ts';
 import type { Append, LogReply, Seed, Switch, Takeover } from './log-writes.ts';
+import type { OutboxEvent } from './outbox-event.ts';
 
 export type LeaderOptions = {
   /** Names this process; two processes never share one. */
@@ -49,7 +49,7 @@ export type PublishedRow = { readonly id: number; readonly seq: number };
 
 export type OutboxRow = {
   readonly id: number;
-  readonly event: RevocationEvent;
+  readonly event: OutboxEvent;
   readonly isPublished: boolean;
 };
 

@@ -1,4 +1,4 @@
-import type { RevocationEvent } from '../revocation/event.ts';
+import type { OutboxEvent } from './outbox-event.ts';
 
 /** The head's answer to a writer: `ok`, or why nothing was written. */
 export type LogReply = {
@@ -23,12 +23,22 @@ export type Append = {
   /** The beat to raise by one; undefined when the drain isn't whole. */
   readonly beat: number | undefined;
   readonly trimBelow: number | undefined;
-  /** As `writeEvent` made them, numbered from `seq + 1`. */
+  /** As `writeOutboxEvent` made them, numbered from `seq + 1`. */
   readonly members: readonly string[];
 };
 
-/** A log someone else's code wrote, to be replaced if it is still as it was read. */
-export type Takeover = { readonly owner: string; readonly seq: number };
+/** A log someone else's code wrote, to be replaced if it is still held, and as it was read. */
+export type Takeover = { readonly owner: string; readonly seq: number; readonly hold: string };
+
+/** Keeps a log from being written by other people's code for 5 s. */
+export type Hold = {
+  readonly owner: string;
+  readonly epoch: number;
+  /** Used for one hold only. */
+  readonly token: string;
+  /** False to prolong it. */
+  readonly isFirst: boolean;
+};
 
 export type Seed = {
   readonly epoch: number;
@@ -45,4 +55,4 @@ export type Switch = {
 };
 
 /** A revoked key and where in the log it stands now. */
-export type StandingKey = { readonly event: RevocationEvent; readonly seq: number };
+export type StandingKey = { readonly event: OutboxEvent; readonly seq: number };

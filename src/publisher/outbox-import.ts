@@ -1,33 +1,77 @@
-import { parseJson, readEvent, type RevocationEvent } from '../revocation/event.ts';
-import type { Head } from '../revocation/head.ts';
-import { LogReading, pageSize, type PageRequest } from '../revocation/log-reading.ts';
-import type { Takeover } from './log-writes.ts';
+import type { Head, ReadHead } from '../revocation/head.ts';
+import { LogReading, pageSize, type PageOutcome, type PageRequest } from '../revocation/log-reading.ts';
+import { readImported, type OutboxEvent } from './outbox-event.ts';
 
 /** More than this isn't a log other people's code kept. */
 const maxImported = 1_000_000;
 
+/** An event, and the member of the log it was read from. */
+export type ImportedEvent = { readonly seq: number; readonly member: string; readonly event: OutboxEvent };
+
 export type ImportOptions = {
   readonly head: Head;
+  readHead(): Promise<ReadHead>;
   readPage(page: PageRequest): Promise<readonly unknown[]>;
-  /** Stores events for the seed that follows. */
-  store(events: readonly RevocationEvent[]): Promise<void>;
+  /** Stores events for the seed that follows; again, if they come again, without effect. */
+  store(events: readonly ImportedEvent[]): Promise<void>;
+  /** Keeps the lease. @returns false if it is another's */
+  keepLease(): Promise<boolean>;
+  /** Keeps other people's code from writing. @returns false if that can't be, or was interrupted */
+  hold(isFirst: boolean): Promise<boolean>;
 };
 
 /**
- * Brings the events of a log that other people's code wrote into the database of the owner that takes it over.
- * @returns what the switch must still find; undefined if the log couldn't be read whole
+ * Brings the events of a log that other people's code wrote into the database of the owner that takes it over: most
+ * while they go on writing, the rest while they are held. So it ends, however much they write.
+ * @returns the sequence number up to which all is stored, with the log held; undefined if it couldn't be read whole
  */
-export async function importLog({ head, readPage, store }: ImportOptions): Promise<Takeover | undefined> {
-  const reading = new LogReading(head, undefined, pageSize);
+export async function importLog(options: ImportOptions): Promise<number | undefined> {
+  const { head, hold } = options;
+  if (head.seq - head.trimBelow >= maxImported) return undefined;
+  const top = await importFrom(options, head, undefined, () => Promise.resolve(true));
+  if (top === undefined || !(await hold(true))) return undefined;
+  const held = await sameLog(options);
+  if (held === undefined || held.seq <= top) return held?.seq === top ? top : undefined;
+  const last = await importFrom(options, held, top, () => hold(false));
+  return last === held.seq ? last : undefined;
+}
+
+/** Reads from the newest entry down to above `above`, or whole. @returns the newest entry's sequence number */
+async function importFrom(
+  options: ImportOptions,
+  head: Head,
+  above: number | undefined,
+  mayGoOn: () => Promise<boolean>,
+): Promise<number | undefined> {
+  const { readPage, store, keepLease } = options;
+  const reading = new LogReading(head, above, pageSize);
   for (let count = 0; count < maxImported; count += pageSize) {
-    const events: RevocationEvent[] = [];
-    const outcome = reading.take(await readPage(reading.request), (member) => {
-      const read = readEvent(parseJson(member));
-      if (read.kind === 'event') events.push(read.event);
+    if (!(await keepLease()) || !(await mayGoOn())) return undefined;
+    const events: ImportedEvent[] = [];
+    const outcome = reading.take(await readPage(reading.request), (member, seq) => {
+      const event = readImported(member);
+      if (event !== undefined) events.push({ seq, member, event });
     });
     await store(events);
-    if (outcome.kind === 'done') return { owner: head.owner, seq: outcome.top };
-    if (outcome.kind !== 'more') return undefined;
+    if (outcome.kind !== 'more') return await topOf(outcome, reading, options);
   }
   return undefined;
+}
+
+/** Where entries are missing at the bottom a fresh head says whether they were trimmed meanwhile. */
+async function topOf(
+  outcome: PageOutcome,
+  reading: LogReading,
+  options: ImportOptions,
+): Promise<number | undefined> {
+  if (outcome.kind === 'done') return outcome.top;
+  const head = outcome.kind === 'unexplained' ? await sameLog(options) : undefined;
+  return head !== undefined && reading.explainedBy(head).kind === 'done' ? reading.top : undefined;
+}
+
+async function sameLog({ head, readHead }: ImportOptions): Promise<Head | undefined> {
+  const read = await readHead();
+  if (read.kind !== 'head') return undefined;
+  const { owner, epoch, truth } = read.head;
+  return owner === head.owner && epoch === head.epoch && truth === head.truth ? read.head : undefined;
 }

@@ -1,8 +1,9 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { sql, type Kysely } from 'kysely';
 import { Fault } from '../runtime/fault.ts';
 import type { LeaderReply, LeasedRows, LeaseSeen, OutboxRow, PublishedRow } from './leader-options.ts';
-import type { RevocationEvent } from '../revocation/event.ts';
+import type { OutboxEvent } from './outbox-event.ts';
+import type { ImportedEvent } from './outbox-import.ts';
 import type { OutboxTables } from './outbox-tables.ts';
 import { keepStandingKeys } from './outbox.ts';
 import type { Database } from './store/database.ts';
@@ -86,6 +87,19 @@ export class OutboxLease {
     return renewed?.epoch;
   }
 
+  /** Renews the lease within a command that takes long. @returns false if it is another's */
+  async keep(): Promise<boolean> {
+    const { numUpdatedRows } = await this.#db
+      .updateTable('revocation_lease')
+      .set((row) => ({
+        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
+        renewals: row('renewals', '+', 1),
+      }))
+      .where('holder', '=', this.#holder)
+      .executeTakeFirst();
+    return numUpdatedRows === 1n;
+  }
+
   /** As `renew`, with an epoch above the present one and `above`. */
   async raise(epoch: number, above: number): Promise<number | undefined> {
     const raised = await this.#db
@@ -130,7 +144,7 @@ export class OutboxLease {
   /** All revoked keys. */
   standing(): Promise<LeasedRows> {
     return this.#leasedRows(sql`
-      select 0 as id, iss, 'key' as kind, target, at, reason, 0 as published_seq from revocation_standing_keys`);
+      select 0 as id, iss, 'key' as kind, target, at, reason, 0 as published_seq, null as original from revocation_standing_keys`);
   }
 
   async mark(epoch: number, rows: readonly PublishedRow[]): Promise<void> {
@@ -142,22 +156,28 @@ export class OutboxLease {
       from batch where revocation_outbox.id = batch.id and published_seq is null`.execute(this.#db);
   }
 
-  /** Records events of a log that is taken over; the seed finds them unpublished. */
-  async store(events: readonly RevocationEvent[]): Promise<void> {
+  /**
+   * Records events of a log that is taken over, each once; the seed finds them unpublished. By what they say and not
+   * by number alone: where Redis lost some, others may have taken their numbers.
+   */
+  async store(log: { owner: string; epoch: number }, events: readonly ImportedEvent[]): Promise<void> {
     if (events.length === 0) return;
-    const rows = events.map(({ iss, kind, id, at, reason }) => ({
+    const rows = events.map(({ seq, member, event: { iss, kind, id, at, reason, original } }) => ({
       iss,
       kind,
       target: id,
       at,
       reason: reason ?? null,
       recorded_at_ms: this.#database.now(),
+      origin: hash('sha256', JSON.stringify([log.owner, log.epoch, seq, member]), 'hex'),
+      original: original ?? null,
     }));
     await this.#db.transaction().execute(async (trx) => {
       for (let start = 0; start < rows.length; start += storedRows)
         await trx
           .insertInto('revocation_outbox')
           .values(rows.slice(start, start + storedRows))
+          .onConflict((conflict) => conflict.column('origin').where('origin', 'is not', null).doNothing())
           .execute();
       await keepStandingKeys(trx, rows);
     });
@@ -192,7 +212,7 @@ export class OutboxLease {
   async #leasedRows(rows: ReturnType<typeof sql>): Promise<LeasedRows> {
     const result = await sql<LeasedRow>`
       select lease.holder, lease.epoch, ${this.#database.now()} as now_ms,
-        found.id, found.iss, found.kind, found.target, found.at, found.reason, found.published_seq
+        found.id, found.iss, found.kind, found.target, found.at, found.reason, found.published_seq, found.original
       from revocation_lease as lease left join (${rows}) as found on true
       order by found.id`.execute(this.#db);
     const [first] = result.rows;
@@ -214,7 +234,14 @@ type LeasedRow = {
 
 function readRow(row: LeasedRow): OutboxRow[] {
   if (row.id === null) return [];
-  const { id, iss, kind, target, at, reason } = row;
-  const event = { iss, kind, id: target, at, ...(reason === null ? {} : { reason }) };
+  const { id, iss, kind, target, at, reason, original } = row;
+  const event: OutboxEvent = {
+    iss,
+    kind,
+    id: target,
+    at,
+    ...(reason === null ? {} : { reason }),
+    ...(original === null ? {} : { original }),
+  };
   return [{ id, event, isPublished: row.published_seq !== null }];
 }

@@ -27,6 +27,10 @@ export type OutboxTables = {
     published_epoch: number | null;
     published_seq: number | null;
     published_at_ms: number | null;
+    /** Names the entry of another log that it was imported from. */
+    origin: string | null;
+    /** See `OutboxEvent`. */
+    original: string | null;
   };
   /** `key` revocations: they never expire. */
   revocation_standing_keys: { iss: string; target: string; at: number; reason: string | null };
@@ -39,6 +43,19 @@ export const outboxMigrations: Migrations = {
       await createLease(db);
       await createOutbox(db);
       await createStandingKeys(db);
+    },
+  },
+  'publisher-0002-imported-events': {
+    async up({ schema }: Kysely<NoTables>): Promise<void> {
+      await schema.alterTable('revocation_outbox').addColumn('origin', 'text').execute();
+      await schema.alterTable('revocation_outbox').addColumn('original', 'text').execute();
+      await schema
+        .createIndex('revocation_outbox_origin')
+        .on('revocation_outbox')
+        .column('origin')
+        .unique()
+        .where(sql.ref('origin'), 'is not', null)
+        .execute();
     },
   },
 };

@@ -11,8 +11,8 @@
 --         reason  optional: why, for logs; 1 to 64 characters of a-z 0-9 _ -
 -- reply the last event's number in the log
 --
--- Errors: NOLOG (there is none, or it vanished), OWNED (an owner writes it now), BADEVENT. Anything else, or no answer:
--- publish again; an event that comes twice does no harm.
+-- Errors: NOLOG (there is none, or it vanished), OWNED (an owner writes it now), BADEVENT. HELD (an owner is taking it
+-- over), anything else, or no answer: publish again; an event that comes twice does no harm.
 
 local maxEvents = 500
 local maxRepeated = 500
@@ -37,6 +37,9 @@ local keysKey = prefix .. 'keys:' .. tostring(epoch)
 if not owner then return redis.error_reply('NOLOG there is no revocation log: run curfew log create') end
 if truth ~= 'redis' then
   return redis.error_reply('OWNED the revocation log belongs to owner ' .. owner .. ': revoke there')
+end
+if redis.call('HGET', prefix .. 'hold', 'token') then
+  return redis.error_reply('HELD an owner is taking over the revocation log: publish again in a moment')
 end
 if redis.call('ZCOUNT', logKey, 0, 0) ~= 1 then
   return redis.error_reply('NOLOG the revocation log vanished: run curfew log create')

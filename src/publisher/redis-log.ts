@@ -7,7 +7,7 @@ import { logKeys, writeSentinel, type LogKeys } from '../revocation/log-keys.ts'
 import type { PageRequest } from '../revocation/log-reading.ts';
 import { writeMessage } from '../revocation/message.ts';
 import { readPage } from '../revocation/redis-page.ts';
-import { logStatuses, type Append, type LogReply, type Seed, type Switch } from './log-writes.ts';
+import { logStatuses, type Append, type Hold, type LogReply, type Seed, type Switch } from './log-writes.ts';
 
 /** How long readers may still page through an epoch that is over; seconds. */
 const oldEpochSeconds = 60;
@@ -23,6 +23,7 @@ const scripts = {
   append: loadScript(new URL('./append.lua', import.meta.url)),
   seed: loadScript(new URL('./seed.lua', import.meta.url)),
   switch: loadScript(new URL('./switch.lua', import.meta.url)),
+  hold: loadScript(new URL('./hold.lua', import.meta.url)),
   check: loadScript(new URL('./check.lua', import.meta.url)),
 };
 
@@ -51,6 +52,12 @@ export class RedisLog {
   /** A page of the present epoch, for an import. */
   readPage(page: PageRequest): Promise<readonly unknown[]> {
     return readPage(this.#options.client, this.#keys.log(page.epoch), page);
+  }
+
+  /** @returns false if the log isn't as named, or is held by another, or the hold to prolong is over */
+  async hold({ owner, epoch, token, isFirst }: Hold): Promise<boolean> {
+    const keys = [this.#keys.head, this.#keys.head.replace(/head$/, 'hold')];
+    return (await this.#eval('hold', keys, [owner, epoch, token, isFirst ? '1' : '0'])) === 1;
   }
 
   append({ epoch, seq, beat, trimBelow, members }: Append): Promise<LogReply> {
@@ -95,6 +102,7 @@ export class RedisLog {
       count,
       takeover?.owner ?? '',
       takeover?.seq ?? '',
+      takeover?.hold ?? '',
       ...fields,
     ]);
   }

@@ -66,6 +66,7 @@ export const retentionSeconds = (log: Pick<NewLog, 'toleranceMs' | 'maxTokenLife
 const refusals: Readonly<Record<string, FaultCode>> = {
   NOLOG: 'ERR_LOG_INVALID',
   OWNED: 'ERR_LOG_OWNED_BY_OTHER',
+  HELD: 'ERR_LOG_OWNED_BY_OTHER',
   BADEVENT: 'ERR_REVOCATION_INVALID',
 };
 

@@ -8,6 +8,7 @@
 -- owner has begun to seed the same set.
 local owner, epoch, sentinel, seq = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local first = 7
+local prefix = string.sub(KEYS[1], 1, -5)
 local head = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'seq', 'beat')
 
 local function reply(status)
@@ -32,4 +33,6 @@ for i = first, #ARGV do
   entries[#entries + 1] = ARGV[i]
 end
 if #entries > 0 then redis.call('ZADD', KEYS[2], unpack(entries)) end
+-- A takeover lasts as long as its seed.
+if ARGV[5] ~= '' then redis.call('EXPIRE', prefix .. 'hold', 5) end
 return reply('ok')

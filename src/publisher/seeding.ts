@@ -1,4 +1,3 @@
-import { writeEvent, type RevocationEvent } from '../revocation/event.ts';
 import { clampAt } from './clamp.ts';
 import type {
   LeaderCommand,
@@ -8,6 +7,7 @@ import type {
   PublishedRow,
 } from './leader-options.ts';
 import type { Refusal, StandingKey, Takeover } from './log-writes.ts';
+import { writeOutboxEvent, type OutboxEvent } from './outbox-event.ts';
 import type { EpochState } from './writing.ts';
 
 const defaultSeedSize = 1000;
@@ -120,12 +120,12 @@ export class Seeding {
 
   #take(
     { rows, nowMs }: LeasedRows,
-    note: (event: RevocationEvent, seq: number, id: number, isPublished: boolean) => void,
+    note: (event: OutboxEvent, seq: number, id: number, isPublished: boolean) => void,
   ): void {
     for (const { id, event, isPublished } of rows) {
       this.#count += 1;
       const clamped = clampAt(event, nowMs, this.#options.clockToleranceSeconds);
-      this.#waiting.push(writeEvent(clamped, this.#count));
+      this.#waiting.push(writeOutboxEvent(clamped, this.#count));
       note(clamped, this.#count, id, isPublished);
     }
   }

@@ -1,4 +1,3 @@
-import { writeEvent } from '../revocation/event.ts';
 import { clampAt } from './clamp.ts';
 import type {
   LeaderCommand,
@@ -8,6 +7,7 @@ import type {
   PublishedRow,
 } from './leader-options.ts';
 import type { Append, LogReply, Refusal, StandingKey } from './log-writes.ts';
+import { writeOutboxEvent } from './outbox-event.ts';
 import { TrimQueue } from './trim-queue.ts';
 
 /** An epoch just begun. */
@@ -164,7 +164,7 @@ export class Writing {
         seq: this.#seq,
         beat: isWhole ? this.#beat : undefined,
         trimBelow,
-        members: placed.map(({ event, seq }) => writeEvent(event, seq)),
+        members: placed.map(({ event, seq }) => writeOutboxEvent(event, seq)),
       },
       rows: rows.map(({ id }, index) => ({ id, seq: this.#seq + 1 + index })),
       standing: placed

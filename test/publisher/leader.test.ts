@@ -99,7 +99,7 @@ class Stand {
           read: this.found === undefined ? { kind: 'absent' } : { kind: 'head', head: this.found },
         };
       case 'import':
-        return { kind: 'import', takeover: { owner: command.head.owner, seq: command.head.seq } };
+        return { kind: 'import', takeover: { owner: command.head.owner, seq: command.head.seq, hold: 'h' } };
       case 'standing':
         return { kind: 'standing', ...leased, rows: this.standing };
       case 'page':
@@ -192,7 +192,10 @@ describe('a leader that begins', () => {
     const stand = new Stand();
     stand.found = { ...head, owner: 'log create', truth: 'redis' };
     stand.run('switch');
-    expect(stand.last('switch')).toMatchObject({ epoch: 6, takeover: { owner: 'log create', seq: 10 } });
+    expect(stand.last('switch')).toMatchObject({
+      epoch: 6,
+      takeover: { owner: 'log create', seq: 10, hold: 'h' },
+    });
     expect(stand.reseeds).toEqual(['import']);
   });
 

@@ -4,15 +4,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LogReply } from '../../src/publisher/log-writes.ts';
 import { RedisLog } from '../../src/publisher/redis-log.ts';
 import { headFields } from '../../src/revocation/head.ts';
-import { logKeys, type LogKeys } from '../../src/revocation/log-keys.ts';
+import { logKeys } from '../../src/revocation/log-keys.ts';
 import { openRedis } from '../../src/revocation/redis-connection.ts';
 import {
   append,
   emptyState,
   headValues,
+  hold,
   seed,
   switchTo,
+  withTruthInRedis,
   withoutHead,
+  withoutHold,
   withoutLog,
 } from '../revocation/model/redis-state.ts';
 import type { RedisState, Writer } from '../revocation/model/redis-state.ts';
@@ -22,7 +25,8 @@ const epochs = [1, 2, 3] as const;
 const epoch = fc.constantFrom(...epochs);
 const small = fc.nat(3);
 const owner = fc.constantFrom('one', 'two');
-const takeover = fc.option(fc.record({ owner, seq: small }), { nil: undefined });
+const token = fc.constantFrom('first', 'second');
+const takeover = fc.option(fc.record({ owner, seq: small, hold: token }), { nil: undefined });
 const members = (prefix: string) =>
   fc
     .array(fc.nat(20), { maxLength: 3 })
@@ -58,6 +62,15 @@ const step = fc.oneof(
   }),
   // The way a leader goes, so that runs get somewhere.
   fc.record({ kind: fc.constant('begin' as const), owner, epoch, members: members('b') }),
+  fc.record({ kind: fc.constant('setTruth' as const) }),
+  fc.record({
+    kind: fc.constant('hold' as const),
+    owner,
+    call: fc.record({ owner, epoch, token, isFirst: fc.boolean() }),
+  }),
+  fc.record({ kind: fc.constant('endHold' as const) }),
+  // And the way of one that takes a log over: all but the hold may fail it.
+  fc.record({ kind: fc.constant('takeOver' as const), owner, from: owner, epoch, seq: small, token }),
   fc.record({ kind: fc.constant('deleteLog' as const), epoch }),
   fc.record({ kind: fc.constant('deleteHead' as const) }),
 );
@@ -89,7 +102,7 @@ describe('the Lua scripts', () => {
           const expected = modelled(state, one);
           expect(await real(logName, one)).toEqual(expected.reply);
           state = expected.state;
-          expect(await contents(logKeys(logName))).toEqual(modelContents(state));
+          expect(await contents(logName)).toEqual(modelContents(state));
         }
       }),
       { numRuns: 300 },
@@ -137,9 +150,24 @@ describe('the Lua scripts', () => {
   });
 });
 
-type Plain = Exclude<Step, { kind: 'begin' }>;
+type Plain = Exclude<Step, { kind: 'begin' | 'takeOver' }>;
 
 function spelledOut(one: Step): Plain[] {
+  if (one.kind === 'takeOver') {
+    const { owner: name, from, epoch: begun, token: hold, seq } = one;
+    const takeover = { owner: from, seq, hold };
+    return [
+      ...epochs.map((found): Plain => {
+        return { kind: 'hold', owner: name, call: { owner: from, epoch: found, token: hold, isFirst: true } };
+      }),
+      {
+        kind: 'seed',
+        owner: name,
+        call: { epoch: begun, isFirst: true, firstSeq: 1, members: [], takeover },
+      },
+      { kind: 'switch', owner: name, call: { epoch: begun, count: 0, takeover } },
+    ];
+  }
   if (one.kind !== 'begin') return [one];
   const { owner: name, epoch: begun, members: seeded } = one;
   return [
@@ -152,7 +180,10 @@ function spelledOut(one: Step): Plain[] {
   ];
 }
 
-function modelled(state: RedisState, one: Plain): { state: RedisState; reply: LogReply | undefined } {
+function modelled(
+  state: RedisState,
+  one: Plain,
+): { state: RedisState; reply: LogReply | boolean | undefined } {
   switch (one.kind) {
     case 'append':
       return append(state, writer(one.owner), one.call);
@@ -160,6 +191,14 @@ function modelled(state: RedisState, one: Plain): { state: RedisState; reply: Lo
       return seed(state, writer(one.owner), one.call);
     case 'switch':
       return switchTo(state, writer(one.owner), one.call);
+    case 'setTruth':
+      return { state: withTruthInRedis(state), reply: undefined };
+    case 'hold': {
+      const held = hold(state, one.call);
+      return { state: held.state, reply: held.isHeld };
+    }
+    case 'endHold':
+      return { state: withoutHold(state), reply: undefined };
     case 'deleteLog':
       return { state: withoutLog(state, one.epoch), reply: undefined };
     case 'deleteHead':
@@ -170,7 +209,9 @@ function modelled(state: RedisState, one: Plain): { state: RedisState; reply: Lo
 const redisLog = (logName: string, name: string): RedisLog =>
   new RedisLog({ client, logName, ...writer(name) });
 
-async function real(logName: string, one: Plain): Promise<LogReply | undefined> {
+const holdKey = (logName: string): string => `{${logName}}:hold`;
+
+async function real(logName: string, one: Plain): Promise<LogReply | boolean | undefined> {
   const keys = logKeys(logName);
   switch (one.kind) {
     case 'append':
@@ -179,6 +220,14 @@ async function real(logName: string, one: Plain): Promise<LogReply | undefined> 
       return redisLog(logName, one.owner).seed(one.call);
     case 'switch':
       return redisLog(logName, one.owner).switch(one.call);
+    case 'setTruth':
+      if ((await client.exists(keys.head)) === 1) await client.hset(keys.head, 'truth', 'redis');
+      return undefined;
+    case 'hold':
+      return redisLog(logName, one.owner).hold(one.call);
+    case 'endHold':
+      await client.del(holdKey(logName));
+      return undefined;
     case 'deleteLog':
       await client.del(keys.log(one.epoch));
       return undefined;
@@ -188,16 +237,19 @@ async function real(logName: string, one: Plain): Promise<LogReply | undefined> 
   }
 }
 
-async function contents(keys: LogKeys): Promise<unknown> {
+async function contents(logName: string): Promise<unknown> {
+  const keys = logKeys(logName);
   const head = await client.hmget(keys.head, ...headFields);
   const logs = await Promise.all(
     epochs.map((one) => client.call('zrange', [keys.log(one), '0', '-1', 'WITHSCORES'])),
   );
-  return { head, logs };
+  const token = await client.hget(holdKey(logName), 'token');
+  return { head, logs, hold: token ?? undefined };
 }
 
 const modelContents = (state: RedisState): unknown => ({
   head: headValues(state),
+  hold: state.hold,
   logs: epochs.map((one) =>
     (state.logs.get(one) ?? []).flatMap(({ member, score }) => [member, String(score)]),
   ),

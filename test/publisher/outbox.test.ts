@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ImportedEvent } from '../../src/publisher/outbox-import.ts';
 import { OutboxLease } from '../../src/publisher/outbox-lease.ts';
 import type { OutboxTables } from '../../src/publisher/outbox-tables.ts';
 import {
@@ -196,6 +197,46 @@ onEachDatabase('the outbox', (on) => {
       expect(one).toMatch(/^[0-9a-f-]{36}$/);
       expect(await lease('three').owner('chosen')).toBe('chosen');
       expect(await lease('one').owner(undefined)).toBe('chosen');
+    });
+  });
+
+  describe('an import', () => {
+    const imported = (seq: number, member: string, original?: string): ImportedEvent => ({
+      seq,
+      member,
+      event: {
+        iss: own,
+        kind: 'session',
+        id: member,
+        at: 1_700_000_000,
+        ...(original === undefined ? {} : { original }),
+      },
+    });
+    const log = { owner: 'redis', epoch: 1 };
+
+    it('stores an event once, but whatever else has its number in another state of the log', async () => {
+      const { lease } = await stand(on);
+      const one = lease('one');
+      await one.owner(undefined);
+      const events = [imported(2, 'b', '{"v":2}'), imported(1, 'a')];
+      await one.store(log, events);
+      await one.store(log, [...events, imported(3, 'c')]);
+      await one.store(log, [imported(3, 'another')]);
+      await one.store({ ...log, epoch: 2 }, [imported(1, 'a')]);
+      const stored = (await one.drain(10)).rows.map(({ event }) => event);
+      expect(stored.map(({ id }) => id)).toEqual(['b', 'a', 'c', 'another', 'a']);
+      expect(stored.map(({ original }) => original)).toEqual(['{"v":2}', ...Array(4).fill(undefined)]);
+      expect((await one.page(0, 10)).rows[0]?.event.original).toBe('{"v":2}');
+    });
+
+    it('keeps the lease while it lasts, and knows when it is lost', async () => {
+      const { lease } = await stand(on);
+      const one = lease('one');
+      await one.owner(undefined);
+      expect(await one.keep()).toBe(false);
+      await taken(one);
+      expect(await one.keep()).toBe(true);
+      expect(await lease('two').keep()).toBe(false);
     });
   });
 

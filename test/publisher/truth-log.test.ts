@@ -1,9 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { outboxMigrations } from '../../src/publisher/outbox.ts';
-import { createPublisher, type Publisher } from '../../src/publisher/publisher.ts';
 import {
   createTruthLog,
   publishRevocations,
@@ -12,19 +9,13 @@ import {
   type NewLog,
   type PublishRequest,
 } from '../../src/publisher/redis-truth-log.ts';
-import { migrate, openDatabase } from '../../src/publisher/store/database.ts';
-import { readEvent, type RevocationEvent } from '../../src/revocation/event.ts';
-import { headFields, readHead, writeHead, type Head } from '../../src/revocation/head.ts';
+import { writeHead, type Head } from '../../src/revocation/head.ts';
 import { logKeys, writeSentinel } from '../../src/revocation/log-keys.ts';
-import { LogReading } from '../../src/revocation/log-reading.ts';
 import { openRedis } from '../../src/revocation/redis-connection.ts';
-import { readPage } from '../../src/revocation/redis-page.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createOwnerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
 import { follow } from './following.ts';
+import { readEventsOf, readHeadOf, type LoggedEvent } from './log-contents.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 
 const issuer = 'https://id.example/realms/a';
@@ -64,29 +55,8 @@ const publish = (logName: string, ...events: Partial<PublishRequest>[]): Promise
     events.map((event) => Object.assign({ iss: issuer, kind: 'session', id: 'some-session' }, event)),
   );
 
-async function headOf(logName: string): Promise<Head> {
-  const read = readHead(await client.hmget(logKeys(logName).head, ...headFields));
-  if (read.kind !== 'head') throw new Error(`the head is ${read.kind}`);
-  return read.head;
-}
-
-/** All events, newest first, read as a sidecar reads them: it takes no log with gaps. */
-async function eventsOf(logName: string): Promise<{ seq: number; event: RevocationEvent }[]> {
-  const head = await headOf(logName);
-  const reading = new LogReading(head, undefined, 1000);
-  const events: { seq: number; event: RevocationEvent }[] = [];
-  for (;;) {
-    const reply = await readPage(client, logKeys(logName).log(head.epoch), reading.request);
-    const outcome = reading.take(reply, (member, seq) => {
-      const read = readEvent(JSON.parse(member));
-      if (read.kind !== 'event' || !read.asKnown) throw new Error(`no event: ${member}`);
-      events.push({ seq, event: read.event });
-    });
-    if (outcome.kind === 'more') continue;
-    expect(outcome).toEqual({ kind: 'done', top: head.seq });
-    return events;
-  }
-}
+const headOf = (logName: string): Promise<Head> => readHeadOf(client, logName);
+const eventsOf = (logName: string): Promise<LoggedEvent[]> => readEventsOf(client, logName);
 
 describe('a log whose truth is Redis', () => {
   it('refuses what its creation cuts off, and then each kind that other code publishes', async () => {
@@ -375,81 +345,5 @@ describe('an event published by itself, past the log', () => {
     );
     expect(follower.judge({ session: 'bare' })).toBe('clear');
     expect(await follower.counted('unlogged')).toBe(0);
-  });
-});
-
-describe('an owner that finds such a log', () => {
-  async function startOwner(logName: string, issuers: readonly string[]): Promise<Publisher> {
-    const database = openDatabase({ sqlite: ':memory:' });
-    await migrate(database, [outboxMigrations]);
-    const publisher = createPublisher({
-      database,
-      redis: { url: server.url },
-      logName,
-      issuers: issuers.map((name) => ({ issuer: name, clock: 'foreign', maxTokenLifetimeMs: 60_000 })),
-      clockToleranceMs: 5000,
-      clock: systemClock,
-      log: createLog({ program: 'owner', level: 'silent' }),
-      metrics: createOwnerMetrics(createRegistry()),
-    });
-    await publisher.start();
-    onTestFinished(async () => {
-      await publisher.stop();
-      await database.close();
-    });
-    return publisher;
-  }
-
-  it('takes it over with all that was published, also while that goes on', { timeout: 60_000 }, async () => {
-    const logName = await makeLog();
-    await publish(logName, { kind: 'key', id: 'leaked' }, { kind: 'subject', id: 'ada' });
-    const follower = await follow(server.url, logName, [issuer]);
-    const before = await headOf(logName);
-    const published: string[] = [];
-    let pauseMs = 0;
-    const writing = (async () => {
-      for (let number = 0; ; number += 1) {
-        const ids = Array.from({ length: 5 }, (_, index) => `s-${number}-${index}`);
-        await publish(logName, ...ids.map((id) => ({ id })));
-        published.push(...ids);
-        if (pauseMs > 0) await setTimeout(pauseMs);
-      }
-    })();
-    await eventually('some are published', () => (published.length > 50 ? true : undefined));
-    const owner = await startOwner(logName, [issuer, other]);
-    // So much comes that something always comes between reading the log and replacing it.
-    await eventually('it tries in vain', () => (owner.status().role === 'refused' ? true : undefined));
-    pauseMs = 500;
-    await expect(writing).rejects.toMatchObject({ code: 'ERR_LOG_OWNED_BY_OTHER' });
-    await eventually('the owner leads', () => (owner.status().role === 'leading' ? true : undefined), 30_000);
-
-    const after = await headOf(logName);
-    expect(after).toMatchObject({ truth: 'owner', owner: owner.status().owner, covers: [issuer, other] });
-    expect(after.epoch).toBeGreaterThan(before.epoch);
-    const held = new Set((await eventsOf(logName)).map(({ event }) => `${event.kind} ${event.id}`));
-    expect(published.filter((id) => !held.has(`session ${id}`))).toEqual([]);
-    expect([...held]).toEqual(expect.arrayContaining(['key leaked', 'subject ada', `issuer ${issuer}`]));
-
-    // And it survives what such a log doesn't: Redis losing everything.
-    await client.del(logKeys(logName).head, logKeys(logName).log(after.epoch));
-    await eventually('the log is back', async () =>
-      (await client.exists(logKeys(logName).head)) === 1 ? true : undefined,
-    );
-    const later = await follow(server.url, logName, [issuer]);
-    for (const one of [follower, later]) {
-      await eventually('it is live', () => (one.feed.status().state === 'live' ? true : undefined));
-      const issuedAt = Date.now() / 1000 + 2;
-      const token = { issuedAt, expiresAt: issuedAt + 1 };
-      expect(one.judge({ ...token, keyId: 'leaked' })).toBe('key');
-      expect(published.filter((session) => one.judge({ ...token, session }) !== 'session')).toEqual([]);
-    }
-  });
-
-  it('leaves alone a log that is also about issuers it knows nothing of', async () => {
-    const logName = await makeLog();
-    const owner = await startOwner(logName, [issuer]);
-    await eventually('it is refused', () => (owner.status().role === 'refused' ? true : undefined));
-    expect(owner.status().problem).toContain((await headOf(logName)).owner);
-    expect(await publish(logName, {})).toBe(3);
   });
 });

@@ -2,7 +2,7 @@ import { headFields, writeHead } from '../../../src/revocation/head.ts';
 import { writeSentinel } from '../../../src/revocation/log-keys.ts';
 import { writeMessage } from '../../../src/revocation/message.ts';
 import type { PageRequest } from '../../../src/revocation/log-reading.ts';
-import type { Append, LogReply, LogStatus, Seed, Switch } from '../../../src/publisher/log-writes.ts';
+import type { Append, Hold, LogReply, LogStatus, Seed, Switch } from '../../../src/publisher/log-writes.ts';
 
 type Entry = { readonly member: string; readonly score: number };
 
@@ -10,6 +10,8 @@ type Entry = { readonly member: string; readonly score: number };
 export type RedisState = {
   readonly head: ReadonlyMap<string, string> | undefined;
   readonly logs: ReadonlyMap<number, readonly Entry[]>;
+  /** Token of the owner that is taking the log over. */
+  readonly hold?: string;
 };
 
 export const emptyState: RedisState = { head: undefined, logs: new Map() };
@@ -113,7 +115,10 @@ export function switchTo(state: RedisState, writer: Writer, call: Switch): Writt
   const owner = state.head?.get('owner');
   if (owner !== undefined) {
     if (owner === writer.owner && count(state, 'epoch') === call.epoch) return refused(state, 'ok');
-    const isTakeover = owner === call.takeover?.owner && count(state, 'seq') === call.takeover.seq;
+    const isTakeover =
+      owner === call.takeover?.owner &&
+      count(state, 'seq') === call.takeover.seq &&
+      state.hold === call.takeover.hold;
     if (owner !== writer.owner && !isTakeover) return refused(state, 'owner');
     if (count(state, 'epoch') >= call.epoch) return refused(state, 'epoch');
   }
@@ -126,6 +131,25 @@ export function switchTo(state: RedisState, writer: Writer, call: Switch): Writt
     head.set(fields[index] ?? '', fields[index + 1] ?? '');
   const next = { ...state, head };
   return { state: next, reply: reply(next, 'ok') };
+}
+
+/** hold.lua, without its end */
+export function hold(state: RedisState, call: Hold): { state: RedisState; isHeld: boolean } {
+  const isMeant =
+    state.head?.get('owner') === call.owner &&
+    count(state, 'epoch') === call.epoch &&
+    state.head.get('truth') === 'redis';
+  if (!isMeant || state.hold !== (call.isFirst ? undefined : call.token)) return { state, isHeld: false };
+  return { state: { ...state, hold: call.token }, isHeld: true };
+}
+
+/** The head of a log whose truth is Redis. */
+export const withTruthInRedis = (state: RedisState): RedisState =>
+  state.head === undefined ? state : { ...state, head: new Map([...state.head, ['truth', 'redis']]) };
+
+export function withoutHold(state: RedisState): RedisState {
+  const { head, logs } = state;
+  return { head, logs };
 }
 
 /** HMGET of the head. */
