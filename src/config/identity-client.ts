@@ -128,6 +128,14 @@ export const client = v.pipe(
   ),
   v.forward(
     v.check(
+      ({ consent_required: isAsked, grant_types: grants }) =>
+        isAsked !== true || !grants.includes(loginGrantType),
+      'the login grant shows no page on which anyone could consent: it is for clients of the operator’s own',
+    ),
+    ['consent_required'],
+  ),
+  v.forward(
+    v.check(
       ({ may_introspect: may, token_endpoint_auth_method: method }) => may !== true || method !== 'none',
       'may_introspect needs a client that authenticates',
     ),

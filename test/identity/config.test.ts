@@ -97,6 +97,19 @@ describe('the configuration of identity', () => {
       'must be one of the client’s `resources`',
     ],
     [
+      'a login without a page for a client that needs consent',
+      {
+        clients: [
+          {
+            ...web,
+            consent_required: true,
+            grant_types: ['authorization_code', 'urn:curfew:grant-type:login'],
+          },
+        ],
+      },
+      'shows no page on which anyone could consent',
+    ],
+    [
       'an own token for a client that cannot prove who it is',
       { clients: [{ ...web, grant_types: ['authorization_code', 'client_credentials'] }] },
       'needs a client that authenticates',

@@ -4,12 +4,31 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { addUser } from '../../src/identity/account/commands.ts';
 import { identitySchema, type IdentityConfig } from '../../src/config/identity.ts';
+import { purgeExpired } from '../../src/identity/store/purge.ts';
+import { openDatabase } from '../../src/publisher/store/database.ts';
 import { loadConfig } from '../../src/runtime/config.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { onEachDatabase, query } from './databases.ts';
 import { loginGrantType, password } from './identity-server.ts';
+
+const isSqlite = ({ database }: IdentityConfig): boolean => 'sqlite' in database;
+
+/** From now on no token can be stored. */
+const breakTokens = (config: IdentityConfig): Promise<unknown> =>
+  query(
+    { config },
+    isSqlite(config)
+      ? sql`create trigger broken before insert on identity_tokens begin select raise(abort, 'broken'); end`
+      : sql`alter table identity_tokens add constraint broken check (false) not valid`,
+  );
+
+const mendTokens = (config: IdentityConfig): Promise<unknown> =>
+  query(
+    { config },
+    isSqlite(config) ? sql`drop trigger broken` : sql`alter table identity_tokens drop constraint broken`,
+  );
 
 type Answer = { status: number; body: Record<string, string> };
 
@@ -118,6 +137,30 @@ log: { level: debug }
     );
     expect(unused).toEqual(families.map(() => ({ tokens: 1 })));
   });
+
+  it('leaves of a login it died in nothing that could be used, and that goes by itself', async () => {
+    const kept = await login();
+    const grants = () => query({ config }, sql<{ id: string }>`select id from identity_grants order by id`);
+    await breakTokens(config);
+    // The grant is committed and its first token is not: as if it had died between the two.
+    expect((await post('/token', { grant_type: loginGrantType, username: 'ada', password })).status).toBe(
+      500,
+    );
+    await program.stop('SIGKILL');
+    await mendTokens(config);
+    expect(await grants()).toHaveLength(2);
+    const orphans = sql`select id from identity_grants where id not in
+      (select grant_id from identity_tokens where grant_id is not null)`;
+    expect(await query({ config }, orphans)).toHaveLength(1);
+    await start();
+    const next = (await refresh(kept)).body['refresh_token'] ?? '';
+    neverPrinted(next);
+    const database = openDatabase(config.database);
+    await purgeExpired(database, Date.now() + 3 * 60 * 60 * 1000);
+    await database.close();
+    expect(await grants()).toEqual([{ id: kept.split('.')[1] }]);
+    expect((await refresh(next)).status).toBe(200);
+  }, 60_000);
 
   it('stops cleanly when asked to', async () => {
     expect(await program.stop('SIGTERM')).toBe(0);

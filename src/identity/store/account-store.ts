@@ -78,16 +78,7 @@ export function createAccountStore(database: Database): AccountStore {
       }),
     find: (id) => findBy('id', id),
     findByName: (username) => findBy('username', username),
-    hashesUnlike: async (prefix, limit) => {
-      const rows = await db
-        .selectFrom('identity_accounts')
-        .select('password_hash')
-        .where('password_hash', 'like', '$%')
-        .where('password_hash', 'not like', `${prefix}%`)
-        .limit(limit)
-        .execute();
-      return rows.map((row) => row.password_hash);
-    },
+    hashesUnlike: (prefix, limit) => hashesUnlike(db, prefix, limit),
     namesOf: async (ids) => {
       if (ids.length === 0) return new Map();
       const rows = await db
@@ -111,6 +102,17 @@ export function createAccountStore(database: Database): AccountStore {
     disable: (trx, id, nowMs) => change(trx, id, { disabled_at_ms: nowMs }),
     endLogins,
   };
+}
+
+async function hashesUnlike(db: Kysely<IdentityTables>, prefix: string, limit: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('identity_accounts')
+    .select('password_hash')
+    .where('password_hash', 'like', '$%')
+    .where('password_hash', 'not like', `${prefix}%`)
+    .limit(limit)
+    .execute();
+  return rows.map((row) => row.password_hash);
 }
 
 async function insertAccount(db: Kysely<IdentityTables>, account: Account, nowMs: number): Promise<boolean> {

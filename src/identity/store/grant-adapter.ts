@@ -11,6 +11,12 @@ import {
 } from './adapter-parts.ts';
 import { hashOf } from './sealing.ts';
 
+/**
+ * A grant without a browser's login lives as long as its tokens. One whose first token never came, since the process
+ * died before that, is nobody's: longer than a device may take to fetch its own, and then it goes. ms.
+ */
+const untilFirstTokenMs = 15 * 60 * 1000;
+
 /** Grants: sessions of one account at one client. Destroying one is a revocation. */
 export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
   const { grants, revoker, clock, scope, maxSessionsPerAccount } = options;
@@ -24,6 +30,7 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
         if (await grants.update(id, withoutId(payload), expiresAtMs)) return;
         throw new errors.InvalidGrant({ detail: 'the grant is gone' });
       }
+      const isOfBrowser = loginUid !== undefined;
       if (accountId === undefined || clientId === undefined || credentials?.accountId !== accountId)
         throw new Fault('ERR_INTERNAL', 'a grant needs a client and an account read in the same request');
       const familyKey = generateFamilyKey();
@@ -34,9 +41,9 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
         familyKey,
         device,
         address,
-        loginHash: loginUid === undefined ? undefined : hashOf('SessionUid', loginUid),
+        loginHash: isOfBrowser ? hashOf('SessionUid', loginUid) : undefined,
         nowMs: clock.nowMs(),
-        expiresAtMs,
+        expiresAtMs: isOfBrowser ? expiresAtMs : Math.min(expiresAtMs, clock.nowMs() + untilFirstTokenMs),
         credentials,
       });
       if (!isInserted) throw new errors.InvalidGrant({ detail: 'the account has changed' });

@@ -52,7 +52,7 @@ export type RemovedGrant = { id: string; accountId: string; clientId: string };
 export type GrantStore = {
   /** @returns false if the account is disabled, gone, or has another password by now */
   insert(grant: NewGrant): Promise<boolean>;
-  /** @returns false if the grant is gone */
+  /** The expiry is that of a browser's session; others live as long as their tokens. @returns false if the grant is gone */
   update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;
   find(id: string): Promise<StoredGrant | undefined>;
   /** Notes where a session is used that was begun elsewhere. */
@@ -86,14 +86,7 @@ export function createGrantStore(database: Database): GrantStore {
         await trx.insertInto('identity_grants').values(rowOf(grant)).execute();
         return true;
       }),
-    update: async (id, payload, expiresAtMs) => {
-      const { numUpdatedRows } = await db
-        .updateTable('identity_grants')
-        .set({ payload, expires_at_ms: expiresAtMs })
-        .where('id', '=', id)
-        .executeTakeFirst();
-      return numUpdatedRows > 0n;
-    },
+    update: (id, payload, expiresAtMs) => updateGrant(db, id, { payload, expiresAtMs }),
     find: async (id) => {
       const row = await db.selectFrom('identity_grants').selectAll().where('id', '=', id).executeTakeFirst();
       return row === undefined ? undefined : grantOf(row);
@@ -121,6 +114,27 @@ export function createGrantStore(database: Database): GrantStore {
         return await steps.record(trx, removed);
       }),
   };
+}
+
+async function updateGrant(
+  db: Kysely<IdentityTables>,
+  id: string,
+  { payload, expiresAtMs }: { payload: string; expiresAtMs: number },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('identity_grants')
+    .set((column) => ({
+      payload,
+      expires_at_ms: column
+        .case()
+        .when('login_hash', 'is', null)
+        .then(column.ref('expires_at_ms'))
+        .else(expiresAtMs)
+        .end(),
+    }))
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 async function deleteGrants(
