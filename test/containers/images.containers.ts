@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { repository } from '../processes.ts';
 import { docker, image, type ImageName } from './docker.ts';
 import { Laboratory } from './laboratory.ts';
 
@@ -115,5 +118,16 @@ describe('the image of cli', () => {
     expect(await laboratory.once({ name: 'help', image: image('cli') })).toMatch(
       /^usage: bin\/curfew COMMAND/,
     );
+  });
+
+  it('lints an Envoy configuration on its standard input', async () => {
+    const config = readFileSync(join(repository, 'k8s', 'envoy', 'config', 'envoy.yaml'), 'utf8');
+    const lint = { name: 'lint', image: image('cli'), args: ['envoy-lint', '-'] };
+    expect(await laboratory.once(lint, config)).toMatch(/errors: 0, warnings: 0, notes: 2$/);
+    const open = config.replace('failure_mode_allow: false', 'failure_mode_allow: true');
+    expect(await laboratory.ended(lint, open)).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('failure-mode-allow'),
+    });
   });
 });
