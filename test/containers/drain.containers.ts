@@ -68,7 +68,7 @@ describe("the gateway's preStop hook", () => {
       await response.text();
       return response.headers.get('connection') ?? '';
     };
-    await expect.poll(drained, { timeout: 4000 }).toBe('close');
+    await expect.poll(drained, { timeout: 20_000 }).toBe('close');
     await Promise.all([slow, hook]);
     expect(ended).toEqual(['done', 'hook']);
     expect(await drained()).toBe('close');
