@@ -253,7 +253,7 @@ describe('the public listener', () => {
     const answer = async (path: string): Promise<unknown> => (await fetch(`${identity.admin}${path}`)).json();
     expect(await answer('/readyz')).toEqual({
       ready: true,
-      parts: { revocation: { role: 'following', problem: 'no connection to Redis' } },
+      parts: { revocation: { role: 'following', problem: 'no connection to Redis' }, clock: 'agrees' },
     });
     expect(await answer('/status')).toMatchObject({
       revocation: {
