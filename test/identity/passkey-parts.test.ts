@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import * as library from '@simplewebauthn/server';
 import { decodeAttestationObject } from '@simplewebauthn/server/helpers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +13,7 @@ import { createTokenStore } from '../../src/identity/store/token-store.ts';
 import { migrate, openDatabase, type Database } from '../../src/publisher/store/database.ts';
 import { systemClock as clock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
-import { createAuthenticator, type Cbor, type CreationOptions } from './authenticator.ts';
+import { createAuthenticator, type Cbor, type CreationOptions, type Deviation } from './authenticator.ts';
 
 describe('the place of passkeys', () => {
   const on = { enabled: true };
@@ -43,44 +44,30 @@ describe('the place of passkeys', () => {
   });
 });
 
-describe('the attestation of a new passkey', () => {
+describe('a new passkey', () => {
   const origin = 'https://id.example';
   const site = { kind: 'on', rpId: 'id.example', origin } as const;
   const loginUid = 'a browser';
-  const account: Account = {
-    id: 'f0a7c2f4-6f57-4d5c-9f0e-6a2b6d1d9f00',
-    username: 'ada',
+  const [ada, mallory] = ['ada', 'mallory'].map((username): Account => ({
+    id: randomUUID(),
+    username,
     passwordHash: 'none',
     credentialsChangedAtMs: 1,
     isDisabled: false,
-  };
+  })) as [Account, Account];
   let database: Database;
 
   beforeAll(async () => {
     database = openDatabase({ sqlite: ':memory:' });
     await migrate(database, [identityMigrations]);
-    await createAccountStore(database).insert(account, 1);
+    for (const account of [ada, mallory]) await createAccountStore(database).insert(account, 1);
   });
   afterAll(() => database.close());
 
-  /** With a library that would believe any attestation. */
-  async function add(attestation: { fmt: string; attStmt: Cbor } | undefined): Promise<unknown> {
-    let isAsked = false;
-    const adding = createPasskeyAdding({
+  const addingWith = (verify: typeof library.verifyRegistrationResponse) =>
+    createPasskeyAdding({
       site,
-      library: {
-        ...library,
-        verifyRegistrationResponse: async (options) => {
-          isAsked = true;
-          const none = createAuthenticator(origin).create(
-            JSON.parse(JSON.stringify(asked)) as CreationOptions,
-          );
-          const response = { ...(JSON.parse(none) as typeof options.response) };
-          const outcome = await library.verifyRegistrationResponse({ ...options, response });
-          if (outcome.verified) outcome.registrationInfo.credential.id = options.response.id;
-          return outcome;
-        },
-      },
+      library: { ...library, verifyRegistrationResponse: verify },
       decodeAttestation: decodeAttestationObject,
       passkeys: createPasskeyStore(database),
       challenges: createChallenges({ tokens: createTokenStore(database), clock }),
@@ -89,23 +76,45 @@ describe('the attestation of a new passkey', () => {
       clock,
       log: createLog({ program: 'identity', level: 'silent' }),
     });
-    const asked = await adding.begin({ account, loginUid });
-    const answer = createAuthenticator(origin).create(
-      asked as CreationOptions,
-      attestation === undefined ? {} : { attestation },
-    );
-    const actor = { kind: 'person', id: account.id } as const;
-    const addition = await adding.finish({ answer, name: 'x', accountId: account.id, loginUid, actor });
-    return { addition, isAsked };
-  }
+
+  const answerOf = ({ id }: Account, answer: string) =>
+    ({ answer, name: 'x', accountId: id, loginUid, actor: { kind: 'person', id } }) as const;
 
   const certificates = new Map<Cbor, Cbor>([['x5c', [Buffer.from('a certificate')]]]);
 
-  it('is none, or a signature of its own key, and its certificates are never looked at', async () => {
+  /** With a library that would believe any attestation. */
+  async function add(deviation: Deviation): Promise<{ addition: string; isAsked: boolean }> {
+    let isAsked = false;
+    const adding = addingWith(async (options) => {
+      isAsked = true;
+      const plain = createAuthenticator(origin).create(asked);
+      const response = JSON.parse(plain) as typeof options.response;
+      const outcome = await library.verifyRegistrationResponse({ ...options, response });
+      if (outcome.verified) outcome.registrationInfo.credential.id = options.response.id;
+      return outcome;
+    });
+    const asked = (await adding.begin({ account: ada, loginUid })) as CreationOptions;
+    const answer = createAuthenticator(origin).create(asked, deviation);
+    return { addition: await adding.finish(answerOf(ada, answer)), isAsked };
+  }
+
+  it('has no attestation, or its own signature; certificates are never looked at', async () => {
     const taken = { addition: 'inserted', isAsked: true };
-    expect(await add(undefined)).toEqual(taken);
-    expect(await add({ fmt: 'packed', attStmt: new Map<Cbor, Cbor>([['alg', -7]]) })).toEqual(taken);
+    expect(await add({})).toEqual(taken);
+    const own = new Map<Cbor, Cbor>([['alg', -7]]);
+    expect(await add({ attestation: { fmt: 'packed', attStmt: own } })).toEqual(taken);
     for (const fmt of ['packed', 'tpm', 'android-key', 'android-safetynet', 'fido-u2f', 'apple', 'own'])
-      expect(await add({ fmt, attStmt: certificates })).toEqual({ addition: 'refused', isAsked: false });
+      expect(await add({ attestation: { fmt, attStmt: certificates } })).toEqual({
+        addition: 'refused',
+        isAsked: false,
+      });
+  });
+
+  it('is of the account that asked for it, whoever is logged in by now', async () => {
+    const adding = addingWith(library.verifyRegistrationResponse);
+    const asked = (await adding.begin({ account: ada, loginUid })) as CreationOptions;
+    const answer = createAuthenticator(origin).create(asked);
+    expect(await adding.finish(answerOf(mallory, answer))).toBe('refused');
+    expect(await createPasskeyStore(database).list(mallory.id)).toEqual([]);
   });
 });

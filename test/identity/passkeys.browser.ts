@@ -159,6 +159,21 @@ describe('passkeys, in Chromium', () => {
     expect(await listPasskeys(identity.config, 'emmy')).toHaveLength(1);
   });
 
+  it('show why one was not added, where the person looks', async () => {
+    await identity.addUser('maria');
+    const { page } = await open();
+    await logIn(page, 'maria');
+    await page.route('**/account/passkeys', (route) => {
+      const body = new URLSearchParams(route.request().postData() ?? '');
+      body.set('credential', '{}');
+      return route.continue({ postData: body.toString() });
+    });
+    await page.getByRole('button', { name: 'Add a passkey' }).click();
+    await page.getByRole('alert').getByText('not accepted').waitFor();
+    expect(await page.locator(':focus').textContent()).toContain('not accepted');
+    expect(await violations(page)).toEqual([]);
+  });
+
   it('log nobody in who isn’t the owner of the device', async () => {
     await identity.addUser('lise');
     const { page, devtools, authenticatorId } = await open();

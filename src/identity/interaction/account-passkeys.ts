@@ -81,8 +81,10 @@ export function createAccountPasskeys(options: AccountPasskeysOptions): AccountP
           return await add(visitor, form, options);
         case renamePath:
           return await rename(visitor, form, options);
-        default:
+        case removePath:
           return await remove(visitor, form, options);
+        default:
+          return { kind: 'done' };
       }
     },
   };

@@ -35,10 +35,14 @@ export function passkeysSection(texts: Texts, section: PasskeysSection): Html {
   const { problem, isFull, passkeys: listed } = section;
   return html`<h2 class="section" id="passkeys">${passkeys.title}</h2>
     <p>${passkeys.text}</p>
-    ${problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`}
+    ${problem === undefined ? undefined : alarm(problem)}
     ${listed.length === 0 ? html`<p>${passkeys.none}</p>` : cards(texts, section)}
     ${isFull ? html`<p>${passkeys.full}</p>` : addForm(texts, section)}`;
 }
+
+/** Far down the page: the focus brings it into view. */
+const alarm = (problem: string): Html =>
+  html`<p class="alarm" role="alert" tabindex="-1" autofocus>${problem}</p>`;
 
 const cards = (texts: Texts, section: PasskeysSection): Html =>
   html`<ul class="cards">
