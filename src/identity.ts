@@ -28,7 +28,7 @@ import type { Secret } from './runtime/secret.ts';
  * Runs the identity deployment in the foreground until SIGTERM or SIGINT.
  * @param configFile path of its YAML configuration
  * @returns the exit code
- * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
  */
 export async function runIdentity(configFile: string): Promise<number> {
   const config = loadConfig({ schema: identitySchema, file: configFile });

@@ -116,6 +116,24 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect(log).not.toContain(identity.issuer);
   });
 
+  it('serves its own people while the other issuer’s keys can’t be had, and tells its sender to come again', async () => {
+    const jwks = { uri: 'http://127.0.0.1:9/jwks', timeout: '100ms' };
+    const { identity, database } = await startReceiving(on, {
+      foreignIssuers: [{ issuer: testIssuer, jwks }],
+    });
+    await identity.addUser('ada');
+    const own = await login(identity, 'ada');
+    expect((await deliver(identity.issuer, logoutPost('one'))).status).toBe(503);
+    expect((await deliver(identity.issuer, webhookPost({ kind: 'session', id: 'two' }))).status).toBe(204);
+    const answer = await fetch(`${identity.admin}/readyz`);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({
+      parts: { receivers: [{ usable: false }, { usable: false }, { usable: true }] },
+    });
+    expect((await refresh(identity, own)).session).toBe(own.session);
+    expect(await recorded(database)).toMatchObject([{ iss: testIssuer, target: 'two' }]);
+  });
+
   it('shows its receivers, and counts what they take', async () => {
     const { identity } = await startReceiving(on);
     const answer = (await (await fetch(`${identity.admin}/readyz`)).json()) as { parts: unknown };
