@@ -1,5 +1,10 @@
-/** Lets a bounded number of tasks run at a time; undefined when one too many asks. */
-export type Gate = <Outcome>(task: () => Promise<Outcome>) => Promise<Outcome> | undefined;
+/**
+ * Lets a bounded number of tasks run at a time; undefined when one too many asks. One that is done at once takes no place
+ * for longer.
+ */
+export type Gate = <Outcome>(
+  task: () => Outcome | Promise<Outcome>,
+) => Outcome | Promise<Outcome> | undefined;
 
 export function createGate(limit: number): Gate {
   let running = 0;
@@ -8,7 +13,9 @@ export function createGate(limit: number): Gate {
   };
   return (task) => {
     if (running >= limit) return undefined;
+    const outcome = task();
+    if (!(outcome instanceof Promise)) return outcome;
     running += 1;
-    return task().finally(leave);
+    return outcome.finally(leave);
   };
 }

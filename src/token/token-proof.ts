@@ -35,9 +35,11 @@ type Candidate = {
 };
 
 type Gates = { readonly verifying: Gate; readonly awaitingKeys: Gate };
+type Outcome = TokenProof | Rejected;
 
 /**
- * Verifies a token from scratch; remembers nothing. Synchronous when it is refused before its signature.
+ * Verifies a token from scratch; remembers nothing. Synchronous when it is refused before its signature, and where that is
+ * verified at once.
  * @param options.maxPending signatures in work at a time, and tokens that wait for newer keys
  */
 export function createProver(options: {
@@ -72,24 +74,23 @@ function examine(
   return { kind: 'candidate', token, claims: jws.claims, header, issuer, origin };
 }
 
-function findKeyAndProve(candidate: Candidate, gates: Gates): Rejected | Promise<TokenProof | Rejected> {
+function findKeyAndProve(candidate: Candidate, gates: Gates): Outcome | Promise<Outcome> {
   const { issuer } = candidate;
   const lookup = lookUp(candidate);
   if (lookup.kind !== 'unknown' || !lookup.refreshable) return proveWith(lookup, candidate, gates);
   const refresh = issuer.keySet.refreshForUnknownKey();
   if (refresh === undefined) return proveWith(lookup, candidate, gates);
-  const waited = gates.awaitingKeys(() => refresh);
+  const waited = gates.awaitingKeys(async () => {
+    await refresh;
+    return true;
+  });
   if (waited === undefined) return reject('overloaded', undefined, candidate.origin);
-  return waited.then(() => proveWith(lookUp(candidate), candidate, gates));
+  return Promise.resolve(waited).then(() => proveWith(lookUp(candidate), candidate, gates));
 }
 
 const lookUp = ({ header, issuer }: Candidate): KeyLookup => issuer.keySet.find(header.kid, header.algorithm);
 
-function proveWith(
-  lookup: KeyLookup,
-  candidate: Candidate,
-  gates: Gates,
-): Rejected | Promise<TokenProof | Rejected> {
+function proveWith(lookup: KeyLookup, candidate: Candidate, gates: Gates): Outcome | Promise<Outcome> {
   switch (lookup.kind) {
     case 'found':
       return (
@@ -103,10 +104,15 @@ function proveWith(
   }
 }
 
-async function prove(candidate: Candidate, key: VerificationKey): Promise<TokenProof | Rejected> {
-  const { claims, header, issuer, origin, token } = candidate;
-  if (!(await isSignedBy(key.key, header.algorithm, token)))
-    return reject('bad_signature', undefined, origin);
+function prove(candidate: Candidate, key: VerificationKey): Outcome | Promise<Outcome> {
+  const signed = isSignedBy(key.key, candidate.header.algorithm, candidate.token);
+  if (typeof signed === 'boolean') return concluded(candidate, key, signed);
+  return signed.then((settled) => concluded(candidate, key, settled));
+}
+
+function concluded(candidate: Candidate, key: VerificationKey, isSigned: boolean): Outcome {
+  const { claims, header, issuer, origin } = candidate;
+  if (!isSigned) return reject('bad_signature', undefined, origin);
   // The key may have been withdrawn meanwhile.
   if (!issuer.keySet.vouchesFor(key))
     return reject('unknown_key', { claim: 'kid', found: 'withdrawn' }, origin);

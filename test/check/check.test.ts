@@ -30,8 +30,9 @@ describe('a request with a good token', () => {
   });
 
   it('is decided synchronously once its token was verified', async () => {
-    const check = testCheck();
-    const token = goodToken();
+    const key = testKey('ES256');
+    const check = testCheck({ verifier: testVerifier([trusted({}, key)]) });
+    const token = goodToken({ key });
     const first = check.decideNow({ token });
     expect(first).toBeInstanceOf(Promise);
     await first;
@@ -191,7 +192,9 @@ describe('revocation', () => {
 
   it('is judged after the signature, by the clock of that moment', async () => {
     const clocks: number[] = [];
+    const key = testKey('ES256');
     const check = testCheck({
+      verifier: testVerifier([trusted({}, key)]),
       revocations: {
         judge: (_token, _limits, nowMs) => {
           clocks.push(nowMs);
@@ -199,7 +202,7 @@ describe('revocation', () => {
         },
       },
     });
-    const decision = check.decideNow();
+    const decision = check.decideNow({ token: goodToken({ key }) });
     check.verifier.clock.nowSeconds += 2;
     await decision;
     expect(clocks).toEqual([(testNow + 2) * 1000]);

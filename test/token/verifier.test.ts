@@ -95,10 +95,10 @@ describe('a token seen before', () => {
   });
 
   it('is refused when its key leaves the set while the signature is being verified', async () => {
-    const keys = changeableKeys(testKey('RS256', 'old'));
+    const keys = changeableKeys(testKey('ES256', 'old'));
     const verifier = testVerifier([{ rules, keySet: keys.keySet }]);
-    const verification = verifier.verify(issueToken({ now: testNow, key: testKey('RS256', 'old') }));
-    keys.change(testKey('RS256', 'new'));
+    const verification = verifier.verify(issueToken({ now: testNow, key: testKey('ES256', 'old') }));
+    keys.change(testKey('ES256', 'new'));
     expect(await verification).toMatchObject({ reason: 'unknown_key', detail: { found: 'withdrawn' } });
   });
 
@@ -193,13 +193,27 @@ describe('many tokens at once', () => {
   });
 
   it('more than may wait are overloaded, and later ones are served again', async () => {
-    const verifier = testVerifier([trusted()], { maxPendingVerifications: 2 });
-    const token = (jti: string): string => issueToken({ now: testNow, claims: { jti } });
-    const waiting = ['1', '2'].map((jti) => Promise.resolve(verifier.verify(token(jti))));
+    const key = testKey('ES256');
+    const verifier = testVerifier([trusted({}, key, testKey('RS256', 'quick'))], {
+      maxPendingVerifications: 2,
+    });
+    const token = (jti: string): string => issueToken({ now: testNow, key, claims: { jti } });
+    const [first = '', second = ''] = [token('1'), token('2')];
+    const waiting = [first, second].map((one) => Promise.resolve(verifier.verify(one)));
     expect(verifier.verify(token('3'))).toMatchObject({ reason: 'overloaded' });
     await Promise.all(waiting);
     expect(await verifier.verify(token('3'))).toMatchObject({ kind: 'verified' });
-    expect(verifier.verify(token('1'))).toMatchObject({ kind: 'verified' });
+    expect(verifier.verify(first)).toMatchObject({ kind: 'verified' });
+  });
+
+  it('whose signatures take little are answered at once, good or forged, and take no place', () => {
+    const verifier = testVerifier([trusted()], { maxPendingVerifications: 2 });
+    for (const jti of ['1', '2', '3']) {
+      const token = issueToken({ now: testNow, claims: { jti } });
+      expect(verifier.verify(token)).toMatchObject({ kind: 'verified' });
+      const forged = `${token.slice(0, token.lastIndexOf('.'))}.${'A'.repeat(342)}`;
+      expect(verifier.verify(forged)).toMatchObject({ reason: 'bad_signature' });
+    }
   });
 
   it('that wait for unknown keys do not keep out those of known keys', async () => {
