@@ -1,0 +1,138 @@
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { writeHead } from '../../src/revocation/head.ts';
+import { logKeys, writeSentinel } from '../../src/revocation/log-keys.ts';
+import type { RevocationFeed } from '../../src/revocation/feed.ts';
+import { openRedis } from '../../src/revocation/redis-connection.ts';
+import { createRevocationFeed } from '../../src/revocation/redis-feed.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
+import { eventually } from '../processes.ts';
+import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+
+const issuer = 'https://id.example';
+const keys = logKeys('curfew');
+
+let server: RedisServer;
+let client: Redis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  client = await openRedis({ url: server.url }, { connectionName: 'test' });
+});
+
+afterAll(async () => {
+  client.disconnect();
+  await server.stop();
+});
+
+/** A whole log whose owner shows no life, so that nothing is ever proven: as on a master that was cut off. */
+async function makeSilentLog(): Promise<void> {
+  const numbers = { epoch: 1, seq: 0, beat: 0, trimBelow: 1, retentionSeconds: 75 };
+  await client.zadd(keys.log(1), 0, writeSentinel('owner', 1));
+  await client.hset(
+    keys.head,
+    ...writeHead({ owner: 'owner', covers: [issuer], truth: 'owner', ...numbers }),
+  );
+}
+
+const untilProven = (feed: RevocationFeed): Promise<unknown> =>
+  eventually('it is proven', async () => {
+    await client.hincrby(keys.head, 'beat', 1);
+    return feed.status().stalenessMs === 0 ? true : undefined;
+  });
+
+/** A feed whose time passes only when the test says so. */
+function startFeed() {
+  let nowMs = 0;
+  let looks = 0;
+  const feed = createRevocationFeed({
+    redis: { url: server.url },
+    logName: 'curfew',
+    issuers: [{ issuer, clockToleranceSeconds: 5 }],
+    maxExposureMs: 30_000,
+    maxEntries: 100,
+    clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
+    log: createLog({ program: 'feed', level: 'silent' }),
+    metrics: createAuthorizerMetrics(createRegistry()),
+    observe: () => (looks += 1),
+  });
+  const connections = async (): Promise<string[]> => {
+    const list = String(await client.client('LIST'));
+    return list
+      .split('\n')
+      .flatMap((line) => (line.includes('name=curfew-feed') ? [line.split(' ')[0] ?? ''] : []));
+  };
+  return {
+    feed,
+    pass: (ms: number): void => {
+      nowMs += ms;
+    },
+    /** The connection, once the feed has had occasion to give it up. */
+    settled: async (): Promise<string> => {
+      const before = looks;
+      await eventually('the feed looks a few times', () => (looks >= before + 3 ? true : undefined));
+      return eventually('it is connected', async () => {
+        const found = await connections();
+        return feed.status().connected && found.length === 1 ? found[0] : undefined;
+      });
+    },
+    started: async (): Promise<void> => {
+      await feed.start();
+      onTestFinished(() => feed.stop());
+    },
+  };
+}
+
+describe('a connection over which nothing is proven', () => {
+  it('is given up after 15 s, the next one after 30 s, and so on up to two minutes', async () => {
+    await makeSilentLog();
+    const { started, settled, pass } = startFeed();
+    await started();
+    let connection = await settled();
+    for (const patienceMs of [15_000, 30_000, 60_000, 120_000, 120_000]) {
+      pass(patienceMs - 1);
+      expect(await settled()).toBe(connection);
+      pass(1);
+      const next = await settled();
+      expect(next).not.toBe(connection);
+      connection = next;
+    }
+  }, 60_000);
+
+  it('has its 15 s again once something was proven, and counts from then', async () => {
+    await makeSilentLog();
+    const { feed, started, settled, pass } = startFeed();
+    await started();
+    let connection = await settled();
+    for (const patienceMs of [15_000, 30_000]) {
+      pass(patienceMs);
+      const next = await settled();
+      expect(next).not.toBe(connection);
+      connection = next;
+    }
+    await untilProven(feed);
+    // As long as it is live, it stays. After that the third would have had a minute.
+    pass(30_000);
+    expect(await settled()).toBe(connection);
+    expect(feed.status().state).toBe('live');
+    pass(1);
+    expect(await settled()).not.toBe(connection);
+  }, 60_000);
+
+  it('is kept, however old, while a new epoch is owed and what was proven is fresh', async () => {
+    await makeSilentLog();
+    const { feed, started, settled, pass } = startFeed();
+    await started();
+    const connection = await settled();
+    await untilProven(feed);
+    pass(20_000);
+    await untilProven(feed);
+    // An epoch without a log: it can't be read.
+    await client.hset(keys.head, 'epoch', 2);
+    await eventually('it knows', () => (feed.status().state === 'syncing' ? true : undefined));
+    expect(await settled()).toBe(connection);
+    pass(15_000);
+    expect(await settled()).not.toBe(connection);
+  }, 60_000);
+});
