@@ -198,7 +198,7 @@ describe('many tokens at once', () => {
       maxPendingVerifications: 2,
     });
     const token = (jti: string): string => issueToken({ now: testNow, key, claims: { jti } });
-    const [first = '', second = ''] = [token('1'), token('2')];
+    const [first, second] = [token('1'), token('2')] as const;
     const waiting = [first, second].map((one) => Promise.resolve(verifier.verify(one)));
     expect(verifier.verify(token('3'))).toMatchObject({ reason: 'overloaded' });
     await Promise.all(waiting);
