@@ -1,7 +1,7 @@
 import { authorizerSchema } from '../config/authorizer.ts';
 import { readDocuments } from '../envoy/lint/documents.ts';
 import { lintEnvoy } from '../envoy/lint/lint.ts';
-import type { LintOptions } from '../envoy/lint/manager-rules.ts';
+import { defaultLintOptions, type LintOptions } from '../envoy/lint/options.ts';
 import { lintRules, type Finding, type Severity } from '../envoy/lint/rules.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
@@ -52,11 +52,14 @@ function findings(file: string, text: string, options: LintOptions): readonly Fi
 
 /** What the authorizer's configuration says of the requests it wants to see. */
 function lintOptions(configFile: string | undefined): LintOptions {
-  if (configFile === undefined) return { prefix: 'x-auth-', credentials: ['authorization'] };
+  if (configFile === undefined) return defaultLintOptions;
   const { token, upstream } = loadConfig({ schema: authorizerSchema, file: configFile });
   const credentials = token.sources.map((source) => ('header' in source ? source.header : 'cookie'));
+  const prefix = upstream.prefix.toLowerCase();
+  const identity = Object.keys(upstream.headers).map((name) => name.toLowerCase());
   return {
-    prefix: upstream.prefix.toLowerCase(),
+    prefix,
+    identity: identity.length > 0 ? identity : [`${prefix}subject`],
     credentials: credentials.map((name) => name.toLowerCase()),
   };
 }

@@ -1,5 +1,6 @@
 import { isLoopback, lintCheck, lintOverride } from './check-rules.ts';
-import { lintManager, type LintOptions } from './manager-rules.ts';
+import { lintManager } from './manager-rules.ts';
+import type { LintOptions } from './options.ts';
 import { at, textOf, type Node } from './node.ts';
 import { findPieces, routeTableOf, type Pieces } from './pieces.ts';
 import { lintRoutes, routeFacts } from './route-rules.ts';

@@ -1,16 +1,10 @@
 import { lintOrder } from './order-rules.ts';
 import { at, field, isTrue, items, textOf, type Node } from './node.ts';
 import { httpFilter, isCheck, routeTableOf, type Manager, type Pieces } from './pieces.ts';
+import type { LintOptions } from './options.ts';
 import { lintPaths, lintRoutes, routeFacts, type RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
 import { lintAllowedHeaders, lintReserved } from './strip-rules.ts';
-
-export type LintOptions = {
-  /** As the authorizer's `upstream.prefix`; in lower case; default `x-auth-`. */
-  readonly prefix: string;
-  /** Headers that a token comes in, in lower case; default `authorization`. */
-  readonly credentials: readonly string[];
-};
 
 /** What one HTTP connection manager risks. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
 export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
@@ -24,7 +18,7 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
   return [
     ...lintOrder({ filters, position, prefix: options.prefix, routeTable }),
     ...lintPaths(config, facts),
-    ...lintReserved(manager, before, facts, options.prefix),
+    ...lintReserved(manager, before, facts, options),
     ...(check.kind === 'ext_authz' && check.config !== undefined
       ? lintAllowedHeaders(check.config, before, options, manager)
       : []),

@@ -1,5 +1,5 @@
 import { at, descendants, field, isEnum, isTrue, items, textOf, type Node } from './node.ts';
-import { isCheck, isConfiguredBelow, type HttpFilter } from './pieces.ts';
+import { isCheck, perRouteConfigs, type HttpFilter } from './pieces.ts';
 import { finding, type Finding } from './rules.ts';
 
 export type FilterOrder = {
@@ -15,7 +15,7 @@ export function lintOrder({ filters, position, prefix, routeTable }: FilterOrder
   const router = filters.findIndex(({ kind }) => kind === 'router');
   const check = filters[position];
   const isOff = ({ entry, name }: HttpFilter): boolean =>
-    isTrue(field(entry, 'disabled')) && !isConfiguredBelow(routeTable, name);
+    isTrue(field(entry, 'disabled')) && perRouteConfigs(routeTable, name).length === 0;
   const working = (some: readonly HttpFilter[]): HttpFilter[] => some.filter((filter) => !isOff(filter));
   return [
     ...(check === undefined ? [] : lintPlace(check)),
@@ -94,7 +94,7 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
     return [finding('route-cache-cleared', flag.path, `${kind} clears the route cache after the check`)];
   switch (kind) {
     case 'lua':
-      return lintLua(filter, isConfiguredBelow(routeTable, name));
+      return lintLua(filter, perRouteConfigs(routeTable, name));
     case 'grpc_json_transcoder':
       if (isTrue(field(config, 'match_incoming_request_route'))) return [];
       return [
@@ -126,13 +126,12 @@ const isClearing = ({ path, value }: Node): boolean =>
 const changesHeaders = /:\s*(?:add|replace|remove)\s*\(|clearRouteCache/;
 
 // Envoy routes again when a script has changed the headers, unless clear_route_cache is false.
-function lintLua({ entry, config }: HttpFilter, hasPerRoute: boolean): Finding[] {
-  const scripts =
-    config === undefined ? [] : [...descendants(config)].map(textOf).filter((text) => text !== undefined);
-  const isElsewhere =
-    config !== undefined && [...descendants(config)].some((node) => field(node, 'filename') !== undefined);
+function lintLua({ entry, config }: HttpFilter, perRoute: readonly Node[]): Finding[] {
+  const configs = config === undefined ? perRoute : [config, ...perRoute];
+  const nodes = configs.flatMap((one) => Array.from(descendants(one)));
+  const isElsewhere = nodes.some((node) => field(node, 'filename') !== undefined);
   const keeps = field(config, 'clear_route_cache')?.value === false;
-  const touches = isElsewhere || hasPerRoute || scripts.some((text) => changesHeaders.test(text));
+  const touches = isElsewhere || nodes.some((node) => changesHeaders.test(textOf(node) ?? ''));
   if (!touches) return [];
   if (!keeps)
     return [

@@ -124,9 +124,11 @@ export const isCheck = ({ kind, config }: HttpFilter): boolean =>
 const holdsCheck = (config: Node): boolean =>
   [...descendants(config)].some((node) => typeOf(node) === checkType);
 
-/** Whether any configuration of a filter exists below the node under that name: in `typed_per_filter_config`. */
-export const isConfiguredBelow = (table: Node | undefined, filterName: string): boolean =>
-  table !== undefined &&
-  [...descendants(table)].some((node) =>
-    children(field(node, 'typed_per_filter_config')).some(({ key }) => key === filterName),
-  );
+/** What routes say of a filter, by its name in the connection manager: `typed_per_filter_config`. */
+export const perRouteConfigs = (table: Node | undefined, filterName: string): Node[] =>
+  table === undefined
+    ? []
+    : [...descendants(table)]
+        .flatMap((node) => children(field(node, 'typed_per_filter_config')))
+        .filter(({ key }) => key === filterName)
+        .map(({ node }) => node);

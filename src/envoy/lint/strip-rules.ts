@@ -1,6 +1,7 @@
 import { at, descendants, field, isEnum, items, messageOf, textOf, type Node } from './node.ts';
 import { listMatchesName, matchesName } from './name-match.ts';
 import type { HttpFilter, Manager } from './pieces.ts';
+import type { LintOptions } from './options.ts';
 import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
 
@@ -17,9 +18,10 @@ export function lintReserved(
   manager: Manager,
   before: readonly HttpFilter[],
   facts: RouteFacts,
-  prefix: string,
+  options: LintOptions,
 ): Finding[] {
-  const stripped = strippedBy(manager, before, prefix);
+  const { prefix } = options;
+  const stripped = strippedBy(manager, before, options);
   const { path } = manager.config;
   if (!stripped.hyphens) {
     const isOpen = facts.hasUnchecked || facts.isPartial;
@@ -56,7 +58,7 @@ export function lintReserved(
 export function lintAllowedHeaders(
   config: Node,
   before: readonly HttpFilter[],
-  options: { prefix: string; credentials: readonly string[] },
+  options: LintOptions,
   manager: Manager,
 ): Finding[] {
   const allowed = field(config, 'allowed_headers');
@@ -67,7 +69,7 @@ export function lintAllowedHeaders(
       listMatchesName(allowed, name)) &&
     !listMatchesName(disallowed, name);
   const missing = options.credentials.filter((name) => !isSent(name));
-  const isStripped = strippedBy(manager, before, options.prefix).hyphens;
+  const isStripped = strippedBy(manager, before, options).hyphens;
   return [
     ...missing.map((name) =>
       finding(
@@ -76,7 +78,7 @@ export function lintAllowedHeaders(
         `${name} is not sent to the authorizer`,
       ),
     ),
-    ...(isStripped || isSent(`${options.prefix}subject`)
+    ...(isStripped || options.identity.every(isSent)
       ? []
       : [
           finding(
@@ -88,7 +90,11 @@ export function lintAllowedHeaders(
   ];
 }
 
-function strippedBy({ config }: Manager, before: readonly HttpFilter[], prefix: string): Stripped {
+function strippedBy(
+  { config }: Manager,
+  before: readonly HttpFilter[],
+  { prefix, identity }: LintOptions,
+): Stripped {
   const early = items(field(config, 'early_header_mutation_extensions')).map((one) => {
     const typed = field(one, 'typed_config');
     return typed === undefined ? undefined : messageOf(typed);
@@ -101,22 +107,22 @@ function strippedBy({ config }: Manager, before: readonly HttpFilter[], prefix: 
     ...filters.flatMap((one) => items(at(one.config, 'mutations', 'request_mutations'))),
   ];
   const trailers = filters.flatMap((one) => items(at(one.config, 'mutations', 'request_trailers_mutations')));
-  const [hyphened, underscored, dotted] = ['-', '_', '.'].map(
-    (sign) => `${prefix.replaceAll(/[^a-z0-9]/g, sign)}subject`,
-  );
   const isScripted = before.some((one) => isScriptedRemoval(one, prefix));
-  const removes = (mutations: readonly Node[], name = ''): boolean =>
-    mutations.some((one) => removesName(one, name));
+  // Each of them, with another sign for its hyphens.
+  const removes = (mutations: readonly Node[], sign: string): boolean =>
+    identity
+      .map((name) => name.replaceAll(/[^a-z0-9]/g, sign))
+      .every((name) => mutations.some((one) => removesName(one, name)));
   return {
-    hyphens: removes(requests, hyphened) || isScripted,
+    hyphens: removes(requests, '-') || isScripted,
     underscores:
-      removes(requests, underscored) ||
+      removes(requests, '_') ||
       isEnum(at(config, 'common_http_protocol_options', 'headers_with_underscores_action'), {
         REJECT_REQUEST: 1,
         DROP_HEADER: 2,
       }),
-    others: removes(requests, dotted),
-    trailers: removes(trailers, hyphened),
+    others: removes(requests, '.'),
+    trailers: removes(trailers, '-'),
   };
 }
 

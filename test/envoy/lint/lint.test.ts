@@ -4,18 +4,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { readDocuments } from '../../../src/envoy/lint/documents.ts';
+import { defaultLintOptions } from '../../../src/envoy/lint/options.ts';
 import { lintEnvoy } from '../../../src/envoy/lint/lint.ts';
 import { envoyConfig } from '../../../src/injection/envoy-config.ts';
 import { envoyConfigOf, injected, options, podFixture } from '../../injection/fixtures.ts';
 import { startEnvoy } from '../envoy-process.ts';
-import { defaults, findingsIn, lint, partsOf, put, recommended, service, type Tree } from './samples.ts';
+import { findingsIn, lint, partsOf, put, recommended, service, type Tree } from './samples.ts';
 
 const k8s = join(import.meta.dirname, '..', '..', '..', 'k8s');
 
 const lintText = (text: string) => {
   const read = readDocuments(text);
   if (read.kind !== 'documents') throw new Error(read.message);
-  return lintEnvoy(read.documents, defaults);
+  return lintEnvoy(read.documents, defaultLintOptions);
 };
 
 const risks = (findings: ReturnType<typeof lint>): string[] =>
@@ -63,7 +64,11 @@ describe('our own configuration', () => {
       reservedPrefix: 'x-user-',
       sources: [{ header: 'x-token' }, { cookie: 'session' }],
     });
-    const report = lintEnvoy([config], { prefix: 'x-user-', credentials: ['x-token', 'cookie'] });
+    const report = lintEnvoy([config], {
+      prefix: 'x-user-',
+      identity: ['x-user-id', 'x-user-scopes'],
+      credentials: ['x-token', 'cookie'],
+    });
     expect(risks(findingsIn(report))).toEqual([]);
     expect(risks(lint(config))).toEqual(
       expect.arrayContaining([
@@ -183,7 +188,7 @@ describe('the linter', () => {
   it.each([[{}], [[]], ['text'], [{ kind: 'Namespace', metadata: { name: 'x' } }], [null]])(
     'does not call %j clean: it is no Envoy configuration',
     (document) => {
-      expect(lintEnvoy([document], defaults).kind).toBe('unrecognized');
+      expect(lintEnvoy([document], defaultLintOptions).kind).toBe('unrecognized');
     },
   );
 
@@ -197,7 +202,7 @@ describe('the linter', () => {
   it('looks at no more than three million places', () => {
     const wide = Array.from({ length: 1000 }, () => 1);
     const document = { virtual_hosts: [], wide: Array.from({ length: 3001 }, () => wide) };
-    expect(lintEnvoy([document], defaults)).toEqual({
+    expect(lintEnvoy([document], defaultLintOptions)).toEqual({
       kind: 'unrecognized',
       message: 'the document is too large',
     });
@@ -206,7 +211,7 @@ describe('the linter', () => {
   it('reads any depth', () => {
     let deep: unknown = partsOf(spoilt()).listener;
     for (let level = 0; level < 20_000; level += 1) deep = [deep];
-    expect(findingsIn(lintEnvoy([deep], defaults)).length).toBeGreaterThan(0);
+    expect(findingsIn(lintEnvoy([deep], defaultLintOptions)).length).toBeGreaterThan(0);
   });
 
   it('quotes nothing of a file that it cannot read', () => {
@@ -219,7 +224,7 @@ describe('the linter', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const read = readDocuments(text);
-        const report = read.kind === 'documents' ? lintEnvoy(read.documents, defaults) : read;
+        const report = read.kind === 'documents' ? lintEnvoy(read.documents, defaultLintOptions) : read;
         expect(['linted', 'unrecognized', 'unreadable']).toContain(report.kind);
       }),
     );
@@ -233,7 +238,7 @@ describe('the linter', () => {
         (changes) => {
           const root = recommended({ publicPaths: [{ prefix: '/static/' }] });
           for (const [number, value] of changes) replace(root, all[number % all.length] ?? [], value);
-          expect(['linted', 'unrecognized']).toContain(lintEnvoy([root], defaults).kind);
+          expect(['linted', 'unrecognized']).toContain(lintEnvoy([root], defaultLintOptions).kind);
         },
       ),
       { numRuns: 300 },

@@ -34,6 +34,8 @@ const asking = (timeout: string): object => ({
 });
 const script = (code: string): Record<string, unknown> => ({ default_source_code: { inline_string: code } });
 const changing = "function envoy_on_request(handle) handle:headers():replace(':path', '/') end";
+const removing = (...names: readonly string[]): object[] =>
+  names.map((name) => ({ remove: `X-Auth-${name}` }));
 const reserved = { remove_on_match: { key_matcher: { prefix: 'x-auth-' } } };
 
 const samples: readonly Sample[] = [
@@ -222,6 +224,21 @@ const samples: readonly Sample[] = [
   },
   {
     rule: 'route-cache-cleared',
+    name: "a route's script that changes headers after the check",
+    at: /http_filters\[2\]$/,
+    spoil: (parts) => {
+      afterCheck(parts, filter('lua', 'Lua'));
+      parts.routes.unshift(
+        route({ path: '/a' }, { 'envoy.filters.http.lua': { source_code: { inline_string: changing } } }),
+      );
+    },
+    repair: (parts) => {
+      afterCheck(parts, filter('lua', 'Lua'));
+      parts.routes.unshift(route({ path: '/a' }, { 'envoy.filters.http.lua': { disabled: true } }));
+    },
+  },
+  {
+    rule: 'route-cache-cleared',
     name: 'a script in a file after the check',
     at: /http_filters\[2\]$/,
     spoil: (parts) =>
@@ -394,6 +411,14 @@ const samples: readonly Sample[] = [
       });
       filters.shift();
     },
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'all identity headers but one',
+    at: /typed_config$/,
+    spoil: ({ strip }) => put(strip, { request_mutations: removing('subject', 'session', 'issuer') }),
+    repair: ({ strip }) =>
+      put(strip, { request_mutations: removing('subject', 'session', 'issuer', 'scopes') }),
   },
   {
     rule: 'reserved-spellings-kept',

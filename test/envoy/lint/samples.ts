@@ -1,12 +1,11 @@
 import { envoyConfig } from '../../../src/injection/envoy-config.ts';
 import type { EnvoyService } from '../../../src/injection/envoy-options.ts';
 import { lintEnvoy, type LintReport } from '../../../src/envoy/lint/lint.ts';
+import { defaultLintOptions } from '../../../src/envoy/lint/options.ts';
 import type { Finding } from '../../../src/envoy/lint/rules.ts';
 
 /** Envoy's configuration as anything that a test may change. */
 export type Tree = { [key: string]: Tree } & Tree[];
-
-export const defaults = { prefix: 'x-auth-', credentials: ['authorization'] };
 
 export const service: EnvoyService = {
   name: 'orders',
@@ -74,4 +73,4 @@ export function findingsIn(report: LintReport): readonly Finding[] {
 }
 
 export const lint = (...documents: readonly unknown[]): readonly Finding[] =>
-  findingsIn(lintEnvoy(documents, defaults));
+  findingsIn(lintEnvoy(documents, defaultLintOptions));
