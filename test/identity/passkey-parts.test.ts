@@ -117,4 +117,23 @@ describe('a new passkey', () => {
     expect(await adding.finish(answerOf(mallory, answer))).toBe('refused');
     expect(await createPasskeyStore(database).list(mallory.id)).toEqual([]);
   });
+
+  it('comes to nothing when the account is locked out, or gets another password, in this very moment', async () => {
+    const adding = addingWith(library.verifyRegistrationResponse);
+    const accounts = createAccountStore(database);
+    const changes: ((id: string, nowMs: number) => Promise<void>)[] = [
+      (id, nowMs) => database.db.transaction().execute((trx) => accounts.setPassword(trx, id, 'new', nowMs)),
+      (id, nowMs) => database.db.transaction().execute((trx) => accounts.endLogins(trx, { id }, nowMs)),
+      (id, nowMs) => database.db.transaction().execute((trx) => accounts.disable(trx, id, nowMs)),
+    ];
+    for (const change of changes) {
+      const account = await accounts.find(mallory.id);
+      if (account === undefined) throw new Error('there is no mallory');
+      const asked = (await adding.begin({ account, loginUid })) as CreationOptions;
+      await change(account.id, account.credentialsChangedAtMs + 1);
+      const answer = createAuthenticator(origin).create(asked);
+      expect(await adding.finish(answerOf(account, answer))).toBe('outdated');
+    }
+    expect(await createPasskeyStore(database).list(mallory.id)).toEqual([]);
+  });
 });
