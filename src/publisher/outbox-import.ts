@@ -28,45 +28,51 @@ export type ImportOptions = {
 export async function importLog(options: ImportOptions): Promise<number | undefined> {
   const { head, hold } = options;
   if (head.seq - head.trimBelow >= maxImported) return undefined;
-  const top = await importFrom(options, head, undefined, () => Promise.resolve(true));
-  if (top === undefined || !(await hold(true))) return undefined;
+  const first = await importFrom(options, head, undefined, () => Promise.resolve(true));
+  if (first === undefined || !(await hold(true))) return undefined;
   const held = await sameLog(options);
-  if (held === undefined || held.seq <= top) return held?.seq === top ? top : undefined;
-  const last = await importFrom(options, held, top, () => hold(false));
-  return last === held.seq ? last : undefined;
+  if (held === undefined) return undefined;
+  const { newest } = first;
+  const rest = await importFrom(options, held, newest && newest.seq - 1, () => hold(false));
+  if (rest === undefined || (rest.newest?.seq ?? 0) !== held.seq) return undefined;
+  // A Redis that lost entries meanwhile, and got others in their place, has another one where the copy ended.
+  return newest === undefined || rest.oldest?.member === newest.member ? held.seq : undefined;
 }
 
-/** Reads from the newest entry down to above `above`, or whole. @returns the newest entry's sequence number */
+type Entry = { readonly seq: number; readonly member: string };
+
+/** What was read, without a gap; nothing of a log without entries. */
+type Imported = { readonly newest?: Entry; readonly oldest?: Entry };
+
+/** Reads from the newest entry down to above `above`, or whole. */
 async function importFrom(
   options: ImportOptions,
   head: Head,
   above: number | undefined,
   mayGoOn: () => Promise<boolean>,
-): Promise<number | undefined> {
+): Promise<Imported | undefined> {
   const { readPage, store, keepLease } = options;
   const reading = new LogReading(head, above, pageSize);
+  let imported: Imported = {};
   for (let count = 0; count < maxImported; count += pageSize) {
     if (!(await keepLease()) || !(await mayGoOn())) return undefined;
     const events: ImportedEvent[] = [];
     const outcome = reading.take(await readPage(reading.request), (member, seq) => {
+      imported = { newest: imported.newest ?? { seq, member }, oldest: { seq, member } };
       const event = readImported(member);
       if (event !== undefined) events.push({ seq, member, event });
     });
     await store(events);
-    if (outcome.kind !== 'more') return await topOf(outcome, reading, options);
+    if (outcome.kind !== 'more') return (await isWhole(outcome, reading, options)) ? imported : undefined;
   }
   return undefined;
 }
 
 /** Where entries are missing at the bottom a fresh head says whether they were trimmed meanwhile. */
-async function topOf(
-  outcome: PageOutcome,
-  reading: LogReading,
-  options: ImportOptions,
-): Promise<number | undefined> {
-  if (outcome.kind === 'done') return outcome.top;
-  const head = outcome.kind === 'unexplained' ? await sameLog(options) : undefined;
-  return head !== undefined && reading.explainedBy(head).kind === 'done' ? reading.top : undefined;
+async function isWhole(outcome: PageOutcome, reading: LogReading, options: ImportOptions): Promise<boolean> {
+  if (outcome.kind !== 'unexplained') return outcome.kind === 'done';
+  const head = await sameLog(options);
+  return head !== undefined && reading.explainedBy(head).kind === 'done';
 }
 
 async function sameLog({ head, readHead }: ImportOptions): Promise<Head | undefined> {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { runCommand, type LogAccess } from '../../src/publisher/command-runner.ts';
@@ -14,7 +16,8 @@ import { openRedis } from '../../src/revocation/redis-connection.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createOwnerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
-import { eventually } from '../processes.ts';
+import { neverPrinted } from '../output.ts';
+import { eventually, repository } from '../processes.ts';
 import { follow, type Follower } from './following.ts';
 import { readHeadOf, readMembersOf } from './log-contents.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
@@ -318,6 +321,51 @@ describe('an import', () => {
     const found = { ...takeover, seq: takeover.seq + 1 };
     expect(await takeOver(logName, found)).toMatchObject({ status: 'ok' });
     await expect(publish(logName, { id: 'too-late' })).rejects.toThrow(/^OWNED /);
+  });
+
+  it.each([0, 1])(
+    'begins anew when Redis lost entries meanwhile and got others in their place, and %i more',
+    async (more) => {
+      const logName = await makeLog();
+      await publish(logName, { id: 'a' }, { id: 'b' });
+      const { epoch, seq } = await readHeadOf(client, logName);
+      let calls = 0;
+      const redis = accessTo(logName, async () => {
+        calls += 1;
+        if (calls !== 2) return;
+        // The log was read, and isn't held yet.
+        await client.zremrangebyscore(logKeys(logName).log(epoch), seq - 1, seq);
+        await client.hset(logKeys(logName).head, 'seq', seq - 2);
+        for (let count = 0; count < 2 + more; count += 1) await publish(logName, { id: `other-${count}` });
+      });
+      expect((await importInto(logName, redis)).takeover).toBeUndefined();
+      await client.del(`{${logName}}:hold`);
+      const { takeover, targets } = await importInto(logName, accessTo(logName));
+      expect(takeover).toMatchObject({ seq: seq + more });
+      expect(targets).toContain('other-0');
+    },
+  );
+
+  it('needs no rights but those documented for an owner', async () => {
+    const logName = await makeLog();
+    await publishSessions(logName, 1200);
+    neverPrinted('the-password-of-an-owner');
+    const operating = readFileSync(join(repository, 'docs', 'operating.md'), 'utf8');
+    const [, documented = ''] = /^ACL SETUSER curfew-identity on >PASSWORD (.+)$/m.exec(operating) ?? [];
+    const rights = documented
+      .replaceAll('{curfew}', `{${logName}}`)
+      .split(' ')
+      // From 7.2 only.
+      .filter((right) => right !== '+client|setinfo');
+    await client.call('ACL', ['SETUSER', 'owner', 'reset', 'on', '>the-password-of-an-owner', ...rights]);
+    const url = `redis://owner:the-password-of-an-owner@127.0.0.1:${server.port}`;
+    const limited = await openRedis({ url }, { connectionName: 'test' });
+    onTestFinished(() => limited.disconnect());
+    const log = new RedisLog({ client: limited, logName, ...ownerSettings });
+    const { takeover } = await importInto(logName, { use: (call) => call(log) });
+    if (takeover === undefined) throw new Error('it could not be read');
+    await log.seed({ epoch: 2, isFirst: true, firstSeq: 1, members: [], takeover });
+    expect(await log.switch({ epoch: 2, count: 0, takeover })).toMatchObject({ status: 'ok' });
   });
 
   it('gives up when its hold ends before all is read', async () => {
