@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { CheckRequest } from '../check/check-request.ts';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
+import { createKnownTexts } from './known-texts.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
 
@@ -66,6 +67,7 @@ const absent = -1;
 class Decoder {
   readonly #findHeader: HeaderFinder;
   readonly #readExtensions: ContextExtensions = createContextExtensions();
+  readonly #knownText = createKnownTexts();
   readonly #wire = new WireReader(Buffer.alloc(0));
   #bytes: Buffer = Buffer.alloc(0);
   #headers = new Map<string, string[]>();
@@ -217,7 +219,10 @@ class Decoder {
     if (keyStart === absent && !isEntry) return true;
     const name = this.#findHeader(this.#bytes, keyStart === absent ? keyEnd : keyStart, keyEnd);
     if (name === undefined) return true;
-    const value = rawStart === absent ? this.#text(valueStart, valueEnd) : this.#rawText(rawStart, rawEnd);
+    const value =
+      rawStart === absent
+        ? this.#knownText(this.#bytes, valueStart, valueEnd)
+        : this.#rawText(rawStart, rawEnd);
     return this.#add(name, value, isEntry);
   }
 

@@ -51,12 +51,15 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
   const maxLength = 2 * (maxTokenBytes + headerSlack);
   // RFC 9110 §11.6.2: these carry a scheme; any other header of choice may hold the bare token.
   const needsScheme = name === 'authorization' || name === 'proxy-authorization';
+  const plain = createPlainBearers();
   return (headers) => {
     const values = headers.get(name);
     const value = values?.[0];
     if (values === undefined || value === undefined) return none;
-    if (values.length === 1 && value.length <= maxTokenBytes && isPlainBearer(value))
-      return { kind: 'token', token: value.slice('Bearer '.length) };
+    if (values.length === 1 && value.length <= maxTokenBytes) {
+      const credential = plain(value);
+      if (credential !== undefined) return credential;
+    }
     const text = values.length === 1 ? value : values.join();
     if (text.length > maxLength) return malformed(name, `longer than ${maxLength} bytes`);
     return oneOf(text.split(',').map((part) => readPart(part.trim(), name, needsScheme)));
@@ -66,6 +69,28 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
 // What else the token holds is judged when it is read as one.
 const isPlainBearer = (value: string): boolean =>
   value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length;
+
+const maxRemembered = 2048;
+/** Longer ones are taken apart each time: what is remembered stays below a few megabytes. */
+const maxRememberedLength = 2048;
+
+/**
+ * Reads `Bearer` and a token; undefined for all else. Gives an equal value the same credential again, whose token's hash is
+ * known then.
+ */
+function createPlainBearers(): (value: string) => Credential | undefined {
+  const remembered = new Map<string, Credential>();
+  return (value) => {
+    const known = remembered.get(value);
+    if (known !== undefined) return known;
+    if (!isPlainBearer(value)) return undefined;
+    const credential: Credential = { kind: 'token', token: value.slice('Bearer '.length) };
+    if (value.length > maxRememberedLength) return credential;
+    if (remembered.size >= maxRemembered) remembered.clear();
+    remembered.set(value, credential);
+    return credential;
+  };
+}
 
 /** Another scheme's credential: not ours to judge, but not to be mixed with a token either. */
 const foreign = { kind: 'foreign' } as const;
