@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import * as client from 'openid-client';
 import * as v from 'valibot';
 import { createAdminClient } from '../../src/identity/admin/admin-client.ts';
@@ -208,6 +209,34 @@ onEachDatabase('the administration API', ({ start }) => {
       detail: 'the token needs the scope audit:read',
     });
     expect(await by('eyJ.none.at-all').call('listKeys')).toMatchObject({ kind: 'refused', status: 401 });
+  });
+
+  it('is not followed to another address: neither the secret nor a token is for anyone else', async () => {
+    let visits = 0;
+    const other = createServer((_, response) => {
+      visits += 1;
+      response.end('{}');
+    });
+    const ports = [await freePort(), await freePort()];
+    const astray = createServer((_, response) =>
+      response.writeHead(307, { location: `http://127.0.0.1:${ports[1]}/` }).end(),
+    );
+    astray.listen(ports[0], '127.0.0.1');
+    other.listen(ports[1], '127.0.0.1');
+    onTestFinished(() => {
+      astray.close();
+      other.close();
+    });
+    const url = `http://127.0.0.1:${ports[0]}`;
+    const clientSecret = secretFromText(gatewaySecret);
+    for (const credentials of [
+      { kind: 'token', token: secretFromText('t') },
+      { kind: 'client', clientId: 'console', clientSecret },
+    ] as const)
+      expect(await createAdminClient({ url, credentials }).call('listKeys')).toMatchObject({
+        kind: 'unreachable',
+      });
+    expect(visits).toBe(0);
   });
 
   it('is given up when it does not answer in time, or with more than anyone asked for', async () => {

@@ -116,6 +116,19 @@ onEachDatabase('storage', ({ create }) => {
       );
     });
 
+    it('lives as long as a browser’s session, or else as its tokens', async () => {
+      await grants.insert(newGrant('browser', { loginHash: 'login' }));
+      await grants.insert(newGrant('device'));
+      for (const id of ['browser', 'device'])
+        expect(await grants.update(id, '{"wider":true}', soonMs + 1000)).toBe(true);
+      expect(await grants.update('gone', '{}', soonMs)).toBe(false);
+      const payload = '{"wider":true}';
+      expect(await grants.find('browser')).toMatchObject({ payload, expiresAtMs: soonMs + 1000 });
+      expect(await grants.find('device')).toMatchObject({ payload, expiresAtMs: soonMs });
+      await tokens.put({ ...refreshToken('first', 'device'), expiresAtMs: soonMs + 500 }, nowMs);
+      expect(await grants.find('device')).toMatchObject({ expiresAtMs: soonMs + 500 });
+    });
+
     it('that was read in a request is not brought back by saving it', async () => {
       await grants.insert(newGrant('g1'));
       const adapter = adapterOf('Grant');
