@@ -87,17 +87,15 @@ export class OutboxLease {
     return renewed?.epoch;
   }
 
-  /** Renews the lease within a command that takes long. @returns false if it is another's */
+  /** For each step of a command that takes long: renews the lease in time. @returns false if it is another's */
   async keep(): Promise<boolean> {
-    const { numUpdatedRows } = await this.#db
-      .updateTable('revocation_lease')
-      .set((row) => ({
-        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
-        renewals: row('renewals', '+', 1),
-      }))
-      .where('holder', '=', this.#holder)
+    const lease = await this.#db
+      .selectFrom('revocation_lease')
+      .select(({ eb }) => ['holder', 'epoch', eb('expires_at_ms', '-', this.#database.now()).as('leftMs')])
       .executeTakeFirst();
-    return numUpdatedRows === 1n;
+    if (lease?.holder !== this.#holder) return false;
+    // A commit costs more than a look.
+    return lease.leftMs > leaseMs / 2 || (await this.renew(lease.epoch)) !== undefined;
   }
 
   /** As `renew`, with an epoch above the present one and `above`. */

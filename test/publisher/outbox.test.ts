@@ -230,13 +230,20 @@ onEachDatabase('the outbox', (on) => {
     });
 
     it('keeps the lease while it lasts, and knows when it is lost', async () => {
-      const { lease } = await stand(on);
+      const { database, lease } = await stand(on);
       const one = lease('one');
       await one.owner(undefined);
       expect(await one.keep()).toBe(false);
       await taken(one);
       expect(await one.keep()).toBe(true);
+      const tables = database.db.$extendTables<OutboxTables>();
+      await tables.updateTable('revocation_lease').set({ expires_at_ms: 0 }).execute();
+      expect(await one.keep()).toBe(true);
+      expect(await lease('two').take(undefined)).toHaveProperty('held');
       expect(await lease('two').keep()).toBe(false);
+      await one.release(1);
+      await taken(lease('two'));
+      expect(await one.keep()).toBe(false);
     });
   });
 
