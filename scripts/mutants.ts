@@ -120,8 +120,8 @@ const mutants: readonly Mutant[] = [
     [leader, "    if ('taken' in reply) {", '    {'],
     [
       leader,
-      'this.#lead = { epoch: reply.taken, renewedMs',
-      "this.#lead = { epoch: 'taken' in reply ? reply.taken : reply.held.epoch, renewedMs",
+      'this.#lead = { epoch: reply.taken, isSpent',
+      "this.#lead = { epoch: 'taken' in reply ? reply.taken : reply.held.epoch, isSpent",
     ],
     [
       leader,
