@@ -2,6 +2,7 @@
 // model on each copy until it finds it.
 //
 //   node scripts/mutants.ts [--runs 10000] [--only WORD] [--seed N]
+//   node scripts/mutants.ts --check        only shows that each mistake can still be made
 //
 // Exit 0 if every mistake was found.
 import { spawnSync } from 'node:child_process';
@@ -198,6 +199,17 @@ const mutants: readonly Mutant[] = [
   ]),
 ];
 
+/** @throws if the source has changed under a mistake */
+function checkAll(): void {
+  for (const { edits } of mutants) {
+    const sources = new Map<string, string>();
+    for (const edit of edits) {
+      const source = sources.get(edit.file) ?? readFileSync(join(root, edit.file), 'utf8');
+      sources.set(edit.file, edited(source, edit));
+    }
+  }
+}
+
 type Outcome = { readonly found: boolean; readonly detail: string; readonly seconds: number };
 
 function tryMutant({ edits }: Mutant, runs: string, seed: string | undefined): Outcome {
@@ -223,19 +235,26 @@ function tryMutant({ edits }: Mutant, runs: string, seed: string | undefined): O
   }
 }
 
-function apply(path: string, { file, from, to }: Edit): void {
-  const source = readFileSync(path, 'utf8');
+const apply = (path: string, edit: Edit): void =>
+  writeFileSync(path, edited(readFileSync(path, 'utf8'), edit));
+
+function edited(source: string, { file, from, to }: Edit): string {
   if (source.split(from).length !== 2) throw new Error(`${file}: not exactly once: ${from}`);
-  writeFileSync(
-    path,
-    source.replace(from, () => to),
-  );
+  return source.replace(from, () => to);
 }
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '10000' }, only: { type: 'string' }, seed: { type: 'string' } },
+  options: {
+    runs: { type: 'string', default: '10000' },
+    only: { type: 'string' },
+    seed: { type: 'string' },
+    check: { type: 'boolean', default: false },
+  },
 });
-const chosen = mutants.filter(({ name }) => values.only === undefined || name.includes(values.only));
+checkAll();
+const chosen = mutants.filter(
+  ({ name }) => !values.check && (values.only === undefined || name.includes(values.only)),
+);
 let missed = 0;
 for (const one of chosen) {
   const { found, detail, seconds } = tryMutant(one, values.runs, values.seed);
