@@ -15,7 +15,7 @@ describe('texts found again', () => {
   it('are what decoding the bytes gives, whatever was asked before', () => {
     fc.assert(
       fc.property(fc.array(value, { maxLength: 40 }), fc.nat(20), (values, before) => {
-        const textOf = createKnownTexts(1000);
+        const textOf = createKnownTexts(5000);
         // One buffer for all, as a connection may reuse its memory.
         const buffer = Buffer.alloc(before + 2100);
         for (const bytes of [...values, ...values]) {
@@ -25,5 +25,17 @@ describe('texts found again', () => {
         }
       }),
     );
+  });
+
+  it('keep nothing of the pool that all small buffers share', () => {
+    const textOf = createKnownTexts();
+    const value = Buffer.alloc(100, 'a');
+    // Near the end of a piece of the pool the next buffer would come from another.
+    while (Buffer.allocUnsafe(1).byteOffset > Buffer.poolSize / 2) Buffer.allocUnsafe(1000);
+    const before = Buffer.allocUnsafe(8);
+    textOf(value, 0, value.length);
+    const after = Buffer.allocUnsafe(8);
+    expect(after.buffer).toBe(before.buffer);
+    expect(after.byteOffset - before.byteOffset).toBe(8);
   });
 });
