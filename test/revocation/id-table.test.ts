@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { IdTable } from '../../src/revocation/id-table.ts';
+import { IdTable, spread } from '../../src/revocation/id-table.ts';
 
 const ids = fc.oneof(
   fc.string({ minLength: 1, maxLength: 12 }),
@@ -76,5 +76,31 @@ describe('a table of ids', () => {
     expect(table.reasonOf('id-5')).toBe('reason-5');
     expect(table.has('id-1099')).toBe(true);
     expect(table.reasonOf('id-1099')).toBeUndefined();
+  });
+});
+
+/** The most slots that one of 20,000 ids passes whose fingerprints are these steps apart, two thirds of all slots taken. */
+function longestWay(stepA: number, stepB: number): number {
+  const taken = new Uint8Array(30_000);
+  let longest = 0;
+  for (let index = 0; index < 20_000; index += 1) {
+    const place = spread(Math.imul(index, stepA), Math.imul(index, stepB));
+    let slot = Math.floor((place / 2 ** 32) * taken.length);
+    let way = 1;
+    for (; taken[slot] === 1; way += 1) slot = (slot + 1) % taken.length;
+    taken[slot] = 1;
+    longest = Math.max(longest, way);
+  }
+  return longest;
+}
+
+describe('the slots of ids that count up', () => {
+  it.each([
+    ['close to each other', 7],
+    ['a third of the range apart, almost', Math.floor(2 ** 32 / 3) + 9],
+    ['half of the range apart, almost', 2 ** 31 + 3],
+    ['a multiple of a power of two apart', 0x0123_0000],
+  ])('are spread when their fingerprints are %s', (_, step) => {
+    expect(longestWay(step, 0x5bd1_e995)).toBeLessThan(200);
   });
 });
