@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Revocations } from '../../src/revocation/revocable.ts';
 import { testVerifier, trusted } from '../token/fixtures.ts';
-import { issueToken, testKey, testNow } from '../token/tokens.ts';
+import { issueToken, testKey, testNow, testSecret } from '../token/tokens.ts';
 import { always, goodToken, testCheck, upstreamDefaults } from './fixtures.ts';
 
 describe('a request with a good token', () => {
@@ -301,6 +301,24 @@ describe('the token in a cookie', () => {
 });
 
 describe('credentials', () => {
+  it('in a signature verified at once is refused and noted, and takes nobody a place', async () => {
+    const rsa = testKey('RS256');
+    // An HMAC with a public key: such a key never gets here, and node:crypto throws.
+    const misfit = { kid: 'misfit', keyId: 'misfit', thumbprint: 'misfit', key: rsa.publicKey };
+    const { rules, keySet } = trusted({ algorithms: ['HS256', 'RS256'] }, rsa);
+    const find: typeof keySet.find = (kid, algorithm) =>
+      algorithm === 'HS256'
+        ? { kind: 'found', key: { ...misfit, algorithms: ['HS256'] } }
+        : keySet.find(kid, algorithm);
+    const verifier = testVerifier([{ rules, keySet: { ...keySet, find } }], { maxPendingVerifications: 1 });
+    const check = testCheck({ verifier });
+    const secret = { bytes: testSecret, algorithm: 'HS256', kid: 'misfit' } as const;
+    for (let count = 0; count < 3; count += 1)
+      expect(check.decideNow({ token: goodToken({ secret }) })).toMatchObject({ reason: 'internal_error' });
+    expect(check.log.lines()).toHaveLength(3);
+    expect(await check.decide({ token: goodToken({ key: rsa }) })).toMatchObject({ kind: 'allow' });
+  });
+
   it('are forwarded unless it is said otherwise', async () => {
     expect((await testCheck().decide()).remove).toEqual([]);
     const upstream = { ...upstreamDefaults, forwardAuthorization: false };
@@ -317,11 +335,14 @@ describe('a fault inside the check', () => {
   };
 
   it('denies, synchronously or not, and never allows', async () => {
-    const check = testCheck({ revocations: broken });
-    const token = goodToken();
+    const key = testKey('ES256');
+    const check = testCheck({ revocations: broken, verifier: testVerifier([trusted({}, key)]) });
+    const token = goodToken({ key });
     const headers = { 'x-auth-subject': 'admin', 'x-auth-other': 'x' };
     const denied = { kind: 'deny', reason: 'internal_error', detail: undefined };
-    expect(await check.decide({ token, headers })).toMatchObject(denied);
+    const first = check.decideNow({ token, headers });
+    expect(first).toBeInstanceOf(Promise);
+    expect(await first).toMatchObject(denied);
     expect(check.decideNow({ token, headers })).toMatchObject({
       ...denied,
       remove: expect.arrayContaining(['x-auth-subject', 'x-auth-other']) as unknown,
