@@ -75,6 +75,36 @@ describe('a token that was asked about before', () => {
     }
     expect(revoked.find(asked)).toMatchObject({ by: 'floor' });
   });
+
+  it('is judged as one that was never asked about, whatever comes and is forgotten meanwhile', () => {
+    const ids = fc.constantFrom('a', 'b', 'c', 'd');
+    const names = fc.record({ session: ids, tokenId: ids, subject: ids, clientId: ids, keyId: ids });
+    const step = fc.record({
+      kind: fc.constantFrom(...revocationKinds),
+      id: ids,
+      iss: fc.constantFrom(issuer, other, 'https://elsewhere'),
+      at: fc.integer({ min: at - 60, max: at + 20 }),
+      waitMs: fc.nat(period / 2),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(names, { minLength: 1, maxLength: 6 }),
+        fc.array(step, { maxLength: 40 }),
+        (all, steps) => {
+          const { list: revoked } = list(4);
+          const asked = all.flatMap((one) => [token(one), token({ ...one, issuer: other })]);
+          let now = 0;
+          for (const { kind, id, iss, at: cutOff, waitMs } of steps) {
+            now += waitMs;
+            revoked.tick(now);
+            for (const one of asked) expect(revoked.find(one)).toEqual(revoked.find({ ...one }));
+            revoked.apply(event(kind, kind === 'issuer' ? iss : id, { iss, at: cutOff }), now);
+            for (const one of asked) expect(revoked.find(one)).toEqual(revoked.find({ ...one }));
+          }
+        },
+      ),
+    );
+  });
 });
 
 describe('what a revocation refuses', () => {
