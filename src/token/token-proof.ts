@@ -1,3 +1,4 @@
+import type { Clock } from '../runtime/clock.ts';
 import type { Verified } from './access-token.ts';
 import { judgeClaims } from './claim-rules.ts';
 import { parseCompactJws } from './compact-jws.ts';
@@ -10,6 +11,7 @@ import type { KeySet } from './key-set.ts';
 import { reject, type Origin, type Rejected } from './rejection.ts';
 import { isSignedBy } from './signature.ts';
 import type { JsonObject } from './strict-json.ts';
+import { createTurnShare } from './turn-share.ts';
 
 /** An issuer's rules and where its keys are. */
 export type TrustedIssuer = { readonly rules: IssuerRules; readonly keySet: KeySet };
@@ -37,15 +39,19 @@ type Candidate = {
 type Gates = { readonly verifying: Gate; readonly awaitingKeys: Gate };
 type Outcome = TokenProof | Rejected;
 
+const shareMs = 1;
+
 /**
  * Verifies a token from scratch; remembers nothing. Synchronous when it is refused before its signature, and where that is
- * verified at once.
- * @param options.maxPending signatures in work at a time, and tokens that wait for newer keys
+ * verified at once, as long as all this takes a millisecond of a turn of the event loop: tokens seen before, which take next
+ * to nothing, are not to wait for those of a flood.
+ * @param options.maxPending tokens that wait for their turn, signatures in work at a time, and tokens that wait for newer keys
  */
 export function createProver(options: {
   readonly issuers: readonly TrustedIssuer[];
   readonly maxTokenBytes: number;
   readonly maxPending: number;
+  readonly clock: Clock;
 }): Prover {
   const chooseIssuer = createIssuerChoice(options.issuers);
   const gates: Gates = {
@@ -53,10 +59,16 @@ export function createProver(options: {
     // Apart, so that tokens which wait for keys never keep out those of known keys.
     awaitingKeys: createGate(options.maxPending),
   };
-  return (token) => {
-    const candidate = examine(token, chooseIssuer, options.maxTokenBytes);
-    return candidate.kind === 'rejected' ? candidate : findKeyAndProve(candidate, gates);
-  };
+  const share = createTurnShare({
+    shareMs,
+    maxWaiting: options.maxPending,
+    monotonicMs: () => options.clock.monotonicMs(),
+  });
+  return (token) =>
+    share<Outcome>(() => {
+      const candidate = examine(token, chooseIssuer, options.maxTokenBytes);
+      return candidate.kind === 'rejected' ? candidate : findKeyAndProve(candidate, gates);
+    }) ?? reject('overloaded');
 }
 
 function examine(

@@ -17,7 +17,7 @@ export type VerifierOptions = {
   readonly maxCachedTokens?: number;
   /** What they may hold together, by estimate; default 32 MiB. */
   readonly maxCachedBytes?: number;
-  /** Signatures in work at a time, and tokens that wait for newer keys; default 1000 each. */
+  /** Tokens that wait for their turn, signatures in work at a time, and tokens that wait for newer keys; default 1000 each. */
   readonly maxPendingVerifications?: number;
 };
 
@@ -43,6 +43,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     issuers,
     maxTokenBytes: options.maxTokenBytes ?? defaultMaxTokenBytes,
     maxPending: options.maxPendingVerifications ?? defaultMaxPending,
+    clock,
   });
   const cache = createTokenCache<TokenProof>({
     maxEntries: options.maxCachedTokens ?? defaultMaxCachedTokens,
