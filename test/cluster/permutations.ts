@@ -51,6 +51,16 @@ export const permutations: Record<string, Record<string, unknown>> = {
     identity,
   },
   sentinels: { issuers, redis: { sentinels: [{ host: 'a' }, { host: 'b', port: 26380 }], name: 'main' } },
+  'identity with passkeys of a domain above': {
+    redis,
+    injector: { enabled: false },
+    identity: {
+      ...identity,
+      issuer: 'https://id.login.example',
+      accounts: { passkeys: { enabled: true, rpId: 'login.example' } },
+      limits: { passkeysPerAccount: 3, sessionsPerAccount: 5 },
+    },
+  },
   'identity alone': { identity, redis, injector: { enabled: false } },
   'identity and a foreign issuer': { ...minimal, identity },
   'identity with PostgreSQL': {

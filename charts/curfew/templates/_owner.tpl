@@ -268,6 +268,13 @@ keys:
   encryptionKey: { file: /etc/curfew/key/encryption-key }
   {{- end }}
 receivers: {{ toJson .receivers }}
+accounts:
+  passkeys:
+    enabled: {{ .accounts.passkeys.enabled }}
+    {{- with .accounts.passkeys.rpId }}
+    rpId: {{ . | quote }}
+    {{- end }}
+limits: { passkeysPerAccount: {{ int .limits.passkeysPerAccount }}, sessionsPerAccount: {{ int .limits.sessionsPerAccount }} }
 {{- end }}
 foreignIssuers: {{ include "curfew.foreignIssuers" . }}
 {{- end -}}
