@@ -50,15 +50,15 @@ const short: Settings = {
   mode: 'short',
   rounds: 1,
   firstRequests: 10_000,
-  firstMs: 2000,
-  warmUpMs: 200,
-  closedMs: 500,
-  pacedMs: 500,
+  firstMs: 1500,
+  warmUpMs: 150,
+  closedMs: 400,
+  pacedMs: 400,
   cellRounds: 1,
-  cellMs: 300,
+  cellMs: 200,
   heldRevocations: [1, 200_000],
   starts: 1,
-  stormMs: 1500,
+  stormMs: 1200,
 };
 
 export const settingsFor = (options: { short: boolean; soakMinutes: number }): Settings => ({
