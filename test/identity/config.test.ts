@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { identitySchema } from '../../src/config/identity.ts';
+import { adminAudience, adminScopes } from '../../src/identity/grant/admin-scopes.ts';
 import { startIdentity } from './identity-server.ts';
 
 const web = {
@@ -36,6 +37,26 @@ describe('the configuration of identity', () => {
       limits: { passkeysPerAccount: 10 },
       clients: [{ grant_types: ['authorization_code'], application_type: 'web' }],
     });
+  });
+
+  it('grants a client the scopes of the administration API, all of them and no other', () => {
+    const service = {
+      client_id: 'operator',
+      client_secret: 'a-secret-of-thirty-two-characters-and-more',
+      grant_types: ['client_credentials'],
+    };
+    const asked = (scopes: readonly string[]) =>
+      problems({ clients: [{ ...service, admin_scopes: scopes }] });
+    expect(asked(adminScopes)).toEqual([]);
+    const refused = asked(['sessions:all']).join();
+    expect(refused).not.toBe('');
+    // valibot names what it would have taken.
+    expect(
+      [...refused.matchAll(/"(?<scope>[a-z]+:[a-z]+)"/g)].map(({ groups }) => groups?.['scope']),
+    ).toEqual([...adminScopes, 'sessions:all']);
+    expect(problems({ resources: { [adminAudience]: { scopes: [] } } })).toEqual([
+      `${adminAudience} is there already`,
+    ]);
   });
 
   it.each(['id.shop.example', 'shop.example'])('takes passkeys of %s', (name) => {
