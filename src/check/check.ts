@@ -82,22 +82,22 @@ export function createCheck(options: CheckOptions): Check {
 
 function decide(parts: Parts, request: CheckRequest | undefined): Decision | Promise<Decision> {
   const { options, forwarding } = parts;
-  const refuse = (reason: Reason, detail?: RejectionDetail): Deny =>
-    deny(reason, { detail, remove: forwarding.removeAlways(request) });
-
-  if (request === undefined) return refuse('misconfigured_route', noHttpAttributes);
+  if (request === undefined) return refuse(parts, request, 'misconfigured_route', noHttpAttributes);
   const route = parts.routePolicies(request.contextExtensions);
-  if (route.access === 'misconfigured') return refuse('misconfigured_route', route.detail);
-  if (!options.isReady()) return refuse('not_ready');
+  if (route.access === 'misconfigured') return refuse(parts, request, 'misconfigured_route', route.detail);
+  if (!options.isReady()) return refuse(parts, request, 'not_ready');
   const credential = parts.findCredential(request.headers);
   switch (credential.kind) {
     case 'none':
-      if (route.access !== 'optional') return refuse('no_token');
+      if (route.access !== 'optional') return refuse(parts, request, 'no_token');
       return allowAnonymous(route, forwarding.removeAlways(request));
     case 'multiple':
-      return refuse('multiple_tokens');
+      return refuse(parts, request, 'multiple_tokens');
     case 'malformed':
-      return refuse('malformed_token', { claim: credential.source, found: credential.problem });
+      return refuse(parts, request, 'malformed_token', {
+        claim: credential.source,
+        found: credential.problem,
+      });
     case 'token': {
       const verification = options.verifier.verify(credential.token);
       if (!(verification instanceof Promise)) return conclude(parts, request, route, verification);
@@ -105,6 +105,13 @@ function decide(parts: Parts, request: CheckRequest | undefined): Decision | Pro
     }
   }
 }
+
+const refuse = (
+  { forwarding }: Parts,
+  request: CheckRequest | undefined,
+  reason: Reason,
+  detail?: RejectionDetail,
+): Deny => deny(reason, { detail, remove: forwarding.removeAlways(request) });
 
 function conclude(
   { options, judge, forwarding }: Parts,

@@ -21,15 +21,27 @@ export type AuthorizationServiceOptions = {
   log: Log;
 };
 
+/** Where an answer goes. */
+export type Reply = {
+  /** Called once, with gRPC's prefix before the response; equal responses may be the same bytes. */
+  send(response: Buffer): void;
+};
+
 /** `Authorization/Check` without its transport. */
 export type AuthorizationService = {
   readonly decode: CheckRequestDecoder;
   /**
    * Decides and answers once, after a whole turn of the event loop: a revocation that was here before the request is
    * known by then. No promise is made for a token verified before.
-   * @param send gets the response with gRPC's prefix; equal responses may be the same bytes
    */
-  answer(request: CheckRequest | undefined, send: (response: Buffer) => void): void;
+  answer(request: CheckRequest | undefined, reply: Reply): void;
+};
+
+type Question = {
+  readonly request: CheckRequest | undefined;
+  readonly reply: Reply;
+  /** When its turn came. */
+  startedMs: number;
 };
 
 /**
@@ -41,28 +53,40 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
   const respond = createEncodedResponder(options.respond);
   const respondToFault = createEncodedResponder(options.respondToFault);
 
-  function answer(request: CheckRequest | undefined, send: (response: Buffer) => void): void {
-    const startedMs = clock.monotonicMs();
-    const finish = (decision: Decision, build: EncodedResponder): void => {
-      record(decision, request, clock.monotonicMs() - startedMs);
-      send(build(decision, request));
-    };
-    const fail = (thrown: unknown): void => {
-      log.error('check failed', { err: thrown });
-      finish(deny('internal_error'), respondToFault);
-    };
+  function finish(
+    { request, reply, startedMs }: Question,
+    decision: Decision,
+    build: EncodedResponder,
+  ): void {
+    record(decision, request, clock.monotonicMs() - startedMs);
+    reply.send(build(decision, request));
+  }
+
+  function fail(question: Question, thrown: unknown): void {
+    log.error('check failed', { err: thrown });
+    finish(question, deny('internal_error'), respondToFault);
+  }
+
+  function decide(question: Question): void {
+    question.startedMs = clock.monotonicMs();
     try {
-      const decision = check(request);
-      if (decision instanceof Promise) decision.then((settled) => finish(settled, respond)).catch(fail);
-      else finish(decision, respond);
+      const decision = check(question.request);
+      if (decision instanceof Promise) settle(question, decision);
+      else finish(question, decision, respond);
     } catch (thrown) {
-      fail(thrown);
+      fail(question, thrown);
     }
   }
 
-  const afterWholeTurn = createWholeTurn();
+  function settle(question: Question, decision: Promise<Decision>): void {
+    decision
+      .then((settled) => finish(question, settled, respond))
+      .catch((thrown: unknown) => fail(question, thrown));
+  }
+
+  const decideAfterWholeTurn = createWholeTurn(decide);
   return {
     decode: createCheckRequestDecoder(options.headers),
-    answer: (request, send) => afterWholeTurn(() => answer(request, send)),
+    answer: (request, reply) => decideAfterWholeTurn({ request, reply, startedMs: 0 }),
   };
 }

@@ -1,6 +1,6 @@
 import { status as grpc } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import type { AuthorizationService } from './authorization-service.ts';
+import type { AuthorizationService, Reply } from './authorization-service.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
 import { checkPath } from './method-names.ts';
@@ -65,18 +65,20 @@ type CallStream = ServerHttp2Stream & { [callOf]?: CheckCall | undefined };
  * One call of `Authorization/Check`, answered on its HTTP/2 stream: one message in, one out, a status.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
-export class CheckCall {
+export class CheckCall implements Reply {
   readonly #stream: CallStream;
   readonly #options: CheckCallOptions;
+  readonly #timeoutMs: number | undefined;
   #chunks = noChunks;
   #received = 0;
   /** Of the message with its prefix; undefined until the prefix is here. */
   #length: number | undefined;
   #isOver = false;
 
-  constructor(stream: ServerHttp2Stream, options: CheckCallOptions) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, options: CheckCallOptions) {
     this.#stream = stream;
     this.#options = options;
+    this.#timeoutMs = timeoutMs(headers);
     this.#stream[callOf] = this;
     // A stream that fails is closed too, and there is nobody left to tell.
     stream.on('error', ignore);
@@ -86,6 +88,16 @@ export class CheckCall {
 
   get isOver(): boolean {
     return this.#isOver || this.#stream.closed || this.#stream.destroyed;
+  }
+
+  get hasDeadline(): boolean {
+    return this.#timeoutMs !== undefined;
+  }
+
+  /** Fails it when the time is up that its caller gives, counted from now. */
+  watchDeadline(): void {
+    const timer = setTimeout(() => this.fail(grpc.DEADLINE_EXCEEDED, 'deadline exceeded'), this.#timeoutMs);
+    this.#stream.once('close', () => clearTimeout(timer));
   }
 
   /** Ends the call with an error, unless it is over. */
@@ -130,10 +142,10 @@ export class CheckCall {
     const request = this.#options.service.decode(this.#bytes().subarray(grpcPrefixBytes));
     if (request === malformed) return this.fail(grpc.INTERNAL, 'malformed check request');
     this.#chunks = noChunks;
-    this.#options.service.answer(request, (response) => this.#answer(response));
+    this.#options.service.answer(request, this);
   }
 
-  #answer(response: Buffer): void {
+  send(response: Buffer): void {
     if (this.isOver) return;
     this.#end();
     const stream = this.#stream;

@@ -32,7 +32,8 @@ export function checkMethod(service: AuthorizationService): {
       },
     },
     handlers: {
-      Check: (call, answer) => service.answer(call.request.request, (response) => answer(null, response)),
+      Check: (call, answer) =>
+        service.answer(call.request.request, { send: (response) => answer(null, response) }),
     },
   };
 }

@@ -62,19 +62,61 @@ export function createCheckRequestDecoder(wanted?: WantedHeaders): CheckRequestD
 const everyHeader: HeaderFinder = (bytes, start, end) => bytes.toString('utf8', start, end).toLowerCase();
 
 const absent = -1;
+const noBytes: Buffer = Buffer.alloc(0);
+const noExtensions: ReadonlyMap<string, string> = new Map();
+
+/** Makes texts of its bytes when they are asked for: a request that is let through is asked for its headers alone. */
+class DecodedRequest implements CheckRequest {
+  readonly #bytes: Buffer;
+  readonly headers = new Map<string, string[]>();
+  contextExtensions = noExtensions;
+  #methodStart = 0;
+  #methodEnd = 0;
+  #hostStart = 0;
+  #hostEnd = 0;
+  #pathStart = 0;
+  #pathEnd = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get method(): string {
+    return this.#bytes.toString('utf8', this.#methodStart, this.#methodEnd);
+  }
+
+  get host(): string {
+    return this.#bytes.toString('utf8', this.#hostStart, this.#hostEnd);
+  }
+
+  get path(): string {
+    return this.#bytes.toString('utf8', this.#pathStart, this.#pathEnd);
+  }
+
+  /** Where the bytes of a field of the HTTP attributes are. */
+  found(field: number, start: number, end: number): void {
+    if (field === fieldsOfHttp.method) {
+      this.#methodStart = start;
+      this.#methodEnd = end;
+    } else if (field === fieldsOfHttp.host) {
+      this.#hostStart = start;
+      this.#hostEnd = end;
+    } else if (field === fieldsOfHttp.path) {
+      this.#pathStart = start;
+      this.#pathEnd = end;
+    }
+  }
+}
 
 /** One for all requests: a request is read in one go. */
 class Decoder {
   readonly #findHeader: HeaderFinder;
   readonly #readExtensions: ContextExtensions = createContextExtensions();
   readonly #knownText = createKnownTexts();
-  readonly #wire = new WireReader(Buffer.alloc(0));
-  #bytes: Buffer = Buffer.alloc(0);
-  #headers = new Map<string, string[]>();
+  readonly #wire = new WireReader(noBytes);
+  #bytes = noBytes;
+  #request = new DecodedRequest(noBytes);
   #headerCount = 0;
-  #method = '';
-  #host = '';
-  #path = '';
   #hasHttp = false;
   #extensionsStart = -1;
   #extensionsEnd = -1;
@@ -86,28 +128,17 @@ class Decoder {
   decode(bytes: Buffer): CheckRequest | undefined | typeof malformed {
     this.#bytes = bytes;
     this.#wire.reset(bytes);
-    this.#headers = new Map();
+    this.#request = new DecodedRequest(bytes);
     this.#headerCount = 0;
-    this.#method = '';
-    this.#host = '';
-    this.#path = '';
     this.#hasHttp = false;
     this.#extensionsStart = -1;
     if (!this.#readCheck(bytes.length)) return malformed;
-    return this.#hasHttp && this.#headerCount <= maxHeaders ? this.#request() : undefined;
-  }
-
-  #request(): CheckRequest | undefined | typeof malformed {
-    const extensions = this.#readExtensions(this.#bytes, this.#extensionsStart, this.#extensionsEnd);
+    if (!this.#hasHttp || this.#headerCount > maxHeaders) return undefined;
+    const extensions = this.#readExtensions(bytes, this.#extensionsStart, this.#extensionsEnd);
     if (extensions === 'malformed') return malformed;
     if (extensions === 'too_many') return undefined;
-    return {
-      method: this.#method,
-      host: this.#host,
-      path: this.#path,
-      headers: this.#headers,
-      contextExtensions: extensions,
-    };
+    this.#request.contextExtensions = extensions;
+    return this.#request;
   }
 
   #readCheck(end: number): boolean {
@@ -168,10 +199,9 @@ class Decoder {
       if (field > fieldsOfHttp.headerMap || ((fieldsOfHttp.read >>> field) & 1) === 0) continue;
       if (((seen >>> field) & 1) === 1) return false;
       seen |= 1 << field;
-      if (field === fieldsOfHttp.method) this.#method = this.#text(wire.start, wire.end);
-      else if (field === fieldsOfHttp.path) this.#path = this.#text(wire.start, wire.end);
-      else if (field === fieldsOfHttp.host) this.#host = this.#text(wire.start, wire.end);
-      else if (!this.#readHeaderMap(wire.start, wire.end)) return false;
+      if (field === fieldsOfHttp.headerMap) {
+        if (!this.#readHeaderMap(wire.start, wire.end)) return false;
+      } else this.#request.found(field, wire.start, wire.end);
     }
   }
 
@@ -186,11 +216,31 @@ class Decoder {
     }
   }
 
+  /** True for what nearly all headers are: a short name that nobody looks at, and a value, each once and in this order. */
+  #isPlainAndUnwanted(start: number, end: number): boolean {
+    const bytes = this.#bytes;
+    const nameStart = start + 2;
+    const nameEnd = nameStart + (bytes[start + 1] ?? 0);
+    if (bytes[start] !== 0x0a || nameEnd - nameStart > 0x7f || bytes[nameEnd] !== 0x12) return false;
+    // A length of one or two bytes, after which the value is all that is left.
+    const low = bytes[nameEnd + 1] ?? 0;
+    const high = bytes[nameEnd + 2] ?? 0x80;
+    const isWhole =
+      low < 0x80
+        ? nameEnd + 2 + low === end
+        : high < 0x80 && nameEnd + 3 + (low & 0x7f) + high * 0x80 === end;
+    return isWhole && this.#findHeader(bytes, nameStart, nameEnd) === undefined;
+  }
+
   /** An entry of the map `headers`, or a `HeaderValue` of `header_map`: the same but for the raw value. */
   #readHeader(start: number, end: number, isEntry: boolean): boolean {
     const wire = this.#wire;
     wire.goTo(start);
     this.#headerCount += 1;
+    if (this.#isPlainAndUnwanted(start, end)) {
+      wire.goTo(end);
+      return true;
+    }
     let keyStart = absent;
     let keyEnd = 0;
     let valueStart = absent;
@@ -228,8 +278,9 @@ class Decoder {
 
   /** False for a name that a map holds twice, whatever its spelling. */
   #add(name: string, value: string, isEntry: boolean): boolean {
-    const values = this.#headers.get(name);
-    if (values === undefined) this.#headers.set(name, [value]);
+    const { headers } = this.#request;
+    const values = headers.get(name);
+    if (values === undefined) headers.set(name, [value]);
     else if (isEntry) return false;
     else values.push(value);
     return true;

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
-import { status as grpc, type Server } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { CheckCall, isPlainCheck, timeoutMs, type CheckCallOptions } from './check-call.ts';
+import { CheckCall, isPlainCheck, type CheckCallOptions } from './check-call.ts';
 import { createWholeTurn } from './whole-turn.ts';
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => void;
@@ -25,13 +25,13 @@ export function answerChecksOnStreams(grpcServer: Server, options: CheckCallOpti
   const insides = lookInto(grpcServer);
   if (insides === undefined) return false;
   const { http2Server, ordinary, onStreamOpened } = insides;
-  const deadlines = createDeadlines();
+  const keepToDeadline = createDeadlines();
   http2Server.removeListener('stream', ordinary);
   http2Server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
     if (!isPlainCheck(headers)) return ordinary(stream, headers, ...more);
     onStreamOpened(stream);
-    const call = new CheckCall(stream, options);
-    if (headers['grpc-timeout'] !== undefined) deadlines({ call, stream, headers });
+    const call = new CheckCall(stream, headers, options);
+    if (call.hasDeadline) keepToDeadline(call);
   });
   return true;
 }
@@ -52,37 +52,23 @@ function lookInto(grpcServer: Server): Insides | undefined {
   };
 }
 
-type Open = {
-  readonly call: CheckCall;
-  readonly stream: ServerHttp2Stream;
-  readonly headers: IncomingHttpHeaders;
-};
-
 /**
  * Keeps calls to their callers' deadlines. Nearly all are over within a few turns of the event loop, so only those that
  * are not get a timer.
  */
-function createDeadlines(): (open: Open) => void {
-  let opened: Open[] = [];
-  const afterWholeTurn = createWholeTurn();
-
-  function watchRest(): void {
-    const rest = opened;
+function createDeadlines(): (call: CheckCall) => void {
+  let opened: CheckCall[] = [];
+  const watchRest = createWholeTurn((calls: readonly CheckCall[]) => {
+    for (const call of calls) if (!call.isOver) call.watchDeadline();
+  });
+  // A call is decided after a whole turn, and its message may come a turn after its head.
+  const waitOnce = createWholeTurn((calls: readonly CheckCall[]) => {
     opened = [];
-    for (const open of rest) if (!open.call.isOver) watch(open);
-  }
+    watchRest(calls);
+  });
 
-  return (open) => {
-    // A call is decided after a whole turn, and its message may come a turn after its head.
-    if (opened.length === 0) afterWholeTurn(() => afterWholeTurn(watchRest));
-    opened.push(open);
+  return (call) => {
+    if (opened.length === 0) waitOnce(opened);
+    opened.push(call);
   };
-}
-
-function watch({ call, stream, headers }: Open): void {
-  const timer = setTimeout(
-    () => call.fail(grpc.DEADLINE_EXCEEDED, 'deadline exceeded'),
-    timeoutMs(headers) ?? 0,
-  );
-  stream.once('close', () => clearTimeout(timer));
 }

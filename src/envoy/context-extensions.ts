@@ -21,17 +21,31 @@ const none: ReadonlyMap<string, string> = new Map();
  */
 export function createContextExtensions(): ContextExtensions {
   const remembered = new Map<string, ReadonlyMap<string, string>>();
-  return (bytes, start, end) => {
-    if (start === -1) return none;
-    if (end - start > maxRememberedBytes) return readEntries(bytes, start, end);
+  const last = Buffer.allocUnsafeSlow(maxRememberedBytes);
+  let lastLength = -1;
+  let lastRead = none;
+
+  function read(bytes: Buffer, start: number, end: number): ReturnType<ContextExtensions> {
     const key = bytes.toString('latin1', start, end);
     const known = remembered.get(key);
     if (known !== undefined) return known;
-    const read = readEntries(bytes, start, end);
-    if (typeof read === 'string') return read;
+    const entries = readEntries(bytes, start, end);
+    if (typeof entries === 'string') return entries;
     if (remembered.size >= maxRemembered) remembered.clear();
-    remembered.set(key, read);
-    return read;
+    remembered.set(key, entries);
+    return entries;
+  }
+
+  return (bytes, start, end) => {
+    if (start === -1) return none;
+    const length = end - start;
+    if (length > maxRememberedBytes) return readEntries(bytes, start, end);
+    if (length === lastLength && last.compare(bytes, start, end, 0, length) === 0) return lastRead;
+    const entries = read(bytes, start, end);
+    if (typeof entries === 'string') return entries;
+    lastLength = bytes.copy(last, 0, start, end);
+    lastRead = entries;
+    return entries;
   };
 }
 

@@ -1,12 +1,12 @@
 /**
- * Makes a queue for work that has to see everything that had arrived when it was queued. A check and a revocation come
+ * Makes a queue for items whose handling has to see everything that had arrived when it was queued. A check and a revocation come
  * over different sockets: of two that are there, the event loop may read the newer one first. After the rest of this
  * turn's reads and one whole round of reads more, whatever was there before has been read.
  * Cost: two immediates a turn, however many are queued; nothing waits for I/O.
  */
-export function createWholeTurn(): (work: () => void) => void {
-  let fresh: (() => void)[] = [];
-  let aged: (() => void)[] = [];
+export function createWholeTurn<Item>(handle: (item: Item) => void): (item: Item) => void {
+  let fresh: Item[] = [];
+  let aged: Item[] = [];
   let isScheduled = false;
 
   function turn(): void {
@@ -15,11 +15,11 @@ export function createWholeTurn(): (work: () => void) => void {
     fresh = [];
     isScheduled = aged.length > 0;
     if (isScheduled) setImmediate(turn);
-    for (const work of due) work();
+    for (const item of due) handle(item);
   }
 
-  return (work) => {
-    fresh.push(work);
+  return (item) => {
+    fresh.push(item);
     if (isScheduled) return;
     isScheduled = true;
     setImmediate(turn);

@@ -36,12 +36,18 @@ export class WireReader {
    * @returns the field's number, `endOfMessage` or `malformedMessage`
    */
   next(end: number, ours: number): number {
+    const bytes = this.#bytes;
     while (this.#at < end) {
-      const tag = this.#varint(end);
+      // Nearly all tags, and most lengths, are one byte: read here, they cost no call.
+      let tag = bytes[this.#at] ?? 0x80;
+      if (tag < 0x80) this.#at += 1;
+      else tag = this.#varint(end);
       if (tag < 8) return malformedMessage;
       const field = tag >>> 3;
       if ((tag & 7) === 2) {
-        const length = this.#varint(end);
+        let length = this.#at < end ? (bytes[this.#at] ?? 0x80) : 0x80;
+        if (length < 0x80) this.#at += 1;
+        else length = this.#varint(end);
         if (length < 0 || length > end - this.#at) return malformedMessage;
         this.start = this.#at;
         this.end = this.#at + length;
@@ -57,17 +63,12 @@ export class WireReader {
   /** An unsigned number below 2^32; -1 if it is longer or cut off. */
   #varint(end: number): number {
     const bytes = this.#bytes;
-    const first = this.#at < end ? (bytes[this.#at] ?? 0) : 0x80;
-    if (first < 0x80) {
-      this.#at += 1;
-      return first;
-    }
     let value = 0;
-    for (let shift = 0; shift < 35 && this.#at < end; shift += 7) {
+    for (let worth = 1; worth <= 2 ** 28 && this.#at < end; worth *= 2 ** 7) {
       const byte = bytes[this.#at] ?? 0;
       this.#at += 1;
-      if (shift === 28 && byte > 0x0f) return -1;
-      value += (byte & 0x7f) * 2 ** shift;
+      if (worth === 2 ** 28 && byte > 0x0f) return -1;
+      value += (byte & 0x7f) * worth;
       if (byte < 0x80) return value;
     }
     return -1;

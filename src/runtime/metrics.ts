@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { createTimings } from './timings.ts';
 
 export { Registry } from 'prom-client';
 
@@ -56,11 +57,10 @@ export function createAuthorizerMetrics(registry: Registry) {
       collect: addTallies,
       registers,
     }),
-    checkDuration: new Histogram({
+    checkDuration: createTimings(registry, {
       name: 'curfew_check_duration_seconds',
       help: 'Time from a decoded check request to its decision.',
       buckets: checkSecondsBuckets,
-      registers,
     }),
     tokenCache: new Counter({
       name: 'curfew_token_cache_total',
