@@ -97,18 +97,36 @@ export const runDemo = () => {
   },
 };
 
+/** prom-client asks it for the trace of an exemplar, and nobody switches exemplars on. */
+const withoutTracing: Plugin = {
+  name: 'without-tracing',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/@opentelemetry\/api\// }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+  },
+};
+
+/** What our own files import of `node:util`. */
+const utilNames = ['inspect', 'isDeepStrictEqual', 'parseArgs', 'promisify'];
+
 /**
  * Takes Node's own modules without `import`, which reads each of their exports: those of `node:http` then load the whole of
- * undici, 17 ms and 5 MB that an authorizer has no use for.
+ * undici, 17 ms and 5 MB that an authorizer has no use for. Of `node:util` our own files get no more than they name, since
+ * even looking at the rest loads parts of it.
  */
 const builtins: Plugin = {
   name: 'builtins',
   setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^node:/ }, ({ path, kind }) =>
-      kind === 'import-statement' ? { path, namespace: 'builtin' } : undefined,
-    );
+    onResolve({ filter: /^node:/ }, ({ path, kind, importer }) => {
+      if (kind !== 'import-statement') return undefined;
+      const isOurUtil = path === 'node:util' && importer.startsWith(join(root, 'src'));
+      return { path, namespace: isOurUtil ? 'util' : 'builtin' };
+    });
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+      loader: 'js',
+    }));
+    onLoad({ filter: /.*/, namespace: 'util' }, () => ({
+      contents: `export const { ${utilNames.join()} } = process.getBuiltinModule('node:util');`,
       loader: 'js',
     }));
   },
@@ -130,8 +148,9 @@ const shared = (out: string): BuildOptions => ({
   external: ['pg-native', 'pg-cloudflare'],
   absWorkingDir: root,
   logLevel: 'warning',
+  logOverride: { 'import-is-undefined': 'error' },
   metafile: true,
-  plugins: [withoutDemo, builtins, assets(out)],
+  plugins: [withoutDemo, withoutTracing, builtins, assets(out)],
 });
 
 async function bundle(name: string, out: string): Promise<void> {

@@ -13,6 +13,7 @@ import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Part } from './runtime/lifecycle.ts';
 import { createLog } from './runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from './runtime/metrics.ts';
+import { createSettling } from './runtime/settling.ts';
 import type { ConfiguredIssuer } from './trusted-issuers.ts';
 
 /** Goes from starting to ready once, and from there only to draining. */
@@ -50,10 +51,12 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   });
   // Stopped in reverse: what answers Envoy goes before what its answers rest on.
   const parts = [
-    admin,
+    // First, because it only begins with its start: the rest starts while Redis answers.
     ...(judges.feed === undefined ? [] : [judges.feed]),
+    admin,
     createKeysPart(judges.issuers),
     server,
+    createSettling(),
     createProgressPart({ ...dependencies, ...judges, progress, health, server }),
   ];
   return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);
