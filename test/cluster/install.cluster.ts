@@ -54,7 +54,7 @@ describe('an unmodified service in a labelled namespace', () => {
   });
 
   it('refuses without a token, lets a login in, and refuses the same token after logout', async () => {
-    expect((await ask(files)).status).toBe(401);
+    expect(await ask(files)).toMatchObject({ status: 401 });
     const tokens = await login(client);
     const allowed = await ask(files, tokens);
     expect(allowed.status).toBe(200);

@@ -2,7 +2,16 @@ import { expect } from 'vitest';
 import { neverPrinted } from '../output.ts';
 import { startClient, type Answer, type Client } from './client.ts';
 import { chart, helm, valuesFile } from './helm.ts';
-import { addUser, apply, deleteNamespaces, needCluster, podsOf, rollout, type PodObject } from './kubectl.ts';
+import {
+  addUser,
+  apply,
+  deleteNamespaces,
+  needCluster,
+  podsOf,
+  rollout,
+  until,
+  type PodObject,
+} from './kubectl.ts';
 import { namespace, postgres, workload } from './workloads.ts';
 
 export const issuer = 'http://curfew-identity.curfew.svc:8080';
@@ -70,7 +79,27 @@ export async function startRelease(): Promise<Client> {
     ...workload({ name: 'bare', namespace: 'plain' }),
   );
   await Promise.all([rollout('shop', 'files'), rollout('strict', 'proxied'), rollout('plain', 'bare')]);
-  return startClient('outside');
+  const client = await startClient('outside');
+  await reach(client, { url: files, status: 401 });
+  await reach(client, { url: proxied, status: 401 });
+  await reach(client, { url: bare, status: 200 });
+  return client;
+}
+
+/**
+ * Asks until a Service leads to its pod: a node's name server and its rules for Services learn of a ready pod a little later.
+ * What is protected must not answer anything else than a refusal on the way.
+ */
+async function reach(client: Client, { url, status }: { url: string; status: number }): Promise<void> {
+  const others: string[] = [];
+  await until(`${url} answers ${status}`, async () => {
+    const answer = await client.request(url);
+    if (answer.status === status) return true;
+    others.push(answer.error ?? `${answer.status} ${answer.body.slice(0, 100)}`);
+    return answer.status !== 0 && answer.status < 400;
+  });
+  if (others.length > 0) console.log(`${url} was reached after: ${[...new Set(others)].join('; ')}`);
+  expect(others.filter((other) => /^[123]/.test(other))).toEqual([]);
 }
 
 /** A release that is gone already is none to remove. */
