@@ -56,7 +56,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     admin,
     createKeysPart(judges.issuers),
     server,
-    createSettling(),
+    createSettling({ isReady: () => progress.readiness().ready, log }),
     createProgressPart({ ...dependencies, ...judges, progress, health, server }),
   ];
   return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);

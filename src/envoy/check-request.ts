@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import type { CheckRequest } from '../check/check-request.ts';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
 import { createKnownTexts } from './known-texts.ts';
+import { LazyRequest, type DecodedRequest } from './lazy-request.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
 
@@ -14,7 +14,7 @@ export const malformed: unique symbol = Symbol('malformed');
  *   would send: either way nothing can be decided, so the request is refused. Leaving out the excess would leave out
  *   headers that have to be stripped.
  */
-export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformed;
+export type CheckRequestDecoder = (bytes: Buffer) => DecodedRequest | undefined | typeof malformed;
 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
@@ -63,50 +63,6 @@ const everyHeader: HeaderFinder = (bytes, start, end) => bytes.toString('utf8', 
 
 const absent = -1;
 const noBytes: Buffer = Buffer.alloc(0);
-const noExtensions: ReadonlyMap<string, string> = new Map();
-
-/** Makes texts of its bytes when they are asked for: a request that is let through is asked for its headers alone. */
-class DecodedRequest implements CheckRequest {
-  readonly #bytes: Buffer;
-  readonly headers = new Map<string, string[]>();
-  contextExtensions = noExtensions;
-  #methodStart = 0;
-  #methodEnd = 0;
-  #hostStart = 0;
-  #hostEnd = 0;
-  #pathStart = 0;
-  #pathEnd = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  get method(): string {
-    return this.#bytes.toString('utf8', this.#methodStart, this.#methodEnd);
-  }
-
-  get host(): string {
-    return this.#bytes.toString('utf8', this.#hostStart, this.#hostEnd);
-  }
-
-  get path(): string {
-    return this.#bytes.toString('utf8', this.#pathStart, this.#pathEnd);
-  }
-
-  /** Where the bytes of a field of the HTTP attributes are. */
-  found(field: number, start: number, end: number): void {
-    if (field === fieldsOfHttp.method) {
-      this.#methodStart = start;
-      this.#methodEnd = end;
-    } else if (field === fieldsOfHttp.host) {
-      this.#hostStart = start;
-      this.#hostEnd = end;
-    } else if (field === fieldsOfHttp.path) {
-      this.#pathStart = start;
-      this.#pathEnd = end;
-    }
-  }
-}
 
 /** One for all requests: a request is read in one go. */
 class Decoder {
@@ -115,7 +71,7 @@ class Decoder {
   readonly #knownText = createKnownTexts();
   readonly #wire = new WireReader(noBytes);
   #bytes = noBytes;
-  #request = new DecodedRequest(noBytes);
+  #request = new LazyRequest(noBytes);
   #headerCount = 0;
   #hasHttp = false;
   #extensionsStart = -1;
@@ -125,10 +81,10 @@ class Decoder {
     this.#findHeader = findHeader;
   }
 
-  decode(bytes: Buffer): CheckRequest | undefined | typeof malformed {
+  decode(bytes: Buffer): DecodedRequest | undefined | typeof malformed {
     this.#bytes = bytes;
     this.#wire.reset(bytes);
-    this.#request = new DecodedRequest(bytes);
+    this.#request = new LazyRequest(bytes);
     this.#headerCount = 0;
     this.#hasHttp = false;
     this.#extensionsStart = -1;
@@ -199,9 +155,10 @@ class Decoder {
       if (field > fieldsOfHttp.headerMap || ((fieldsOfHttp.read >>> field) & 1) === 0) continue;
       if (((seen >>> field) & 1) === 1) return false;
       seen |= 1 << field;
-      if (field === fieldsOfHttp.headerMap) {
-        if (!this.#readHeaderMap(wire.start, wire.end)) return false;
-      } else this.#request.found(field, wire.start, wire.end);
+      if (field === fieldsOfHttp.method) this.#request.methodAt(wire.start, wire.end);
+      else if (field === fieldsOfHttp.path) this.#request.pathAt(wire.start, wire.end);
+      else if (field === fieldsOfHttp.host) this.#request.hostAt(wire.start, wire.end);
+      else if (!this.#readHeaderMap(wire.start, wire.end)) return false;
     }
   }
 

@@ -15,7 +15,7 @@ const decodeAll = createCheckRequestDecoder();
 const decode = (bytes: Buffer) => plain(decodeAll(bytes));
 
 /** With its texts made, as an object that can be compared. */
-function plain(request: ReturnType<typeof decodeAll>): typeof request {
+function plain(request: ReturnType<typeof decodeAll>): CheckRequest | undefined | typeof malformed {
   if (request === undefined || request === malformed) return request;
   const { method, host, path, headers, contextExtensions } = request;
   return { method, host, path, headers, contextExtensions };
@@ -140,6 +140,19 @@ describe('a check request', () => {
     const request = overTheWire(withHttp({ headers: { constructor: 'a', toString: 'b' } }));
     expect(request?.headers.get('constructor')).toEqual(['a']);
     expect(request?.headers.get('tostring')).toEqual(['b']);
+  });
+
+  it('is the same when it has let go of its bytes, and again', () => {
+    const http = { method: 'POST', path: '/ä?b=c', host: 'orders', headers: { authorization: 'Bearer x' } };
+    const bytes = requestSerialize(withHttp(http));
+    const request = decodeAll(bytes);
+    const before = plain(request);
+    for (let time = 0; time < 2; time += 1) {
+      if (request !== undefined && request !== malformed) request.letGo();
+      bytes.fill(0);
+      expect(plain(request)).toEqual(before);
+    }
+    expect(before).toMatchObject({ method: 'POST', path: '/ä?b=c', host: 'orders' });
   });
 
   it('carries nothing over to the next one', () => {

@@ -1,47 +1,103 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createSettling } from '../../src/runtime/settling.ts';
+import { createSettling, type SettlingOptions } from '../../src/runtime/settling.ts';
 import { eventually } from '../processes.ts';
+import { capturedLog } from '../token/fixtures.ts';
 
-type Settling = ReturnType<typeof createSettling>;
-let settling: Settling | undefined;
-afterEach(() => settling?.stop());
+let stop = (): Promise<void> | void => {};
+afterEach(() => stop());
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const pause = async (ms: number): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  setTimeout(resolve, ms);
+  await promise;
+};
+
+async function work(ms: number): Promise<void> {
+  const endMs = performance.now() + ms;
+  while (performance.now() < endMs) {
+    const turnMs = performance.now() + 10;
+    while (performance.now() < turnMs);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setImmediate(resolve);
+    await promise;
+  }
+}
+
+async function settling(options: Partial<SettlingOptions> = {}) {
+  const count = { collected: 0 };
+  const captured = capturedLog();
+  const part = createSettling({
+    isReady: () => true,
+    log: captured.log,
+    idleMs: 20,
+    collect: () => {
+      count.collected += 1;
+    },
+    ...options,
+  });
+  await part.start();
+  stop = () => part.stop();
+  return { count, part, lines: captured.lines };
+}
 
 describe('settling after the start', () => {
   it('collects once, when nothing has been done for a while', async () => {
-    let collected = 0;
-    settling = createSettling({ idleMs: 20, collect: () => (collected += 1) });
-    await settling.start();
-    await eventually('it was idle', async () => (collected > 0 ? true : undefined));
+    const { count } = await settling();
+    await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
     await pause(100);
-    expect(collected).toBe(1);
+    expect(count.collected).toBe(1);
   });
 
-  it('waits while there is work, and does not collect after its stop', async () => {
-    let collected = 0;
-    settling = createSettling({ idleMs: 20, collect: () => (collected += 1) });
-    await settling.start();
-    for (let turn = 0; turn < 20; turn += 1) {
-      const untilMs = performance.now() + 15;
-      while (performance.now() < untilMs);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(collected).toBe(0);
-    await settling.stop();
+  it('waits for what belongs to the start', async () => {
+    let isReady = false;
+    const { count } = await settling({ isReady: () => isReady });
     await pause(100);
-    expect(collected).toBe(0);
+    expect(count.collected).toBe(0);
+    isReady = true;
+    await eventually('it was ready', () => (count.collected > 0 ? true : undefined));
   });
 
-  it('gives garbage back', async () => {
-    const heapMb = (): number => process.memoryUsage().heapTotal / 1e6;
-    let garbage: unknown = Array.from({ length: 200_000 }, (_, index) => ({ index }));
-    expect(garbage).toBeDefined();
-    const before = heapMb();
-    garbage = undefined;
-    settling = createSettling({ idleMs: 20 });
-    await settling.start();
-    await eventually('the heap is smaller', async () => (heapMb() < before - 5 ? true : undefined));
-    expect('gc' in globalThis).toBe(false);
+  it('waits while there is work, and does nothing after its stop', async () => {
+    const { count, part } = await settling();
+    await work(300);
+    expect(count.collected).toBe(0);
+    await part.stop();
+    await pause(100);
+    expect(count.collected).toBe(0);
+  });
+
+  it('lets it be where there is always work', async () => {
+    const { count } = await settling({ giveUpMs: 100 });
+    await work(300);
+    await pause(100);
+    expect(count.collected).toBe(0);
+  });
+
+  it('says why when it fails, and ends nothing', async () => {
+    const { lines } = await settling({
+      collect: () => {
+        throw new Error('no collector');
+      },
+    });
+    await eventually('it was logged', () => (lines().length > 0 ? true : undefined));
+    expect(lines()).toEqual([expect.objectContaining({ level: 'warn' })]);
+  });
+
+  it.each([
+    ['gives garbage back with --expose-gc', ['--expose-gc'], true],
+    ['does without', [], false],
+  ])('%s', (_, flags, expected) => {
+    const module = join(import.meta.dirname, '../../src/runtime/settling.ts');
+    const program = `
+      import { createSettling } from '${module}';
+      let garbage = Array.from({ length: 200_000 }, (_, index) => ({ index }));
+      const before = process.memoryUsage().heapTotal;
+      garbage = undefined;
+      createSettling({ isReady: () => true, log: console, idleMs: 20 }).start();
+      setTimeout(() => console.log(process.memoryUsage().heapTotal < before - 5e6), 500);`;
+    const output = execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program]);
+    expect(output.toString().trim()).toBe(String(expected));
   });
 });
