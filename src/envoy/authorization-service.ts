@@ -5,7 +5,6 @@ import type { Log } from '../runtime/log.ts';
 import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-request.ts';
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
-import type { DecodedRequest } from './lazy-request.ts';
 import type { WantedHeaders } from './wanted-headers.ts';
 import { createWholeTurn } from './whole-turn.ts';
 
@@ -35,11 +34,11 @@ export type AuthorizationService = {
    * Decides and answers once, after a whole turn of the event loop: a revocation that was here before the request is
    * known by then. No promise is made for a token verified before.
    */
-  answer(request: DecodedRequest | undefined, reply: Reply): void;
+  answer(request: CheckRequest | undefined, reply: Reply): void;
 };
 
 type Question = {
-  readonly request: DecodedRequest | undefined;
+  readonly request: CheckRequest | undefined;
   readonly reply: Reply;
   /** When its turn came. */
   startedMs: number;
@@ -80,7 +79,6 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
   }
 
   function settle(question: Question, decision: Promise<Decision>): void {
-    question.request?.letGo();
     decision
       .then((settled) => finish(question, settled, respond))
       .catch((thrown: unknown) => fail(question, thrown));

@@ -1,40 +1,15 @@
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
-import { listen, type Address } from '../runtime/address.ts';
+import { isLoopback, listen, type Address } from '../runtime/address.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuthorizationService } from './authorization-service.ts';
-import { checkMethod } from './check-method.ts';
-import { answerChecksOnStreams } from './check-streams.ts';
+import type { Engine, EngineOptions } from './engine.ts';
 import type { HealthService } from './health-service.ts';
-import { healthDefinition } from './health-protocol.ts';
+import { createLeanEngine } from './lean-engine.ts';
+import { defaultBounds, type ServerBounds } from './server-bounds.ts';
 import { createTransport, type TlsFiles } from './transport.ts';
 
-/** What one client, or all of them together, may ask of the port. */
-export type ServerBounds = {
-  /** A check request; bytes. Envoy's own default limit for all headers of a request is 60 KiB. */
-  readonly maxMessageBytes: number;
-  /** On one connection; the recommended Envoy configuration says the same. Envoy opens another one at the limit. */
-  readonly maxConcurrentStreams: number;
-  readonly maxConnections: number;
-  /** TCP only: a connection is asked to close after this time, give or take a tenth; ms. */
-  readonly maxConnectionAgeMs: number;
-  /** TCP only. Longer than Envoy's own idle time of an hour, so that Envoy is the one to close. */
-  readonly maxConnectionIdleMs: number;
-  /** A connection is probed this often and closed when 10 s pass without an answer; ms. */
-  readonly keepaliveMs: number;
-  /** For a TLS handshake, and for a connection's first byte; ms. */
-  readonly helloTimeoutMs: number;
-};
-
-export const defaultBounds: ServerBounds = {
-  maxMessageBytes: 128 * 1024,
-  maxConcurrentStreams: 1024,
-  maxConnections: 512,
-  maxConnectionAgeMs: 3_600_000,
-  maxConnectionIdleMs: 3_900_000,
-  keepaliveMs: 30_000,
-  helloTimeoutMs: 10_000,
-};
+/** `lean` and its two deputies: grpc-js with checks answered on its streams, and grpc-js as it is. */
+export type EngineName = 'lean' | 'grpc-js' | 'grpc-js-handlers';
 
 export type AuthorizerServerOptions = {
   address: Address;
@@ -46,8 +21,8 @@ export type AuthorizerServerOptions = {
   bounds?: Partial<ServerBounds>;
   /** How often certificate files are looked at; default 5000. */
   certificatesEveryMs?: number;
-  /** False: grpc-js handles checks too, at twice the cost; default true. */
-  answersOnStreams?: boolean;
+  /** Default: `lean` where only this machine can connect, else `grpc-js`. */
+  engine?: EngineName | undefined;
   log: Log;
 };
 
@@ -57,30 +32,30 @@ export type AuthorizerServer = Part & {
 };
 
 /**
- * The gRPC server that Envoy asks: grpc-js on a listener of our own, because grpc-js bounds neither connections
- * nor the time before the first byte, can't replace a dead socket, and its forced end leaves connections open.
- * Node bounds what neither sets: header lists to 64 KiB and 128 pairs, and rapid resets by nghttp2's limit.
+ * The gRPC server that Envoy asks, on a listener of our own, which bounds connections and the time before the first
+ * byte, and replaces a dead socket.
  */
 export function createAuthorizerServer(options: AuthorizerServerOptions): AuthorizerServer {
-  const { address, health, log } = options;
+  const { address, tls, authorization, health, log } = options;
   const bounds = { ...defaultBounds, ...options.bounds };
-  const grpcServer = new Server(channelOptions(bounds, address));
-  const { definition, handlers } = checkMethod(options.authorization);
-  grpcServer.addService(definition, handlers);
-  grpcServer.addService(healthDefinition, health.handlers);
-  const injector = grpcServer.createConnectionInjector(ServerCredentials.createInsecure());
-  if (options.answersOnStreams !== false) answerOnStreams(grpcServer, bounds, options);
+  const engineOptions = { authorization, health, bounds, isTcp: address.kind === 'tcp', log };
+  let engine: Engine | undefined;
   const transport = createTransport({
-    tls: options.tls,
+    tls,
     maxConnections: bounds.maxConnections,
     helloTimeoutMs: bounds.helloTimeoutMs,
     certificatesEveryMs: options.certificatesEveryMs,
     log,
-    onConnection: (socket) => injector.injectConnection(socket),
+    onConnection: (socket) => engine?.accept(socket),
   });
   transport.server.on('drop', () =>
     log.warn('connection refused: too many are open', { count: bounds.maxConnections }),
   );
+
+  async function start(): Promise<void> {
+    engine = await createEngine(options.engine ?? defaultEngine(address, tls), engineOptions);
+    await listen(transport.server, address, 'listen');
+  }
 
   async function stop(): Promise<void> {
     health.drain();
@@ -89,9 +64,7 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
       log.warn('open calls are cut off', { part: 'grpc' });
       transport.destroyConnections();
     }, options.drainMs);
-    // Sends GOAWAY on every connection; each ends with its last call. When it calls back says nothing: Node's
-    // Http2Server.close begins to close the sessions itself, and grpc-js takes a session that is closing for closed.
-    grpcServer.tryShutdown(() => {});
+    engine?.drain();
     await closed;
     clearTimeout(force);
   }
@@ -103,32 +76,19 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
       : address;
   }
 
-  return { name: 'grpc', start: () => listen(transport.server, address, 'listen'), stop, boundAddress };
+  return { name: 'grpc', start, stop, boundAddress };
 }
 
-function answerOnStreams(
-  grpcServer: Server,
-  { maxMessageBytes }: ServerBounds,
-  { authorization, log }: AuthorizerServerOptions,
-): void {
-  const done = answerChecksOnStreams(grpcServer, { service: authorization, maxMessageBytes });
-  if (!done)
-    log.warn('grpc-js is of an unknown version: checks are answered the ordinary way, at twice the cost');
-}
+/**
+ * Our own HTTP/2 talks to the proxy beside it. A port that others reach is left to the implementation that the whole
+ * world tests.
+ */
+const defaultEngine = (address: Address, tls: TlsFiles | undefined): EngineName =>
+  tls === undefined && (address.kind === 'unix' || isLoopback(address.host)) ? 'lean' : 'grpc-js';
 
-function channelOptions(bounds: ServerBounds, address: Address): ServerOptions {
-  return {
-    'grpc.max_receive_message_length': bounds.maxMessageBytes,
-    'grpc.max_concurrent_streams': bounds.maxConcurrentStreams,
-    'grpc.keepalive_time_ms': bounds.keepaliveMs,
-    'grpc.keepalive_timeout_ms': 10_000,
-    // Nobody asks for channelz, and it counts every call.
-    'grpc.enable_channelz': 0,
-    // Only Envoy can open the Unix socket, and a connection closed under it may cost a request.
-    ...(address.kind === 'tcp' && {
-      'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,
-      'grpc.max_connection_age_grace_ms': 10_000,
-      'grpc.max_connection_idle_ms': bounds.maxConnectionIdleMs,
-    }),
-  };
+async function createEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
+  if (name === 'lean') return createLeanEngine(options);
+  // Loaded only when it is needed: it takes a tenth of the memory and of the time to start.
+  const { createGrpcJsEngine } = await import('./grpc-js-engine.ts');
+  return createGrpcJsEngine(options, name === 'grpc-js');
 }

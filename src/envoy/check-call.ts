@@ -1,14 +1,15 @@
-import { status as grpc } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { AuthorizationService, Reply } from './authorization-service.ts';
+import { parseTimeout } from './call-timeout.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
+import { grpcStatus } from './grpc-status.ts';
 import { checkPath } from './method-names.ts';
 
 const head: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
 // gRPC knows no `date`; it would be one header more for each side.
 const headOptions = { waitForTrailers: true, sendDate: false };
-const okTrailers: OutgoingHttpHeaders = { 'grpc-status': String(grpc.OK) };
+const okTrailers: OutgoingHttpHeaders = { 'grpc-status': String(grpcStatus.ok) };
 const noChunks: Buffer[] = [];
 
 export type CheckCallOptions = {
@@ -30,31 +31,10 @@ export function isPlainCheck(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-const timeoutPattern = /^(?<count>\d{1,8})(?<unit>[HMSmun])$/;
-const unitsMs: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 0.001,
-  n: 0.000_001,
-};
-// The longest that a timer can wait.
-const maxTimeoutMs = 2 ** 31 - 1;
-
-// Envoy gives the same time for nearly every request.
-let lastTimeout: { readonly text: string; readonly ms: number } | undefined;
-
 /** The time that the caller gives; undefined when it gives none. */
 export function timeoutMs(headers: IncomingHttpHeaders): number | undefined {
   const text = headers['grpc-timeout'];
-  if (typeof text !== 'string') return undefined;
-  if (text === lastTimeout?.text) return lastTimeout.ms;
-  const groups = timeoutPattern.exec(text)?.groups;
-  if (groups === undefined) return undefined;
-  const ms = Math.min(Number(groups['count']) * (unitsMs[groups['unit'] ?? ''] ?? 0), maxTimeoutMs);
-  lastTimeout = { text, ms };
-  return ms;
+  return typeof text === 'string' ? parseTimeout(text) : undefined;
 }
 
 /** The call on a stream until it is answered. A property, so that all streams share the same listeners. */
@@ -96,7 +76,10 @@ export class CheckCall implements Reply {
 
   /** Fails it when the time is up that its caller gives, counted from now. */
   watchDeadline(): void {
-    const timer = setTimeout(() => this.fail(grpc.DEADLINE_EXCEEDED, 'deadline exceeded'), this.#timeoutMs);
+    const timer = setTimeout(
+      () => this.fail(grpcStatus.deadlineExceeded, 'deadline exceeded'),
+      this.#timeoutMs,
+    );
     this.#stream.once('close', () => clearTimeout(timer));
   }
 
@@ -115,15 +98,15 @@ export class CheckCall implements Reply {
     this.#received += chunk.length;
     if (this.#length === undefined && this.#received >= grpcPrefixBytes) this.#readPrefix();
     if (this.#length !== undefined && this.#received > this.#length)
-      this.fail(grpc.UNIMPLEMENTED, 'more than one message');
+      this.fail(grpcStatus.unimplemented, 'more than one message');
   }
 
   #readPrefix(): void {
     const bytes = this.#bytes();
     this.#length = grpcPrefixBytes + bytes.readUInt32BE(1);
-    if (bytes[0] !== 0) this.fail(grpc.INTERNAL, 'a compressed message without an encoding');
+    if (bytes[0] !== 0) this.fail(grpcStatus.internal, 'a compressed message without an encoding');
     else if (this.#length - grpcPrefixBytes > this.#options.maxMessageBytes)
-      this.fail(grpc.RESOURCE_EXHAUSTED, 'message larger than the limit');
+      this.fail(grpcStatus.resourceExhausted, 'message larger than the limit');
   }
 
   /** What has arrived, in one piece. */
@@ -138,9 +121,9 @@ export class CheckCall implements Reply {
   /** The caller has sent all. */
   decide(): void {
     if (this.isOver) return;
-    if (this.#received !== this.#length) return this.fail(grpc.INTERNAL, 'no whole message');
+    if (this.#received !== this.#length) return this.fail(grpcStatus.internal, 'no whole message');
     const request = this.#options.service.decode(this.#bytes().subarray(grpcPrefixBytes));
-    if (request === malformed) return this.fail(grpc.INTERNAL, 'malformed check request');
+    if (request === malformed) return this.fail(grpcStatus.internal, 'malformed check request');
     this.#chunks = noChunks;
     this.#options.service.answer(request, this);
   }

@@ -3,12 +3,12 @@ import { Fault } from '../runtime/fault.ts';
 import type { AuthorizationService } from './authorization-service.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
-import { unused } from './health-protocol.ts';
-import type { DecodedRequest } from './lazy-request.ts';
+import { unused } from './health-method.ts';
+import type { CheckRequest } from '../check/check-request.ts';
 import { checkPath } from './method-names.ts';
 
 /** In an object, since grpc-js takes a request that is undefined for none. */
-type Call = { readonly request: DecodedRequest | undefined };
+type Call = { readonly request: CheckRequest | undefined };
 
 /** `Authorization/Check` for grpc-js, with the service's own decoder and its encoded responses. */
 export function checkMethod(service: AuthorizationService): {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
 import { createKnownTexts } from './known-texts.ts';
-import { LazyRequest, type DecodedRequest } from './lazy-request.ts';
+import type { CheckRequest } from '../check/check-request.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
 
@@ -14,7 +14,7 @@ export const malformed: unique symbol = Symbol('malformed');
  *   would send: either way nothing can be decided, so the request is refused. Leaving out the excess would leave out
  *   headers that have to be stripped.
  */
-export type CheckRequestDecoder = (bytes: Buffer) => DecodedRequest | undefined | typeof malformed;
+export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformed;
 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
@@ -64,6 +64,24 @@ const everyHeader: HeaderFinder = (bytes, start, end) => bytes.toString('utf8', 
 const absent = -1;
 const noBytes: Buffer = Buffer.alloc(0);
 
+type Draft = {
+  method: string;
+  host: string;
+  path: string;
+  readonly headers: Map<string, string[]>;
+  contextExtensions: ReadonlyMap<string, string>;
+};
+
+const noExtensions: ReadonlyMap<string, string> = new Map();
+
+const emptyRequest = (): Draft => ({
+  method: '',
+  host: '',
+  path: '',
+  headers: new Map(),
+  contextExtensions: noExtensions,
+});
+
 /** One for all requests: a request is read in one go. */
 class Decoder {
   readonly #findHeader: HeaderFinder;
@@ -71,7 +89,7 @@ class Decoder {
   readonly #knownText = createKnownTexts();
   readonly #wire = new WireReader(noBytes);
   #bytes = noBytes;
-  #request = new LazyRequest(noBytes);
+  #request = emptyRequest();
   #headerCount = 0;
   #hasHttp = false;
   #extensionsStart = -1;
@@ -81,10 +99,10 @@ class Decoder {
     this.#findHeader = findHeader;
   }
 
-  decode(bytes: Buffer): DecodedRequest | undefined | typeof malformed {
+  decode(bytes: Buffer): CheckRequest | undefined | typeof malformed {
     this.#bytes = bytes;
     this.#wire.reset(bytes);
-    this.#request = new LazyRequest(bytes);
+    this.#request = emptyRequest();
     this.#headerCount = 0;
     this.#hasHttp = false;
     this.#extensionsStart = -1;
@@ -155,9 +173,9 @@ class Decoder {
       if (field > fieldsOfHttp.headerMap || ((fieldsOfHttp.read >>> field) & 1) === 0) continue;
       if (((seen >>> field) & 1) === 1) return false;
       seen |= 1 << field;
-      if (field === fieldsOfHttp.method) this.#request.methodAt(wire.start, wire.end);
-      else if (field === fieldsOfHttp.path) this.#request.pathAt(wire.start, wire.end);
-      else if (field === fieldsOfHttp.host) this.#request.hostAt(wire.start, wire.end);
+      if (field === fieldsOfHttp.method) this.#request.method = this.#text(wire.start, wire.end);
+      else if (field === fieldsOfHttp.path) this.#request.path = this.#text(wire.start, wire.end);
+      else if (field === fieldsOfHttp.host) this.#request.host = this.#text(wire.start, wire.end);
       else if (!this.#readHeaderMap(wire.start, wire.end)) return false;
     }
   }

@@ -1,4 +1,4 @@
-import { status as grpc } from '@grpc/grpc-js';
+import { grpcStatus } from './grpc-status.ts';
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, Deny, HeaderValue, TokenMetadata } from '../check/decision.ts';
 import { createDeniedAnswer, type DeniedAnswer, type DeniedOptions } from './denied-answer.ts';
@@ -38,7 +38,7 @@ export function createResponder(options: ResponderOptions): Responder {
 
 function allowed({ upstream, remove }: Allow): CheckResponse {
   return {
-    status: { code: grpc.OK },
+    status: { code: grpcStatus.ok },
     okResponse: { headers: upstream.set.map(overwriting), headersToRemove: [...remove] },
     dynamicMetadata: curfew({ decision: text('allow'), ...tokenFields(upstream.metadata) }),
   };
@@ -46,7 +46,7 @@ function allowed({ upstream, remove }: Allow): CheckResponse {
 
 function letThrough({ reason, remove }: Deny): CheckResponse {
   return {
-    status: { code: grpc.OK },
+    status: { code: grpcStatus.ok },
     okResponse: { headersToRemove: [...remove] },
     dynamicMetadata: curfew({ decision: text('deny'), reason: text(reason), mode: text('shadow') }),
   };

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Server } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { CheckCall, isPlainCheck, type CheckCallOptions } from './check-call.ts';
-import { createWholeTurn } from './whole-turn.ts';
+import { createDeadlines } from './deadlines.ts';
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => void;
 
@@ -49,26 +49,5 @@ function lookInto(grpcServer: Server): Insides | undefined {
     http2Server,
     ordinary: ordinary as StreamListener,
     onStreamOpened: (onStreamOpened as Insides['onStreamOpened']).bind(grpcServer),
-  };
-}
-
-/**
- * Keeps calls to their callers' deadlines. Nearly all are over within a few turns of the event loop, so only those that
- * are not get a timer.
- */
-function createDeadlines(): (call: CheckCall) => void {
-  let opened: CheckCall[] = [];
-  const watchRest = createWholeTurn((calls: readonly CheckCall[]) => {
-    for (const call of calls) if (!call.isOver) call.watchDeadline();
-  });
-  // A call is decided after a whole turn, and its message may come a turn after its head.
-  const waitOnce = createWholeTurn((calls: readonly CheckCall[]) => {
-    opened = [];
-    watchRest(calls);
-  });
-
-  return (call) => {
-    if (opened.length === 0) waitOnce(opened);
-    opened.push(call);
   };
 }

@@ -38,8 +38,10 @@ export function createEncodedResponder(respond: Responder): EncodedResponder {
       : encode(respond(decision, request));
 }
 
-function encode(response: ReturnType<Responder>): Buffer {
-  const message = encodeCheckResponse(response);
+const encode = (response: ReturnType<Responder>): Buffer => prefixed(encodeCheckResponse(response));
+
+/** A message as gRPC sends it, not compressed. */
+export function prefixed(message: Buffer): Buffer {
   // Not from Node's pool: what is kept for a token would keep 8 KiB of other buffers with it.
   const bytes = Buffer.allocUnsafeSlow(grpcPrefixBytes + message.length);
   bytes.writeUInt8(0, 0);

@@ -1,13 +1,21 @@
-import { status as grpc, type ServerWritableStream } from '@grpc/grpc-js';
-import type { HealthCheckRequest__Output } from './generated/grpc/health/v1/HealthCheckRequest.ts';
-import type { HealthCheckResponse } from './generated/grpc/health/v1/HealthCheckResponse.ts';
-import type { HealthHandlers } from './generated/grpc/health/v1/Health.ts';
+import type { ServingStatus } from './health-protocol.ts';
+import { grpcStatus } from './grpc-status.ts';
 import { authorizationServiceName } from './method-names.ts';
 
-type Watcher = ServerWritableStream<HealthCheckRequest__Output, HealthCheckResponse>;
+/** One `Watch`: told of each change until it is unwatched or failed. */
+export type HealthWatcher = {
+  tell(status: ServingStatus): void;
+  /** The end of the call. */
+  fail(code: number, message: string): void;
+};
 
+/** `grpc.health.v1.Health` without its transport. */
 export type HealthService = {
-  readonly handlers: HealthHandlers;
+  /** @returns undefined for a service that isn't ours */
+  check(service: string): ServingStatus | undefined;
+  list(): ReadonlyMap<string, ServingStatus>;
+  watch(service: string, watcher: HealthWatcher): void;
+  unwatch(watcher: HealthWatcher): void;
   /** Tells the watchers if the answer has changed since the last call. */
   refresh(): void;
   /** NOT_SERVING from now on, and the end of every watch, so that connections can close. */
@@ -23,54 +31,42 @@ const services: ReadonlySet<string> = new Set(['', authorizationServiceName]);
  * @see https://github.com/grpc/grpc/blob/master/doc/health-checking.md
  */
 export function createHealthService(options: { isReady(): boolean }): HealthService {
-  const watchers = new Map<Watcher, { ofKnownService: boolean }>();
+  const watchers = new Map<HealthWatcher, { ofKnownService: boolean }>();
   let draining = false;
-  let told: 'SERVING' | 'NOT_SERVING' | undefined;
+  let told: ServingStatus | undefined;
 
-  const current = (): 'SERVING' | 'NOT_SERVING' =>
-    !draining && options.isReady() ? 'SERVING' : 'NOT_SERVING';
+  const current = (): ServingStatus => (!draining && options.isReady() ? 'SERVING' : 'NOT_SERVING');
 
   function refresh(): void {
     const status = current();
     if (status === told) return;
     told = status;
-    for (const [watcher, { ofKnownService }] of watchers) if (ofKnownService) watcher.write({ status });
+    for (const [watcher, { ofKnownService }] of watchers) if (ofKnownService) watcher.tell(status);
   }
 
-  function watch(call: Watcher): void {
-    const ofKnownService = services.has(call.request.service ?? '');
-    if (draining || watchers.size >= maxWatchers) {
-      const code = draining ? grpc.UNAVAILABLE : grpc.RESOURCE_EXHAUSTED;
-      call.emit('error', { code, details: draining ? 'draining' : 'too many watches' });
-      return;
-    }
-    call.write({ status: ofKnownService ? current() : 'SERVICE_UNKNOWN' });
+  function watch(service: string, watcher: HealthWatcher): void {
+    if (draining) return watcher.fail(grpcStatus.unavailable, 'draining');
+    if (watchers.size >= maxWatchers) return watcher.fail(grpcStatus.resourceExhausted, 'too many watches');
+    const ofKnownService = services.has(service);
     // Our services never change, so an unknown one stays unknown; the protocol wants its stream kept open.
-    watchers.set(call, { ofKnownService });
-    call.on('cancelled', () => watchers.delete(call));
-    call.on('close', () => watchers.delete(call));
+    watchers.set(watcher, { ofKnownService });
+    watcher.tell(ofKnownService ? current() : 'SERVICE_UNKNOWN');
   }
-
-  const handlers: HealthHandlers = {
-    Check: (call, answer) => {
-      if (!services.has(call.request.service ?? ''))
-        return answer({ code: grpc.NOT_FOUND, details: 'unknown service' });
-      answer(null, { status: current() });
-    },
-    List: (_, answer) => {
-      const status = current();
-      answer(null, { statuses: Object.fromEntries([...services].map((name) => [name, { status }])) });
-    },
-    Watch: watch,
-  };
 
   function drain(): void {
     draining = true;
     refresh();
-    for (const watcher of watchers.keys())
-      watcher.emit('error', { code: grpc.UNAVAILABLE, details: 'draining' });
+    const all = [...watchers.keys()];
     watchers.clear();
+    for (const watcher of all) watcher.fail(grpcStatus.unavailable, 'draining');
   }
 
-  return { handlers, refresh, drain };
+  return {
+    check: (service) => (services.has(service) ? current() : undefined),
+    list: () => new Map([...services].map((name) => [name, current()])),
+    watch,
+    unwatch: (watcher) => watchers.delete(watcher),
+    refresh,
+    drain,
+  };
 }

@@ -24,14 +24,11 @@ import {
 
 const { requestSerialize, path: checkPath } = authorizationDefinition.Check;
 
-/** The whole suite runs over both ways of answering: on the HTTP/2 stream, and by grpc-js's handler. */
-const ways = [
-  ['on its stream', true],
-  ['by grpc-js', false],
-] as const;
+/** The whole suite runs over every engine. */
+const engines = ['lean', 'grpc-js', 'grpc-js-handlers'] as const;
 
-describe.each(ways)('a check answered %s', (_, answersOnStreams) => {
-  const startServer: typeof start = (check, options) => start(check, { answersOnStreams, ...options });
+describe.each(engines)('a check answered by the engine %s', (engine) => {
+  const startServer: typeof start = (check, options) => start(check, { engine, ...options });
 
   let running: TestServer;
   let decide: Check;

@@ -142,16 +142,13 @@ describe('a check request', () => {
     expect(request?.headers.get('tostring')).toEqual(['b']);
   });
 
-  it('is the same when it has let go of its bytes, and again', () => {
+  it('is the same when its bytes are others', () => {
     const http = { method: 'POST', path: '/ä?b=c', host: 'orders', headers: { authorization: 'Bearer x' } };
     const bytes = requestSerialize(withHttp(http));
     const request = decodeAll(bytes);
     const before = plain(request);
-    for (let time = 0; time < 2; time += 1) {
-      if (request !== undefined && request !== malformed) request.letGo();
-      bytes.fill(0);
-      expect(plain(request)).toEqual(before);
-    }
+    bytes.fill(0);
+    expect(plain(request)).toEqual(before);
     expect(before).toMatchObject({ method: 'POST', path: '/ä?b=c', host: 'orders' });
   });
 

@@ -30,17 +30,16 @@ const timeouts: [string, string][] = [
   ['milliseconds', '100m'],
 ];
 
-describe.each([
-  ['on its stream', true],
-  ['by grpc-js', false],
-] as const)('a call answered %s', (_, answersOnStreams) => {
+const engines = ['lean', 'grpc-js', 'grpc-js-handlers'] as const;
+
+describe.each(engines)('a call answered by the engine %s', (engine) => {
   let running: TestServer;
   let session: ClientHttp2Session;
   let decide: Check;
 
   beforeEach(async () => {
     decide = () => allowed();
-    running = await startServer((request) => decide(request), { answersOnStreams });
+    running = await startServer((request) => decide(request), { engine });
     session = connect(`http://${running.target}`).on('error', () => {});
   });
   afterEach(async () => {
@@ -92,7 +91,9 @@ describe.each([
 
   it('is taken the way it should be', async () => {
     // grpc-js says which encodings it takes.
-    expect((await call(message)).headers['grpc-accept-encoding'] === undefined).toBe(answersOnStreams);
+    expect((await call(message)).headers['grpc-accept-encoding'] === undefined).toBe(
+      engine !== 'grpc-js-handlers',
+    );
   });
 
   it.each([1, 2, 4, 5, 6, 7, 50])('may come in pieces of %i bytes', async (size) => {
@@ -256,7 +257,7 @@ describe.each([
   it('keeps a connection from being idle', async () => {
     await running.server.stop();
     session.destroy();
-    running = await startServer(() => allowed(), { answersOnStreams, bounds: { maxConnectionIdleMs: 1500 } });
+    running = await startServer(() => allowed(), { engine, bounds: { maxConnectionIdleMs: 1500 } });
     session = connect(`http://${running.target}`).on('error', () => {});
     for (let round = 0; round < 20; round += 1) {
       expect(isAllowed(await call(message))).toBe(true);
@@ -269,7 +270,7 @@ describe.each([
   it('is answered on a connection that is probed', async () => {
     await running.server.stop();
     session.destroy();
-    running = await startServer(() => allowed(), { answersOnStreams, bounds: { keepaliveMs: 20 } });
+    running = await startServer(() => allowed(), { engine, bounds: { keepaliveMs: 20 } });
     session = connect(`http://${running.target}`).on('error', () => {});
     let probes = 0;
     session.on('ping', () => (probes += 1));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { defaultBounds } from '../../src/envoy/authorizer-server.ts';
+import { defaultBounds } from '../../src/envoy/server-bounds.ts';
 import { findEnvoy } from '../../src/demo/programs.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import type { EnvoyConfigOptions, EnvoyService } from '../../src/injection/envoy-options.ts';

@@ -5,7 +5,7 @@ import { allReasons } from '../../src/check/reasons.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
 import type { CheckResponse } from '../../src/envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
 import type { Value } from '../../src/envoy/generated/google/protobuf/Value.ts';
-import { healthDefinition as ours } from '../../src/envoy/health-protocol.ts';
+import { readHealthRequest, writeHealth, writeHealthList } from '../../src/envoy/health-protocol.ts';
 import { authorizationDefinition, healthDefinition as theirs } from '../../src/envoy/protocol.ts';
 import { encodeCheckResponse } from '../../src/envoy/response-encoder.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';
@@ -96,12 +96,18 @@ describe('a response', () => {
 });
 
 describe('the messages of health', () => {
-  it.each(['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN', 0, 1, 2, 3] as const)(
+  it.each(['SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'] as const)(
     'are those of proto-loader for %s',
     (status) => {
-      expect(ours.Check.responseSerialize({ status })).toEqual(theirs.Check.responseSerialize({ status }));
+      expect(writeHealth(status)).toEqual(theirs.Check.responseSerialize({ status }));
       const list = { statuses: { '': { status }, 'a.b': { status } } };
-      expect(ours.List.responseSerialize(list)).toEqual(theirs.List.responseSerialize(list));
+      const ours = writeHealthList(
+        new Map([
+          ['', status],
+          ['a.b', status],
+        ]),
+      );
+      expect(ours).toEqual(theirs.List.responseSerialize(list));
     },
   );
 
@@ -109,9 +115,9 @@ describe('the messages of health', () => {
     fc.assert(
       fc.property(fc.record({ service: text }, { requiredKeys: [] }), (request) => {
         const bytes = theirs.Check.requestSerialize(request);
-        expect(ours.Watch.requestDeserialize(bytes)).toEqual(theirs.Watch.requestDeserialize(bytes));
+        expect(readHealthRequest(bytes)).toBe(theirs.Watch.requestDeserialize(bytes).service ?? '');
       }),
     );
-    expect(() => ours.Check.requestDeserialize(Buffer.from([0x0a, 5, 1]))).toThrow('malformed');
+    expect(readHealthRequest(Buffer.from([0x0a, 5, 1]))).toBeUndefined();
   });
 });

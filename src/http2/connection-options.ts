@@ -1,0 +1,28 @@
+import type { Connection } from './connection.ts';
+import type { HeaderBounds } from './header-decoder.ts';
+import type { HeaderList } from './header-encoder.ts';
+import type { RequestHead } from './request-head.ts';
+import type { ServerStream } from './server-stream.ts';
+
+export type ConnectionOptions = {
+  /** Makes the stream for a request. */
+  open(connection: Connection, id: number, head: RequestHead): ServerStream;
+  /** Told once, when the connection is over for whatever reason. */
+  onOver(connection: Connection): void;
+  /** An error of the peer's, in our words. */
+  onPeerError(message: string): void;
+  /** Where all connections read into. */
+  readBuffer: Buffer;
+  /** Lists of fields that nearly every response has. */
+  repeatedLists: ReadonlySet<HeaderList>;
+  maxConcurrentStreams: number;
+  /** Of one request's body, padding included; octets. It is not opened again. */
+  streamWindow: number;
+  headerBounds: HeaderBounds;
+  strikes: { most: number; perSecond: number };
+};
+
+/** Of all bodies of a connection that arrive at once; octets. What has arrived opens it again. */
+export const connectionWindow = 4 * 1024 * 1024;
+/** For a peer that doesn't answer the ping of a drain, and for one that doesn't close; ms. */
+export const patienceMs = 1000;

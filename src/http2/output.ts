@@ -1,0 +1,66 @@
+import type { Socket } from 'node:net';
+
+/** Held back for a peer that doesn't read, before nothing is read from it any more; octets. */
+const mostUnsent = 1024 * 1024;
+const roomBytes = 64 * 1024;
+
+/**
+ * What goes out on a connection: collected, and written once when the work at hand is done. The room is used again
+ * once the kernel has taken all of it.
+ */
+export class Output {
+  readonly #socket: Socket;
+  #room: Buffer = Buffer.allocUnsafeSlow(0);
+  #start = 0;
+  #end = 0;
+  #isScheduled = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('drain', () => socket.resume());
+  }
+
+  /** Where `length` octets may be written, in `room`. To be written before anything else is asked for. */
+  reserve(length: number): number {
+    if (this.#room.length - this.#end < length) this.#makeRoom(length);
+    const at = this.#end;
+    this.#end += length;
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      process.nextTick(flush, this);
+    }
+    return at;
+  }
+
+  get room(): Buffer {
+    return this.#room;
+  }
+
+  #makeRoom(length: number): void {
+    this.#write();
+    this.#room = Buffer.allocUnsafeSlow(Math.max(length, roomBytes));
+    this.#start = 0;
+    this.#end = 0;
+  }
+
+  flush(): void {
+    this.#isScheduled = false;
+    this.#write();
+    if (this.#socket.writableLength > 0) {
+      // Still being sent: what comes next goes behind it.
+      this.#start = this.#end;
+      if (this.#socket.writableLength > mostUnsent) this.#socket.pause();
+    } else {
+      this.#start = 0;
+      this.#end = 0;
+    }
+  }
+
+  #write(): void {
+    if (this.#end > this.#start && this.#socket.writable)
+      this.#socket.write(this.#room.subarray(this.#start, this.#end));
+    this.#start = this.#end;
+  }
+}
+
+const flush = (output: Output): void => output.flush();

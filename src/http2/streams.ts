@@ -1,0 +1,230 @@
+import type { ConnectionOptions } from './connection-options.ts';
+import { connectionWindow } from './connection-options.ts';
+import type { Connection } from './connection.ts';
+import type { ControlFrames } from './control-frames.ts';
+import { protocolError, type ConnectionError } from './frame-form.ts';
+import type { Frame } from './frame-reader.ts';
+import { errorCodes, frameFlags } from './frames.ts';
+import { HeaderBlocks, type HeaderBlock } from './header-blocks.ts';
+import type { HeaderEncoder, HeaderList } from './header-encoder.ts';
+import type { Output } from './output.ts';
+import type { PeerSettings } from './peer-settings.ts';
+import { areTrailers } from './request-head.ts';
+import { Sender } from './sender.ts';
+import type { ServerStream } from './server-stream.ts';
+import { StreamTable } from './stream-table.ts';
+
+/** The connection that the streams are of. */
+export type StreamsHost = {
+  readonly connection: Connection;
+  readonly output: Output;
+  readonly control: ControlFrames;
+  readonly encoder: HeaderEncoder;
+  fail(error: ConnectionError): void;
+  /** Counts a frame that asks for nothing. */
+  strike(): void;
+  /** The last open stream is over. */
+  onEmpty(): void;
+};
+
+/** The streams of a connection, and the frames that are about one. RFC 9113 §5, §8.1. */
+export class Streams {
+  readonly #host: StreamsHost;
+  readonly #options: ConnectionOptions;
+  readonly #control: ControlFrames;
+  readonly #sender: Sender;
+  readonly #blocks: HeaderBlocks;
+  readonly #streams = new StreamTable();
+  /** What the peer may still send, all streams together; octets. */
+  #receiveWindow = connectionWindow;
+  /** False: further requests are passed over, as their client was told. */
+  takesRequests = true;
+  /** So far. */
+  requests = 0;
+
+  constructor(host: StreamsHost, options: ConnectionOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#control = host.control;
+    this.#sender = new Sender(host.output, host.encoder, (stream) => this.#sent(stream));
+    this.#blocks = new HeaderBlocks(options.headerBounds);
+  }
+
+  get open(): number {
+    return this.#streams.size;
+  }
+
+  /** The highest id that was opened. */
+  get last(): number {
+    return this.#streams.last;
+  }
+
+  /** Nothing but CONTINUATION may come. */
+  get isInHeaderBlock(): boolean {
+    return this.#blocks.isOpen;
+  }
+
+  /** Of a new stream; octets. */
+  get initialSendWindow(): number {
+    return this.#sender.initialStreamWindow;
+  }
+
+  sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void {
+    if (!stream.isLocalClosed) this.#sender.headers(stream, list, endStream);
+  }
+
+  sendData(stream: ServerStream, bytes: Buffer): void {
+    if (!stream.isLocalClosed) this.#sender.data(stream, bytes);
+  }
+
+  apply(settings: PeerSettings): ConnectionError | undefined {
+    return this.#sender.apply(settings, this.#streams.all());
+  }
+
+  /** Tells those whose client has been sending since before `round`. */
+  tellOverdue(round: number): void {
+    for (const stream of this.#streams.all())
+      if (!stream.isRemoteClosed && stream.round < round) stream.onOverdue();
+  }
+
+  /** Ends all without a word. */
+  drop(): void {
+    const streams = this.#streams.all();
+    this.#streams.clear();
+    for (const stream of streams) {
+      stream.isLocalClosed = true;
+      stream.isRemoteClosed = true;
+      stream.onReset();
+    }
+  }
+
+  takeData({ bytes, start, end, flags, stream: id }: Frame): void {
+    const length = end - start;
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0)
+      return this.#host.fail({
+        code: errorCodes.flowControlError,
+        message: 'more data than the window allows',
+      });
+    if (this.#receiveWindow < connectionWindow / 2) {
+      this.#control.windowUpdate(0, connectionWindow - this.#receiveWindow);
+      this.#receiveWindow = connectionWindow;
+    }
+    const isPadded = (flags & frameFlags.padded) !== 0;
+    const from = isPadded ? start + 1 : start;
+    const to = isPadded ? end - (bytes[start] ?? 0) : end;
+    if (to < from) return this.#host.fail(protocolError('more padding than data'));
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.isRemoteClosed) return this.#takeLate(id, stream);
+    const endStream = (flags & frameFlags.endStream) !== 0;
+    if (from === to && !endStream) this.#host.strike();
+    stream.received += length;
+    if (stream.received > this.#options.streamWindow)
+      return this.#giveUp(stream, errorCodes.flowControlError);
+    if (stream.announced >= 0 && (stream.announced -= to - from) < 0)
+      return this.#giveUp(stream, errorCodes.protocolError);
+    if (from < to) stream.onData(bytes.subarray(from, to), endStream);
+    if (endStream && !stream.isRemoteClosed) this.#closeRemote(stream);
+  }
+
+  /** Data for a stream whose client had said all, or that is over: it may have been under way when we ended it. */
+  #takeLate(id: number, stream: ServerStream | undefined): void {
+    if (this.#streams.isIdle(id))
+      return this.#host.fail(protocolError('data for a stream that was not opened'));
+    this.#host.strike();
+    if (stream !== undefined) this.#giveUp(stream, errorCodes.streamClosed);
+    else if (!this.#streams.isAbandoned(id)) this.#control.resetStream(id, errorCodes.streamClosed);
+  }
+
+  takeHeaders(frame: Frame): void {
+    const block = this.#blocks.take(frame);
+    if (block === undefined) return;
+    if ('code' in block) return this.#host.fail(block);
+    const { stream: id, endStream, fields } = block;
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) {
+      if (stream.isRemoteClosed) return this.#giveUp(stream, errorCodes.streamClosed);
+      if (!endStream || fields === 'too_large' || !areTrailers(fields))
+        return this.#giveUp(stream, errorCodes.protocolError);
+      return this.#closeRemote(stream);
+    }
+    if (this.#streams.isAbandoned(id)) return this.#host.strike();
+    if (id % 2 === 0) return this.#host.fail(protocolError('a request with an even stream id'));
+    if (id <= this.#streams.last)
+      return this.#host.fail({
+        code: errorCodes.streamClosed,
+        message: 'a request on a stream that is over',
+      });
+    this.#streams.last = id;
+    this.#open(block);
+  }
+
+  #open({ stream: id, endStream, fields, head }: HeaderBlock): void {
+    this.requests += 1;
+    if (!this.takesRequests) return this.#streams.abandon(id);
+    if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
+    if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
+    if (this.#streams.size >= this.#options.maxConcurrentStreams)
+      return this.#refuse(id, errorCodes.refusedStream);
+    const stream = this.#options.open(this.#host.connection, id, head);
+    stream.announced = head.contentLength ?? -1;
+    this.#streams.add(stream);
+    stream.onHead();
+    if (endStream && !stream.isRemoteClosed) this.#closeRemote(stream);
+  }
+
+  takeWindow(id: number, increment: number): void {
+    if (id === 0) {
+      const error = this.#sender.openConnection(increment);
+      return error === undefined ? undefined : this.#host.fail(error);
+    }
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) {
+      const code = this.#sender.openStream(stream, increment);
+      if (code !== undefined) this.#giveUp(stream, code);
+    } else if (this.#streams.isIdle(id))
+      this.#host.fail(protocolError('a window for a stream that was not opened'));
+  }
+
+  takeReset(id: number): void {
+    if (this.#streams.isIdle(id))
+      return this.#host.fail(protocolError('a reset of a stream that was not opened'));
+    this.#host.strike();
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    this.#forget(stream);
+    stream.onReset();
+  }
+
+  #closeRemote(stream: ServerStream): void {
+    // RFC 9113 §8.1.1: the length that was announced has to be that of the body.
+    if (stream.announced > 0) return this.#giveUp(stream, errorCodes.protocolError);
+    stream.isRemoteClosed = true;
+    stream.onEnd();
+  }
+
+  #sent(stream: ServerStream): void {
+    // RFC 9113 §8.1: the response is whole, and the rest of the request isn't wanted.
+    if (!stream.isRemoteClosed) this.#refuse(stream.id, errorCodes.noError);
+    this.#forget(stream);
+  }
+
+  #giveUp(stream: ServerStream, code: number): void {
+    this.#refuse(stream.id, code);
+    this.#forget(stream);
+    stream.onReset();
+  }
+
+  #refuse(id: number, code: number): void {
+    this.#streams.abandon(id);
+    this.#control.resetStream(id, code);
+  }
+
+  #forget(stream: ServerStream): void {
+    stream.isLocalClosed = true;
+    stream.isRemoteClosed = true;
+    this.#streams.delete(stream);
+    if (stream.waiting !== undefined) this.#sender.forget(stream);
+    if (this.#streams.size === 0) this.#host.onEmpty();
+  }
+}
