@@ -47,7 +47,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     registry,
     log,
     readiness: progress.readiness,
-    status: () => status(config, judges, progress),
+    status: () => status(config, judges, progress, server),
   });
   // Stopped in reverse: what answers Envoy goes before what its answers rest on.
   const parts = [
@@ -83,6 +83,7 @@ function createServer(
   return createAuthorizerServer({
     address: config.listen,
     tls: config.tls,
+    engine: config.engine,
     authorization,
     health,
     // The rest of the time is for the other parts.
@@ -188,13 +189,23 @@ function announce({
       '`listen` is beyond loopback without `tls`: whoever is in between reads tokens and can allow requests',
     );
   log.info('admin listens', { address: formatAddress(admin) });
-  log.info('authorizer listens', { address: formatAddress(server.boundAddress()), mode });
+  log.info('authorizer listens', {
+    address: formatAddress(server.boundAddress()),
+    mode,
+    engine: server.engine,
+  });
 }
 
-function status(config: AuthorizerConfig, { issuers, feed }: Judges, progress: Progress): unknown {
+function status(
+  config: AuthorizerConfig,
+  { issuers, feed }: Judges,
+  progress: Progress,
+  { engine }: AuthorizerServer,
+): unknown {
   return {
     program: 'authorizer',
     listen: formatAddress(config.listen),
+    engine,
     mode: config.mode,
     ready: progress.readiness().ready,
     draining: progress.isDraining(),

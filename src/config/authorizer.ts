@@ -149,6 +149,7 @@ export const authorizerSchema = v.pipe(
   v.strictObject({
     listen: v.optional(address, '127.0.0.1:9001'),
     tls: v.optional(v.strictObject({ cert: nonEmpty(), key: nonEmpty(), clientCa: v.optional(nonEmpty()) })),
+    engine: v.optional(v.picklist(['auto', 'lean', 'grpc-js']), 'auto'),
     admin: v.optional(tcpAddress, '127.0.0.1:9002'),
     drain: v.optional(durationMs({ max: '10m' }), '10s'),
     issuers: v.pipe(
@@ -218,6 +219,13 @@ export const authorizerSchema = v.pipe(
       '`tls` is for a TCP address; a Unix socket has file permissions',
     ),
     ['tls'],
+  ),
+  v.forward(
+    v.check(
+      ({ engine, tls }) => engine !== 'lean' || tls === undefined,
+      '`lean` has no TLS: it is for a proxy on the same machine',
+    ),
+    ['engine'],
   ),
 );
 

@@ -21,12 +21,13 @@ export type AuthorizerServerOptions = {
   bounds?: Partial<ServerBounds>;
   /** How often certificate files are looked at; default 5000. */
   certificatesEveryMs?: number;
-  /** Default: `lean` where only this machine can connect, else `grpc-js`. */
-  engine?: EngineName | undefined;
+  /** Default `auto`: `lean` where only this machine can connect, else `grpc-js`. */
+  engine?: EngineName | 'auto';
   log: Log;
 };
 
 export type AuthorizerServer = Part & {
+  readonly engine: EngineName;
   /** Where it listens, with the port that was given for port 0. Only after `start`. */
   boundAddress(): Address;
 };
@@ -38,6 +39,7 @@ export type AuthorizerServer = Part & {
 export function createAuthorizerServer(options: AuthorizerServerOptions): AuthorizerServer {
   const { address, tls, authorization, health, log } = options;
   const bounds = { ...defaultBounds, ...options.bounds };
+  const engineName = chooseEngine(options);
   const engineOptions = { authorization, health, bounds, isTcp: address.kind === 'tcp', log };
   let engine: Engine | undefined;
   const transport = createTransport({
@@ -53,7 +55,7 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
   );
 
   async function start(): Promise<void> {
-    engine = await createEngine(options.engine ?? defaultEngine(address, tls), engineOptions);
+    engine = await createEngine(engineName, engineOptions);
     await listen(transport.server, address, 'listen');
   }
 
@@ -76,15 +78,18 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
       : address;
   }
 
-  return { name: 'grpc', start, stop, boundAddress };
+  return { name: 'grpc', engine: engineName, start, stop, boundAddress };
 }
 
 /**
  * Our own HTTP/2 talks to the proxy beside it. A port that others reach is left to the implementation that the whole
  * world tests.
  */
-const defaultEngine = (address: Address, tls: TlsFiles | undefined): EngineName =>
-  tls === undefined && (address.kind === 'unix' || isLoopback(address.host)) ? 'lean' : 'grpc-js';
+function chooseEngine({ engine = 'auto', address, tls }: AuthorizerServerOptions): EngineName {
+  if (engine !== 'auto') return engine;
+  const isLocal = address.kind === 'unix' || isLoopback(address.host);
+  return isLocal && tls === undefined ? 'lean' : 'grpc-js';
+}
 
 async function createEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
   if (name === 'lean') return createLeanEngine(options);

@@ -22,6 +22,8 @@ export type LogFields = {
   decision?: string;
   delayMs?: number;
   durationMs?: number;
+  /** What speaks HTTP/2 on the port. */
+  engine?: string;
   epoch?: number;
   err?: unknown;
   event?: string;

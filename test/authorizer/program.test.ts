@@ -70,6 +70,7 @@ describe('an authorizer without `revocation`', () => {
       },
     });
     expect(await authorizer.status()).toMatchObject({
+      engine: 'lean',
       mode: 'enforce',
       ready: true,
       revocation: 'off: tokens are validated only',

@@ -36,6 +36,7 @@ describe("the authorizer's configuration", () => {
       upstream: { prefix: 'x-auth-', forwardAuthorization: true },
       denied: { detail: 'minimal', corsOrigins: [] },
       log: { level: 'info', decisions: 'denied' },
+      engine: 'auto',
       mode: 'enforce',
     });
     expect(config.issuers[0]).toMatchObject({
@@ -142,6 +143,11 @@ mode: shadow
       'an upstream header outside the prefix',
       `${issuer('')}\nupstream: { headers: { x-user: sub } }`,
       'upstream.headers',
+    ],
+    [
+      'TLS with the lean engine',
+      `${issuer('')}\nlisten: 0.0.0.0:1\nengine: lean\ntls: { cert: /a, key: /b }`,
+      'engine',
     ],
     ['TLS on a Unix socket', `${issuer('')}\nlisten: unix:///a.sock\ntls: { cert: /a, key: /b }`, 'tls'],
     ['a misspelt key', `${issuer('')}\nmod: shadow`, 'mod'],
