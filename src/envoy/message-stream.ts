@@ -73,7 +73,8 @@ export abstract class MessageStream extends ServerStream {
     if (this.#message === undefined && this.#pieces === undefined && isLast) this.#message = bytes;
     else this.#keep(bytes);
     this.#arrived += bytes.length;
-    if (this.#arrived < grpcPrefixBytes) return;
+    // Nothing is left of one that was refused just now.
+    if (this.isOver || this.#arrived < grpcPrefixBytes) return;
     const [flag, length] = this.#prefix();
     if (flag > 1 || (flag === 1 && this.#plan.encoding === 'identity'))
       this.fail(grpcStatus.internal, 'a compressed message without an encoding');

@@ -20,7 +20,8 @@ export function readSettings({ bytes, start, end }: Frame): PeerSettings | Conne
     const value = bytes.readUInt32BE(at + 2);
     switch (bytes.readUInt16BE(at)) {
       case settingIds.headerTableSize:
-        settings.headerTableSize = value;
+        // RFC 7541 §4.2: the lowest of several counts, for what it drove out.
+        settings.headerTableSize = Math.min(value, settings.headerTableSize ?? value);
         break;
       case settingIds.enablePush:
         if (value > 1) return protocolError('a push setting that is no boolean');

@@ -41,6 +41,8 @@ export class Streams {
   takesRequests = true;
   /** So far. */
   requests = 0;
+  /** RFC 9113 §6.8: what a client was told is not to grow. */
+  #lastTaken = 0;
 
   constructor(host: StreamsHost, options: ConnectionOptions) {
     this.#host = host;
@@ -54,9 +56,9 @@ export class Streams {
     return this.#streams.size;
   }
 
-  /** The highest id that was opened. */
+  /** The highest id of those that were not passed over. */
   get last(): number {
-    return this.#streams.last;
+    return this.#lastTaken;
   }
 
   /** Nothing but CONTINUATION may come. */
@@ -162,6 +164,7 @@ export class Streams {
   #open({ stream: id, endStream, fields, head }: HeaderBlock): void {
     this.requests += 1;
     if (!this.takesRequests) return this.#streams.abandon(id);
+    this.#lastTaken = id;
     if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
     if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
     if (this.#streams.size >= this.#options.maxConcurrentStreams)

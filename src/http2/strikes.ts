@@ -19,12 +19,10 @@ export class Strikes {
 
   /** @returns false when it was one too many */
   take(): boolean {
-    if (this.#left < 1) {
-      const nowMs = this.#nowMs();
-      this.#left = Math.min(this.#most, this.#left + (nowMs - this.#countedMs) * this.#perMs);
-      this.#countedMs = nowMs;
-      if (this.#left < 1) return false;
-    }
+    const nowMs = this.#nowMs();
+    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#countedMs) * this.#perMs);
+    this.#countedMs = nowMs;
+    if (this.#left < 1) return false;
     this.#left -= 1;
     return true;
   }

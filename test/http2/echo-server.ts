@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import { Connection } from '../../src/http2/connection.ts';
@@ -17,16 +18,31 @@ export type Seen = {
   isOverdue: boolean;
 };
 
-/** Answers a request, once its client has said all, with its own body, or with one of `x-answer-bytes`. */
+/** What a server may do differently. */
+type EchoWays = {
+  /** Answers so much later. */
+  readonly answerAfterMs?: number;
+  /** Its sockets look as those of another Node would, which has to be read the usual way. */
+  readonly hidesInside?: boolean;
+};
+
+/**
+ * Answers a request, once its client has said all, with its own body, or with one of `x-answer-bytes`. On the path `/never` it doesn't, and
+ * on `/at-head` it answers at once.
+ */
 class EchoStream extends ServerStream {
   readonly #seen: Seen;
+  readonly #answerAfterMs: number | undefined;
 
-  constructor(connection: Connection, id: number, seen: Seen) {
+  constructor(connection: Connection, id: number, seen: Seen, answerAfterMs: number | undefined) {
     super(connection, id);
     this.#seen = seen;
+    this.#answerAfterMs = answerAfterMs;
   }
 
-  onHead(): void {}
+  onHead(): void {
+    if (this.#seen.head.path === '/at-head') this.#answer(Buffer.from('early'));
+  }
 
   onData(bytes: Buffer): void {
     this.#seen.body = Buffer.concat([this.#seen.body, bytes]);
@@ -37,8 +53,14 @@ class EchoStream extends ServerStream {
     const { head, body } = this.#seen;
     if (head.path === '/never') return;
     const bytes = head.headers.get('x-answer-bytes');
+    const answer = bytes === undefined ? body : Buffer.alloc(Number(bytes), 'a');
+    if (this.#answerAfterMs === undefined) this.#answer(answer);
+    else setTimeout(() => this.#answer(answer), this.#answerAfterMs);
+  }
+
+  #answer(bytes: Buffer): void {
     this.connection.sendHeaders(this, okHead, false);
-    this.connection.sendData(this, bytes === undefined ? body : Buffer.alloc(Number(bytes), 'a'));
+    this.connection.sendData(this, bytes);
     this.connection.sendHeaders(this, okTrailers, true);
   }
 
@@ -55,21 +77,31 @@ export type EchoServer = {
   readonly server: Server;
   readonly seen: Seen[];
   readonly connections: Connection[];
+  readonly sockets: Socket[];
   readonly errors: string[];
+  /** Connections that are over, as often as that was said. */
   over(): number;
+  /** @returns the port */
+  listen(): Promise<number>;
+  /** Ends all connections. */
+  stop(): Promise<void>;
 };
 
 /** The server of our own HTTP/2 around streams that echo. */
-export function createEchoServer(overrides: Partial<ConnectionOptions> = {}): EchoServer {
+export function createEchoServer(
+  overrides: Partial<ConnectionOptions> = {},
+  { answerAfterMs, hidesInside = false }: EchoWays = {},
+): EchoServer {
   const seen: Seen[] = [];
   const connections: Connection[] = [];
+  const sockets: Socket[] = [];
   const errors: string[] = [];
   let over = 0;
   const options: ConnectionOptions = {
     open: (connection, id, head) => {
       const entry: Seen = { head, body: Buffer.alloc(0), isEnded: false, isReset: false, isOverdue: false };
       seen.push(entry);
-      return new EchoStream(connection, id, entry);
+      return new EchoStream(connection, id, entry, answerAfterMs);
     },
     onOver: () => (over += 1),
     onPeerError: (message) => errors.push(message),
@@ -83,7 +115,27 @@ export function createEchoServer(overrides: Partial<ConnectionOptions> = {}): Ec
   };
   const server = createServer({ noDelay: true }, (socket: Socket) => {
     socket.on('error', () => {});
+    if (hidesInside)
+      for (const symbol of Object.getOwnPropertySymbols(socket))
+        if (symbol.description?.startsWith('kBuffer') === true) Reflect.deleteProperty(socket, symbol);
+    sockets.push(socket);
     connections.push(new Connection(socket, options));
   });
-  return { server, seen, connections, errors, over: () => over };
+
+  async function listen(): Promise<number> {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    return address.port;
+  }
+
+  async function stop(): Promise<void> {
+    const closed = once(server, 'close');
+    server.close();
+    for (const connection of connections) connection.destroy();
+    await closed;
+  }
+
+  return { server, seen, connections, sockets, errors, over: () => over, listen, stop };
 }

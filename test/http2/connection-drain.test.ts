@@ -1,0 +1,155 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
+import type { Connection } from '../../src/http2/connection.ts';
+import { errorCodes, frameTypes, largestStreamId } from '../../src/http2/frames.ts';
+import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { dataFrames, frame, openFrame, RawClient, request, resetFrame, windowFrame } from './raw-client.ts';
+
+const { cancel, noError, protocolError } = errorCodes;
+const eight = '12345678';
+
+let echo: EchoServer;
+let client: RawClient;
+let connection: Connection;
+
+async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
+  echo = createEchoServer(overrides);
+  client = await RawClient.connect(await echo.listen());
+  client.hello();
+  await client.taken();
+  const [first] = echo.connections;
+  if (first === undefined) throw new Error('no connection');
+  connection = first;
+}
+
+beforeEach(() => start());
+afterEach(async () => {
+  client.destroy();
+  await echo.stop();
+});
+
+/** The ping of a drain, once it has come. */
+async function drainPing(): Promise<Buffer> {
+  return await client.waitFor(
+    'a ping',
+    () => client.of(0, frameTypes.ping).find(({ flags }) => flags === 0)?.payload,
+  );
+}
+
+const goneAway = async (times: number): Promise<unknown> =>
+  await client.waitFor(`GOAWAY ${times} times`, () => {
+    const gone = client.goneAway();
+    return gone.length >= times ? gone : undefined;
+  });
+
+describe('a connection that is drained', () => {
+  it('says so, then what it has taken, and ends with the last answer', async () => {
+    client.send(request(1, 'first'));
+    await client.answer(1);
+    client.send(openFrame(3));
+    await client.taken();
+    connection.drain();
+    const payload = await drainPing();
+    expect(client.goneAway()).toEqual([{ last: largestStreamId, code: noError }]);
+    // It was under way, so it is taken.
+    client.send(openFrame(5), frame(frameTypes.ping, 1, 0, payload));
+    expect(await goneAway(2)).toEqual([
+      { last: largestStreamId, code: noError },
+      { last: 5, code: noError },
+    ]);
+    client.send(...dataFrames(3, Buffer.from('third')));
+    expect(await client.answer(3)).toBe('third');
+    await client.taken();
+    expect(echo.over()).toBe(0);
+    client.send(...dataFrames(5, Buffer.from('fifth')));
+    expect(await client.answer(5)).toBe('fifth');
+    await client.closed();
+    expect(client.goneAway()).toHaveLength(2);
+    expect(echo.over()).toBe(1);
+    expect(echo.errors).toEqual([]);
+  });
+
+  it('ends at once where nothing is open, though not before the ping is answered', async () => {
+    connection.drain();
+    connection.drain();
+    const payload = await drainPing();
+    await client.taken();
+    expect(client.isClosed).toBe(false);
+    client.send(frame(frameTypes.ping, 1, 0, payload));
+    await client.closed();
+    expect(client.goneAway().map(({ last }) => last)).toEqual([largestStreamId, 0]);
+    expect(client.of(0, frameTypes.ping).filter(({ flags }) => flags === 0)).toHaveLength(1);
+  });
+
+  it('does not end with the last answer while the ping is not answered', async () => {
+    client.send(openFrame(1));
+    await client.taken();
+    connection.drain();
+    const payload = await drainPing();
+    client.send(...dataFrames(1, Buffer.from('first')), openFrame(3));
+    await client.answer(1);
+    client.send(frame(frameTypes.ping, 1, 0, payload), ...dataFrames(3, Buffer.from('third')));
+    expect(await client.answer(3)).toBe('third');
+    await client.closed();
+    expect(client.goneAway().map(({ last }) => last)).toEqual([largestStreamId, 3]);
+  });
+
+  it('ends with the reset of the last stream, too', async () => {
+    client.send(openFrame(1));
+    await client.taken();
+    connection.drain();
+    client.send(frame(frameTypes.ping, 1, 0, await drainPing()));
+    await goneAway(2);
+    client.send(resetFrame(1, cancel));
+    await client.closed();
+    expect(echo.seen[0]?.isReset).toBe(true);
+  });
+
+  it('does not wait for long for a client that never answers the ping', async () => {
+    client.send(openFrame(1));
+    await client.taken();
+    const before = performance.now();
+    connection.drain();
+    // Another answer is not the one.
+    client.send(frame(frameTypes.ping, 1, 0, eight));
+    expect(await goneAway(2)).toEqual([
+      { last: largestStreamId, code: noError },
+      { last: 1, code: noError },
+    ]);
+    expect(performance.now() - before).toBeGreaterThan(900);
+    client.send(...dataFrames(1, Buffer.from('still')));
+    expect(await client.answer(1)).toBe('still');
+    await client.closed();
+  });
+
+  it('passes over requests after that, and says no more than it has', async () => {
+    client.send(openFrame(1));
+    await client.taken();
+    connection.drain();
+    client.send(frame(frameTypes.ping, 1, 0, await drainPing()));
+    await goneAway(2);
+    client.send(openFrame(3), ...dataFrames(3, Buffer.from('late')), request(5, 'later'));
+    await client.taken();
+    expect(echo.seen).toHaveLength(1);
+    expect(client.frames.filter(({ stream }) => stream > 1)).toEqual([]);
+    // RFC 9113 §6.8: the last id must not grow.
+    client.send(windowFrame(0, 0));
+    expect(await goneAway(3)).toEqual([
+      { last: largestStreamId, code: noError },
+      { last: 1, code: noError },
+      { last: 1, code: protocolError },
+    ]);
+    await client.closed();
+  });
+
+  it('ends for an error while it is drained', async () => {
+    connection.drain();
+    client.send(windowFrame(0, 0));
+    await client.closed();
+    expect(client.goneAway()).toEqual([
+      { last: largestStreamId, code: noError },
+      { last: 0, code: protocolError },
+    ]);
+    expect(echo.over()).toBe(1);
+  });
+});

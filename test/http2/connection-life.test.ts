@@ -1,0 +1,254 @@
+import { once } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
+import type { Connection } from '../../src/http2/connection.ts';
+import { errorCodes, frameFlags, frameTypes, settingIds } from '../../src/http2/frames.ts';
+import { eventually } from '../processes.ts';
+import { createEchoServer, type EchoServer } from './echo-server.ts';
+import {
+  dataFrames,
+  frame,
+  headerBlock,
+  headersFrame,
+  openFrame,
+  pingFrame,
+  RawClient,
+  request,
+  requestFields,
+  resetFrame,
+  settingsFrame,
+  windowFrame,
+} from './raw-client.ts';
+
+const { cancel, enhanceYourCalm, noError, refusedStream } = errorCodes;
+const { endHeaders, endStream } = frameFlags;
+const eight = '12345678';
+
+let echo: EchoServer;
+let client: RawClient;
+let connection: Connection;
+
+async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
+  echo = createEchoServer(overrides);
+  client = await RawClient.connect(await echo.listen());
+  client.hello();
+  await client.taken();
+  const [first] = echo.connections;
+  if (first === undefined) throw new Error('no connection');
+  connection = first;
+}
+
+beforeEach(() => start());
+afterEach(async () => {
+  client.destroy();
+  await echo.stop();
+});
+
+async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
+  client.destroy();
+  await echo.stop();
+  await start(overrides);
+}
+
+/** The ping of a drain, once it has come. */
+async function drainPing(): Promise<Buffer> {
+  return await client.waitFor(
+    'a ping',
+    () => client.of(0, frameTypes.ping).find(({ flags }) => flags === 0)?.payload,
+  );
+}
+
+describe('a sign of life', () => {
+  it('is owed until it comes, and asked for once', async () => {
+    expect(connection.isPinged).toBe(false);
+    expect(connection.ping()).toBe(true);
+    expect(connection.ping()).toBe(false);
+    expect(connection.isPinged).toBe(true);
+    const payload = await drainPing();
+    client.send(frame(frameTypes.ping, 1, 0, eight), pingFrame(payload.toString('latin1')));
+    await client.taken();
+    expect(connection.isPinged).toBe(true);
+    client.send(frame(frameTypes.ping, 1, 0, payload));
+    await client.taken();
+    expect(connection.isPinged).toBe(false);
+    expect(connection.ping()).toBe(true);
+    await client.waitFor('another ping', () => client.of(0, 6).filter(({ flags }) => flags === 0)[1]);
+    expect(client.goneAway()).toEqual([]);
+  });
+
+  it('is given with what was sent', async () => {
+    client.send(pingFrame('\x00\xffabcde'), frame(frameTypes.ping, 0xfe, 0, 'no  flag'));
+    const answers = await client.waitFor('two answers', () => {
+      const [, ...pings] = client.of(0, frameTypes.ping);
+      return pings.length === 2 ? pings : undefined;
+    });
+    expect(answers.map(({ flags, payload }) => [flags, payload.toString()])).toEqual([
+      [1, '\x00\xffabcde'],
+      [1, 'no  flag'],
+    ]);
+  });
+});
+
+describe('a stream', () => {
+  it('is told that it is overdue in the second round after its own', async () => {
+    client.send(openFrame(1), request(3, 'whole', '/never'));
+    await client.taken();
+    connection.nextRound();
+    client.send(openFrame(5));
+    await client.taken();
+    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([false, false, false]);
+    connection.nextRound();
+    // The second one's client has said all.
+    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([true, false, false]);
+    connection.nextRound();
+    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([true, false, true]);
+  });
+
+  it('is told that its client has reset it, and nothing of it is answered', async () => {
+    client.send(openFrame(1), request(3, 'waits', '/never'));
+    client.send(resetFrame(1, cancel), resetFrame(3, cancel));
+    await client.taken();
+    expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true]);
+    expect(connection.openStreams).toBe(0);
+    expect(connection.requests).toBe(2);
+    expect(client.frames.filter(({ stream }) => stream > 0)).toEqual([]);
+  });
+
+  it('that is answered at its head takes what still comes, and that is no error', async () => {
+    client.send(openFrame(1, '/at-head'));
+    expect(await client.answer(1)).toBe('early');
+    expect(await client.reset(1)).toBe(noError);
+    client.send(
+      ...dataFrames(1, Buffer.from('late'), false),
+      windowFrame(1, 10),
+      headersFrame(1, [['x', 'y']], endStream),
+      resetFrame(1, cancel),
+      request(3, 'next'),
+    );
+    expect(await client.answer(3)).toBe('next');
+    expect(client.of(1, frameTypes.resetStream)).toHaveLength(1);
+    expect(client.goneAway()).toEqual([]);
+    expect(echo.seen[0]?.body.toString()).toBe('');
+    expect(echo.seen[0]?.isReset).toBe(false);
+  });
+
+  it('that was ended early is remembered, with a thousand others', async () => {
+    const ids = Array.from({ length: 1025 }, (_, index) => index * 2 + 1);
+    client.send(...ids.map((id) => openFrame(id, '/at-head')));
+    await client.answer(2049);
+    client.send(...dataFrames(3, Buffer.from('late')));
+    await client.taken();
+    expect(client.of(3, frameTypes.resetStream)).toHaveLength(1);
+    // The first is forgotten.
+    client.send(...dataFrames(1, Buffer.from('late')));
+    await client.taken();
+    expect(client.of(1, frameTypes.resetStream).map(({ payload }) => payload.readUInt32BE(0))).toEqual([
+      noError,
+      errorCodes.streamClosed,
+    ]);
+    expect(connection.openStreams).toBe(0);
+  });
+
+  it('is refused beyond the limit, and taken once another is over', async () => {
+    await restart({ maxConcurrentStreams: 2 });
+    expect(client.of(0, frameTypes.settings)[0]?.payload.readUInt32BE(2)).toBe(2);
+    client.send(openFrame(1), openFrame(3), openFrame(5), ...dataFrames(5, Buffer.from('late')));
+    expect(await client.reset(5)).toBe(refusedStream);
+    client.send(...dataFrames(1, Buffer.from('one')));
+    expect(await client.answer(1)).toBe('one');
+    client.send(request(7, 'seven'));
+    expect(await client.answer(7)).toBe('seven');
+    client.send(...dataFrames(3, Buffer.from('three')));
+    expect(await client.answer(3)).toBe('three');
+    expect(echo.seen).toHaveLength(3);
+    expect(connection.openStreams).toBe(0);
+  });
+
+  it('is refused with a header block that is too large, whose fields are remembered all the same', async () => {
+    await restart({ headerBounds: { maxListBytes: 1000, maxFields: 20 } });
+    const large = headerBlock([...requestFields(), ['x-large', 'y'.repeat(1000)]]);
+    const kept = headerBlock([['x-kept', 'value']], true);
+    client.send(frame(frameTypes.headers, endHeaders, 1, Buffer.concat([large, kept])));
+    expect(await client.reset(1)).toBe(enhanceYourCalm);
+    // The first of what is remembered.
+    const block = Buffer.concat([headerBlock(requestFields()), Buffer.from([0x80 + 62])]);
+    client.send(
+      ...dataFrames(1, Buffer.from('late')),
+      frame(frameTypes.headers, endHeaders | endStream, 3, block),
+    );
+    await client.answer(3);
+    expect(echo.seen.map(({ head }) => head.headers.get('x-kept'))).toEqual(['value']);
+  });
+});
+
+describe('the end of a connection is told once, with a reset to all that was open,', () => {
+  it.each<[name: string, end: () => void]>([
+    ['when its client ends it', () => client.end()],
+    ['when its client is gone', () => client.socket.resetAndDestroy()],
+    ['when it is destroyed', () => connection.destroy()],
+    ['after an error', () => client.send(windowFrame(0, 0))],
+    [
+      'after an error and all else',
+      () => {
+        client.send(windowFrame(0, 0), windowFrame(0, 0), pingFrame(eight));
+        client.end();
+      },
+    ],
+  ])('%s', async (_, end) => {
+    client.send(openFrame(1), request(3, 'waits', '/never'), request(5, 'over'));
+    await client.answer(5);
+    end();
+    await client.closed();
+    await eventually('the server knows', () => echo.over() > 0 || undefined);
+    const [socket] = echo.sockets;
+    if (socket?.closed === false) await once(socket, 'close');
+    connection.destroy();
+    connection.drain();
+    expect(echo.over()).toBe(1);
+    expect(connection.openStreams).toBe(0);
+    expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true, false]);
+  });
+
+  it('after a client that does not close when it is told to', async () => {
+    client.socket.allowHalfOpen = true;
+    const before = performance.now();
+    client.send(windowFrame(0, 0));
+    await client.waitFor('GOAWAY', () => client.goneAway()[0]);
+    const [socket] = echo.sockets;
+    if (socket?.closed === false) await once(socket, 'close');
+    expect(performance.now() - before).toBeGreaterThan(900);
+    expect(client.socket.writableEnded).toBe(false);
+    expect(echo.over()).toBe(1);
+  });
+});
+
+describe('what a client sets', () => {
+  it('is acknowledged each time', async () => {
+    client.send(settingsFrame([]), settingsFrame([[settingIds.headerTableSize, 0]]));
+    await client.taken();
+    expect(client.of(0, frameTypes.settings).map(({ flags }) => flags)).toEqual([0, 1, 1, 1]);
+  });
+
+  it('of its header table is kept to', async () => {
+    client.send(request(1, 'with'));
+    await client.answer(1);
+    client.send(settingsFrame([[settingIds.headerTableSize, 0]]), request(3, 'without'));
+    await client.answer(3);
+    const [head, trailers] = client.of(3, frameTypes.headers);
+    // RFC 7541 §4.2: the new size first; then nothing refers to what was remembered.
+    expect(head?.payload.toString('hex')).toBe('2088');
+    expect(trailers?.payload.toString('latin1')).toBe('\0\x08x-status\x04done');
+  });
+
+  it('of its header table is kept to when it is lowered and raised at once', async () => {
+    client.send(
+      settingsFrame([
+        [settingIds.headerTableSize, 0],
+        [settingIds.headerTableSize, 4096],
+      ]),
+      request(1, 'x'),
+    );
+    await client.answer(1);
+    expect(client.of(1, frameTypes.headers)[0]?.payload.toString('hex')).toBe('2088');
+  });
+});

@@ -1,0 +1,104 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
+import type { Connection } from '../../src/http2/connection.ts';
+import { errorCodes, frameFlags, frameTypes } from '../../src/http2/frames.ts';
+import { eventually } from '../processes.ts';
+import { createEchoServer, type EchoServer } from './echo-server.ts';
+import {
+  frame,
+  headerBlock,
+  headersFrame,
+  openFrame,
+  pingFrame,
+  RawClient,
+  request,
+  requestFields,
+  resetFrame,
+  settingsFrame,
+  windowFrame,
+} from './raw-client.ts';
+
+const { cancel, enhanceYourCalm } = errorCodes;
+const { endStream } = frameFlags;
+const eight = '12345678';
+
+let echo: EchoServer;
+let client: RawClient;
+let connection: Connection;
+
+async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
+  echo = createEchoServer(overrides);
+  client = await RawClient.connect(await echo.listen());
+  client.hello();
+  await client.taken();
+  const [first] = echo.connections;
+  if (first === undefined) throw new Error('no connection');
+  connection = first;
+}
+
+beforeEach(() => start());
+afterEach(async () => {
+  client.destroy();
+  await echo.stop();
+});
+
+async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
+  client.destroy();
+  await echo.stop();
+  await start(overrides);
+}
+
+describe('too much ends a connection:', () => {
+  const calm = [{ last: expect.any(Number), code: enhanceYourCalm }];
+
+  it.each<[name: string, one: (index: number) => Buffer]>([
+    ['pings', () => pingFrame(eight)],
+    ['settings', () => settingsFrame([])],
+    ['resets', (index) => Buffer.concat([openFrame(2 * index + 3), resetFrame(2 * index + 3, cancel)])],
+    ['DATA of nothing', () => frame(frameTypes.data, 0, 1)],
+    ['DATA of padding', () => frame(frameTypes.data, 8, 1, '\x01\0')],
+    ['priorities', () => frame(frameTypes.priority, 0, 1, '\0\0\0\0\0')],
+    ['unknown frames', () => frame(0x42, 0, 0)],
+    ['farewells', () => frame(frameTypes.goAway, 0, 0, '\0\0\0\0\0\0\0\0')],
+    ['frames of a stream that is over', () => frame(frameTypes.data, 0, 1, 'x')],
+    ['trailers of a stream that is over', () => headersFrame(1, [['x', 'y']], endStream)],
+  ])('%s', async (name, one) => {
+    await restart({ strikes: { most: 100, perSecond: 0.001 } });
+    client.send(openFrame(1, name.includes('over') ? '/at-head' : '/'));
+    // One ping was sent in the beginning.
+    client.send(...Array.from({ length: 98 }, (_, index) => one(index)));
+    await client.taken();
+    expect(client.goneAway()).toEqual([]);
+    client.send(one(98));
+    await client.closed();
+    expect(client.goneAway()).toEqual(calm);
+    expect(connection.openStreams).toBe(0);
+    expect(echo.over()).toBe(1);
+  });
+
+  it.each<[name: string, parts: number, part: Buffer]>([
+    ['of nothing', 63, Buffer.alloc(0)],
+    ['of large parts', 63, Buffer.alloc(1000, headerBlock([['x', 'y']]))],
+    ['of few large parts', 3, Buffer.alloc(16_380, headerBlock([['x', 'y']]))],
+  ])('a header block in parts %s', async (_, parts, part) => {
+    const begun = frame(frameTypes.headers, 0, 1, headerBlock(requestFields()));
+    const more = Array.from({ length: parts }, () => frame(frameTypes.continuation, 0, 1, part));
+    client.send(begun, ...more);
+    await eventually(
+      'it was read',
+      () => echo.sockets[0]?.bytesRead === client.socket.bytesWritten || undefined,
+    );
+    expect(client.isClosed).toBe(false);
+    client.send(frame(frameTypes.continuation, 0, 1, part));
+    await client.closed();
+    expect(client.goneAway()).toEqual([{ last: 0, code: enhanceYourCalm }]);
+    expect(echo.seen).toEqual([]);
+  });
+
+  it('requests that are answered are not too much', async () => {
+    await restart({ strikes: { most: 10, perSecond: 0.001 } });
+    for (let id = 1; id < 1000; id += 2) client.send(request(id, 'x'), windowFrame(0, 1));
+    expect(await client.answer(999)).toBe('x');
+    expect(client.goneAway()).toEqual([]);
+  });
+});

@@ -1,0 +1,211 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { HeaderField } from '../../src/http2/header-table.ts';
+import { areTrailers, readRequestHead } from '../../src/http2/request-head.ts';
+
+const pseudo: readonly HeaderField[] = [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':authority', 'test'],
+  [':path', '/a?b'],
+];
+const withFields = (...fields: HeaderField[]) => readRequestHead([...pseudo, ...fields]);
+const headers = (...fields: HeaderField[]) => Object.fromEntries(withFields(...fields)?.headers ?? []);
+const without = (name: string): HeaderField[] => pseudo.filter((field) => field[0] !== name);
+const withPseudo = (name: string, value: string): HeaderField[] => [...without(name), [name, value]];
+
+describe('the head of a request', () => {
+  it('has a method, a path and headers', () => {
+    const head = withFields(['content-type', 'application/grpc'], ['te', 'trailers'], ['x-empty', '']);
+    expect(head).toEqual({
+      method: 'POST',
+      path: '/a?b',
+      headers: new Map([
+        ['content-type', 'application/grpc'],
+        ['te', 'trailers'],
+        ['x-empty', ''],
+      ]),
+      contentLength: undefined,
+    });
+  });
+
+  it.each([
+    ['none of its own', [...pseudo]],
+    ['pseudo-header fields in another order', pseudo.toReversed()],
+    ['no authority', without(':authority')],
+  ])('may have %s', (_, fields) => {
+    expect(readRequestHead(fields)).toMatchObject({ method: 'POST', path: '/a?b', headers: new Map() });
+  });
+
+  it('has the values of a name that comes again joined, in order', () => {
+    expect(headers(['a', '1'], ['b', '2'], ['a', ''], ['a', '3'])).toEqual({ a: '1, , 3', b: '2' });
+  });
+
+  it('takes names that are properties of objects for names', () => {
+    expect(withFields(['constructor', 'a'], ['__proto__', 'b'])?.headers).toEqual(
+      new Map([
+        ['constructor', 'a'],
+        ['__proto__', 'b'],
+      ]),
+    );
+  });
+
+  it.each([
+    ['no field at all', []],
+    ['no method', without(':method')],
+    ['no scheme', without(':scheme')],
+    ['no path', without(':path')],
+    ['an empty method', withPseudo(':method', '')],
+    ['an empty scheme', withPseudo(':scheme', '')],
+    ['an empty path', withPseudo(':path', '')],
+    ['a method twice', [...pseudo, [':method', 'POST']]],
+    ['a path twice', [...pseudo, [':path', '/']]],
+    ['an authority twice', [...pseudo, [':authority', 'test']]],
+    ['a pseudo-header field of responses', [...pseudo, [':status', '200']]],
+    ['a pseudo-header field of other protocols', [...pseudo, [':protocol', 'websocket']]],
+    ['a pseudo-header field without a name', [...pseudo, [':', 'a']]],
+    ['a pseudo-header field in capitals', [...without(':path'), [':Path', '/']]],
+    ['a pseudo-header field after a header', [...without(':path'), ['a', 'b'], [':path', '/']]],
+    ['a line in its path', withPseudo(':path', '/\r\nx: y')],
+    ['a blank before its authority', withPseudo(':authority', ' test')],
+  ] satisfies [string, HeaderField[]][])('is malformed with %s', (_, fields) => {
+    expect(readRequestHead(fields)).toBeUndefined();
+  });
+});
+
+const badNames = [
+  ['no name', ''],
+  ['a capital', 'X-a'],
+  ['a capital at its end', 'x-A'],
+  ['a blank', 'x a'],
+  ['a blank before it', ' x'],
+  ['a blank after it', 'x '],
+  ['a tab', 'x\t'],
+  ['a line', 'x\n'],
+  ['a colon within', 'x:y'],
+  ['a NUL', 'x\0'],
+  ['a DEL', 'x\x7f'],
+  ['an octet above ASCII', 'xé'],
+  ['a bracket', 'x(y)'],
+  ['a slash', 'x/y'],
+  ['the name of a connection: connection', 'connection'],
+  ['the name of a connection: proxy-connection', 'proxy-connection'],
+  ['the name of a connection: keep-alive', 'keep-alive'],
+  ['the name of a connection: transfer-encoding', 'transfer-encoding'],
+  ['the name of a connection: upgrade', 'upgrade'],
+] as const;
+const badValues = [
+  ['a blank before it', ' a'],
+  ['a blank after it', 'a '],
+  ['a tab before it', '\ta'],
+  ['a tab after it', 'a\t'],
+  ['a blank only', ' '],
+  ['a NUL', 'a\0b'],
+  ['a line feed', 'a\nb'],
+  ['a line feed at its end', 'a\n'],
+  ['a carriage return', 'a\rb'],
+  ['a line feed only', '\n'],
+] as const;
+const goodValues = ['', 'a', 'a b', 'a\tb', 'é\xff', '"', ',', 'a'.repeat(5000)];
+
+describe('a field', () => {
+  it.each(badNames)('has a wrong name with %s', (_, name) => {
+    expect(withFields([name, 'a'])).toBeUndefined();
+    expect(
+      areTrailers([
+        ['ok', 'a'],
+        [name, 'a'],
+      ]),
+    ).toBe(false);
+  });
+
+  it.each(badValues)('has a wrong value with %s', (_, value) => {
+    expect(withFields(['a', value])).toBeUndefined();
+    expect(
+      areTrailers([
+        ['ok', 'a'],
+        ['a', value],
+      ]),
+    ).toBe(false);
+  });
+
+  it.each(goodValues)('may have the value %j', (value) => {
+    expect(headers(['a', value])).toEqual({ a: value });
+    expect(areTrailers([['a', value]])).toBe(true);
+  });
+
+  it('may have every character of a token in its name', () => {
+    const name = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
+    expect(headers([name, 'a'])).toEqual({ [name]: 'a' });
+    expect(areTrailers([[name, 'a']])).toBe(true);
+  });
+
+  it('named te is `trailers` and nothing else', () => {
+    expect(headers(['te', 'trailers'])).toEqual({ te: 'trailers' });
+    for (const value of ['', 'gzip', 'trailers, gzip', 'Trailers'])
+      expect(withFields(['te', value])).toBeUndefined();
+  });
+});
+
+describe('a content length', () => {
+  it.each([
+    ['0', 0],
+    ['42', 42],
+    ['007', 7],
+    ['999999999999999', 999_999_999_999_999],
+  ])('is a number: %s', (value, length) => {
+    expect(withFields(['content-length', value])?.contentLength).toBe(length);
+  });
+
+  it.each(['', '-1', '+1', '1.5', '1e3', '0x10', '1, 1', '1 1', 'a', '1000000000000000', '١'])(
+    'is none: %j',
+    (value) => {
+      expect(withFields(['content-length', value])).toBeUndefined();
+    },
+  );
+
+  it('may come again only as the same', () => {
+    const twice = withFields(['content-length', '5'], ['content-length', '5']);
+    expect(twice?.contentLength).toBe(5);
+    expect(twice?.headers.get('content-length')).toBe('5');
+    expect(withFields(['content-length', '5'], ['content-length', '6'])).toBeUndefined();
+    expect(withFields(['content-length', '5'], ['content-length', '05'])).toBeUndefined();
+  });
+});
+
+describe('trailers', () => {
+  it('may be none, or any fields but those of a connection', () => {
+    expect(areTrailers([])).toBe(true);
+    expect(
+      areTrailers([
+        ['grpc-status', '0'],
+        ['grpc-message', ''],
+      ]),
+    ).toBe(true);
+  });
+
+  it.each([':method', ':path', ':status', ':other'])('have no pseudo-header field %s', (name) => {
+    expect(
+      areTrailers([
+        ['a', 'b'],
+        [name, 'a'],
+      ]),
+    ).toBe(false);
+  });
+});
+
+describe('fields of anybody', () => {
+  it('are a head without lines, or none', () => {
+    const odd = fc.string({ unit: fc.constantFrom(...'aA: \t\r\n\0é-'.split('')), maxLength: 6 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(odd, odd), { maxLength: 2 }), (fields) => {
+        const isClean = fields.every(
+          ([name, value]) => /^[a-z-]+$/.test(name) && value === value.trim() && !/[\r\n\0]/.test(value),
+        );
+        expect(withFields(...fields) !== undefined).toBe(isClean);
+        expect(areTrailers(fields)).toBe(isClean);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+});

@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { errorCodes, frameTypes, settingIds } from '../../src/http2/frames.ts';
+import { eventually } from '../processes.ts';
+import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { RawClient, request, resetFrame, openFrame, windowFrame, frame } from './raw-client.ts';
+
+describe.each([
+  ['into the shared buffer', false, 0],
+  ['the usual way', true, 1],
+])('a connection that is read %s', (_, hidesInside, listeners) => {
+  let echo: EchoServer;
+  let clients: RawClient[];
+
+  beforeEach(async () => {
+    echo = createEchoServer({}, { hidesInside });
+    const port = await echo.listen();
+    clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(port)));
+  });
+  afterEach(async () => {
+    for (const client of clients) client.destroy();
+    await echo.stop();
+  });
+
+  const one = (): RawClient => {
+    const [client] = clients;
+    if (client === undefined) throw new Error('no client');
+    return client;
+  };
+
+  it('is the one that is meant', async () => {
+    for (const client of clients) client.hello();
+    await Promise.all(clients.map((client) => client.taken()));
+    // A listener for data, or nobody else is told of any.
+    expect(echo.sockets.map((socket) => socket.listenerCount('data'))).toEqual(clients.map(() => listeners));
+  });
+
+  it.each([1, 3, 10, 100, 16_393])('takes a request in pieces of %i octets', async (size) => {
+    one().hello();
+    await one().taken();
+    const bytes = Buffer.concat([request(1, 'x'.repeat(Math.min(20_000, size * 50))), request(3, 'three')]);
+    for (let at = 0; at < bytes.length; at += size) {
+      one().send(bytes.subarray(at, at + size));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await one().answer(1)).toHaveLength(Math.min(20_000, size * 50));
+    expect(await one().answer(3)).toBe('three');
+  });
+
+  it('does not mix with others whose frames come in pieces, too', async () => {
+    const body = (index: number): string => String(index).repeat(3000);
+    for (const client of clients) client.hello();
+    await Promise.all(clients.map((client) => client.taken()));
+    const bytes = clients.map((_, index) =>
+      Buffer.concat([request(1, body(index)), request(3, body(index + 5))]),
+    );
+    const longest = Math.max(...bytes.map(({ length }) => length));
+    // Each piece is read before the next of another connection is sent.
+    for (let at = 0; at < longest; at += 400)
+      for (const [index, client] of clients.entries()) {
+        client.send(bytes[index]?.subarray(at, at + 400) ?? Buffer.alloc(0));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    const answers = await Promise.all(
+      clients.map(async (client) => [await client.answer(1), await client.answer(3)]),
+    );
+    expect(answers).toEqual(clients.map((_, index) => [body(index), body(index + 5)]));
+  });
+
+  it('answers large bodies through small windows', async () => {
+    one().hello([[settingIds.initialWindowSize, 1000]]);
+    const body = 'abcdefghij'.repeat(10_000);
+    one().send(request(1, body), windowFrame(0, 100_000));
+    for (let opened = 1000; opened < body.length; opened += 9900) one().send(windowFrame(1, 9900));
+    expect(await one().answer(1)).toBe(body);
+  });
+
+  it('ends for an error, and its streams with it', async () => {
+    one().hello();
+    one().send(openFrame(1), openFrame(3), resetFrame(1, errorCodes.cancel));
+    await one().taken();
+    one().send(frame(frameTypes.data, 0, 5, 'x'));
+    await one().closed();
+    expect(one().goneAway()).toEqual([{ last: 3, code: errorCodes.protocolError }]);
+    expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true]);
+    expect(echo.over()).toBe(1);
+  });
+
+  it.each([
+    ['ends it', (client: RawClient) => client.end()],
+    ['is gone', (client: RawClient) => client.socket.resetAndDestroy()],
+  ])('is over when its client %s', async (_, end) => {
+    one().hello();
+    one().send(openFrame(1));
+    await one().taken();
+    end(one());
+    await one().closed();
+    await eventually('the server knows', () => echo.over() === 1 || undefined);
+    expect(echo.connections.map(({ openStreams }) => openStreams)).toEqual(clients.map(() => 0));
+  });
+});
