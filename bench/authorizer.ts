@@ -26,6 +26,8 @@ export type AuthorizerOptions = {
   /** Default: the bundle, as in the image. */
   readonly from?: 'bundle' | 'source';
   readonly extraFlags?: readonly string[];
+  /** Default true, as in the product. */
+  readonly metadata?: boolean;
 };
 
 export type RunningAuthorizer = RunningProgram & {
@@ -85,7 +87,7 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
 }
 
 function configuration(options: AuthorizerOptions, adminPort: number): Record<string, unknown> {
-  const { keyFiles, redisPort, log } = options;
+  const { keyFiles, redisPort, log, metadata = true } = options;
   const issuers = algorithms.map((algorithm) => ({
     issuer: issuerOf(algorithm),
     audiences: [audience],
@@ -100,6 +102,7 @@ function configuration(options: AuthorizerOptions, adminPort: number): Record<st
     listen: options.listen,
     admin: `127.0.0.1:${adminPort}`,
     issuers,
+    upstream: { metadata },
     revocation: { redis: { url: `redis://127.0.0.1:${redisPort}` }, log, maxEntries: 2_000_000 },
   };
 }

@@ -30,7 +30,11 @@ export type Stage = {
   readonly load: LoadClient;
   readonly envoy: BenchEnvoy;
   readonly contenders: readonly Contender[];
-  readonly authorizers: { readonly tcp: RunningAuthorizer; readonly unix: RunningAuthorizer };
+  readonly authorizers: {
+    readonly tcp: RunningAuthorizer;
+    readonly unix: RunningAuthorizer;
+    readonly noMetadata: RunningAuthorizer;
+  };
   readonly redisPort: number;
   readonly keyFiles: ReturnType<typeof writeKeyFiles>;
   readonly idleMb: number;
@@ -70,7 +74,10 @@ export async function setStage(
     const servers = new Map<string, RunningProgram>();
     const listens = await serverAddresses(folder, go !== undefined);
     const authorizers = await startAuthorizers(folder, listens, keyFiles, redisPort, running);
-    servers.set('curfew-tcp', authorizers.tcp).set('curfew-unix', authorizers.unix);
+    servers
+      .set('curfew-tcp', authorizers.tcp)
+      .set('curfew-unix', authorizers.unix)
+      .set('curfew-no-metadata', authorizers.noMetadata);
     for (const server of listens) {
       if (servers.has(server.name)) continue;
       const program = startServer(server, folder, go, keyFiles.go);
@@ -119,6 +126,11 @@ async function serverAddresses(folder: string, withGo: boolean): Promise<Server[
     { name: 'grpc-js', title: 'grpc-js + proto-loader, always OK, TCP', listen: `127.0.0.1:${b}` },
     { name: 'curfew-tcp', title: 'Curfew, TCP', listen: `127.0.0.1:${c}` },
     { name: 'curfew-unix', title: 'Curfew, Unix socket', listen: `unix://${join(folder, 'curfew.sock')}` },
+    {
+      name: 'curfew-no-metadata',
+      title: 'Curfew, Unix socket, no metadata',
+      listen: `unix://${join(folder, 'no-metadata.sock')}`,
+    },
   ];
 }
 
@@ -131,11 +143,24 @@ async function startAuthorizers(
 ): Promise<Stage['authorizers']> {
   const start = async (name: string): Promise<RunningAuthorizer> => {
     const listen = listens.find((server) => server.name === name)?.listen ?? '';
-    const authorizer = await startAuthorizer({ name, folder, listen, keyFiles, redisPort, log: 'bench' });
+    const metadata = name !== 'curfew-no-metadata';
+    const authorizer = await startAuthorizer({
+      name,
+      folder,
+      listen,
+      keyFiles,
+      redisPort,
+      log: 'bench',
+      metadata,
+    });
     running.push(authorizer);
     return authorizer;
   };
-  return { tcp: await start('curfew-tcp'), unix: await start('curfew-unix') };
+  return {
+    tcp: await start('curfew-tcp'),
+    unix: await start('curfew-unix'),
+    noMetadata: await start('curfew-no-metadata'),
+  };
 }
 
 function startServer(

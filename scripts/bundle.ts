@@ -5,6 +5,7 @@
 // dist/PROGRAM.mjs         runs `--config FILE`; `curfew.mjs` is the whole command line
 // dist/PROGRAM.mjs.map     for readable stack traces; holds names and line numbers, not the sources
 // dist/assets/             what programs read at run time, under its path in src
+import { createRequire } from 'node:module';
 import { existsSync, mkdirSync, readFileSync, rmSync, copyFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -97,11 +98,40 @@ export const runDemo = () => {
   },
 };
 
-/** prom-client asks it for the trace of an exemplar, and nobody switches exemplars on. */
-const withoutTracing: Plugin = {
-  name: 'without-tracing',
+/**
+ * What prom-client asks for the trace of an exemplar, which nobody switches on; and what it pushes metrics with, which nobody
+ * does.
+ */
+const unused: Plugin = {
+  name: 'unused',
   setup: ({ onLoad }) => {
-    onLoad({ filter: /\/@opentelemetry\/api\// }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+    onLoad({ filter: /\/@opentelemetry\/api\/|\/prom-client\/lib\/pushgateway\.js$/ }, () => ({
+      contents: 'module.exports = {};',
+      loader: 'js',
+    }));
+  },
+};
+
+/** Needed for TLS, and to unpack a compressed message: not by most authorizers, and not at the start. */
+const lateModules = ['tls', 'https', 'zlib'] as const;
+const lateModule = new RegExp(`^(?:node:)?(?<name>${lateModules.join('|')})$`);
+
+/** Loads some of Node's modules when something of them is used: 10 ms of an authorizer's start. */
+const late: Plugin = {
+  name: 'late',
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: lateModule }, ({ path }) => ({
+      path: lateModule.exec(path)?.groups?.['name'] ?? path,
+      namespace: 'late',
+    }));
+    onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
+      contents: `for (const name of ${JSON.stringify(Object.keys(createRequire(import.meta.url)(path) as object))})
+  Object.defineProperty(exports, name, {
+    enumerable: true,
+    get: () => process.getBuiltinModule(${JSON.stringify(`node:${path}`)})[name],
+  });`,
+      loader: 'js',
+    }));
   },
 };
 
@@ -150,7 +180,7 @@ const shared = (out: string): BuildOptions => ({
   logLevel: 'warning',
   logOverride: { 'import-is-undefined': 'error' },
   metafile: true,
-  plugins: [withoutDemo, withoutTracing, builtins, assets(out)],
+  plugins: [withoutDemo, unused, builtins, assets(out)],
 });
 
 async function bundle(name: string, out: string): Promise<void> {
@@ -166,7 +196,9 @@ async function bundle(name: string, out: string): Promise<void> {
             loader: 'ts',
           },
         };
-  await build({ ...shared(out), ...entry, outfile, keepNames: dependOnNames.has(name) });
+  const common = shared(out);
+  const plugins = [...(name === 'authorizer' ? [late] : []), ...(common.plugins ?? [])];
+  await build({ ...common, ...entry, outfile, plugins, keepNames: dependOnNames.has(name) });
   console.log(`${relative(process.cwd(), outfile)}  ${Math.round(statSync(outfile).size / 1024)} KiB`);
 }
 

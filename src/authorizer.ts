@@ -73,7 +73,7 @@ function createServer(
   const check = createConfiguredCheck(dependencies, judges, () => !progress.isDraining());
   const authorization = createAuthorizationService({
     check,
-    respond: createResponder({ denied, mode }),
+    respond: createResponder({ denied, mode, metadata: config.upstream.metadata }),
     respondToFault: createResponder({ denied, mode: 'enforce' }),
     record: createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode }),
     headers: wantedHeaders(config.token.sources, config.upstream.prefix),

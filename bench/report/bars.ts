@@ -66,6 +66,12 @@ export function barsOf(report: Omit<Report, 'bars'>): Bar[] {
       unit: '×',
     },
     {
+      what: 'the same without dynamic metadata',
+      goal: 1.6,
+      reached: medianRatio(of(closed, 'curfew-no-metadata'), of(closed, 'jwt-authn'), whole),
+      unit: '×',
+    },
+    {
       what: 'the same with the recommended filter',
       goal: 1.6,
       reached: medianRatio(of(closed, 'curfew-unix-recommended'), of(closed, 'jwt-authn'), whole),

@@ -130,6 +130,7 @@ const upstreamSchema = v.pipe(
       'x-auth-scopes': 'scope',
     }),
     forwardAuthorization: v.optional(v.boolean(), true),
+    metadata: v.optional(v.boolean(), true),
   }),
   v.forward(
     v.check(

@@ -13,6 +13,8 @@ export type ResponderOptions = {
   readonly denied: DeniedOptions;
   /** `shadow`: a refusal is let through, without an identity and without what the client pretended to be. */
   readonly mode: Mode;
+  /** Whether a request that is let through gets dynamic metadata; default true. */
+  readonly metadata?: boolean;
 };
 
 export type Responder = (decision: Decision, request: CheckRequest | undefined) => CheckResponse;
@@ -27,7 +29,7 @@ export function createResponder(options: ResponderOptions): Responder {
   return (decision, request) => {
     switch (decision.kind) {
       case 'allow':
-        return allowed(decision);
+        return allowed(decision, options.metadata !== false);
       case 'deny':
         return options.mode === 'shadow'
           ? letThrough(decision)
@@ -36,11 +38,13 @@ export function createResponder(options: ResponderOptions): Responder {
   };
 }
 
-function allowed({ upstream, remove }: Allow): CheckResponse {
+function allowed({ upstream, remove }: Allow, withMetadata: boolean): CheckResponse {
   return {
     status: { code: grpcStatus.ok },
     okResponse: { headers: upstream.set.map(overwriting), headersToRemove: [...remove] },
-    dynamicMetadata: curfew({ decision: text('allow'), ...tokenFields(upstream.metadata) }),
+    ...(withMetadata && {
+      dynamicMetadata: curfew({ decision: text('allow'), ...tokenFields(upstream.metadata) }),
+    }),
   };
 }
 

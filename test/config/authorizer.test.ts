@@ -33,7 +33,7 @@ describe("the authorizer's configuration", () => {
       admin: { kind: 'tcp', host: '127.0.0.1', port: 9002 },
       drain: 10_000,
       token: { sources: [{ header: 'authorization' }], maxBytes: 8192 },
-      upstream: { prefix: 'x-auth-', forwardAuthorization: true },
+      upstream: { prefix: 'x-auth-', forwardAuthorization: true, metadata: true },
       denied: { detail: 'minimal', corsOrigins: [] },
       log: { level: 'info', decisions: 'denied' },
       engine: 'auto',

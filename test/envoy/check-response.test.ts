@@ -25,11 +25,16 @@ const request = (overrides: {
 function answer(
   decision: Decision,
   asked: CheckRequest | undefined = request({}),
-  options: { denied?: Partial<ResponderOptions['denied']>; mode?: ResponderOptions['mode'] } = {},
+  options: {
+    denied?: Partial<ResponderOptions['denied']>;
+    mode?: ResponderOptions['mode'];
+    metadata?: boolean;
+  } = {},
 ): CheckResponse__Output {
   const respond = createResponder({
     denied: { detail: 'minimal', corsOrigins: [], ...options.denied },
     mode: options.mode ?? 'enforce',
+    metadata: options.metadata ?? true,
   });
   return responseDeserialize(responseSerialize(respond(decision, asked)));
 }
@@ -274,6 +279,14 @@ describe('an allowed answer', () => {
       { header: { key: 'x-auth-subject', value: 'alice' }, appendAction: 2 },
     ]);
     expect(okResponse?.headersToRemove).toEqual(['x-auth-role', 'authorization']);
+  });
+
+  it('leaves the dynamic metadata out where nobody reads it, but not that of a refusal', () => {
+    const usual = answer(decision);
+    const without = answer(decision, undefined, { metadata: false });
+    expect(without.okResponse).toEqual(usual.okResponse);
+    expect(without.dynamicMetadata ?? undefined).toBeUndefined();
+    expect(answer(denied('expired'), undefined, { metadata: false }).dynamicMetadata).toBeDefined();
   });
 
   it('describes the token in the dynamic metadata', () => {
