@@ -33,6 +33,7 @@ export function createLeanEngine(options: EngineOptions): Engine {
       upkeeps.delete(connection);
     },
     onPeerError: (message) => log.debug('connection ended for an error of its client', { cause: message }),
+    onFault: (thrown) => log.error('connection ended for a defect', { err: thrown }),
     // One for all: what is read is done with before the next read.
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
     repeatedLists,

@@ -11,6 +11,8 @@ export type ConnectionOptions = {
   onOver(connection: Connection): void;
   /** An error of the peer's, in our words. */
   onPeerError(message: string): void;
+  /** A defect of ours while something was read: its connection is ended, and the others go on. */
+  onFault(thrown: unknown): void;
   /** Where all connections read into. */
   readBuffer: Buffer;
   /** Lists of fields that nearly every response has. */

@@ -71,7 +71,7 @@ export class Connection {
       [settingIds.maxHeaderListSize, options.headerBounds.maxListBytes],
     ]);
     this.#control.windowUpdate(0, connectionWindow - initialWindow);
-    const onBytes = (bytes: Buffer): void => this.#read(bytes);
+    const onBytes = (bytes: Buffer): void => this.#readSafely(bytes);
     if (!readIntoBuffer(socket, options.readBuffer, onBytes)) socket.on('data', onBytes);
     socket.on('end', () => this.#over());
     socket.on('close', () => this.#over());
@@ -130,6 +130,15 @@ export class Connection {
   destroy(): void {
     this.#socket.destroy();
     this.#over();
+  }
+
+  #readSafely(bytes: Buffer): void {
+    try {
+      this.#read(bytes);
+    } catch (thrown) {
+      this.destroy();
+      this.#options.onFault(thrown);
+    }
   }
 
   #read(bytes: Buffer): void {

@@ -79,6 +79,7 @@ export type EchoServer = {
   readonly connections: Connection[];
   readonly sockets: Socket[];
   readonly errors: string[];
+  readonly faults: unknown[];
   /** Connections that are over, as often as that was said. */
   over(): number;
   /** @returns the port */
@@ -96,6 +97,7 @@ export function createEchoServer(
   const connections: Connection[] = [];
   const sockets: Socket[] = [];
   const errors: string[] = [];
+  const faults: unknown[] = [];
   let over = 0;
   const options: ConnectionOptions = {
     open: (connection, id, head) => {
@@ -105,6 +107,7 @@ export function createEchoServer(
     },
     onOver: () => (over += 1),
     onPeerError: (message) => errors.push(message),
+    onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
     repeatedLists: new Set([okHead, okTrailers]),
     maxConcurrentStreams: 100,
@@ -137,5 +140,5 @@ export function createEchoServer(
     await closed;
   }
 
-  return { server, seen, connections, sockets, errors, over: () => over, listen, stop };
+  return { server, seen, connections, sockets, errors, faults, over: () => over, listen, stop };
 }
