@@ -17,7 +17,7 @@ export type CommandOutput = {
 
 type Parsed = { values: Record<string, string | boolean | string[] | undefined>; positionals: string[] };
 
-/** Parses strictly. @throws ERR_USAGE naming the wrong argument */
+/** Parses strictly; an argument that begins with one hyphen is an id. @throws ERR_USAGE naming the wrong argument */
 export function parseCommandLine(
   args: readonly string[],
   options: ParseArgsConfig['options'],
@@ -26,7 +26,7 @@ export function parseCommandLine(
   let parsed: Parsed;
   try {
     const result = parseArgs({
-      args: [...args],
+      args: withDashedIdsLast(args),
       options: options ?? {},
       allowPositionals: true,
       strict: true,
@@ -40,6 +40,13 @@ export function parseCommandLine(
   if (length > positionals.max)
     throw usageFault(`too many arguments: ${parsed.positionals.slice(positionals.max).join(' ')}`);
   return parsed;
+}
+
+/** There are no options of one hyphen, but one in 64 ids begins with one. */
+function withDashedIdsLast(args: readonly string[]): string[] {
+  if (args.includes('--')) return [...args];
+  const isDashedId = (text: string): boolean => /^-[^-]{2}/.test(text);
+  return [...args.filter((text) => !isDashedId(text)), '--', ...args.filter(isDashedId)];
 }
 
 export const usageFault = (message: string): Fault => new Fault('ERR_USAGE', message);
