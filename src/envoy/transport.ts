@@ -47,6 +47,8 @@ export function createTransport(options: TransportOptions): Transport {
       if (socket.bytesRead === seenBytes) socket.destroy();
     }, helloTimeoutMs);
     timer.unref();
+    // It would keep the socket, and all that hangs on it.
+    socket.once('close', () => clearTimeout(timer));
     options.onConnection(socket);
   }
 
