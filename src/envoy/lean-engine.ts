@@ -1,12 +1,13 @@
 import type { ConnectionOptions } from '../http2/connection-options.ts';
 import { Connection } from '../http2/connection.ts';
+import { MemoryBudget } from '../http2/memory-budget.ts';
 import type { RequestHead } from '../http2/request-head.ts';
 import { planCall, type CallPlan } from './call-plan.ts';
 import { createDeadlines } from './deadlines.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { CheckStream, HealthStream, RefusedStream, WatchStream } from './lean-streams.ts';
-import { repeatedLists, type Held, type MessageBounds, type MessageStream } from './message-stream.ts';
+import { repeatedLists, type MessageBounds, type MessageStream } from './message-stream.ts';
 import { checkPath, healthServiceName } from './method-names.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
@@ -17,7 +18,7 @@ const healthPaths = {
 } as const;
 const paths: ReadonlySet<string> = new Set([checkPath, ...Object.values(healthPaths)]);
 
-const mostHeldBytes = 64 * 1024 * 1024;
+const budgetBounds = { mostBytes: 64 * 1024 * 1024, mostBytesOfOne: 16 * 1024 * 1024 };
 
 /**
  * gRPC on an HTTP/2 of our own, which knows what a sidecar needs and no more. Cost: a fifth of what it takes on
@@ -26,8 +27,9 @@ const mostHeldBytes = 64 * 1024 * 1024;
 export function createLeanEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
   const upkeeps = new Map<Connection, () => void>();
+  const budget = new MemoryBudget(budgetBounds);
   const connectionOptions: ConnectionOptions = {
-    open: createCalls(options),
+    open: createCalls(options, budget),
     onOver: (connection) => {
       upkeeps.get(connection)?.();
       upkeeps.delete(connection);
@@ -36,6 +38,7 @@ export function createLeanEngine(options: EngineOptions): Engine {
     onFault: (thrown) => log.error('connection ended for a defect', { err: thrown }),
     // One for all: what is read is done with before the next read.
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
+    budget,
     repeatedLists,
     maxConcurrentStreams: bounds.maxConcurrentStreams,
     // What a message may take, some padding included: a call's window is never opened again.
@@ -58,9 +61,11 @@ export function createLeanEngine(options: EngineOptions): Engine {
 }
 
 /** Makes the stream of a call, by its method. */
-function createCalls({ authorization, health, bounds }: EngineOptions): ConnectionOptions['open'] {
-  const held: Held = { bytes: 0, mostBytes: mostHeldBytes };
-  const messageBounds: MessageBounds = { maxMessageBytes: bounds.maxMessageBytes, held };
+function createCalls(
+  { authorization, health, bounds }: EngineOptions,
+  budget: MemoryBudget,
+): ConnectionOptions['open'] {
+  const messageBounds: MessageBounds = { maxMessageBytes: bounds.maxMessageBytes, budget };
   const plans = new WeakMap<RequestHead, CallPlan>();
   const keepToDeadline = createDeadlines();
 

@@ -1,6 +1,7 @@
-import { gunzip, inflate } from 'node:zlib';
+import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Connection } from '../http2/connection.ts';
 import type { HeaderList } from '../http2/header-encoder.ts';
+import type { MemoryBudget } from '../http2/memory-budget.ts';
 import { ServerStream } from '../http2/server-stream.ts';
 import type { CallPlan } from './call-plan.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
@@ -16,16 +17,16 @@ const refusedEncoding: HeaderList = [['grpc-accept-encoding', 'identity,deflate,
 /** What nearly every response has. */
 export const repeatedLists: ReadonlySet<HeaderList> = new Set([responseHead, okTrailers]);
 
-/** What is kept of messages that haven't come whole, of all connections together. */
-export type Held = { bytes: number; readonly mostBytes: number };
-
 export type MessageBounds = {
   readonly maxMessageBytes: number;
-  readonly held: Held;
+  readonly budget: MemoryBudget;
 };
 
-/** What a kept piece costs besides its octets. */
-const pieceBytes = 256;
+const nothing = Buffer.alloc(0);
+/** What a message that is kept costs besides its octets. */
+const keptOverhead = 256;
+const smallBytes = 4096;
+const tooManyAtOnce = 'too many messages at once';
 
 /**
  * A call whose client sends one message, as all of ours are.
@@ -34,12 +35,13 @@ const pieceBytes = 256;
 export abstract class MessageStream extends ServerStream {
   readonly #plan: CallPlan;
   readonly #bounds: MessageBounds;
+  /** What has arrived, at the beginning of a buffer that may be larger. */
   #message: Buffer | undefined;
-  #pieces: Buffer[] | undefined;
   #arrived = 0;
   #held = 0;
   #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
+  #isAnswered = false;
 
   constructor(connection: Connection, id: number, plan: CallPlan, bounds: MessageBounds) {
     super(connection, id);
@@ -52,15 +54,17 @@ export abstract class MessageStream extends ServerStream {
   /** Nobody waits for an answer any more, or it was given. */
   protected onOver(): void {}
 
+  /** Answered, even if the client hasn't taken the answer yet; or nobody waits for one. */
   get isOver(): boolean {
-    return this.isLocalClosed;
+    return this.isLocalClosed || this.#isAnswered;
   }
 
   watchDeadline(): void {
+    if (this.isOver) return;
     this.#timer = setTimeout(
       () => this.fail(grpcStatus.deadlineExceeded, 'deadline exceeded'),
       this.#plan.timeoutMs,
-    );
+    ).unref();
   }
 
   onHead(): void {
@@ -70,12 +74,15 @@ export abstract class MessageStream extends ServerStream {
   }
 
   onData(bytes: Buffer, isLast: boolean): void {
-    if (this.#message === undefined && this.#pieces === undefined && isLast) this.#message = bytes;
-    else this.#keep(bytes);
+    if (this.isOver) return;
+    // One that comes whole is decided before the next read overwrites it.
+    const message = this.#message === undefined && isLast ? bytes : this.#keep(bytes);
+    if (message === undefined) return this.fail(grpcStatus.resourceExhausted, tooManyAtOnce);
+    this.#message = message;
     this.#arrived += bytes.length;
-    // Nothing is left of one that was refused just now.
-    if (this.isOver || this.#arrived < grpcPrefixBytes) return;
-    const [flag, length] = this.#prefix();
+    if (this.#arrived < grpcPrefixBytes) return;
+    const flag = message[0] ?? 0;
+    const length = message.readUInt32BE(1);
     if (flag > 1 || (flag === 1 && this.#plan.encoding === 'identity'))
       this.fail(grpcStatus.internal, 'a compressed message without an encoding');
     else if (length > this.#bounds.maxMessageBytes)
@@ -84,56 +91,66 @@ export abstract class MessageStream extends ServerStream {
       this.fail(grpcStatus.unimplemented, 'more than one message');
   }
 
-  /** A copy: the read that it is a part of would be kept with it. */
-  #keep(bytes: Buffer): void {
-    this.#pieces ??= [];
-    this.#pieces.push(Buffer.from(bytes));
-    const { held } = this.#bounds;
-    this.#held += bytes.length + pieceBytes;
-    held.bytes += bytes.length + pieceBytes;
-    if (held.bytes > held.mostBytes)
-      this.fail(grpcStatus.resourceExhausted, 'too many messages arrive at once');
+  /** @returns a copy behind a copy of what was here; undefined where that is too much */
+  #keep(bytes: Buffer): Buffer | undefined {
+    const room = this.#message ?? nothing;
+    const needed = this.#arrived + bytes.length;
+    if (needed <= room.length) {
+      bytes.copy(room, this.#arrived);
+      return room;
+    }
+    const size = Math.max(needed, 2 * room.length);
+    if (!this.#hold(size + keptOverhead)) return undefined;
+    // Not of Node's pool, all of whose slab it would keep.
+    const larger = Buffer.allocUnsafeSlow(size);
+    room.copy(larger, 0, 0, this.#arrived);
+    bytes.copy(larger, this.#arrived);
+    return larger;
   }
 
-  #prefix(): [flag: number, length: number] {
-    const bytes = this.#whole();
-    return [bytes[0] ?? 0, bytes.readUInt32BE(1)];
-  }
-
-  /** What has arrived, in one piece. */
-  #whole(): Buffer {
-    if (this.#message !== undefined) return this.#message;
-    const pieces = this.#pieces ?? [];
-    const [first] = pieces;
-    // The prefix alone is looked for often, the whole once.
-    if (first !== undefined && (pieces.length === 1 || first.length >= grpcPrefixBytes)) return first;
-    const bytes = Buffer.concat(pieces);
-    this.#pieces = [bytes];
-    return bytes;
+  #hold(bytes: number): boolean {
+    if (!this.#bounds.budget.take(this.connection, bytes - this.#held)) return false;
+    this.#held = bytes;
+    return true;
   }
 
   onEnd(): void {
-    const bytes = this.#message ?? Buffer.concat(this.#pieces ?? []);
+    if (this.isOver) return;
+    const bytes = this.#message?.subarray(0, this.#arrived) ?? nothing;
     const isWhole =
       bytes.length >= grpcPrefixBytes && bytes.length === grpcPrefixBytes + bytes.readUInt32BE(1);
     if (!isWhole) return this.fail(grpcStatus.internal, 'no whole message');
     this.#message = undefined;
-    this.#pieces = undefined;
     const message = bytes.subarray(grpcPrefixBytes);
     if (bytes[0] === 1) this.#decompress(message);
-    else this.onMessage(message);
+    else this.#pass(message);
   }
 
+  /** What is made of it is kept until it is answered; small ones aren't worth the counting. */
+  #pass(message: Buffer): void {
+    if (
+      message.length <= smallBytes ||
+      this.#held > message.length ||
+      this.#hold(message.length + keptOverhead)
+    )
+      this.onMessage(message);
+    else this.fail(grpcStatus.resourceExhausted, tooManyAtOnce);
+  }
+
+  /** At once: jobs of other threads would outlive their calls, and nothing would bound them. */
   #decompress(message: Buffer): void {
-    const decompress = this.#plan.encoding === 'gzip' ? gunzip : inflate;
-    // A copy, which is still there when its turn comes.
-    decompress(Buffer.from(message), { maxOutputLength: this.#bounds.maxMessageBytes }, (error, bytes) => {
-      if (this.isOver) return;
-      if (error === null) return this.onMessage(bytes);
-      const isTooLarge = 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
-      if (isTooLarge) this.fail(grpcStatus.resourceExhausted, 'message larger than the limit');
-      else this.fail(grpcStatus.internal, 'a message that is not compressed as it says');
-    });
+    const decompress = this.#plan.encoding === 'gzip' ? gunzipSync : inflateSync;
+    let bytes: Buffer;
+    try {
+      bytes = decompress(message, { maxOutputLength: this.#bounds.maxMessageBytes });
+    } catch (thrown) {
+      const isTooLarge =
+        thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE';
+      return isTooLarge
+        ? this.fail(grpcStatus.resourceExhausted, 'message larger than the limit')
+        : this.fail(grpcStatus.internal, 'a message that is not compressed as it says');
+    }
+    this.#pass(bytes);
   }
 
   onReset(): void {
@@ -155,6 +172,7 @@ export abstract class MessageStream extends ServerStream {
   send(response: Buffer): void {
     if (this.isOver) return;
     this.begin(response);
+    this.#isAnswered = true;
     this.connection.sendHeaders(this, okTrailers, true);
     this.#release();
   }
@@ -162,6 +180,7 @@ export abstract class MessageStream extends ServerStream {
   /** Ends the call with an error, unless it is over. */
   fail(code: number, message: string): void {
     if (this.isOver) return;
+    this.#isAnswered = true;
     const status: HeaderList = [
       ['grpc-status', String(code)],
       ['grpc-message', message],
@@ -173,10 +192,9 @@ export abstract class MessageStream extends ServerStream {
 
   #release(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#bounds.held.bytes -= this.#held;
+    this.#bounds.budget.giveBack(this.connection, this.#held);
     this.#held = 0;
     this.#message = undefined;
-    this.#pieces = undefined;
     this.onOver();
   }
 }

@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts';
 import type { HeaderBounds } from './header-decoder.ts';
 import type { HeaderList } from './header-encoder.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ServerStream } from './server-stream.ts';
 
@@ -15,6 +16,8 @@ export type ConnectionOptions = {
   onFault(thrown: unknown): void;
   /** Where all connections read into. */
   readBuffer: Buffer;
+  /** What answers take that wait for their clients. */
+  budget: MemoryBudget;
   /** Lists of fields that nearly every response has. */
   repeatedLists: ReadonlySet<HeaderList>;
   maxConcurrentStreams: number;
@@ -28,3 +31,5 @@ export type ConnectionOptions = {
 export const connectionWindow = 4 * 1024 * 1024;
 /** For a peer that doesn't answer the ping of a drain, and for one that doesn't close; ms. */
 export const patienceMs = 1000;
+/** As often `patienceMs` is waited for a peer that still has to read what it was sent. */
+export const mostWaits = 10;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { connectionWindow, patienceMs, type ConnectionOptions } from './connection-options.ts';
+import { connectionWindow, mostWaits, patienceMs, type ConnectionOptions } from './connection-options.ts';
 import { ControlFrames } from './control-frames.ts';
 import { formError, protocolError, type ConnectionError } from './frame-form.ts';
 import { FrameReader, type Frame } from './frame-reader.ts';
@@ -200,9 +200,13 @@ export class Connection {
     } else if (this.#pings.answered(payload)) this.#sayLast();
   }
 
-  #strike(): void {
-    if (!this.#strikes.take())
-      this.#fail({ code: errorCodes.enhanceYourCalm, message: 'too many frames that ask for nothing' });
+  #strike(): boolean {
+    if (this.#strikes.take()) return true;
+    this.#fail({
+      code: errorCodes.enhanceYourCalm,
+      message: 'too many mistakes, or frames that ask for nothing',
+    });
+    return false;
   }
 
   #sayLast(): void {
@@ -225,9 +229,16 @@ export class Connection {
   }
 
   #end(): void {
+    const socket = this.#socket;
     this.#output.flush();
-    this.#socket.end();
-    setTimeout(() => this.#socket.destroy(), patienceMs).unref();
+    socket.end();
+    let waits = 0;
+    // What was answered may still be on its way to a client that reads slowly.
+    const timer = setInterval(() => {
+      waits += 1;
+      if (socket.writableLength === 0 || waits >= mostWaits) socket.destroy();
+    }, patienceMs).unref();
+    socket.once('close', () => clearInterval(timer));
     this.#over();
   }
 

@@ -3,6 +3,7 @@ import type { Frame } from './frame-reader.ts';
 import { errorCodes, frameFlags, frameTypes } from './frames.ts';
 import { HeaderDecoder, type HeaderBounds } from './header-decoder.ts';
 import type { HeaderField } from './header-table.ts';
+import { ownCopy } from './own-copy.ts';
 import { readRequestHead, type RequestHead } from './request-head.ts';
 
 /** A header block that is whole. */
@@ -17,6 +18,9 @@ export type HeaderBlock = {
 
 // A block without a field more in each frame would never end.
 const maxFrames = 64;
+
+/** Of a block that is kept to be recognised: those of proxies are shorter by far; octets. */
+const mostKnownBytes = 4096;
 
 type Begun = {
   readonly stream: number;
@@ -69,7 +73,7 @@ export class HeaderBlocks {
     const endStream = (flags & frameFlags.endStream) !== 0;
     if ((flags & frameFlags.endHeaders) !== 0)
       return this.#decode(stream, endStream, bytes.subarray(from, to));
-    this.#begun = { stream, endStream, parts: [Buffer.from(bytes.subarray(from, to))], length: to - from };
+    this.#begun = { stream, endStream, parts: [ownCopy(bytes.subarray(from, to))], length: to - from };
     return undefined;
   }
 
@@ -77,7 +81,7 @@ export class HeaderBlocks {
     const begun = this.#begun;
     if (begun === undefined || begun.stream !== stream)
       return protocolError('a continuation of no header block');
-    begun.parts.push(Buffer.from(bytes.subarray(start, end)));
+    begun.parts.push(ownCopy(bytes.subarray(start, end)));
     begun.length += end - start;
     if (begun.length > this.#maxBytes || begun.parts.length > maxFrames)
       return { code: errorCodes.enhanceYourCalm, message: 'a header block larger than allowed' };
@@ -96,7 +100,8 @@ export class HeaderBlocks {
       return { code: errorCodes.compressionError, message: 'a header block that is none' };
     const head = fields === 'too_large' ? undefined : readRequestHead(fields);
     const block: HeaderBlock = { stream, endStream, fields, head };
-    if (changes === this.#decoder.tableChanges) this.#known = { bytes: Buffer.from(bytes), changes, block };
+    if (changes === this.#decoder.tableChanges && bytes.length <= mostKnownBytes)
+      this.#known = { bytes: ownCopy(bytes), changes, block };
     return block;
   }
 }

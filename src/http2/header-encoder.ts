@@ -1,4 +1,5 @@
 import { entryOverhead, staticTable, type HeaderField } from './header-table.ts';
+import { ownCopy } from './own-copy.ts';
 
 /** Fields of a response. The same array for the same fields: what it was encoded to is kept for it. */
 export type HeaderList = readonly HeaderField[];
@@ -48,7 +49,7 @@ export class HeaderEncoder {
     ]);
     // What was added moves every index.
     if (this.#remembered.size !== before) this.#known.clear();
-    else if (isRepeated) this.#known.set(list, block);
+    else if (isRepeated) this.#known.set(list, ownCopy(block));
     this.#mustSayNoTable = false;
     return block;
   }

@@ -15,6 +15,10 @@ export const staticTable: readonly HeaderField[] = staticNames.split(/\s+/).flat
   return values.split(',').map((value): HeaderField => [name, value.replace(';', ', ')]);
 });
 
+const nothing: HeaderField = ['', ''];
+/** Before their places are let go of, all at once. */
+const mostEvicted = 128;
+
 /** RFC 7541 §4.1: what an entry counts besides its octets. */
 export const entryOverhead = 32;
 
@@ -26,8 +30,9 @@ export class DynamicTable {
   readonly #limit: number;
   #maxSize: number;
   #size = 0;
-  /** Newest last. */
+  /** Newest last, after some that were evicted. */
   #entries: HeaderField[] = [];
+  #evicted = 0;
   /** How often it has changed. */
   changes = 0;
 
@@ -39,9 +44,9 @@ export class DynamicTable {
 
   /** By its index, static entries first; undefined if there is none. */
   field(index: number): HeaderField | undefined {
-    return index <= staticTable.length
-      ? staticTable[index - 1]
-      : this.#entries[this.#entries.length - (index - staticTable.length)];
+    if (index <= staticTable.length) return staticTable[index - 1];
+    const at = this.#entries.length - (index - staticTable.length);
+    return at < this.#evicted ? undefined : this.#entries[at];
   }
 
   add(field: HeaderField): void {
@@ -62,9 +67,13 @@ export class DynamicTable {
 
   /** An entry larger than the table empties it, and that is no error. */
   #evict(): void {
-    let gone = 0;
-    for (; this.#size > this.#maxSize; gone += 1) this.#size -= sizeOf(this.#entries[gone] ?? ['', '']);
-    if (gone > 0) this.#entries = this.#entries.slice(gone);
+    for (; this.#size > this.#maxSize; this.#evicted += 1) {
+      this.#size -= sizeOf(this.#entries[this.#evicted] ?? nothing);
+      this.#entries[this.#evicted] = nothing;
+    }
+    if (this.#evicted < mostEvicted) return;
+    this.#entries = this.#entries.slice(this.#evicted);
+    this.#evicted = 0;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 
-/** Held back for a peer that doesn't read, before nothing is read from it any more; octets. */
-const mostUnsent = 1024 * 1024;
+/** Held back for a peer that doesn't read, before nothing is read from it and no body sent to it any more; octets. */
+const mostUnsent = 256 * 1024;
 const roomBytes = 64 * 1024;
 
 /**
@@ -14,10 +14,23 @@ export class Output {
   #start = 0;
   #end = 0;
   #isScheduled = false;
+  /** What the kernel hadn't taken when last something was written; octets. */
+  #unsent = 0;
+  /** Told when it is full no more. */
+  onSpace: () => void = () => {};
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('drain', () => socket.resume());
+    socket.on('drain', () => {
+      this.#unsent = 0;
+      socket.resume();
+      this.onSpace();
+    });
+  }
+
+  /** The peer has to read first. */
+  get isFull(): boolean {
+    return this.#unsent > mostUnsent;
   }
 
   /** Where `length` octets may be written, in `room`. To be written before anything else is asked for. */
@@ -46,10 +59,10 @@ export class Output {
   flush(): void {
     this.#isScheduled = false;
     this.#write();
-    if (this.#socket.writableLength > 0) {
+    if (this.#unsent > 0) {
       // Still being sent: what comes next goes behind it.
       this.#start = this.#end;
-      if (this.#socket.writableLength > mostUnsent) this.#socket.pause();
+      if (this.isFull) this.#socket.pause();
     } else {
       this.#start = 0;
       this.#end = 0;
@@ -60,6 +73,7 @@ export class Output {
     if (this.#end > this.#start && this.#socket.writable)
       this.#socket.write(this.#room.subarray(this.#start, this.#end));
     this.#start = this.#end;
+    this.#unsent = this.#socket.writableLength;
   }
 }
 

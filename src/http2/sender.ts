@@ -10,32 +10,48 @@ import {
   writeFrameHead,
 } from './frames.ts';
 import type { HeaderEncoder, HeaderList } from './header-encoder.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { Output } from './output.ts';
 import type { PeerSettings } from './peer-settings.ts';
-import type { ServerStream } from './server-stream.ts';
+import type { Part, ServerStream } from './server-stream.ts';
 
 const tooLarge: ConnectionError = {
   code: errorCodes.flowControlError,
   message: 'a window larger than can be',
 };
 
+export type SenderOptions = {
+  readonly output: Output;
+  readonly encoder: HeaderEncoder;
+  /** What waits is counted there. */
+  readonly budget: MemoryBudget;
+  /** The last frame of a response has gone. */
+  onSent(stream: ServerStream): void;
+  /** The budget has no room for what would have to wait. */
+  onTooMuch(stream: ServerStream): void;
+};
+
+/** What a part that waits costs besides its octets. */
+const partBytes = 256;
+
 /** Sends responses as far as the peer's windows let it, and the rest when they open. RFC 9113 §5.2. */
 export class Sender {
+  readonly #options: SenderOptions;
   readonly #output: Output;
   readonly #encoder: HeaderEncoder;
-  readonly #onSent: (stream: ServerStream) => void;
-  readonly #waiting = new Set<ServerStream>();
+  /** Those that wait for nothing but the connection: its window, or its socket. */
+  readonly #ready = new Set<ServerStream>();
   /** The connection's; octets. */
   #window = initialWindow;
   #maxFrame = frameLimit;
   /** Of a new stream; octets. */
   initialStreamWindow = initialWindow;
 
-  /** @param onSent told when the last frame of a response has gone */
-  constructor(output: Output, encoder: HeaderEncoder, onSent: (stream: ServerStream) => void) {
-    this.#output = output;
-    this.#encoder = encoder;
-    this.#onSent = onSent;
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#output = options.output;
+    this.#encoder = options.encoder;
+    this.#output.onSpace = () => this.#goOn();
   }
 
   headers(stream: ServerStream, list: HeaderList, endStream: boolean): void {
@@ -45,12 +61,18 @@ export class Sender {
 
   data(stream: ServerStream, bytes: Buffer): void {
     const { length } = bytes;
-    const fits = length <= this.#window && length <= stream.sendWindow && length <= this.#maxFrame;
-    if (stream.waiting === undefined && fits) return this.#writeData(stream, bytes, 0, length);
-    stream.waiting ??= [];
+    const isTaken = length <= this.#window && length <= stream.sendWindow && !this.#output.isFull;
+    if (stream.waiting === undefined && isTaken && length <= this.#maxFrame)
+      return this.#writeData(stream, bytes, 0, length);
+    if (!this.#options.budget.take(stream.connection, length + partBytes))
+      return this.#options.onTooMuch(stream);
+    stream.waitingBytes += length + partBytes;
+    if (stream.waiting === undefined) {
+      stream.waiting = [];
+      stream.waitingSince = stream.connection.round;
+    }
     stream.waiting.push({ kind: 'data', bytes, sent: 0 });
-    this.#waiting.add(stream);
-    this.#pump([stream]);
+    this.#advance(stream);
   }
 
   /** The peer takes more of all streams together. */
@@ -58,8 +80,15 @@ export class Sender {
     if (increment === 0) return protocolError('a window update of nothing');
     this.#window += increment;
     if (this.#window > largestWindow) return tooLarge;
-    this.#pump(this.#waiting);
+    this.#goOn();
     return undefined;
+  }
+
+  #goOn(): void {
+    for (const stream of this.#ready) {
+      if (this.#window <= 0 || this.#output.isFull) break;
+      this.#advance(stream);
+    }
   }
 
   /** The peer takes more of one stream. @returns the code of the stream's error */
@@ -67,14 +96,14 @@ export class Sender {
     if (increment === 0) return errorCodes.protocolError;
     stream.sendWindow += increment;
     if (stream.sendWindow > largestWindow) return errorCodes.flowControlError;
-    this.#pump([stream]);
+    this.#advance(stream);
     return undefined;
   }
 
   /** RFC 9113 §6.9.2: a new first window moves those of all streams, below zero even. */
   apply(
     { maxFrame, initialWindow: window }: PeerSettings,
-    streams: Iterable<ServerStream>,
+    streams: readonly ServerStream[],
   ): ConnectionError | undefined {
     if (maxFrame !== undefined) this.#maxFrame = maxFrame;
     if (window === undefined) return undefined;
@@ -84,25 +113,28 @@ export class Sender {
       stream.sendWindow += change;
       if (stream.sendWindow > largestWindow) return tooLarge;
     }
-    this.#pump(this.#waiting);
+    for (const stream of streams) this.#advance(stream);
     return undefined;
   }
 
-  #pump(streams: Iterable<ServerStream>): void {
-    for (const stream of streams) {
-      while (this.#sendFirst(stream)) stream.waiting?.shift();
-      if (stream.waiting?.length === 0) this.forget(stream);
-    }
+  #advance(stream: ServerStream): void {
+    const parts = stream.waiting;
+    if (parts === undefined) return;
+    while (this.#sendFirst(stream, parts)) parts.shift();
+    if (parts.length === 0) this.forget(stream);
+    else if (stream.sendWindow > 0) this.#ready.add(stream);
+    else this.#ready.delete(stream);
   }
 
   forget(stream: ServerStream): void {
     stream.waiting = undefined;
-    this.#waiting.delete(stream);
+    this.#options.budget.giveBack(stream.connection, stream.waitingBytes);
+    stream.waitingBytes = 0;
+    this.#ready.delete(stream);
   }
 
   /** @returns true when it has gone whole */
-  #sendFirst(stream: ServerStream): boolean {
-    const part = stream.waiting?.[0];
+  #sendFirst(stream: ServerStream, [part]: readonly Part[]): boolean {
     if (part === undefined) return false;
     if (part.kind === 'headers') {
       this.#writeHeaders(stream, part.list, part.endStream);
@@ -111,7 +143,7 @@ export class Sender {
     while (part.sent < part.bytes.length) {
       const rest = part.bytes.length - part.sent;
       const length = Math.min(rest, this.#window, stream.sendWindow, this.#maxFrame);
-      if (length <= 0) return false;
+      if (length <= 0 || this.#output.isFull) return false;
       this.#writeData(stream, part.bytes, part.sent, part.sent + length);
       part.sent += length;
     }
@@ -128,7 +160,7 @@ export class Sender {
       for (let index = 0; index < length; index += 1)
         this.#output.room[at + frameHeadBytes + index] = block[index] ?? 0;
     else this.#output.room.set(block, at + frameHeadBytes);
-    if (endStream) this.#onSent(stream);
+    if (endStream) this.#options.onSent(stream);
   }
 
   #writeData(stream: ServerStream, bytes: Buffer, start: number, end: number): void {

@@ -21,6 +21,10 @@ export abstract class ServerStream {
   sendWindow: number;
   /** undefined while nothing waits. */
   waiting: Part[] | undefined = undefined;
+  /** The connection's round in which that began. */
+  waitingSince = 0;
+  /** What it has taken of the budget for that. */
+  waitingBytes = 0;
   received = 0;
   /** By the request's head; -1 when it doesn't say. */
   announced = -1;
@@ -40,7 +44,7 @@ export abstract class ServerStream {
   abstract onData(bytes: Buffer, isLast: boolean): void;
   /** The client has sent all. */
   abstract onEnd(): void;
-  /** The client has given up, or its connection has ended. */
+  /** The client has given up or doesn't take the answer, or its connection has ended. */
   abstract onReset(): void;
   /** The client has not sent all, a long time after it began. */
   abstract onOverdue(): void;

@@ -21,8 +21,8 @@ export type StreamsHost = {
   readonly control: ControlFrames;
   readonly encoder: HeaderEncoder;
   fail(error: ConnectionError): void;
-  /** Counts a frame that asks for nothing. */
-  strike(): void;
+  /** Counts a frame that asks for nothing, or a mistake. @returns false when it was one too many: the connection is over */
+  strike(): boolean;
   /** The last open stream is over. */
   onEmpty(): void;
 };
@@ -48,7 +48,13 @@ export class Streams {
     this.#host = host;
     this.#options = options;
     this.#control = host.control;
-    this.#sender = new Sender(host.output, host.encoder, (stream) => this.#sent(stream));
+    this.#sender = new Sender({
+      output: host.output,
+      encoder: host.encoder,
+      budget: options.budget,
+      onSent: (stream) => this.#sent(stream),
+      onTooMuch: (stream) => this.#end(stream, errorCodes.enhanceYourCalm),
+    });
     this.#blocks = new HeaderBlocks(options.headerBounds);
   }
 
@@ -83,10 +89,11 @@ export class Streams {
     return this.#sender.apply(settings, this.#streams.all());
   }
 
-  /** Tells those whose client has been sending since before `round`. */
+  /** Tells those whose client has been sending since before `round`, and ends those whose answer it hasn't taken since. */
   tellOverdue(round: number): void {
     for (const stream of this.#streams.all())
-      if (!stream.isRemoteClosed && stream.round < round) stream.onOverdue();
+      if (stream.waiting !== undefined && stream.waitingSince < round) this.#end(stream, errorCodes.cancel);
+      else if (!stream.isRemoteClosed && stream.round < round) stream.onOverdue();
   }
 
   /** Ends all without a word. */
@@ -96,6 +103,7 @@ export class Streams {
     for (const stream of streams) {
       stream.isLocalClosed = true;
       stream.isRemoteClosed = true;
+      this.#sender.forget(stream);
       stream.onReset();
     }
   }
@@ -115,23 +123,24 @@ export class Streams {
     const stream = this.#streams.get(id);
     if (stream === undefined || stream.isRemoteClosed) return this.#takeLate(id, stream);
     const endStream = (flags & frameFlags.endStream) !== 0;
-    if (from === to && !endStream) this.#host.strike();
+    if (from === to && !endStream && !this.#host.strike()) return;
     stream.received += length;
     if (stream.received > this.#options.streamWindow)
       return this.#giveUp(stream, errorCodes.flowControlError);
     if (stream.announced >= 0 && (stream.announced -= to - from) < 0)
       return this.#giveUp(stream, errorCodes.protocolError);
+    if (endStream && !this.#closeRemote(stream)) return;
     if (from < to) stream.onData(bytes.subarray(from, to), endStream);
-    if (endStream && !stream.isRemoteClosed) this.#closeRemote(stream);
+    if (endStream && !stream.isLocalClosed) stream.onEnd();
   }
 
   /** Data for a stream whose client had said all, or that is over: it may have been under way when we ended it. */
   #takeLate(id: number, stream: ServerStream | undefined): void {
     if (this.#streams.isIdle(id))
       return this.#host.fail(protocolError('data for a stream that was not opened'));
-    this.#host.strike();
-    if (stream !== undefined) this.#giveUp(stream, errorCodes.streamClosed);
-    else if (!this.#streams.isAbandoned(id)) this.#control.resetStream(id, errorCodes.streamClosed);
+    if (stream !== undefined) return this.#giveUp(stream, errorCodes.streamClosed);
+    if (this.#host.strike() && !this.#streams.isAbandoned(id))
+      this.#control.resetStream(id, errorCodes.streamClosed);
   }
 
   takeHeaders(frame: Frame): void {
@@ -144,9 +153,10 @@ export class Streams {
       if (stream.isRemoteClosed) return this.#giveUp(stream, errorCodes.streamClosed);
       if (!endStream || fields === 'too_large' || !areTrailers(fields))
         return this.#giveUp(stream, errorCodes.protocolError);
-      return this.#closeRemote(stream);
+      if (this.#closeRemote(stream)) stream.onEnd();
+      return;
     }
-    if (this.#streams.isAbandoned(id)) return this.#host.strike();
+    if (this.#streams.isAbandoned(id)) return void this.#host.strike();
     if (id % 2 === 0) return this.#host.fail(protocolError('a request with an even stream id'));
     if (id <= this.#streams.last)
       return this.#host.fail({
@@ -161,15 +171,19 @@ export class Streams {
     this.requests += 1;
     if (!this.takesRequests) return this.#streams.abandon(id);
     this.#lastTaken = id;
-    if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
-    if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
+    if (fields === 'too_large' || head === undefined) {
+      if (this.#host.strike())
+        this.#reset(id, fields === 'too_large' ? errorCodes.enhanceYourCalm : errorCodes.protocolError);
+      return;
+    }
     if (this.#streams.size >= this.#options.maxConcurrentStreams)
-      return this.#refuse(id, errorCodes.refusedStream);
+      return this.#reset(id, errorCodes.refusedStream);
     const stream = this.#options.open(this.#host.connection, id, head);
     stream.announced = head.contentLength ?? -1;
     this.#streams.add(stream);
+    if (endStream && !this.#closeRemote(stream)) return;
     stream.onHead();
-    if (endStream && !stream.isRemoteClosed) this.#closeRemote(stream);
+    if (endStream && !stream.isLocalClosed) stream.onEnd();
   }
 
   takeWindow(id: number, increment: number): void {
@@ -195,26 +209,32 @@ export class Streams {
     stream.onReset();
   }
 
-  #closeRemote(stream: ServerStream): void {
-    // RFC 9113 §8.1.1: the length that was announced has to be that of the body.
-    if (stream.announced > 0) return this.#giveUp(stream, errorCodes.protocolError);
-    stream.isRemoteClosed = true;
-    stream.onEnd();
+  /** The client has sent all. @returns false if that is less than it announced: RFC 9113 §8.1.1 */
+  #closeRemote(stream: ServerStream): boolean {
+    const isAll = stream.announced <= 0;
+    if (isAll) stream.isRemoteClosed = true;
+    else this.#giveUp(stream, errorCodes.protocolError);
+    return isAll;
   }
 
   #sent(stream: ServerStream): void {
     // RFC 9113 §8.1: the response is whole, and the rest of the request isn't wanted.
-    if (!stream.isRemoteClosed) this.#refuse(stream.id, errorCodes.noError);
+    if (!stream.isRemoteClosed) this.#reset(stream.id, errorCodes.noError);
     this.#forget(stream);
   }
 
+  /** For a mistake of the client's. */
   #giveUp(stream: ServerStream, code: number): void {
-    this.#refuse(stream.id, code);
+    if (this.#host.strike()) this.#end(stream, code);
+  }
+
+  #end(stream: ServerStream, code: number): void {
+    this.#reset(stream.id, code);
     this.#forget(stream);
     stream.onReset();
   }
 
-  #refuse(id: number, code: number): void {
+  #reset(id: number, code: number): void {
     this.#streams.abandon(id);
     this.#control.resetStream(id, code);
   }

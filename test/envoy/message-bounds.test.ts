@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { planCall } from '../../src/envoy/call-plan.ts';
-import { MessageStream, repeatedLists, type Held } from '../../src/envoy/message-stream.ts';
+import { MemoryBudget } from '../../src/http2/memory-budget.ts';
+import { MessageStream, repeatedLists } from '../../src/envoy/message-stream.ts';
 import { createEchoServer, type EchoServer } from '../http2/echo-server.ts';
 import { dataFrames, openFrame, RawClient, request } from '../http2/raw-client.ts';
 
@@ -17,14 +18,17 @@ class TestStream extends MessageStream {
 describe('what is kept of messages that come in pieces', () => {
   let echo: EchoServer;
   let client: RawClient;
-  let held: Held;
+  let held: MemoryBudget;
 
   beforeEach(async () => {
-    held = { bytes: 0, mostBytes: 1000 };
+    held = new MemoryBudget({ mostBytes: 1000, mostBytesOfOne: 1000 });
     echo = createEchoServer({
       repeatedLists,
       open: (connection, id, head) =>
-        new TestStream(connection, id, planCall(head, new Set([path])), { maxMessageBytes: 100, held }),
+        new TestStream(connection, id, planCall(head, new Set([path])), {
+          maxMessageBytes: 100,
+          budget: held,
+        }),
     });
     client = await RawClient.connect(await echo.listen());
     client.hello();
@@ -45,7 +49,7 @@ describe('what is kept of messages that come in pieces', () => {
     expect(held.bytes).toBe(3 * 276);
     client.send(begin(7), ...dataFrames(7, message.subarray(20)));
     await client.answer(7);
-    expect(trailers(7)).toContain('too many messages arrive at once');
+    expect(trailers(7)).toContain('too many messages at once');
     expect(held.bytes).toBe(3 * 276);
     client.send(request(9, message, path, grpc));
     expect(await client.answer(9)).toBe('x'.repeat(50));

@@ -1,9 +1,26 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import type { Connection } from '../../src/http2/connection.ts';
-import { errorCodes, frameTypes, largestStreamId } from '../../src/http2/frames.ts';
+import {
+  errorCodes,
+  frameTypes,
+  initialWindow,
+  largestStreamId,
+  largestWindow,
+  settingIds,
+} from '../../src/http2/frames.ts';
 import { createEchoServer, type EchoServer } from './echo-server.ts';
-import { dataFrames, frame, openFrame, RawClient, request, resetFrame, windowFrame } from './raw-client.ts';
+import {
+  dataFrames,
+  frame,
+  openFrame,
+  RawClient,
+  request,
+  resetFrame,
+  settingsFrame,
+  windowFrame,
+} from './raw-client.ts';
 
 const { cancel, noError, protocolError } = errorCodes;
 const eight = '12345678';
@@ -152,4 +169,27 @@ describe('a connection that is drained', () => {
     ]);
     expect(echo.over()).toBe(1);
   });
+});
+
+it('a client that reads slowly gets what it was answered before its connection is closed', async () => {
+  const answerBytes = 60_000;
+  client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
+  client.send(windowFrame(0, largestWindow - initialWindow));
+  await client.taken();
+  const isAllSent = (): boolean => echo.sockets[0]?.writableLength === 0;
+  client.socket.pause();
+  let asked = 0;
+  for (; isAllSent(); asked += 1) {
+    client.send(request(2 * asked + 1, '', '/', [['x-answer-bytes', String(answerBytes)]]));
+    await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(asked + 1);
+  }
+  expect(connection.openStreams).toBe(0);
+  connection.drain();
+  await expect.poll(() => echo.over(), { timeout: 5000 }).toBe(1);
+  // Longer than a client gets that only has to close.
+  await setTimeout(1500);
+  client.socket.resume();
+  await client.closed();
+  for (let index = 0; index < asked; index += 1)
+    expect(await client.answer(2 * index + 1)).toHaveLength(answerBytes);
 });

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import { Connection } from '../../src/http2/connection.ts';
 import type { HeaderList } from '../../src/http2/header-encoder.ts';
+import { MemoryBudget } from '../../src/http2/memory-budget.ts';
 import type { RequestHead } from '../../src/http2/request-head.ts';
 import { ServerStream } from '../../src/http2/server-stream.ts';
 
@@ -109,6 +110,7 @@ export function createEchoServer(
     onPeerError: (message) => errors.push(message),
     onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
+    budget: new MemoryBudget({ mostBytes: 2 ** 26, mostBytesOfOne: 2 ** 24 }),
     repeatedLists: new Set([okHead, okTrailers]),
     maxConcurrentStreams: 100,
     streamWindow: 256 * 1024,

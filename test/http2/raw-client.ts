@@ -11,7 +11,7 @@ export type SeenFrame = {
 
 export type GoneAway = { readonly last: number; readonly code: number };
 
-type Fields = readonly (readonly [name: string, value: string])[];
+export type Fields = readonly (readonly [name: string, value: string])[];
 
 const headBytes = 9;
 const patienceMs = 10_000;

@@ -1,0 +1,169 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  errorCodes,
+  frameFlags,
+  frameTypes,
+  initialWindow,
+  largestWindow,
+  settingIds,
+} from '../../src/http2/frames.ts';
+import { HeaderEncoder } from '../../src/http2/header-encoder.ts';
+import { MemoryBudget } from '../../src/http2/memory-budget.ts';
+import { Output } from '../../src/http2/output.ts';
+import { Sender } from '../../src/http2/sender.ts';
+import { collectGarbage } from '../collect-garbage.ts';
+import { createEchoServer, type EchoServer } from './echo-server.ts';
+import {
+  dataFrames,
+  headersFrame,
+  openFrame,
+  RawClient,
+  request,
+  requestFields,
+  windowFrame,
+} from './raw-client.ts';
+
+let echo: EchoServer;
+let client: RawClient;
+
+let budget: MemoryBudget;
+
+async function start(settings: readonly (readonly [number, number])[] = []): Promise<void> {
+  budget = new MemoryBudget({ mostBytes: 2_000_000, mostBytesOfOne: 1_000_000 });
+  echo = createEchoServer({ budget, strikes: { most: 20, perSecond: 0 } });
+  client = await RawClient.connect(await echo.listen());
+  client.hello(settings);
+  await client.taken();
+}
+afterEach(async () => {
+  client.destroy();
+  await echo.stop();
+});
+
+describe('a client that has its own streams reset', () => {
+  const asked = (id: number): Buffer => request(id, 'x', '/never');
+  it.each<[name: string, mistake: (id: number) => Buffer]>([
+    ['by a window update of nothing', (id) => Buffer.concat([asked(id), windowFrame(id, 0)])],
+    ['by a window too large', (id) => Buffer.concat([asked(id), windowFrame(id, 2 ** 31 - 1)])],
+    ['by a second head', (id) => Buffer.concat([asked(id), openFrame(id)])],
+    ['by data after the end', (id) => Buffer.concat([asked(id), ...dataFrames(id, Buffer.from('y'))])],
+    ['by a head that is none', (id) => headersFrame(id, [[':method', 'POST']], frameFlags.endStream)],
+  ])('%s again and again is sent away', async (_, mistake) => {
+    await start();
+    for (let count = 0; count < 30; count += 1) client.send(mistake(2 * count + 1));
+    await client.closed();
+    expect(client.goneAway().map(({ code }) => code)).toEqual([errorCodes.enhanceYourCalm]);
+    expect(echo.seen.length).toBeLessThan(25);
+  });
+});
+
+describe('an answer that its client does not take', () => {
+  it('is given up after a while, and others go on', async () => {
+    await start([[settingIds.initialWindowSize, 0]]);
+    client.send(request(1, 'never taken'), request(3, 'taken'));
+    await client.taken();
+    const [connection] = echo.connections;
+    connection?.nextRound();
+    client.send(windowFrame(3, 100));
+    expect(await client.answer(3)).toBe('taken');
+    expect(connection?.openStreams).toBe(1);
+    connection?.nextRound();
+    expect(await client.reset(1)).toBe(errorCodes.cancel);
+    expect(connection?.openStreams).toBe(0);
+    expect(echo.seen[0]?.isReset).toBe(true);
+  });
+});
+
+describe('answers to a client that does not read', () => {
+  const answerBytes = 300_000;
+  const ask = (id: number): Buffer => request(id, '', '/', [['x-answer-bytes', String(answerBytes)]]);
+
+  it('wait in bounds, and are sent once it reads; those beyond are reset', async () => {
+    await start([[settingIds.initialWindowSize, largestWindow]]);
+    client.send(windowFrame(0, largestWindow - initialWindow));
+    await client.taken();
+    const [socket] = echo.sockets;
+    client.socket.pause();
+    // One read for all of them, so that all are answered before anything is found full.
+    client.send(Buffer.concat(Array.from({ length: 50 }, (_, index) => ask(2 * index + 1))));
+    await expect.poll(() => echo.seen.filter(({ isEnded }) => isEnded).length).toBe(50);
+    expect(socket?.writableLength).toBeLessThan(256 * 1024 + 2 * 64 * 1024);
+    expect(budget.bytes).toBeGreaterThan(1_000_000 - answerBytes - 1000);
+    expect(budget.bytes).toBeLessThanOrEqual(1_000_000);
+    client.socket.resume();
+    await expect.poll(() => echo.connections[0]?.openStreams).toBe(0);
+    await client.taken();
+    const ids = echo.seen.map((_, index) => 2 * index + 1);
+    const isReset = (id: number): boolean => client.of(id, frameTypes.resetStream).length > 0;
+    const whole = ids.filter((id) => !isReset(id));
+    expect(whole.length).toBeGreaterThanOrEqual(3);
+    for (const id of whole) expect(await client.answer(id)).toHaveLength(answerBytes);
+    expect(echo.seen.filter((seen) => seen.isReset)).toHaveLength(50 - whole.length);
+    expect(budget.bytes).toBe(0);
+  });
+
+  it('are forgotten with the connection', async () => {
+    await start([[settingIds.initialWindowSize, 0]]);
+    client.send(request(1, 'never taken'), request(3, 'never taken'));
+    await client.taken();
+    expect(budget.bytes).toBeGreaterThan(0);
+    client.destroy();
+    await expect.poll(() => echo.over()).toBe(1);
+    expect(budget.bytes).toBe(0);
+  });
+});
+
+it('an answer at the head of a request without a body is not followed by a reset', async () => {
+  await start();
+  client.send(headersFrame(1, requestFields('/at-head'), frameFlags.endStream));
+  expect(await client.answer(1)).toBe('early');
+  await client.taken();
+  expect(client.of(1, frameTypes.resetStream)).toEqual([]);
+});
+
+it('a connection that is over is let go of', async () => {
+  await start();
+  const connection = new WeakRef(echo.connections[0] ?? {});
+  client.send(request(1, 'x'));
+  await client.answer(1);
+  client.send(Buffer.from('no frame at all'.repeat(3)));
+  await client.closed();
+  echo.connections.length = 0;
+  echo.sockets.length = 0;
+  await expect.poll(() => echo.over()).toBe(1);
+  await collectGarbage();
+  expect(connection.deref()).toBeUndefined();
+});
+
+it('more of the connection is not looked for on streams that wait for their own window', async () => {
+  await start([[settingIds.initialWindowSize, 0]]);
+  const [socket] = echo.sockets;
+  const [connection] = echo.connections;
+  if (socket === undefined || connection === undefined) throw new Error('no connection');
+  let looks = 0;
+  const stream = {
+    sendWindow: 0,
+    waitingBytes: 0,
+    isLocalClosed: false,
+    connection,
+    parts: undefined as unknown,
+    get waiting() {
+      looks += 1;
+      return this.parts;
+    },
+    set waiting(parts: unknown) {
+      this.parts = parts;
+    },
+  };
+  const sender = new Sender({
+    output: new Output(socket),
+    encoder: new HeaderEncoder(new Set()),
+    budget: new MemoryBudget({ mostBytes: 1000, mostBytesOfOne: 1000 }),
+    onSent: () => {},
+    onTooMuch: () => {},
+  });
+  sender.data(stream as never, Buffer.from('waits'));
+  const before = looks;
+  for (let count = 0; count < 10; count += 1) expect(sender.openConnection(1)).toBeUndefined();
+  expect(looks).toBe(before);
+});
