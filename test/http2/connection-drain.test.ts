@@ -10,12 +10,13 @@ import {
   largestWindow,
   settingIds,
 } from '../../src/http2/frames.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { connectEcho, disconnectEcho, drainPing } from './connected-echo.ts';
+import type { EchoServer } from './echo-server.ts';
 import {
   dataFrames,
   frame,
   openFrame,
-  RawClient,
+  type RawClient,
   request,
   resetFrame,
   settingsFrame,
@@ -30,28 +31,11 @@ let client: RawClient;
 let connection: Connection;
 
 async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
-  echo = createEchoServer(overrides);
-  client = await RawClient.connect(await echo.listen());
-  client.hello();
-  await client.taken();
-  const [first] = echo.connections;
-  if (first === undefined) throw new Error('no connection');
-  connection = first;
+  ({ echo, client, connection } = await connectEcho(overrides));
 }
 
 beforeEach(() => start());
-afterEach(async () => {
-  client.destroy();
-  await echo.stop();
-});
-
-/** The ping of a drain, once it has come. */
-async function drainPing(): Promise<Buffer> {
-  return await client.waitFor(
-    'a ping',
-    () => client.of(0, frameTypes.ping).find(({ flags }) => flags === 0)?.payload,
-  );
-}
+afterEach(() => disconnectEcho({ echo, client }));
 
 const goneAway = async (times: number): Promise<unknown> =>
   await client.waitFor(`GOAWAY ${times} times`, () => {
@@ -66,7 +50,7 @@ describe('a connection that is drained', () => {
     client.send(openFrame(3));
     await client.taken();
     connection.drain();
-    const payload = await drainPing();
+    const payload = await drainPing(client);
     expect(client.goneAway()).toEqual([{ last: largestStreamId, code: noError }]);
     // It was under way, so it is taken.
     client.send(openFrame(5), frame(frameTypes.ping, 1, 0, payload));
@@ -89,7 +73,7 @@ describe('a connection that is drained', () => {
   it('ends at once where nothing is open, though not before the ping is answered', async () => {
     connection.drain();
     connection.drain();
-    const payload = await drainPing();
+    const payload = await drainPing(client);
     await client.taken();
     expect(client.isClosed).toBe(false);
     client.send(frame(frameTypes.ping, 1, 0, payload));
@@ -102,7 +86,7 @@ describe('a connection that is drained', () => {
     client.send(openFrame(1));
     await client.taken();
     connection.drain();
-    const payload = await drainPing();
+    const payload = await drainPing(client);
     client.send(...dataFrames(1, Buffer.from('first')), openFrame(3));
     await client.answer(1);
     client.send(frame(frameTypes.ping, 1, 0, payload), ...dataFrames(3, Buffer.from('third')));
@@ -115,7 +99,7 @@ describe('a connection that is drained', () => {
     client.send(openFrame(1));
     await client.taken();
     connection.drain();
-    client.send(frame(frameTypes.ping, 1, 0, await drainPing()));
+    client.send(frame(frameTypes.ping, 1, 0, await drainPing(client)));
     await goneAway(2);
     client.send(resetFrame(1, cancel));
     await client.closed();
@@ -143,7 +127,7 @@ describe('a connection that is drained', () => {
     client.send(openFrame(1));
     await client.taken();
     connection.drain();
-    client.send(frame(frameTypes.ping, 1, 0, await drainPing()));
+    client.send(frame(frameTypes.ping, 1, 0, await drainPing(client)));
     await goneAway(2);
     client.send(openFrame(3), ...dataFrames(3, Buffer.from('late')), request(5, 'later'));
     await client.taken();

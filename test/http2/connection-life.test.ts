@@ -4,7 +4,8 @@ import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import type { Connection } from '../../src/http2/connection.ts';
 import { errorCodes, frameFlags, frameTypes, settingIds } from '../../src/http2/frames.ts';
 import { eventually } from '../processes.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { connectEcho, disconnectEcho, drainPing } from './connected-echo.ts';
+import type { EchoServer } from './echo-server.ts';
 import {
   dataFrames,
   frame,
@@ -12,7 +13,7 @@ import {
   headersFrame,
   openFrame,
   pingFrame,
-  RawClient,
+  type RawClient,
   request,
   requestFields,
   resetFrame,
@@ -29,33 +30,15 @@ let client: RawClient;
 let connection: Connection;
 
 async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
-  echo = createEchoServer(overrides);
-  client = await RawClient.connect(await echo.listen());
-  client.hello();
-  await client.taken();
-  const [first] = echo.connections;
-  if (first === undefined) throw new Error('no connection');
-  connection = first;
+  ({ echo, client, connection } = await connectEcho(overrides));
 }
 
 beforeEach(() => start());
-afterEach(async () => {
-  client.destroy();
-  await echo.stop();
-});
+afterEach(() => disconnectEcho({ echo, client }));
 
 async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
-  client.destroy();
-  await echo.stop();
+  await disconnectEcho({ echo, client });
   await start(overrides);
-}
-
-/** The ping of a drain, once it has come. */
-async function drainPing(): Promise<Buffer> {
-  return await client.waitFor(
-    'a ping',
-    () => client.of(0, frameTypes.ping).find(({ flags }) => flags === 0)?.payload,
-  );
 }
 
 describe('a sign of life', () => {
@@ -64,7 +47,7 @@ describe('a sign of life', () => {
     expect(connection.ping()).toBe(true);
     expect(connection.ping()).toBe(false);
     expect(connection.isPinged).toBe(true);
-    const payload = await drainPing();
+    const payload = await drainPing(client);
     client.send(frame(frameTypes.ping, 1, 0, eight), pingFrame(payload.toString('latin1')));
     await client.taken();
     expect(connection.isPinged).toBe(true);

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { errorCodes, frameTypes, settingIds } from '../../src/http2/frames.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
 import {
   dataFrames,
   frame,
@@ -12,29 +11,9 @@ import {
   settingsFrame,
   windowFrame,
 } from './raw-client.ts';
+import { useSurvivingEcho } from './surviving-echo.ts';
 
-let echo: EchoServer;
-let port: number;
-const faults: Error[] = [];
-const keep = (error: Error): number => faults.push(error);
-
-beforeAll(async () => {
-  process.on('uncaughtExceptionMonitor', keep);
-  echo = createEchoServer();
-  port = await echo.listen();
-});
-afterAll(async () => {
-  process.off('uncaughtExceptionMonitor', keep);
-  await echo.stop();
-});
-
-/** A turn costs less than `eventually`, which counts with so many runs. */
-async function overWith(connections: number): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (echo.over() < connections && performance.now() < deadline)
-    await new Promise((resolve) => setImmediate(resolve));
-  expect(echo.over()).toBe(connections);
-}
+const { echo, port, faults, overWith } = useSurvivingEcho();
 
 type Step =
   | { readonly kind: 'open' }
@@ -127,7 +106,7 @@ describe('a client that does nothing wrong', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
         const seenBefore = echo.seen.length;
-        const client = await RawClient.connect(port);
+        const client = await RawClient.connect(port());
         client.hello([[settingIds.initialWindowSize, 1000]]);
         const model = new Model(client);
         for (const step of steps) await model.take(step);

@@ -3,14 +3,15 @@ import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import type { Connection } from '../../src/http2/connection.ts';
 import { errorCodes, frameFlags, frameTypes } from '../../src/http2/frames.ts';
 import { eventually } from '../processes.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { connectEcho, disconnectEcho } from './connected-echo.ts';
+import type { EchoServer } from './echo-server.ts';
 import {
   frame,
   headerBlock,
   headersFrame,
   openFrame,
   pingFrame,
-  RawClient,
+  type RawClient,
   request,
   requestFields,
   resetFrame,
@@ -27,24 +28,14 @@ let client: RawClient;
 let connection: Connection;
 
 async function start(overrides: Partial<ConnectionOptions> = {}): Promise<void> {
-  echo = createEchoServer(overrides);
-  client = await RawClient.connect(await echo.listen());
-  client.hello();
-  await client.taken();
-  const [first] = echo.connections;
-  if (first === undefined) throw new Error('no connection');
-  connection = first;
+  ({ echo, client, connection } = await connectEcho(overrides));
 }
 
 beforeEach(() => start());
-afterEach(async () => {
-  client.destroy();
-  await echo.stop();
-});
+afterEach(() => disconnectEcho({ echo, client }));
 
 async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
-  client.destroy();
-  await echo.stop();
+  await disconnectEcho({ echo, client });
   await start(overrides);
 }
 

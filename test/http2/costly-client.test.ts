@@ -12,12 +12,13 @@ import { MemoryBudget } from '../../src/http2/memory-budget.ts';
 import { Output } from '../../src/http2/output.ts';
 import { Sender } from '../../src/http2/sender.ts';
 import { collectGarbage } from '../collect-garbage.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
+import { connectEcho, disconnectEcho } from './connected-echo.ts';
+import type { EchoServer } from './echo-server.ts';
 import {
   dataFrames,
   headersFrame,
   openFrame,
-  RawClient,
+  type RawClient,
   request,
   requestFields,
   windowFrame,
@@ -25,20 +26,13 @@ import {
 
 let echo: EchoServer;
 let client: RawClient;
-
 let budget: MemoryBudget;
 
 async function start(settings: readonly (readonly [number, number])[] = []): Promise<void> {
   budget = new MemoryBudget({ mostBytes: 2_000_000, mostBytesOfOne: 1_000_000 });
-  echo = createEchoServer({ budget, strikes: { most: 20, perSecond: 0 } });
-  client = await RawClient.connect(await echo.listen());
-  client.hello(settings);
-  await client.taken();
+  ({ echo, client } = await connectEcho({ budget, strikes: { most: 20, perSecond: 0 } }, settings));
 }
-afterEach(async () => {
-  client.destroy();
-  await echo.stop();
-});
+afterEach(() => disconnectEcho({ echo, client }));
 
 describe('a client that has its own streams reset', () => {
   const asked = (id: number): Buffer => request(id, 'x', '/never');

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { errorCodes, frameTypes, preface, settingIds } from '../../src/http2/frames.ts';
-import { createEchoServer, type EchoServer } from './echo-server.ts';
 import {
   dataFrames,
   frame,
@@ -15,41 +14,21 @@ import {
   settingsFrame,
   windowFrame,
 } from './raw-client.ts';
+import { useSurvivingEcho } from './surviving-echo.ts';
 
-let echo: EchoServer;
-let port: number;
-const faults: Error[] = [];
-const keep = (error: Error): number => faults.push(error);
-
-beforeAll(async () => {
-  process.on('uncaughtExceptionMonitor', keep);
-  echo = createEchoServer();
-  port = await echo.listen();
-});
-afterAll(async () => {
-  process.off('uncaughtExceptionMonitor', keep);
-  await echo.stop();
-});
-
-/** A turn costs less than `eventually`, which counts with so many runs. */
-async function overWith(connections: number): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (echo.over() < connections && performance.now() < deadline)
-    await new Promise((resolve) => setImmediate(resolve));
-  expect(echo.over()).toBe(connections);
-}
+const { echo, port, faults, overWith } = useSurvivingEcho();
 
 /** Sends all of it, in pieces; ends; and waits until the server has nothing left of it. */
 async function survives(bytes: Buffer, pieceBytes: number): Promise<void> {
   const first = echo.connections.length;
-  const client = await RawClient.connect(port);
+  const client = await RawClient.connect(port());
   for (let at = 0; at < bytes.length && !client.isClosed; at += pieceBytes) {
     client.send(bytes.subarray(at, at + pieceBytes));
     await new Promise((resolve) => setImmediate(resolve));
   }
   client.end();
   await client.closed();
-  const other = await RawClient.connect(port);
+  const other = await RawClient.connect(port());
   other.hello();
   other.send(request(1, 'another'));
   const answer = await other.answer(1);
