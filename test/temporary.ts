@@ -9,3 +9,16 @@ export function temporaryDirectory(): string {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
+
+const lasting: string[] = [];
+
+function removeLasting(): void {
+  for (const directory of lasting) rmSync(directory, { recursive: true, force: true });
+}
+
+/** A folder that goes with the tests' process, for what more than one test needs. */
+export function lastingDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'curfew-tests-'));
+  if (lasting.push(directory) === 1) process.once('exit', removeLasting);
+  return directory;
+}

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, stringify } from 'yaml';
+import { lastingDirectory } from '../temporary.ts';
 
 const run = promisify(execFile);
 
@@ -36,7 +36,7 @@ export async function helm(...args: readonly string[]): Promise<string> {
 
 /** A file with values. */
 export function valuesFile(values: Record<string, unknown>): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'curfew-values-')), 'values.yaml');
+  const file = join(lastingDirectory(), 'values.yaml');
   writeFileSync(file, stringify(values));
   return file;
 }

@@ -1,9 +1,9 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lastingDirectory } from '../temporary.ts';
 import { startClient, type Client } from './client.ts';
 import { helm } from './helm.ts';
 import { loadCommand } from './images.ts';
@@ -43,7 +43,7 @@ afterAll(async () => {
 
 /** Runs what the README prints in one shell. `docker push` is the cluster's own way to get an image, if it has one. */
 async function runPrinted(...printedCommands: readonly string[]): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'curfew-quick-start-'));
+  const folder = lastingDirectory();
   const load = loadCommand()?.join(' ');
   const docker = execFileSync('sh', ['-c', 'command -v docker'], { encoding: 'utf8' }).trim();
   const shim = `#!/bin/sh\nif [ "$1" = push ]; then exec ${load} "$2"; fi\nexec ${docker} "$@"\n`;

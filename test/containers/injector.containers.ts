@@ -1,11 +1,11 @@
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { selfSigned } from '../injection/certificate.ts';
 import { injectorSettings, podFixture } from '../injection/fixtures.ts';
+import { lastingDirectory } from '../temporary.ts';
 import { image } from './docker.ts';
 import { Laboratory, readOnly, type Container } from './laboratory.ts';
 
@@ -15,7 +15,7 @@ let injector: Container;
 let address: string;
 
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'curfew-injector-'));
+  const folder = lastingDirectory();
   chmodSync(folder, 0o755);
   const config = {
     ...injectorSettings,

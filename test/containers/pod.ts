@@ -1,7 +1,7 @@
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container as Spec, Pod } from '../../src/injection/pod.ts';
+import { lastingDirectory } from '../temporary.ts';
 import { nodeImage, statusOf } from './docker.ts';
 import type { Container, Laboratory, RunOptions } from './laboratory.ts';
 import { eventually } from '../processes.ts';
@@ -97,7 +97,7 @@ async function makeVolumes(
       sources.set(volume.name, await laboratory.memoryVolume(volume.name, 'mode=0777'));
       continue;
     }
-    const folder = mkdtempSync(join(tmpdir(), 'curfew-volume-'));
+    const folder = lastingDirectory();
     chmodSync(folder, 0o755);
     for (const [name, text] of Object.entries(secrets[volume.secret?.secretName ?? ''] ?? {}))
       writeFileSync(join(folder, name), text);

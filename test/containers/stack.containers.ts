@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -7,6 +6,7 @@ import { walk } from '../../src/demo/walk.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import { neverPrinted } from '../output.ts';
 import { freePort } from '../processes.ts';
+import { lastingDirectory } from '../temporary.ts';
 import { docker, envoyImage, image, nodeImage, postgresImage, redisImage, statusOf } from './docker.ts';
 import { Laboratory, readOnly, type Container } from './laboratory.ts';
 
@@ -141,7 +141,7 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
 
   beforeAll(async () => {
     neverPrinted(password, databasePassword);
-    folder = mkdtempSync(join(tmpdir(), 'curfew-stack-'));
+    folder = lastingDirectory();
     chmodSync(folder, 0o755);
     network = await laboratory.network('net');
     identityUrl = `http://localhost:${await freePort()}`;
