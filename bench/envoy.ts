@@ -14,8 +14,12 @@ export type Guard =
   | { readonly kind: 'jwt_authn' }
   /** Envoy's default settings: every header of the request is sent to the authorizer. */
   | { readonly kind: 'ext_authz'; readonly authorizer: string }
-  /** The configuration that `curfew envoy-config` prints, which sends what the authorizer needs. */
-  | { readonly kind: 'recommended'; readonly authorizer: string };
+  /** The filter that `curfew envoy-config` prints, which sends what the authorizer needs, in a listener as the others have. */
+  | { readonly kind: 'recommended_filter'; readonly authorizer: string }
+  /** The whole listener of it, which also guards paths and reserved headers. */
+  | { readonly kind: 'recommended'; readonly authorizer: string }
+  /** The same listener around `jwt_authn`. */
+  | { readonly kind: 'recommended_jwt_authn' };
 
 export type BenchEnvoy = { readonly program: RunningProgram; readonly ports: ReadonlyMap<string, number> };
 
@@ -48,6 +52,8 @@ type Piece = { readonly listener: EnvoyObject; readonly clusters: readonly Envoy
 
 function listenerOf(name: string, port: number, guard: Guard): Piece {
   if (guard.kind === 'recommended') return recommended(name, port, guard.authorizer);
+  if (guard.kind === 'recommended_filter') return recommendedFilter(name, port, guard.authorizer);
+  if (guard.kind === 'recommended_jwt_authn') return recommendedJwtAuthn(name, port);
   const filters: EnvoyObject[] =
     guard.kind === 'none' ? [] : [guard.kind === 'jwt_authn' ? jwtAuthn() : extAuthz(name)];
   return {
@@ -156,12 +162,40 @@ function recommended(name: string, port: number, authorizer: string): Piece {
   return piece;
 }
 
-type Routes = { route_config: { virtual_hosts: { routes: Record<string, unknown>[] }[] } };
+function recommendedFilter(name: string, port: number, authorizer: string): Piece {
+  const whole = recommended(name, port, authorizer);
+  const filter = managerOf(whole.listener).http_filters.find((entry) => entry['name'] === extAuthzName);
+  if (filter === undefined) throw new Error('the recommended listener asks nobody');
+  return { listener: listener(name, port, [filter], routeSettings), clusters: whole.clusters };
+}
+
+function recommendedJwtAuthn(name: string, port: number): Piece {
+  const { listener: guarded } = recommended(name, port, '127.0.0.1:9');
+  const found = managerOf(guarded);
+  found.http_filters = found.http_filters.map((entry) =>
+    entry['name'] === extAuthzName ? jwtAuthn() : entry,
+  );
+  for (const route of routesOf(guarded)) delete route['typed_per_filter_config'];
+  return { listener: guarded, clusters: [] };
+}
+
+type Manager = {
+  http_filters: EnvoyObject[];
+  route_config: { virtual_hosts: { routes: Record<string, unknown>[] }[] };
+};
+
+function managerOf(listener: EnvoyObject): Manager {
+  const chains = listener['filter_chains'] as { filters: { typed_config: Manager }[] }[];
+  const found = chains[0]?.filters[0]?.typed_config;
+  if (found === undefined) throw new Error('a listener without a manager');
+  return found;
+}
+
+const routesOf = (listener: EnvoyObject): Record<string, unknown>[] =>
+  managerOf(listener).route_config.virtual_hosts[0]?.routes ?? [];
 
 function answerItself(listener: EnvoyObject): void {
-  const chains = listener['filter_chains'] as { filters: { typed_config: Routes }[] }[];
-  const routes = chains[0]?.filters[0]?.typed_config.route_config.virtual_hosts[0]?.routes ?? [];
-  for (const route of routes) {
+  for (const route of routesOf(listener)) {
     delete route['route'];
     route['direct_response'] = directResponse;
   }

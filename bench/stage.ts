@@ -210,11 +210,20 @@ function guardsFor(servers: readonly Server[]): ReadonlyMap<string, Guard> {
     ['jwt-authn', { kind: 'jwt_authn' }],
   ]);
   for (const { name, listen } of servers) guards.set(name, { kind: 'ext_authz', authorizer: listen });
+  guards.set('jwt-authn-recommended', { kind: 'recommended_jwt_authn' });
   for (const { name, listen } of servers)
-    if (name === 'go-unix' || name === 'curfew-unix')
+    if (name === 'go-unix' || name === 'curfew-unix') {
+      guards.set(`${name}-filter`, { kind: 'recommended_filter', authorizer: listen });
       guards.set(`${name}-recommended`, { kind: 'recommended', authorizer: listen });
+    }
   return guards;
 }
+
+const suffixes = {
+  '': '',
+  '-filter': ', recommended filter',
+  '-recommended': ', recommended listener',
+} as const;
 
 function contendersOf(
   listens: readonly Server[],
@@ -222,13 +231,17 @@ function contendersOf(
   envoy: BenchEnvoy,
 ): Contender[] {
   const http = (name: string): Target => ({ protocol: 'http', port: envoy.ports.get(name) ?? 0 });
-  const withServer = (listener: string, { name, title, listen }: Server): Contender => ({
-    name: listener,
-    title: listener === name ? title : `${title}, recommended filter`,
-    http: http(listener),
-    grpc: listener === name ? grpcTarget(listen) : undefined,
+  const withServer = ({ name, title, listen }: Server, suffix: keyof typeof suffixes): Contender => ({
+    name: `${name}${suffix}`,
+    title: `${title}${suffixes[suffix]}`,
+    http: http(`${name}${suffix}`),
+    grpc: suffix === '' ? grpcTarget(listen) : undefined,
     server: servers.get(name),
   });
+  const withOthers = (suffix: keyof typeof suffixes): Contender[] =>
+    listens
+      .filter(({ name }) => envoy.ports.has(`${name}${suffix}`))
+      .map((server) => withServer(server, suffix));
   const own = (name: string, title: string): Contender => ({
     name,
     title,
@@ -239,10 +252,10 @@ function contendersOf(
   return [
     own('no-auth', 'Envoy, no auth'),
     own('jwt-authn', 'Envoy jwt_authn'),
-    ...listens.map((server) => withServer(server.name, server)),
-    ...listens
-      .filter(({ name }) => envoy.ports.has(`${name}-recommended`))
-      .map((server) => withServer(`${server.name}-recommended`, server)),
+    own('jwt-authn-recommended', 'Envoy jwt_authn, recommended listener'),
+    ...withOthers(''),
+    ...withOthers('-filter'),
+    ...withOthers('-recommended'),
   ];
 }
 
