@@ -7,7 +7,7 @@ import { createDeadlines } from './deadlines.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { CheckStream, HealthStream, RefusedStream, WatchStream } from './lean-streams.ts';
-import { repeatedLists, type MessageBounds, type MessageStream } from './message-stream.ts';
+import { repeatedLists, type MessageStream } from './message-stream.ts';
 import { checkPath, healthServiceName } from './method-names.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
@@ -18,7 +18,9 @@ const healthPaths = {
 } as const;
 const paths: ReadonlySet<string> = new Set([checkPath, ...Object.values(healthPaths)]);
 
-const budgetBounds = { mostBytes: 64 * 1024 * 1024, mostBytesOfOne: 16 * 1024 * 1024 };
+const mebibyte = 1024 * 1024;
+// Less than the heap that a sidecar is given.
+const budgetBounds = { mostBytes: 24 * mebibyte, mostBytesOfOne: 8 * mebibyte, ownBytes: 32 * 1024 };
 
 /**
  * gRPC on an HTTP/2 of our own, which knows what a sidecar needs and no more. Cost: a fifth of what it takes on
@@ -27,9 +29,8 @@ const budgetBounds = { mostBytes: 64 * 1024 * 1024, mostBytesOfOne: 16 * 1024 * 
 export function createLeanEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
   const upkeeps = new Map<Connection, () => void>();
-  const budget = new MemoryBudget(budgetBounds);
   const connectionOptions: ConnectionOptions = {
-    open: createCalls(options, budget),
+    open: createCalls(options),
     onOver: (connection) => {
       upkeeps.get(connection)?.();
       upkeeps.delete(connection);
@@ -38,15 +39,17 @@ export function createLeanEngine(options: EngineOptions): Engine {
     onFault: (thrown) => log.error('connection ended for a defect', { err: thrown }),
     // One for all: what is read is done with before the next read.
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
-    budget,
+    budget: new MemoryBudget(budgetBounds),
     repeatedLists,
     maxConcurrentStreams: bounds.maxConcurrentStreams,
     // What a message may take, some padding included: a call's window is never opened again.
     streamWindow: 2 * (bounds.maxMessageBytes + grpcPrefixBytes),
-    // As Node has them.
-    headerBounds: { maxListBytes: 64 * 1024, maxFields: 128 },
+    // Of Envoy with tracing: far less.
+    headerBounds: { maxListBytes: 16 * 1024, maxFields: 128 },
     // Envoy gives up calls by the thousand when it is overloaded; a reset costs less than an answer.
     strikes: { most: 10_000, perSecond: 1000 },
+    // Envoy makes none.
+    mistakes: { most: 1000, perSecond: 100 },
   };
 
   return {
@@ -61,11 +64,8 @@ export function createLeanEngine(options: EngineOptions): Engine {
 }
 
 /** Makes the stream of a call, by its method. */
-function createCalls(
-  { authorization, health, bounds }: EngineOptions,
-  budget: MemoryBudget,
-): ConnectionOptions['open'] {
-  const messageBounds: MessageBounds = { maxMessageBytes: bounds.maxMessageBytes, budget };
+function createCalls({ authorization, health, bounds }: EngineOptions): ConnectionOptions['open'] {
+  const { maxMessageBytes } = bounds;
   const plans = new WeakMap<RequestHead, CallPlan>();
   const keepToDeadline = createDeadlines();
 
@@ -78,12 +78,13 @@ function createCalls(
   }
 
   function make(connection: Connection, id: number, plan: CallPlan): MessageStream {
-    if (plan.path === checkPath) return new CheckStream(connection, id, plan, messageBounds, authorization);
-    if (plan.path === healthPaths.watch) return new WatchStream(connection, id, plan, messageBounds, health);
+    if (plan.path === checkPath) return new CheckStream(connection, id, plan, maxMessageBytes, authorization);
+    if (plan.path === healthPaths.watch)
+      return new WatchStream(connection, id, plan, maxMessageBytes, health);
     const isList = plan.path === healthPaths.list;
     return isList || plan.path === healthPaths.check
-      ? new HealthStream(connection, id, plan, messageBounds, { health, isList })
-      : new RefusedStream(connection, id, plan, messageBounds);
+      ? new HealthStream(connection, id, plan, maxMessageBytes, { health, isList })
+      : new RefusedStream(connection, id, plan, maxMessageBytes);
   }
 
   return (connection, id, head) => {

@@ -6,7 +6,7 @@ import { prefixed } from './encoded-response.ts';
 import { grpcStatus } from './grpc-status.ts';
 import { readHealthRequest, writeHealth, writeHealthList, type ServingStatus } from './health-protocol.ts';
 import type { HealthService, HealthWatcher } from './health-service.ts';
-import { MessageStream, type MessageBounds } from './message-stream.ts';
+import { MessageStream } from './message-stream.ts';
 
 /** One call of `Authorization/Check`. */
 export class CheckStream extends MessageStream implements Reply {
@@ -16,17 +16,18 @@ export class CheckStream extends MessageStream implements Reply {
     connection: Connection,
     id: number,
     plan: CallPlan,
-    bounds: MessageBounds,
+    maxMessageBytes: number,
     service: AuthorizationService,
   ) {
-    super(connection, id, plan, bounds);
+    super(connection, id, plan, maxMessageBytes);
     this.#service = service;
   }
 
   protected override onMessage(bytes: Buffer): void {
     const request = this.#service.decode(bytes);
-    if (request === malformed) this.fail(grpcStatus.internal, 'malformed check request');
-    else this.#service.answer(request, this);
+    if (request === malformed) return this.refuse(grpcStatus.internal, 'malformed check request');
+    this.isAsked();
+    this.#service.answer(request, this);
   }
 }
 
@@ -39,17 +40,17 @@ export class HealthStream extends MessageStream {
     connection: Connection,
     id: number,
     plan: CallPlan,
-    bounds: MessageBounds,
+    maxMessageBytes: number,
     options: { health: HealthService; isList: boolean },
   ) {
-    super(connection, id, plan, bounds);
+    super(connection, id, plan, maxMessageBytes);
     this.#health = options.health;
     this.#isList = options.isList;
   }
 
   protected override onMessage(bytes: Buffer): void {
     const service = readHealthRequest(bytes);
-    if (service === undefined) return this.fail(grpcStatus.internal, 'malformed health request');
+    if (service === undefined) return this.refuse(grpcStatus.internal, 'malformed health request');
     if (this.#isList) return this.send(prefixed(writeHealthList(this.#health.list())));
     const status = this.#health.check(service);
     if (status === undefined) this.fail(grpcStatus.notFound, 'unknown service');
@@ -65,16 +66,16 @@ export class WatchStream extends MessageStream implements HealthWatcher {
     connection: Connection,
     id: number,
     plan: CallPlan,
-    bounds: MessageBounds,
+    maxMessageBytes: number,
     health: HealthService,
   ) {
-    super(connection, id, plan, bounds);
+    super(connection, id, plan, maxMessageBytes);
     this.#health = health;
   }
 
   protected override onMessage(bytes: Buffer): void {
     const service = readHealthRequest(bytes);
-    if (service === undefined) this.fail(grpcStatus.internal, 'malformed health request');
+    if (service === undefined) this.refuse(grpcStatus.internal, 'malformed health request');
     else this.#health.watch(service, this);
   }
 
@@ -90,6 +91,6 @@ export class WatchStream extends MessageStream implements HealthWatcher {
 /** A call that is refused for what its head says. */
 export class RefusedStream extends MessageStream {
   protected override onMessage(): void {
-    this.fail(grpcStatus.unimplemented, 'unknown method');
+    this.refuse(grpcStatus.unimplemented, 'unknown method');
   }
 }

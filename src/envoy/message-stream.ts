@@ -1,7 +1,6 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Connection } from '../http2/connection.ts';
 import type { HeaderList } from '../http2/header-encoder.ts';
-import type { MemoryBudget } from '../http2/memory-budget.ts';
 import { ServerStream } from '../http2/server-stream.ts';
 import type { CallPlan } from './call-plan.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
@@ -14,18 +13,34 @@ const responseHead: HeaderList = [
 const okTrailers: HeaderList = [['grpc-status', '0']];
 const refusedEncoding: HeaderList = [['grpc-accept-encoding', 'identity,deflate,gzip']];
 
-/** What nearly every response has. */
-export const repeatedLists: ReadonlySet<HeaderList> = new Set([responseHead, okTrailers]);
+/** What responses have again and again: that of a success, and the failures that have been. */
+export const repeatedLists = new Set<HeaderList>([responseHead, okTrailers]);
 
-export type MessageBounds = {
-  readonly maxMessageBytes: number;
-  readonly budget: MemoryBudget;
-};
+type Failure = { readonly whole: HeaderList; readonly trailers: HeaderList };
+
+const failures = new Map<string, Failure>();
+
+/** Few: the messages are ours. */
+function failureOf(code: number, message: string): Failure {
+  const key = `${code} ${message}`;
+  const known = failures.get(key);
+  if (known !== undefined) return known;
+  const trailers: HeaderList = [
+    ['grpc-status', String(code)],
+    ['grpc-message', message],
+    ...(code === grpcStatus.unimplemented ? refusedEncoding : []),
+  ];
+  const failure: Failure = { whole: [...responseHead, ...trailers], trailers };
+  failures.set(key, failure);
+  repeatedLists.add(failure.whole).add(failure.trailers);
+  return failure;
+}
 
 const nothing = Buffer.alloc(0);
 /** What a message that is kept costs besides its octets. */
-const keptOverhead = 256;
-const smallBytes = 4096;
+const keptOverhead = 512;
+/** A message that is unpacked to more than so many times its octets is a mistake at best. */
+const mostUnpacking = 16;
 const tooManyAtOnce = 'too many messages at once';
 
 /**
@@ -34,19 +49,22 @@ const tooManyAtOnce = 'too many messages at once';
  */
 export abstract class MessageStream extends ServerStream {
   readonly #plan: CallPlan;
-  readonly #bounds: MessageBounds;
+  readonly #maxMessageBytes: number;
   /** What has arrived, at the beginning of a buffer that may be larger. */
   #message: Buffer | undefined;
   #arrived = 0;
+  /** Taken of the connection's share for it; octets. */
   #held = 0;
+  #isAsked = false;
   #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
   #isAnswered = false;
+  #isReleased = false;
 
-  constructor(connection: Connection, id: number, plan: CallPlan, bounds: MessageBounds) {
+  constructor(connection: Connection, id: number, plan: CallPlan, maxMessageBytes: number) {
     super(connection, id);
     this.#plan = plan;
-    this.#bounds = bounds;
+    this.#maxMessageBytes = maxMessageBytes;
   }
 
   /** The message is whole, without its prefix. */
@@ -69,8 +87,10 @@ export abstract class MessageStream extends ServerStream {
 
   onHead(): void {
     const { refusal, httpStatus } = this.#plan;
-    if (httpStatus !== undefined) this.connection.sendHeaders(this, [[':status', String(httpStatus)]], true);
-    else if (refusal !== undefined) this.fail(refusal.code, refusal.message);
+    if (refusal !== undefined) return this.refuse(refusal.code, refusal.message);
+    if (httpStatus === undefined || !this.connection.mistake()) return;
+    this.#isAnswered = true;
+    this.connection.sendHeaders(this, [[':status', String(httpStatus)]], true);
   }
 
   onData(bytes: Buffer, isLast: boolean): void {
@@ -84,11 +104,11 @@ export abstract class MessageStream extends ServerStream {
     const flag = message[0] ?? 0;
     const length = message.readUInt32BE(1);
     if (flag > 1 || (flag === 1 && this.#plan.encoding === 'identity'))
-      this.fail(grpcStatus.internal, 'a compressed message without an encoding');
-    else if (length > this.#bounds.maxMessageBytes)
-      this.fail(grpcStatus.resourceExhausted, 'message larger than the limit');
+      this.refuse(grpcStatus.internal, 'a compressed message without an encoding');
+    else if (length > this.#maxMessageBytes)
+      this.refuse(grpcStatus.resourceExhausted, 'message larger than the limit');
     else if (this.#arrived > grpcPrefixBytes + length)
-      this.fail(grpcStatus.unimplemented, 'more than one message');
+      this.refuse(grpcStatus.unimplemented, 'more than one message');
   }
 
   /** @returns a copy behind a copy of what was here; undefined where that is too much */
@@ -109,7 +129,9 @@ export abstract class MessageStream extends ServerStream {
   }
 
   #hold(bytes: number): boolean {
-    if (!this.#bounds.budget.take(this.connection, bytes - this.#held)) return false;
+    const more = bytes - this.#held;
+    if (more < 0) this.connection.share.giveBack(-more);
+    else if (!this.connection.share.take(more)) return false;
     this.#held = bytes;
     return true;
   }
@@ -119,21 +141,16 @@ export abstract class MessageStream extends ServerStream {
     const bytes = this.#message?.subarray(0, this.#arrived) ?? nothing;
     const isWhole =
       bytes.length >= grpcPrefixBytes && bytes.length === grpcPrefixBytes + bytes.readUInt32BE(1);
-    if (!isWhole) return this.fail(grpcStatus.internal, 'no whole message');
+    if (!isWhole) return this.refuse(grpcStatus.internal, 'no whole message');
     this.#message = undefined;
     const message = bytes.subarray(grpcPrefixBytes);
     if (bytes[0] === 1) this.#decompress(message);
     else this.#pass(message);
   }
 
-  /** What is made of it is kept until it is answered; small ones aren't worth the counting. */
+  /** What is made of it counts until it is answered. */
   #pass(message: Buffer): void {
-    if (
-      message.length <= smallBytes ||
-      this.#held > message.length ||
-      this.#hold(message.length + keptOverhead)
-    )
-      this.onMessage(message);
+    if (this.#hold(message.length + keptOverhead)) this.onMessage(message);
     else this.fail(grpcStatus.resourceExhausted, tooManyAtOnce);
   }
 
@@ -142,15 +159,15 @@ export abstract class MessageStream extends ServerStream {
     const decompress = this.#plan.encoding === 'gzip' ? gunzipSync : inflateSync;
     let bytes: Buffer;
     try {
-      bytes = decompress(message, { maxOutputLength: this.#bounds.maxMessageBytes });
+      bytes = decompress(message, { maxOutputLength: this.#maxMessageBytes });
     } catch (thrown) {
       const isTooLarge =
         thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE';
       return isTooLarge
-        ? this.fail(grpcStatus.resourceExhausted, 'message larger than the limit')
-        : this.fail(grpcStatus.internal, 'a message that is not compressed as it says');
+        ? this.refuse(grpcStatus.resourceExhausted, 'message larger than the limit')
+        : this.refuse(grpcStatus.internal, 'a message that is not compressed as it says');
     }
-    this.#pass(bytes);
+    if (bytes.length <= mostUnpacking * message.length || this.connection.mistake()) this.#pass(bytes);
   }
 
   onReset(): void {
@@ -168,9 +185,15 @@ export abstract class MessageStream extends ServerStream {
     this.connection.sendData(this, response);
   }
 
+  /** What is made of the message is kept until `send` is called, whatever becomes of the call. */
+  protected isAsked(): void {
+    this.#isAsked = true;
+  }
+
   /** Answers with one message, with its prefix, and OK; nothing after the end of the call. */
   send(response: Buffer): void {
-    if (this.isOver) return;
+    this.#isAsked = false;
+    if (this.isOver) return this.#letGo();
     this.begin(response);
     this.#isAnswered = true;
     this.connection.sendHeaders(this, okTrailers, true);
@@ -181,20 +204,27 @@ export abstract class MessageStream extends ServerStream {
   fail(code: number, message: string): void {
     if (this.isOver) return;
     this.#isAnswered = true;
-    const status: HeaderList = [
-      ['grpc-status', String(code)],
-      ['grpc-message', message],
-      ...(code === grpcStatus.unimplemented ? refusedEncoding : []),
-    ];
-    this.connection.sendHeaders(this, this.#hasBegun ? status : [...responseHead, ...status], true);
+    const { whole, trailers } = failureOf(code, message);
+    this.connection.sendHeaders(this, this.#hasBegun ? trailers : whole, true);
     this.#release();
   }
 
+  /** The same for a mistake of the client's, which it may make so many times. */
+  protected refuse(code: number, message: string): void {
+    if (this.connection.mistake()) this.fail(code, message);
+  }
+
   #release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#bounds.budget.giveBack(this.connection, this.#held);
-    this.#held = 0;
     this.#message = undefined;
+    if (!this.#isAsked) this.#letGo();
     this.onOver();
+  }
+
+  #letGo(): void {
+    this.connection.share.giveBack(this.#held);
+    this.#held = 0;
   }
 }

@@ -16,7 +16,7 @@ export type ConnectionOptions = {
   onFault(thrown: unknown): void;
   /** Where all connections read into. */
   readBuffer: Buffer;
-  /** What answers take that wait for their clients. */
+  /** What is kept for clients is counted there. */
   budget: MemoryBudget;
   /** Lists of fields that nearly every response has. */
   repeatedLists: ReadonlySet<HeaderList>;
@@ -24,12 +24,15 @@ export type ConnectionOptions = {
   /** Of one request's body, padding included; octets. It is not opened again. */
   streamWindow: number;
   headerBounds: HeaderBounds;
+  /** How often a peer may ask for nothing: so often at once, and so many more a second. */
   strikes: { most: number; perSecond: number };
+  /** The same for mistakes that have one request fail, each of which is told. */
+  mistakes: { most: number; perSecond: number };
 };
 
 /** Of all bodies of a connection that arrive at once; octets. What has arrived opens it again. */
 export const connectionWindow = 4 * 1024 * 1024;
-/** For a peer that doesn't answer the ping of a drain, and for one that doesn't close; ms. */
+/** For a peer that doesn't answer the ping of a drain, and for one that made an error and doesn't close; ms. */
 export const patienceMs = 1000;
-/** As often `patienceMs` is waited for a peer that still has to read what it was sent. */
-export const mostWaits = 10;
+/** For a peer that may still have to read its last answers; ms. */
+export const closingMs = 10_000;

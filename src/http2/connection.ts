@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { connectionWindow, mostWaits, patienceMs, type ConnectionOptions } from './connection-options.ts';
+import { closingMs, connectionWindow, patienceMs, type ConnectionOptions } from './connection-options.ts';
 import { ControlFrames } from './control-frames.ts';
 import { formError, protocolError, type ConnectionError } from './frame-form.ts';
 import { FrameReader, type Frame } from './frame-reader.ts';
@@ -15,6 +15,7 @@ import {
   settingIds,
 } from './frames.ts';
 import { HeaderEncoder, type HeaderList } from './header-encoder.ts';
+import type { MemoryShare } from './memory-budget.ts';
 import { Output } from './output.ts';
 import { readSettings } from './peer-settings.ts';
 import { Pings } from './pings.ts';
@@ -37,8 +38,13 @@ export class Connection {
   readonly #encoder: HeaderEncoder;
   readonly #reader: FrameReader;
   readonly #strikes: Strikes;
+  readonly #mistakes: Strikes;
   readonly #streams: Streams;
+  /** What is kept for the client. */
+  readonly share: MemoryShare;
   #prefaceRead = 0;
+  /** Requests so far when it last pinged. */
+  #requestsAtPing = -1;
   #isFirstFrame = true;
   #phase: 'open' | 'draining' | 'last' | 'over' = 'open';
   /** Moves with every `nextRound`. */
@@ -47,11 +53,14 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.share = options.budget.share();
     this.#output = new Output(socket);
     this.#control = new ControlFrames(this.#output);
     this.#pings = new Pings(this.#control);
     this.#encoder = new HeaderEncoder(options.repeatedLists);
-    this.#strikes = new Strikes({ ...options.strikes, nowMs: () => performance.now() });
+    const nowMs = (): number => performance.now();
+    this.#strikes = new Strikes({ ...options.strikes, nowMs });
+    this.#mistakes = new Strikes({ ...options.mistakes, nowMs });
     this.#streams = new Streams(
       {
         connection: this,
@@ -183,7 +192,7 @@ export class Connection {
 
   #takeSettings(frame: Frame): void {
     if ((frame.flags & frameFlags.ack) !== 0) return;
-    if (!this.#isFirstFrame) this.#strike();
+    if (!this.#isFirstFrame && !this.#strike()) return;
     const settings = readSettings(frame);
     if ('code' in settings) return this.#fail(settings);
     if (settings.headerTableSize !== undefined) this.#encoder.tableSizeSet(settings.headerTableSize);
@@ -195,17 +204,25 @@ export class Connection {
   #takePing({ bytes, start, end, flags }: Frame): void {
     const payload = bytes.subarray(start, end);
     if ((flags & frameFlags.ack) === 0) {
-      this.#strike();
-      this.#control.pingTaken(payload);
+      // Some clients measure the way by one ping with each answer.
+      const isCostly = this.#requestsAtPing === this.#streams.requests;
+      this.#requestsAtPing = this.#streams.requests;
+      if (!isCostly || this.#strike()) this.#control.pingTaken(payload);
     } else if (this.#pings.answered(payload)) this.#sayLast();
   }
 
+  /** Counts a mistake of the client's that has a request fail. @returns false when it was one too many: the connection is over */
+  mistake(): boolean {
+    return this.#count(this.#mistakes, 'too many mistakes');
+  }
+
   #strike(): boolean {
-    if (this.#strikes.take()) return true;
-    this.#fail({
-      code: errorCodes.enhanceYourCalm,
-      message: 'too many mistakes, or frames that ask for nothing',
-    });
+    return this.#count(this.#strikes, 'too many frames that ask for nothing');
+  }
+
+  #count(counted: Strikes, message: string): boolean {
+    if (counted.take()) return true;
+    this.#fail({ code: errorCodes.enhanceYourCalm, message });
     return false;
   }
 
@@ -218,27 +235,21 @@ export class Connection {
   }
 
   #endIfLast(): void {
-    if (this.#phase === 'last' && this.#streams.open === 0) this.#end();
+    if (this.#phase !== 'last' || this.#streams.open > 0) return;
+    this.#end(closingMs);
   }
 
   #fail({ code, message }: ConnectionError): void {
     if (this.#phase === 'over') return;
     this.#options.onPeerError(message);
     this.#control.goAway(this.#streams.last, code);
-    this.#end();
+    this.#end(patienceMs);
   }
 
-  #end(): void {
-    const socket = this.#socket;
-    this.#output.flush();
-    socket.end();
-    let waits = 0;
-    // What was answered may still be on its way to a client that reads slowly.
-    const timer = setInterval(() => {
-      waits += 1;
-      if (socket.writableLength === 0 || waits >= mostWaits) socket.destroy();
-    }, patienceMs).unref();
-    socket.once('close', () => clearInterval(timer));
+  #end(waitMs: number): void {
+    this.#output.end();
+    const timer = setTimeout(() => this.#socket.destroy(), waitMs).unref();
+    this.#socket.once('close', () => clearTimeout(timer));
     this.#over();
   }
 

@@ -1,37 +1,70 @@
-/**
- * What clients may have kept for them, messages that haven't been answered and answers that they don't take: bounded for all
- * connections together, and for the share of each.
- */
-export class MemoryBudget {
-  readonly #mostBytes: number;
-  readonly #mostBytesOfOne: number;
-  readonly #shares = new Map<object, number>();
-  #bytes = 0;
+export type BudgetBounds = {
+  /** Of all connections together, beyond what each has of its own; octets. */
+  readonly mostBytes: number;
+  /** Of one connection; octets. */
+  readonly mostBytesOfOne: number;
+  /** What a connection has in any case, so that no other can take all from it; octets. */
+  readonly ownBytes: number;
+};
 
-  constructor(bounds: { mostBytes: number; mostBytesOfOne: number }) {
-    this.#mostBytes = bounds.mostBytes;
-    this.#mostBytesOfOne = bounds.mostBytesOfOne;
+/** What clients may have kept for them: calls, messages that haven't been answered, answers that they don't take. */
+export class MemoryBudget {
+  readonly #bounds: BudgetBounds;
+  #common = 0;
+
+  constructor(bounds: BudgetBounds) {
+    this.#bounds = bounds;
   }
 
-  /** Taken, all together. */
+  /** Taken by all connections, beyond what each has of its own; octets. */
+  get bytes(): number {
+    return this.#common;
+  }
+
+  /** For a new connection. */
+  share(): MemoryShare {
+    return new MemoryShare(this, this.#bounds);
+  }
+
+  /** @returns false, and counts nothing, where it would be too much */
+  take(bytes: number): boolean {
+    if (this.#common + bytes > this.#bounds.mostBytes) return false;
+    this.#common += bytes;
+    return true;
+  }
+}
+
+/** What one connection has taken. */
+export class MemoryShare {
+  readonly #budget: MemoryBudget;
+  readonly #bounds: BudgetBounds;
+  #bytes = 0;
+
+  constructor(budget: MemoryBudget, bounds: BudgetBounds) {
+    this.#budget = budget;
+    this.#bounds = bounds;
+  }
+
   get bytes(): number {
     return this.#bytes;
   }
 
   /** @returns false, and counts nothing, where it would be too much */
-  take(connection: object, bytes: number): boolean {
-    const share = (this.#shares.get(connection) ?? 0) + bytes;
-    if (share > this.#mostBytesOfOne || this.#bytes + bytes > this.#mostBytes) return false;
-    this.#shares.set(connection, share);
-    this.#bytes += bytes;
+  take(bytes: number): boolean {
+    const after = this.#bytes + bytes;
+    const { mostBytesOfOne, ownBytes } = this.#bounds;
+    if (after > ownBytes) {
+      const beyond = after - Math.max(this.#bytes, ownBytes);
+      if (after > mostBytesOfOne || !this.#budget.take(beyond)) return false;
+    }
+    this.#bytes = after;
     return true;
   }
 
-  giveBack(connection: object, bytes: number): void {
-    if (bytes === 0) return;
+  giveBack(bytes: number): void {
+    const { ownBytes } = this.#bounds;
+    const beyond = this.#bytes - Math.max(this.#bytes - bytes, ownBytes);
+    if (beyond > 0) this.#budget.take(-beyond);
     this.#bytes -= bytes;
-    const share = (this.#shares.get(connection) ?? 0) - bytes;
-    if (share === 0) this.#shares.delete(connection);
-    else this.#shares.set(connection, share);
   }
 }

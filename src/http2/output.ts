@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 
 /** Held back for a peer that doesn't read, before nothing is read from it and no body sent to it any more; octets. */
-const mostUnsent = 256 * 1024;
-const roomBytes = 64 * 1024;
+const mostUnsent = 64 * 1024;
+const roomBytes = 32 * 1024;
 
 /**
  * What goes out on a connection: collected, and written once when the work at hand is done. The room is used again
@@ -14,6 +14,7 @@ export class Output {
   #start = 0;
   #end = 0;
   #isScheduled = false;
+  #isEnded = false;
   /** What the kernel hadn't taken when last something was written; octets. */
   #unsent = 0;
   /** Told when it is full no more. */
@@ -62,11 +63,19 @@ export class Output {
     if (this.#unsent > 0) {
       // Still being sent: what comes next goes behind it.
       this.#start = this.#end;
-      if (this.isFull) this.#socket.pause();
+      if (this.isFull && !this.#isEnded) this.#socket.pause();
     } else {
       this.#start = 0;
       this.#end = 0;
     }
+  }
+
+  /** Says that nothing more comes. What still comes is passed over: unread, it would turn our end into a reset, which takes answers away. */
+  end(): void {
+    this.flush();
+    this.#isEnded = true;
+    this.#socket.end();
+    this.#socket.resume();
   }
 
   #write(): void {

@@ -10,7 +10,6 @@ import {
   writeFrameHead,
 } from './frames.ts';
 import type { HeaderEncoder, HeaderList } from './header-encoder.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import type { Output } from './output.ts';
 import type { PeerSettings } from './peer-settings.ts';
 import type { Part, ServerStream } from './server-stream.ts';
@@ -23,16 +22,14 @@ const tooLarge: ConnectionError = {
 export type SenderOptions = {
   readonly output: Output;
   readonly encoder: HeaderEncoder;
-  /** What waits is counted there. */
-  readonly budget: MemoryBudget;
   /** The last frame of a response has gone. */
   onSent(stream: ServerStream): void;
-  /** The budget has no room for what would have to wait. */
+  /** The connection's share has no room for what would have to wait. */
   onTooMuch(stream: ServerStream): void;
 };
 
 /** What a part that waits costs besides its octets. */
-const partBytes = 256;
+const partBytes = 512;
 
 /** Sends responses as far as the peer's windows let it, and the rest when they open. RFC 9113 §5.2. */
 export class Sender {
@@ -64,8 +61,7 @@ export class Sender {
     const isTaken = length <= this.#window && length <= stream.sendWindow && !this.#output.isFull;
     if (stream.waiting === undefined && isTaken && length <= this.#maxFrame)
       return this.#writeData(stream, bytes, 0, length);
-    if (!this.#options.budget.take(stream.connection, length + partBytes))
-      return this.#options.onTooMuch(stream);
+    if (!stream.connection.share.take(length + partBytes)) return this.#options.onTooMuch(stream);
     stream.waitingBytes += length + partBytes;
     if (stream.waiting === undefined) {
       stream.waiting = [];
@@ -128,7 +124,7 @@ export class Sender {
 
   forget(stream: ServerStream): void {
     stream.waiting = undefined;
-    this.#options.budget.giveBack(stream.connection, stream.waitingBytes);
+    stream.connection.share.giveBack(stream.waitingBytes);
     stream.waitingBytes = 0;
     this.#ready.delete(stream);
   }

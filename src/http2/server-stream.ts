@@ -23,7 +23,7 @@ export abstract class ServerStream {
   waiting: Part[] | undefined = undefined;
   /** The connection's round in which that began. */
   waitingSince = 0;
-  /** What it has taken of the budget for that. */
+  /** What it has taken of the connection's share for that; octets. */
   waitingBytes = 0;
   received = 0;
   /** By the request's head; -1 when it doesn't say. */

@@ -19,11 +19,18 @@ export function readIntoBuffer(socket: Socket, buffer: Buffer, onBytes: (bytes: 
   Reflect.set(socket, bufferField, buffer);
   Reflect.set(socket, callbackField, (length: number) => {
     onBytes(buffer.subarray(0, length));
-    return true;
+    if (length < buffer.length) return true;
+    // There is more. Others first: libuv would read it up to 32 times in a row.
+    setImmediate(goOn, socket);
+    return false;
   });
   // Makes it flow, so that its end is noticed.
   socket.resume();
   return true;
+}
+
+function goOn(socket: Socket): void {
+  if (!socket.isPaused()) socket.resume();
 }
 
 const hasUserBuffer = (handle: unknown): handle is { useUserBuffer(buffer: Buffer): void } =>

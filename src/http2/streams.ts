@@ -21,11 +21,14 @@ export type StreamsHost = {
   readonly control: ControlFrames;
   readonly encoder: HeaderEncoder;
   fail(error: ConnectionError): void;
-  /** Counts a frame that asks for nothing, or a mistake. @returns false when it was one too many: the connection is over */
+  /** Counts a frame that asks for nothing. @returns false when it was one too many: the connection is over */
   strike(): boolean;
   /** The last open stream is over. */
   onEmpty(): void;
 };
+
+/** What an open stream takes of memory; octets, measured. */
+const streamBytes = 512;
 
 /** The streams of a connection, and the frames that are about one. RFC 9113 §5, §8.1. */
 export class Streams {
@@ -51,7 +54,6 @@ export class Streams {
     this.#sender = new Sender({
       output: host.output,
       encoder: host.encoder,
-      budget: options.budget,
       onSent: (stream) => this.#sent(stream),
       onTooMuch: (stream) => this.#end(stream, errorCodes.enhanceYourCalm),
     });
@@ -100,6 +102,7 @@ export class Streams {
   drop(): void {
     const streams = this.#streams.all();
     this.#streams.clear();
+    this.#host.connection.share.giveBack(streams.length * streamBytes);
     for (const stream of streams) {
       stream.isLocalClosed = true;
       stream.isRemoteClosed = true;
@@ -171,13 +174,13 @@ export class Streams {
     this.requests += 1;
     if (!this.takesRequests) return this.#streams.abandon(id);
     this.#lastTaken = id;
-    if (fields === 'too_large' || head === undefined) {
-      if (this.#host.strike())
-        this.#reset(id, fields === 'too_large' ? errorCodes.enhanceYourCalm : errorCodes.protocolError);
+    if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
+    if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
+    const isFull = this.#streams.size >= this.#options.maxConcurrentStreams;
+    if (isFull || !this.#host.connection.share.take(streamBytes)) {
+      if (this.#host.strike()) this.#reset(id, errorCodes.refusedStream);
       return;
     }
-    if (this.#streams.size >= this.#options.maxConcurrentStreams)
-      return this.#reset(id, errorCodes.refusedStream);
     const stream = this.#options.open(this.#host.connection, id, head);
     stream.announced = head.contentLength ?? -1;
     this.#streams.add(stream);
@@ -225,13 +228,17 @@ export class Streams {
 
   /** For a mistake of the client's. */
   #giveUp(stream: ServerStream, code: number): void {
-    if (this.#host.strike()) this.#end(stream, code);
+    if (this.#host.connection.mistake()) this.#end(stream, code);
   }
 
   #end(stream: ServerStream, code: number): void {
     this.#reset(stream.id, code);
     this.#forget(stream);
     stream.onReset();
+  }
+
+  #refuse(id: number, code: number): void {
+    if (this.#host.connection.mistake()) this.#reset(id, code);
   }
 
   #reset(id: number, code: number): void {
@@ -243,6 +250,7 @@ export class Streams {
     stream.isLocalClosed = true;
     stream.isRemoteClosed = true;
     this.#streams.delete(stream);
+    this.#host.connection.share.giveBack(streamBytes);
     if (stream.waiting !== undefined) this.#sender.forget(stream);
     if (this.#streams.size === 0) this.#host.onEmpty();
   }

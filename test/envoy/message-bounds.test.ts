@@ -21,14 +21,11 @@ describe('what is kept of messages that come in pieces', () => {
   let held: MemoryBudget;
 
   beforeEach(async () => {
-    held = new MemoryBudget({ mostBytes: 1000, mostBytesOfOne: 1000 });
+    held = new MemoryBudget({ mostBytes: 4100, mostBytesOfOne: 4100, ownBytes: 0 });
     echo = createEchoServer({
       repeatedLists,
-      open: (connection, id, head) =>
-        new TestStream(connection, id, planCall(head, new Set([path])), {
-          maxMessageBytes: 100,
-          budget: held,
-        }),
+      budget: held,
+      open: (connection, id, head) => new TestStream(connection, id, planCall(head, new Set([path])), 100),
     });
     client = await RawClient.connect(await echo.listen());
     client.hello();
@@ -43,19 +40,19 @@ describe('what is kept of messages that come in pieces', () => {
   const trailers = (id: number): string => client.of(id, 1).at(-1)?.payload.toString('latin1') ?? '';
 
   it('is bounded for all of them: the one over the bound is refused, and the others are answered', async () => {
-    // Each keeps 20 octets, and 256 for the piece.
+    // Each keeps 20 octets, and 512 each for the piece and the stream.
     client.send(begin(1), begin(3), begin(5));
     await client.taken();
-    expect(held.bytes).toBe(3 * 276);
+    expect(held.bytes).toBe(3 * 1044);
     client.send(begin(7), ...dataFrames(7, message.subarray(20)));
     await client.answer(7);
     expect(trailers(7)).toContain('too many messages at once');
-    expect(held.bytes).toBe(3 * 276);
-    client.send(request(9, message, path, grpc));
-    expect(await client.answer(9)).toBe('x'.repeat(50));
-    client.send(...dataFrames(1, message.subarray(20)));
+    expect(held.bytes).toBe(3 * 1044);
     expect(trailers(1)).toBe('');
-    await client.answer(1);
+    client.send(...dataFrames(1, message.subarray(20)), request(9, message, path, grpc));
+    expect(await client.answer(1)).toBe('x'.repeat(50));
+    expect(await client.answer(9)).toBe('x'.repeat(50));
+    expect(held.bytes).toBe(2 * 1044);
     expect(client.goneAway()).toEqual([]);
   });
 

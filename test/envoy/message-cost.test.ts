@@ -1,9 +1,11 @@
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { AuthorizationService, Reply } from '../../src/envoy/authorization-service.ts';
 import { planCall } from '../../src/envoy/call-plan.ts';
+import { CheckStream } from '../../src/envoy/lean-streams.ts';
 import { MemoryBudget } from '../../src/http2/memory-budget.ts';
 import { MessageStream, repeatedLists } from '../../src/envoy/message-stream.ts';
-import { errorCodes, settingIds } from '../../src/http2/frames.ts';
+import { errorCodes, frameTypes, settingIds } from '../../src/http2/frames.ts';
 import { collectGarbage } from '../collect-garbage.ts';
 import { createEchoServer, type EchoServer } from '../http2/echo-server.ts';
 import { dataFrames, openFrame, RawClient, request, resetFrame, type Fields } from '../http2/raw-client.ts';
@@ -34,16 +36,17 @@ let port: number;
 let clients: RawClient[] = [];
 let held: MemoryBudget;
 
-async function start(): Promise<void> {
+async function start(mostMistakes = 1_000_000, ownBytes = 0): Promise<void> {
   TestStream.all.length = 0;
   TestStream.isLater = false;
-  held = new MemoryBudget({ mostBytes: 10_000_000, mostBytesOfOne: 1_000_000 });
+  held = new MemoryBudget({ mostBytes: 10_000_000, mostBytesOfOne: 1_000_000, ownBytes });
   echo = createEchoServer({
     repeatedLists,
+    budget: held,
     strikes: { most: 1_000_000, perSecond: 0 },
+    mistakes: { most: mostMistakes, perSecond: 0 },
     open: (connection, id, head) => {
-      const bounds = { maxMessageBytes: 100_000, budget: held };
-      const stream = new TestStream(connection, id, planCall(head, new Set([path])), bounds);
+      const stream = new TestStream(connection, id, planCall(head, new Set([path])), 100_000);
       TestStream.all.push(stream);
       return stream;
     },
@@ -126,14 +129,14 @@ describe('messages that are decided later', () => {
       client.send(request(id, packed, path, [...grpc, ['grpc-encoding', 'gzip']]));
     await client.taken();
     const isUnpacked = TestStream.all.map(({ messages }) => messages.length === 1);
-    expect(isUnpacked).toEqual(Array.from({ length: 20 }, (_, index) => index < 11));
-    expect(held.bytes).toBe(11 * (90_000 + 256));
+    expect(isUnpacked).toEqual(Array.from({ length: 20 }, (_, index) => index < 10));
+    expect(held.bytes).toBe(10 * (90_000 + 1024));
     for (const stream of TestStream.all) stream.send(framed(Buffer.from('x')));
-    expect(await client.answer(21)).toHaveLength(6);
+    expect(await client.answer(19)).toHaveLength(6);
     expect(held.bytes).toBe(0);
     client.send(request(41, framed(Buffer.alloc(5000)), path, grpc));
     await client.taken();
-    expect(held.bytes).toBe(5256);
+    expect(held.bytes).toBe(6024);
     client.send(resetFrame(41, errorCodes.cancel));
     await client.taken();
     expect(held.bytes).toBe(0);
@@ -151,7 +154,91 @@ it('a piece that is kept keeps nothing else', async () => {
     // As whoever else takes small buffers from Node's pool, until it begins another one.
     for (let taken = 0; taken < Buffer.poolSize; taken += 1000) Buffer.allocUnsafe(1000);
   }
-  expect(held.bytes).toBe(100 * 257);
+  expect(held.bytes).toBe(100 * 1025);
   await collectGarbage();
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2_000_000);
+});
+
+it('a message that came in pieces counts as itself once it is whole', async () => {
+  await start(1, 40_000);
+  const client = await connect();
+  const body = framed(Buffer.alloc(33_000));
+  client.send(openFrame(1, path, grpc), ...dataFrames(1, body.subarray(0, -1), false));
+  await client.taken();
+  // The room that it is put together in is 64 KiB.
+  expect(held.bytes).toBe(2 * 512 + 65_536 - 40_000);
+  client.send(...dataFrames(1, body.subarray(-1)));
+  await client.answer(1);
+  expect(held.bytes).toBe(0);
+});
+
+describe('a client that has its own calls fail', () => {
+  const gzip: Fields = [...grpc, ['grpc-encoding', 'gzip']];
+  it.each<[name: string, mistake: (id: number) => Buffer]>([
+    ['by a method that is none', (id) => request(id, '', '/test/Other', grpc)],
+    ['by what is no gRPC', (id) => request(id, '', path)],
+    ['by less than a message', (id) => request(id, 'x', path, grpc)],
+    ['by more than one message', (id) => request(id, Buffer.alloc(20), path, grpc)],
+    [
+      'by a message larger than the limit',
+      (id) => request(id, Buffer.alloc(5, 0xff).fill(0, 0, 1), path, grpc),
+    ],
+    [
+      'by a message that is not compressed as it says',
+      (id) => request(id, framed(Buffer.from('x'), 1), path, gzip),
+    ],
+    [
+      'by little that is unpacked to much',
+      (id) => request(id, framed(gzipSync(Buffer.alloc(50_000)), 1), path, gzip),
+    ],
+  ])('%s again and again is sent away', async (_, mistake) => {
+    await start(20);
+    const client = await connect();
+    for (let count = 0; count < 30; count += 1) client.send(mistake(2 * count + 1));
+    await client.closed();
+    expect(client.goneAway().map(({ code }) => code)).toEqual([errorCodes.enhanceYourCalm]);
+    expect(TestStream.all.length).toBeLessThan(25);
+    expect(held.bytes).toBe(0);
+  });
+
+  it('gets few octets for each', async () => {
+    await start();
+    const client = await connect();
+    client.send(request(1, '', '/test/Other', grpc), request(3, '', '/test/Other', grpc));
+    await client.answer(3);
+    const lengths = [1, 3].map((id) => client.of(id, frameTypes.headers)[0]?.payload.length);
+    expect(lengths[0]).toBeGreaterThan(50);
+    expect(lengths[1]).toBeLessThan(10);
+  });
+});
+
+describe('a check that is given up before it is decided', () => {
+  it.each([
+    ['reset by its client', resetFrame(1, errorCodes.cancel)],
+    ['with its connection', Buffer.from('no frame at all'.repeat(3))],
+  ])('%s counts until then: what was made of it is still there', async (_, end) => {
+    await start();
+    await echo.stop();
+    const replies: Reply[] = [];
+    const service = {
+      decode: () => undefined,
+      answer: (_request: unknown, reply: Reply) => replies.push(reply),
+    } as unknown as AuthorizationService;
+    echo = createEchoServer({
+      budget: held,
+      open: (connection, id, head) =>
+        new CheckStream(connection, id, planCall(head, new Set([path])), 100_000, service),
+    });
+    port = await echo.listen();
+    const client = await connect();
+    client.send(request(1, framed(Buffer.alloc(50_000)), path, grpc));
+    await expect.poll(() => replies.length).toBe(1);
+    const whileWaiting = held.bytes;
+    expect(whileWaiting).toBe(50_000 + 2 * 512);
+    client.send(end);
+    await expect.poll(() => echo.connections[0]?.openStreams).toBe(0);
+    expect(held.bytes).toBe(50_000 + 512);
+    replies[0]?.send(framed(Buffer.from('x')));
+    expect(held.bytes).toBe(0);
+  });
 });

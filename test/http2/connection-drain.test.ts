@@ -155,25 +155,35 @@ describe('a connection that is drained', () => {
   });
 });
 
-it('a client that reads slowly gets what it was answered before its connection is closed', async () => {
-  const answerBytes = 60_000;
-  client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
-  client.send(windowFrame(0, largestWindow - initialWindow));
-  await client.taken();
-  const isAllSent = (): boolean => echo.sockets[0]?.writableLength === 0;
-  client.socket.pause();
-  let asked = 0;
-  for (; isAllSent(); asked += 1) {
-    client.send(request(2 * asked + 1, '', '/', [['x-answer-bytes', String(answerBytes)]]));
-    await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(asked + 1);
-  }
-  expect(connection.openStreams).toBe(0);
-  connection.drain();
-  await expect.poll(() => echo.over(), { timeout: 5000 }).toBe(1);
-  // Longer than a client gets that only has to close.
-  await setTimeout(1500);
-  client.socket.resume();
-  await client.closed();
-  for (let index = 0; index < asked; index += 1)
-    expect(await client.answer(2 * index + 1)).toHaveLength(answerBytes);
+describe('a client that reads slowly gets what it was answered before its connection is closed', () => {
+  // One frame each.
+  const answerBytes = 16_000;
+
+  it.each<[name: string, isEnough: (asked: number) => boolean]>([
+    ['when so much has not left that nothing is read from it', () => echo.sockets[0]?.isPaused() ?? true],
+    ['when all has left, though it has not arrived', (asked) => asked === 60],
+  ])('%s', async (_, isEnough) => {
+    client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
+    client.send(windowFrame(0, largestWindow - initialWindow));
+    await client.taken();
+    client.socket.pause();
+    let asked = 0;
+    for (; !isEnough(asked); asked += 1) {
+      client.send(request(2 * asked + 1, '', '/', [['x-answer-bytes', String(answerBytes)]]));
+      await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(asked + 1);
+    }
+    expect(connection.openStreams).toBe(0);
+    connection.drain();
+    await expect.poll(() => echo.over(), { timeout: 5000 }).toBe(1);
+    // Longer than a client gets that only has to close.
+    await setTimeout(1500);
+    client.send(windowFrame(0, 1));
+    await setTimeout(100);
+    client.socket.resume();
+    await client.closed();
+    for (let index = 0; index < asked; index += 1)
+      expect(await client.answer(2 * index + 1)).toHaveLength(answerBytes);
+    expect(client.goneAway()).toHaveLength(2);
+    await expect.poll(() => echo.sockets[0]?.destroyed).toBe(true);
+  });
 });

@@ -81,6 +81,7 @@ export type EchoServer = {
   readonly sockets: Socket[];
   readonly errors: string[];
   readonly faults: unknown[];
+  readonly budget: MemoryBudget;
   /** Connections that are over, as often as that was said. */
   over(): number;
   /** @returns the port */
@@ -110,12 +111,13 @@ export function createEchoServer(
     onPeerError: (message) => errors.push(message),
     onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
-    budget: new MemoryBudget({ mostBytes: 2 ** 26, mostBytesOfOne: 2 ** 24 }),
+    budget: new MemoryBudget({ mostBytes: 2 ** 26, mostBytesOfOne: 2 ** 24, ownBytes: 0 }),
     repeatedLists: new Set([okHead, okTrailers]),
     maxConcurrentStreams: 100,
     streamWindow: 256 * 1024,
     headerBounds: { maxListBytes: 64 * 1024, maxFields: 128 },
     strikes: { most: 1000, perSecond: 100 },
+    mistakes: { most: 1000, perSecond: 100 },
     ...overrides,
   };
   const server = createServer({ noDelay: true }, (socket: Socket) => {
@@ -142,5 +144,16 @@ export function createEchoServer(
     await closed;
   }
 
-  return { server, seen, connections, sockets, errors, faults, over: () => over, listen, stop };
+  return {
+    server,
+    seen,
+    connections,
+    sockets,
+    errors,
+    faults,
+    budget: options.budget,
+    over: () => over,
+    listen,
+    stop,
+  };
 }

@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorCodes, frameTypes, settingIds } from '../../src/http2/frames.ts';
+import { readIntoBuffer } from '../../src/http2/socket-reads.ts';
 import { eventually } from '../processes.ts';
 import { createEchoServer, type EchoServer } from './echo-server.ts';
 import { RawClient, request, resetFrame, openFrame, windowFrame, frame } from './raw-client.ts';
@@ -97,4 +101,34 @@ describe.each([
     await eventually('the server knows', () => echo.over() === 1 || undefined);
     expect(echo.connections.map(({ openStreams }) => openStreams)).toEqual(clients.map(() => 0));
   });
+});
+
+it('a connection with much to read does not keep others waiting', async () => {
+  const order: string[] = [];
+  const shared = Buffer.allocUnsafeSlow(1024);
+  const sockets: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (socket) => sockets.push(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  const [much, little] = [connect(port), connect(port)];
+  await expect.poll(() => sockets.length).toBe(2);
+  const isMuch = (socket: Socket): boolean => socket.remotePort === much.localPort;
+  much.write(Buffer.alloc(100 * shared.length));
+  little.write('x');
+  // Until the kernel has it all.
+  await setTimeout(100);
+  for (const socket of sockets.toSorted((one) => (isMuch(one) ? -1 : 1)))
+    readIntoBuffer(socket, shared, (bytes) =>
+      order.push(
+        ...Array.from({ length: Math.ceil(bytes.length / shared.length) }, () =>
+          isMuch(socket) ? 'much' : 'little',
+        ),
+      ),
+    );
+  await expect.poll(() => order.length).toBe(101);
+  expect(order.indexOf('little')).toBeLessThan(10);
+  for (const socket of [much, little, ...sockets]) socket.destroy();
+  server.close();
 });

@@ -25,6 +25,8 @@ export function useSurvivingEcho(): SurvivingEcho {
   afterAll(async () => {
     process.off('uncaughtExceptionMonitor', keep);
     await echo.stop();
+    // Nothing of what was taken for anybody is left.
+    expect(echo.budget.bytes).toBe(0);
   });
 
   return {
