@@ -211,11 +211,12 @@ function guardsFor(servers: readonly Server[]): ReadonlyMap<string, Guard> {
   ]);
   for (const { name, listen } of servers) guards.set(name, { kind: 'ext_authz', authorizer: listen });
   guards.set('jwt-authn-recommended', { kind: 'recommended_jwt_authn' });
-  for (const { name, listen } of servers)
-    if (name === 'go-unix' || name === 'curfew-unix') {
+  for (const { name, listen } of servers) {
+    if (name === 'curfew-unix')
       guards.set(`${name}-filter`, { kind: 'recommended_filter', authorizer: listen });
+    if (name === 'go-unix' || name === 'curfew-unix')
       guards.set(`${name}-recommended`, { kind: 'recommended', authorizer: listen });
-    }
+  }
   return guards;
 }
 
