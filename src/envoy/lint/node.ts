@@ -28,7 +28,8 @@ export const at = (node: Node | undefined, ...names: readonly string[]): Node | 
 export function children(node: Node | undefined): { key: string; node: Node }[] {
   const { value, path } = node ?? { value: undefined, path: '' };
   if (Array.isArray(value))
-    return value.map((inner: unknown, index) => ({
+    // Unlike `map`, this leaves no hole where the list has one.
+    return Array.from(value, (inner: unknown, index) => ({
       key: String(index),
       node: { value: inner, path: `${path}[${index}]` },
     }));

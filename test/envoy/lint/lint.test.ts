@@ -230,6 +230,12 @@ describe('the linter', () => {
     );
   });
 
+  it('takes a list with holes', () => {
+    const listeners: unknown[] = [];
+    listeners[3] = {};
+    expect(lintEnvoy([{ static_resources: { listeners } }], defaultLintOptions).kind).toBe('unrecognized');
+  });
+
   it('never throws, whatever stands where something else should', () => {
     const all = places(recommended({ publicPaths: [{ prefix: '/static/' }] }));
     fc.assert(
@@ -237,7 +243,8 @@ describe('the linter', () => {
         fc.array(fc.tuple(fc.nat(), fc.jsonValue({ maxDepth: 3 })), { maxLength: 6 }),
         (changes) => {
           const root = recommended({ publicPaths: [{ prefix: '/static/' }] });
-          for (const [number, value] of changes) replace(root, all[number % all.length] ?? [], value);
+          for (const [number, value] of changes)
+            replace(root, all[number % all.length] ?? [], structuredClone(value));
           expect(['linted', 'unrecognized']).toContain(lintEnvoy([root], defaultLintOptions).kind);
         },
       ),
