@@ -35,4 +35,4 @@ export const connectionWindow = 4 * 1024 * 1024;
 /** For a peer that doesn't answer the ping of a drain, and for one that made an error and doesn't close; ms. */
 export const patienceMs = 1000;
 /** For a peer that may still have to read its last answers; ms. */
-export const closingMs = 10_000;
+export const closingMs = 5000;

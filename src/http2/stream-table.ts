@@ -43,6 +43,11 @@ export class StreamTable {
     return this.#abandoned.has(id);
   }
 
+  /** Forgets that it was abandoned. @returns false if it wasn't */
+  forgive(id: number): boolean {
+    return this.#abandoned.delete(id);
+  }
+
   abandon(id: number): void {
     this.#abandoned.add(id);
     if (this.#abandoned.size <= mostAbandoned) return;

@@ -124,8 +124,8 @@ export class Streams {
     const to = isPadded ? end - (bytes[start] ?? 0) : end;
     if (to < from) return this.#host.fail(protocolError('more padding than data'));
     const stream = this.#streams.get(id);
-    if (stream === undefined || stream.isRemoteClosed) return this.#takeLate(id, stream);
     const endStream = (flags & frameFlags.endStream) !== 0;
+    if (stream === undefined || stream.isRemoteClosed) return this.#takeLate(id, stream, endStream);
     if (from === to && !endStream && !this.#host.strike()) return;
     stream.received += length;
     if (stream.received > this.#options.streamWindow)
@@ -138,10 +138,12 @@ export class Streams {
   }
 
   /** Data for a stream whose client had said all, or that is over: it may have been under way when we ended it. */
-  #takeLate(id: number, stream: ServerStream | undefined): void {
+  #takeLate(id: number, stream: ServerStream | undefined, endStream: boolean): void {
     if (this.#streams.isIdle(id))
       return this.#host.fail(protocolError('data for a stream that was not opened'));
     if (stream !== undefined) return this.#giveUp(stream, errorCodes.streamClosed);
+    // What ends it was under way when we did: each request has that once.
+    if (endStream && this.#streams.forgive(id)) return;
     if (this.#host.strike() && !this.#streams.isAbandoned(id))
       this.#control.resetStream(id, errorCodes.streamClosed);
   }
@@ -176,11 +178,12 @@ export class Streams {
     this.#lastTaken = id;
     if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
     if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
-    const isFull = this.#streams.size >= this.#options.maxConcurrentStreams;
-    if (isFull || !this.#host.connection.share.take(streamBytes)) {
+    if (this.#streams.size >= this.#options.maxConcurrentStreams) {
       if (this.#host.strike()) this.#reset(id, errorCodes.refusedStream);
       return;
     }
+    // Others may have taken what there is, so this is no strike.
+    if (!this.#host.connection.share.take(streamBytes)) return this.#reset(id, errorCodes.refusedStream);
     const stream = this.#options.open(this.#host.connection, id, head);
     stream.announced = head.contentLength ?? -1;
     this.#streams.add(stream);

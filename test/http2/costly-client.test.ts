@@ -182,6 +182,15 @@ describe('open requests', () => {
     expect(budget.bytes).toBe(0);
   });
 
+  it('that are refused for want of memory end no connection', async () => {
+    budget = new MemoryBudget({ mostBytes: 1, mostBytesOfOne: 1, ownBytes: 0 });
+    ({ echo, client } = await connectEcho({ budget, strikes: { most: 5, perSecond: 0 } }));
+    for (let id = 1; id < 61; id += 2) client.send(request(id, 'x'));
+    expect(await client.reset(59)).toBe(errorCodes.refusedStream);
+    await client.taken();
+    expect(client.goneAway()).toEqual([]);
+  });
+
   it('may each be followed by a ping, and nobody counts it', async () => {
     await start();
     for (let id = 1; id < 100; id += 2) {
