@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { findEnvoy, findRedis } from '../src/demo/programs.ts';
 import { findCredentials } from './credentials.ts';
 
@@ -43,6 +44,7 @@ const passed = assertions.filter(({ status }) => status === 'passed').length;
 const failed = assertions.filter(({ status }) => status === 'failed').length;
 const skipped = assertions.filter(({ status }) => status !== 'passed' && status !== 'failed');
 for (const { fullName } of skipped) say(`did not run: ${fullName}`);
+writeFileSync(join(output, 'failures.txt'), failures());
 
 const leaks = findCredentials(output);
 say(
@@ -57,6 +59,17 @@ const isGreen =
   exitCode === 0 && report.success && passed > 0 && leaks.found.length === 0 && !(isCi && skipped.length > 0);
 if (isCi && skipped.length > 0) say('under CI=true a test that cannot run is a failure');
 process.exit(isGreen ? 0 : 1);
+
+/** What the runner says of what failed, to be said again at the end of a log of which perhaps only the end is kept. */
+function failures(): string {
+  const lines = stripVTControlCharacters(readFileSync(join(output, 'runner.log'), 'utf8')).split('\n');
+  const first = lines.findIndex((line) =>
+    /⎯ (Failed Tests \d+|Failed Suites \d+|Unhandled Errors) ⎯/.test(line),
+  );
+  const end = lines.findLastIndex((line) => line.startsWith(' Test Files '));
+  if (first < 0) return '';
+  return `${lines.slice(first, Math.min(end < first ? lines.length : end, first + 150)).join('\n')}\n`;
+}
 
 async function runVitest(filters: readonly string[]): Promise<number> {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
