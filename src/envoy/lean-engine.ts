@@ -29,12 +29,15 @@ const budgetBounds = { mostBytes: 24 * mebibyte, mostBytesOfOne: 8 * mebibyte, o
 export function createLeanEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
   const upkeeps = new Map<Connection, () => void>();
+  /** Connections that something is kept for, those that are over included. */
+  let places = 0;
   const connectionOptions: ConnectionOptions = {
     open: createCalls(options),
     onOver: (connection) => {
       upkeeps.get(connection)?.();
       upkeeps.delete(connection);
     },
+    onFree: () => (places -= 1),
     onPeerError: (message) => log.debug('connection ended for an error of its client', { cause: message }),
     onFault: (thrown) => log.error('connection ended for a defect', { err: thrown }),
     // One for all: what is read is done with before the next read.
@@ -54,6 +57,12 @@ export function createLeanEngine(options: EngineOptions): Engine {
 
   return {
     accept: (socket) => {
+      if (places >= bounds.maxConnections) {
+        log.warn('connection refused: what ended ones asked is still being decided', { count: places });
+        socket.destroy();
+        return;
+      }
+      places += 1;
       const connection = new Connection(socket, connectionOptions);
       upkeeps.set(connection, keepUp(connection, bounds, options.isTcp));
     },

@@ -119,13 +119,18 @@ export abstract class MessageStream extends ServerStream {
       bytes.copy(room, this.#arrived);
       return room;
     }
-    const size = Math.max(needed, 2 * room.length);
+    const size = Math.max(needed, Math.min(2 * room.length, this.#mostOf(room)));
     if (!this.#hold(size + keptOverhead)) return undefined;
     // Not of Node's pool, all of whose slab it would keep.
     const larger = Buffer.allocUnsafeSlow(size);
     room.copy(larger, 0, 0, this.#arrived);
     bytes.copy(larger, this.#arrived);
     return larger;
+  }
+
+  /** @returns the octets of the message that begins in `room`, as far as is known */
+  #mostOf(room: Buffer): number {
+    return this.#arrived < grpcPrefixBytes ? Infinity : grpcPrefixBytes + room.readUInt32BE(1);
   }
 
   #hold(bytes: number): boolean {

@@ -10,6 +10,8 @@ export type ConnectionOptions = {
   open(connection: Connection, id: number, head: RequestHead): ServerStream;
   /** Told once, when the connection is over for whatever reason. */
   onOver(connection: Connection): void;
+  /** Told once, then or later, when nothing is kept for the client any more. */
+  onFree(): void;
   /** An error of the peer's, in our words. */
   onPeerError(message: string): void;
   /** A defect of ours while something was read: its connection is ended, and the others go on. */

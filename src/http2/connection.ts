@@ -82,7 +82,7 @@ export class Connection {
     this.#control.windowUpdate(0, connectionWindow - initialWindow);
     const onBytes = (bytes: Buffer): void => this.#readSafely(bytes);
     if (!readIntoBuffer(socket, options.readBuffer, onBytes)) socket.on('data', onBytes);
-    socket.on('end', () => this.#over());
+    socket.on('end', () => this.#endAfterClient());
     socket.on('close', () => this.#over());
   }
 
@@ -246,6 +246,11 @@ export class Connection {
     this.#end(patienceMs);
   }
 
+  /** Nobody waits for what isn't answered yet; a client that doesn't read doesn't hold its place. */
+  #endAfterClient(): void {
+    if (this.#phase !== 'over') this.#end(closingMs);
+  }
+
   #end(waitMs: number): void {
     this.#output.end();
     const timer = setTimeout(() => this.#socket.destroy(), waitMs).unref();
@@ -257,6 +262,9 @@ export class Connection {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#streams.drop();
+    this.#output.drop();
+    this.#reader.drop();
     this.#options.onOver(this);
+    this.share.end(this.#options.onFree);
   }
 }

@@ -52,6 +52,13 @@ export class FrameReader {
     return at !== oversized;
   }
 
+  /** Lets go of what it keeps: nothing more is read. */
+  drop(): void {
+    this.#partial = nothing;
+    this.#frame.bytes = nothing;
+    this.#isEnded = true;
+  }
+
   /** @returns where the next frame begins, or `incomplete` or `oversized` */
   #complete(chunk: Buffer, start: number): number {
     let at = start;

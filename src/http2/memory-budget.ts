@@ -39,6 +39,7 @@ export class MemoryShare {
   readonly #budget: MemoryBudget;
   readonly #bounds: BudgetBounds;
   #bytes = 0;
+  #onFree: (() => void) | undefined;
 
   constructor(budget: MemoryBudget, bounds: BudgetBounds) {
     this.#budget = budget;
@@ -51,6 +52,7 @@ export class MemoryShare {
 
   /** @returns false, and counts nothing, where it would be too much */
   take(bytes: number): boolean {
+    if (this.#onFree !== undefined) return false;
     const after = this.#bytes + bytes;
     const { mostBytesOfOne, ownBytes } = this.#bounds;
     if (after > ownBytes) {
@@ -66,5 +68,12 @@ export class MemoryShare {
     const beyond = this.#bytes - Math.max(this.#bytes - bytes, ownBytes);
     if (beyond > 0) this.#budget.take(-beyond);
     this.#bytes -= bytes;
+    if (this.#bytes === 0 && bytes > 0) this.#onFree?.();
+  }
+
+  /** Its connection is over. Nothing more is taken, and `onFree` is told once, when all was given back: at once, or later. */
+  end(onFree: () => void): void {
+    this.#onFree = onFree;
+    if (this.#bytes === 0) onFree();
   }
 }

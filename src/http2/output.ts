@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 /** Held back for a peer that doesn't read, before nothing is read from it and no body sent to it any more; octets. */
 const mostUnsent = 64 * 1024;
 const roomBytes = 32 * 1024;
+const nothing: Buffer = Buffer.alloc(0);
 
 /**
  * What goes out on a connection: collected, and written once when the work at hand is done. The room is used again
@@ -10,7 +11,7 @@ const roomBytes = 32 * 1024;
  */
 export class Output {
   readonly #socket: Socket;
-  #room: Buffer = Buffer.allocUnsafeSlow(0);
+  #room = nothing;
   #start = 0;
   #end = 0;
   #isScheduled = false;
@@ -76,6 +77,13 @@ export class Output {
     this.#isEnded = true;
     this.#socket.end();
     this.#socket.resume();
+  }
+
+  /** Lets go of its room: nothing more is written. */
+  drop(): void {
+    this.#room = nothing;
+    this.#start = 0;
+    this.#end = 0;
   }
 
   #write(): void {

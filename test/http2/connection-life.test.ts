@@ -2,7 +2,14 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ConnectionOptions } from '../../src/http2/connection-options.ts';
 import type { Connection } from '../../src/http2/connection.ts';
-import { errorCodes, frameFlags, frameTypes, settingIds } from '../../src/http2/frames.ts';
+import {
+  errorCodes,
+  frameFlags,
+  frameTypes,
+  initialWindow,
+  largestWindow,
+  settingIds,
+} from '../../src/http2/frames.ts';
 import { eventually } from '../processes.ts';
 import { connectEcho, disconnectEcho, drainPing } from './connected-echo.ts';
 import type { EchoServer } from './echo-server.ts';
@@ -204,6 +211,25 @@ describe('the end of a connection is told once, with a reset to all that was ope
     expect(echo.over()).toBe(1);
   });
 });
+
+it('a client that says its end and takes no answers is waited for so long and no longer', async () => {
+  client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
+  client.send(windowFrame(0, largestWindow - initialWindow));
+  await client.taken();
+  const [socket] = echo.sockets;
+  if (socket === undefined) throw new Error('no socket');
+  client.socket.pause();
+  for (let count = 1; socket.writableLength === 0 && count < 10_000; count += 1) {
+    client.send(request(2 * count + 1, '', '/', [['x-answer-bytes', '16000']]));
+    await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(count);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(socket.isPaused()).toBe(false);
+  client.end();
+  await expect.poll(() => echo.over()).toBe(1);
+  expect(socket.writableLength).toBeGreaterThan(0);
+  if (!socket.closed) await once(socket, 'close');
+}, 20_000);
 
 describe('what a client sets', () => {
   it('is acknowledged each time', async () => {

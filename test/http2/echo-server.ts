@@ -108,6 +108,7 @@ export function createEchoServer(
       return new EchoStream(connection, id, entry, answerAfterMs);
     },
     onOver: () => (over += 1),
+    onFree: () => {},
     onPeerError: (message) => errors.push(message),
     onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),

@@ -22,6 +22,23 @@ describe('a budget', () => {
     expect([budget.bytes, other.take(70), budget.bytes]).toEqual([0, true, 70]);
   });
 
+  it('tells when nothing is kept any more for a connection that has ended', () => {
+    const budget = new MemoryBudget({ mostBytes: 100, mostBytesOfOne: 150, ownBytes: 30 });
+    const [idle, busy] = [budget.share(), budget.share()];
+    const freed: string[] = [];
+    idle.end(() => freed.push('idle'));
+    expect(freed).toEqual(['idle']);
+    expect(busy.take(50)).toBe(true);
+    busy.giveBack(20);
+    busy.end(() => freed.push('busy'));
+    expect(busy.take(1)).toBe(false);
+    busy.giveBack(29);
+    expect(freed).toEqual(['idle']);
+    busy.giveBack(1);
+    busy.giveBack(0);
+    expect([freed, budget.bytes]).toEqual([['idle', 'busy'], 0]);
+  });
+
   it('is what was taken and not given back, whatever the order', () => {
     const step = fc.record({
       who: fc.nat({ max: 3 }),
