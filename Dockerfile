@@ -54,7 +54,7 @@ FROM runtime AS warm
 COPY --from=build /build/dist/ /app/
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
 RUN ["/nodejs/bin/node", "-e", \
-     "const { spawnSync } = require('node:child_process'); const flags = { authorizer: ['--max-semi-space-size=2', '--heap-growing-percent=50', '--no-maglev', '--v8-pool-size=1', '--no-parallel-scavenge', '--expose-gc'], identity: ['--max-semi-space-size=4'], relay: ['--max-semi-space-size=2'], injector: ['--max-semi-space-size=2'] }; for (const [name, own] of Object.entries(flags)) spawnSync(process.execPath, [...own, `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
+     "const { spawnSync } = require('node:child_process'); const flags = { authorizer: ['--max-semi-space-size=2', '--v8-pool-size=1', '--no-parallel-scavenge'], identity: ['--max-semi-space-size=4'], relay: ['--max-semi-space-size=2'], injector: ['--max-semi-space-size=2'] }; for (const [name, own] of Object.entries(flags)) spawnSync(process.execPath, [...own, `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
 
 FROM runtime AS authorizer
 LABEL org.opencontainers.image.title="curfew-authorizer" \
@@ -62,7 +62,7 @@ LABEL org.opencontainers.image.title="curfew-authorizer" \
 COPY --from=build /build/dist/authorizer.mjs* ./
 COPY --from=warm /tmp/compile-cache/authorizer compile-cache
 EXPOSE 9001 9002
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "--heap-growing-percent=50", "--no-maglev", "--v8-pool-size=1", "--no-parallel-scavenge", "--expose-gc", "/app/authorizer.mjs"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "--v8-pool-size=1", "--no-parallel-scavenge", "/app/authorizer.mjs"]
 CMD ["--config", "/etc/curfew/authorizer.yaml"]
 
 # `docker exec CONTAINER /nodejs/bin/node curfew.mjs user add …` works here too.

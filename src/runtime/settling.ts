@@ -1,9 +1,18 @@
 import { performance } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
 /** Busy for less than this share of the time is idle. */
 const idleShare = 0.05;
+
+/** V8's flags that spare memory, and what the command line says of the same. */
+const frugalFlags = {
+  /** An old generation that is collected when it has grown by half. */
+  growing: { flag: '--heap-growing-percent=50', about: /heap.growing.percent/ },
+  /** One compiler less. */
+  compiler: { flag: '--no-maglev', about: /maglev/ },
+} as const;
 
 export type SettlingOptions = {
   /** True once all is loaded that belongs to the start. */
@@ -13,14 +22,14 @@ export type SettlingOptions = {
   readonly idleMs?: number;
   /** How long it waits for that once ready; ms, default 60 s. */
   readonly giveUpMs?: number;
-  /** Collects all garbage and gives its pages back to the system; by default nothing, unless Node runs with `--expose-gc`. */
-  readonly collect?: () => void;
+  /** Collects all garbage and gives its pages back to the system. */
+  readonly collect?: () => Promise<void> | void;
 };
 
 /**
- * Gives back, once, the memory that only the start needed: 12 of an authorizer's 82 MB, and more where a long revocation
- * log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, so it waits for the process to be idle, and lets
- * it be where it never is.
+ * Has V8 spare memory, and gives back, once, what only the start needed: 12 of an authorizer's 82 MB, and more where a long
+ * revocation log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, so it waits for the process to be idle,
+ * and lets it be where it never is.
  */
 export function createSettling(options: SettlingOptions): Part {
   const { isReady, log, idleMs = 500, giveUpMs = 60_000, collect = collectAll } = options;
@@ -37,12 +46,14 @@ export function createSettling(options: SettlingOptions): Part {
     const isIdle = utilization < idleShare;
     if (!isIdle && performance.now() - readyMs < giveUpMs) return;
     clearInterval(timer);
-    if (isIdle) settle();
+    // Earlier, V8 would take the other compiler for what the start has made warm, and 5 MB for that.
+    spare('compiler');
+    if (isIdle) void settle();
   }
 
-  function settle(): void {
+  async function settle(): Promise<void> {
     try {
-      collect();
+      await collect();
     } catch (thrown) {
       log.warn('memory of the start is kept: it could not be collected', { err: thrown });
     }
@@ -51,16 +62,37 @@ export function createSettling(options: SettlingOptions): Part {
   return {
     name: 'settling',
     start: () => {
+      spare('growing');
       timer = setInterval(look, idleMs).unref();
     },
     stop: () => clearInterval(timer),
   };
 }
 
+function spare(what: keyof typeof frugalFlags): void {
+  const flag = flagToSet(what, process.execArgv);
+  if (flag !== undefined) setFlagsFromString(flag);
+}
+
 /**
- * V8's collector is there with `--expose-gc` alone. A context made for it at run time has it too, but with a second context
- * every later check takes a third more.
+ * Once all is loaded: on the command line it would have V8 refuse the compiled code that Node brings of its own modules, which was
+ * built with other flags, and a start take a fifth longer.
+ * @param execArgv what Node's command line says, which is kept
  */
-function collectAll(): void {
-  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+export function flagToSet(what: keyof typeof frugalFlags, execArgv: readonly string[]): string | undefined {
+  const { flag, about } = frugalFlags[what];
+  return execArgv.some((argument) => about.test(argument)) ? undefined : flag;
+}
+
+/**
+ * By the inspector, since V8's `gc` is there with a flag alone (see `flagToSet`), or in a context made for it at run time; and with a
+ * second context every later check takes a third more.
+ */
+async function collectAll(): Promise<void> {
+  const { Session } = await import('node:inspector');
+  const session = new Session();
+  session.connect();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  session.post('HeapProfiler.collectGarbage', (error) => (error === null ? resolve() : reject(error)));
+  await promise.finally(() => session.disconnect());
 }

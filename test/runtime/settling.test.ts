@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createSettling, type SettlingOptions } from '../../src/runtime/settling.ts';
+import { createSettling, flagToSet, type SettlingOptions } from '../../src/runtime/settling.ts';
 import { eventually } from '../processes.ts';
 import { capturedLog } from '../token/fixtures.ts';
 
@@ -85,19 +85,26 @@ describe('settling after the start', () => {
     expect(lines()).toEqual([expect.objectContaining({ level: 'warn' })]);
   });
 
-  it.each([
-    ['gives garbage back with --expose-gc', ['--expose-gc'], true],
-    ['does without', [], false],
-  ])('%s', (_, flags, expected) => {
+  it('gives garbage back, and needs no flag of Node for it', () => {
     const module = join(import.meta.dirname, '../../src/runtime/settling.ts');
     const program = `
       import { createSettling } from '${module}';
       let garbage = Array.from({ length: 200_000 }, (_, index) => ({ index }));
       const before = process.memoryUsage().heapTotal;
       garbage = undefined;
-      createSettling({ isReady: () => true, log: console, idleMs: 20 }).start();
+      const warn = (...said) => console.log(...said);
+      createSettling({ isReady: () => true, log: { warn }, idleMs: 20 }).start();
       setTimeout(() => console.log(process.memoryUsage().heapTotal < before - 5e6), 500);`;
-    const output = execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program]);
-    expect(output.toString().trim()).toBe(String(expected));
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', program]);
+    expect(output.toString().trim()).toBe('true');
   });
+});
+
+it.each([
+  [[], '--heap-growing-percent=50', '--no-maglev'],
+  [['--max-semi-space-size=2'], '--heap-growing-percent=50', '--no-maglev'],
+  [['--heap-growing-percent=100', '--maglev'], undefined, undefined],
+  [['--heap_growing_percent', '100'], undefined, '--no-maglev'],
+])('flags on the command line, %s, are kept', (execArgv, growing, compiler) => {
+  expect([flagToSet('growing', execArgv), flagToSet('compiler', execArgv)]).toEqual([growing, compiler]);
 });
