@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
 import type { Log } from '../runtime/log.ts';
 import { Backoff, pause } from '../revocation/backoff.ts';
-import { describeRedis, openRedis, type RedisOptions } from '../revocation/redis-connection.ts';
+import { describeRedis, closeRedis, openRedis, type RedisOptions } from '../revocation/redis-connection.ts';
 import { RedisLog, type RedisLogOptions } from './redis-log.ts';
 
 export type RedisSessionOptions = {
@@ -40,7 +40,7 @@ export class RedisSession {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#current?.client.disconnect();
+    if (this.#current !== undefined) closeRedis(this.#current.client);
     await this.#running;
   }
 
@@ -92,7 +92,7 @@ export class RedisSession {
     let reason: unknown;
     const fail = (thrown: unknown): void => {
       reason ??= thrown;
-      client.disconnect();
+      closeRedis(client);
     };
     client.on('error', fail);
     client.once('end', resolve);
@@ -108,7 +108,7 @@ export class RedisSession {
       await ended;
       return reason;
     } finally {
-      client.disconnect();
+      closeRedis(client);
     }
   }
 

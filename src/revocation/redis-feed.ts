@@ -6,7 +6,7 @@ import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.t
 import { headFields } from './head.ts';
 import { createRevocations } from './judge.ts';
 import { logKeys, type LogKeys } from './log-keys.ts';
-import { describeRedis, openRedis } from './redis-connection.ts';
+import { describeRedis, closeRedis, openRedis } from './redis-connection.ts';
 import { readPage } from './redis-page.ts';
 import { readSource } from './redis-source.ts';
 import type { Revocations } from './revocable.ts';
@@ -77,7 +77,7 @@ class RedisFeed implements RevocationFeed {
   async stop(): Promise<void> {
     this.#stopping.abort();
     clearInterval(this.#ticker);
-    this.#connection?.client.disconnect();
+    if (this.#connection !== undefined) closeRedis(this.#connection.client);
     for (const resolve of this.#waiters) resolve();
     await this.#running;
   }
@@ -151,7 +151,7 @@ class RedisFeed implements RevocationFeed {
     let reason: unknown;
     const fail = (thrown: unknown): void => {
       reason ??= thrown;
-      client.disconnect();
+      closeRedis(client);
     };
     client.on('error', fail);
     client.once('end', resolve);
@@ -167,7 +167,7 @@ class RedisFeed implements RevocationFeed {
       return reason;
     } finally {
       this.#connection = undefined;
-      client.disconnect();
+      closeRedis(client);
     }
   }
 

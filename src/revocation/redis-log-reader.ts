@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { headFields, readHead, type Head, type ReadHead } from './head.ts';
 import { logKeys, type LogKeys } from './log-keys.ts';
-import { asFault, describeRedis, openRedis, type RedisOptions } from './redis-connection.ts';
+import { asFault, describeRedis, closeRedis, openRedis, type RedisOptions } from './redis-connection.ts';
 import { readPage } from './redis-page.ts';
 
 /** A member of the log, as it stands there. */
@@ -38,7 +38,7 @@ export async function openLogReader(redis: RedisOptions, logName: string): Promi
     head: () => named(readHeadOf(client, keys)),
     newest: (head, limit) => named(readNewest(client, keys.log(head.epoch), head, limit)),
     nextBeatMs: (head, timeoutMs) => named(watchBeat(client, keys, head, timeoutMs)),
-    close: () => client.disconnect(),
+    close: () => closeRedis(client),
   };
 }
 
