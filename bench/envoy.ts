@@ -21,14 +21,26 @@ export type Guard =
   /** The same listener around `jwt_authn`. */
   | { readonly kind: 'recommended_jwt_authn' };
 
-export type BenchEnvoy = { readonly program: RunningProgram; readonly ports: ReadonlyMap<string, number> };
+export type BenchEnvoy = {
+  readonly program: RunningProgram;
+  readonly ports: ReadonlyMap<string, readonly number[]>;
+};
 
-/** One Envoy with one worker and a listener for each guard, so that all guards meet the same proxy. */
-export async function startEnvoy(folder: string, guards: ReadonlyMap<string, Guard>): Promise<BenchEnvoy> {
+/** One Envoy with one worker and `copies` listeners for each guard, so that all guards meet the same proxy. */
+export async function startEnvoy(
+  folder: string,
+  guards: ReadonlyMap<string, Guard>,
+  copies: number,
+): Promise<BenchEnvoy> {
   const { command, args } = await findEnvoy({ announce: (line) => console.log(line) });
-  const [admin = 0, ...free] = await freePorts(guards.size + 1);
-  const ports = new Map([...guards.keys()].map((name, index) => [name, free[index] ?? 0]));
-  const pieces = [...guards].map(([name, guard]) => listenerOf(name, ports.get(name) ?? 0, guard));
+  const [admin = 0, ...free] = await freePorts(guards.size * copies + 1);
+  const ports = new Map(
+    [...guards.keys()].map((name, index) => [name, free.slice(index * copies, (index + 1) * copies)]),
+  );
+  // All first copies, then all second ones: none has its place by what it is.
+  const pieces = Array.from({ length: copies }, (_, copy) =>
+    [...guards].map(([name, guard]) => listenerOf(`${name}-${copy}`, ports.get(name)?.[copy] ?? 0, guard)),
+  ).flat();
   const config = {
     admin: { address: socketAddress(admin) },
     static_resources: {

@@ -14,7 +14,12 @@ export type Sample = LoadResult & {
   readonly otherCores: number;
 };
 
-export type Way = { readonly via: 'envoy' | 'direct'; readonly ratePerSecond?: number };
+export type Way = {
+  readonly via: 'envoy' | 'direct';
+  readonly ratePerSecond?: number;
+  /** Of the interleaved run: each round has an Envoy listener of its own. */
+  readonly round?: number;
+};
 
 /** Puts one load on a contender, and reads from the kernel what it cost each process. */
 export async function measure(
@@ -22,8 +27,8 @@ export async function measure(
   contender: Contender,
   options: { mix: Mix; durationMs: number } & Way,
 ): Promise<Sample> {
-  const { via, mix, durationMs, ratePerSecond } = options;
-  const target = via === 'envoy' ? contender.http : contender.grpc;
+  const { via, mix, durationMs, ratePerSecond, round = 0 } = options;
+  const target = via === 'envoy' ? contender.http[round % contender.http.length] : contender.grpc;
   if (target === undefined) throw new Error(`${contender.name} cannot be asked directly`);
   const load: Load = {
     target,
@@ -75,9 +80,9 @@ export async function warmAndMeasure(
   contender: Contender,
   options: { mix: Mix; durationMs: number } & Way,
 ): Promise<Sample> {
-  const { via, mix } = options;
+  const { via, mix, round = 0 } = options;
   // Every hot token once at least, so that what is measured is what was asked for.
-  await measure(stage, contender, { via, mix, durationMs: stage.settings.warmUpMs });
+  await measure(stage, contender, { via, mix, round, durationMs: stage.settings.warmUpMs });
   return measure(stage, contender, options);
 }
 
@@ -122,13 +127,13 @@ export type Series = {
 export async function interleave<Case extends { name: string; title: string }>(
   cases: readonly Case[],
   rounds: number,
-  take: (entry: Case) => Promise<Sample>,
+  take: (entry: Case, round: number) => Promise<Sample>,
 ): Promise<Series[]> {
   const samples = new Map<string, Sample[]>(cases.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     const shift = round % cases.length;
     for (const entry of [...cases.slice(shift), ...cases.slice(0, shift)])
-      samples.get(entry.name)?.push(await take(entry));
+      samples.get(entry.name)?.push(await take(entry, round));
   }
   return cases.map(({ name, title }) => ({ contender: name, title, samples: samples.get(name) ?? [] }));
 }

@@ -22,7 +22,7 @@ import { compareContenders } from './scenarios/contenders.ts';
 import { flood } from './scenarios/flood.ts';
 import { holdRevocations, weatherStorm } from './scenarios/revocations.ts';
 import { soak } from './scenarios/soak.ts';
-import { timeStarts } from './scenarios/start.ts';
+import { joinStarts, timeStarts, type StartTimes } from './scenarios/start.ts';
 import { compareTokens } from './scenarios/tokens.ts';
 import { settingsFor } from './settings.ts';
 import { setStage, type Stage } from './stage.ts';
@@ -49,8 +49,15 @@ const outputOf = (command: string, args: readonly string[]): string | undefined 
 };
 
 async function takeAll(stage: Stage): Promise<Omit<Report, 'bars'>> {
+  const starts: StartTimes[] = [];
+  const start = async (): Promise<void> => {
+    say('starts');
+    starts.push(await timeStarts(stage));
+  };
+  await start();
   say('contenders');
   const contenders = await compareContenders(stage);
+  await start();
   say('algorithms and cache');
   const tokens = await compareTokens(stage);
   say('revocations held');
@@ -59,8 +66,7 @@ async function takeAll(stage: Stage): Promise<Omit<Report, 'bars'>> {
   const storm = await weatherStorm(stage);
   say('flood');
   const flooded = await flood(stage);
-  say('starts');
-  const starts = await timeStarts(stage);
+  await start();
   return {
     command: `npm run bench${values.short ? ' -- --short' : ''}`,
     date: new Date().toISOString(),
@@ -81,7 +87,7 @@ async function takeAll(stage: Stage): Promise<Omit<Report, 'bars'>> {
     revocations,
     storm,
     flood: flooded,
-    starts,
+    starts: joinStarts(starts),
   };
 }
 

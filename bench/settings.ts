@@ -19,6 +19,9 @@ export type Settings = {
   /** More than the authorizer's cache holds, so that each has been forgotten when it comes again. */
   readonly coldTokens: number;
   readonly heldRevocations: readonly number[];
+  /** Rounds at 1000 requests/s for each: of the slowest hundredth, so many more. */
+  readonly heldRounds: number;
+  /** Before the contenders, after them and at the end, so that no bad moment of the machine has them all. */
   readonly starts: number;
   readonly stormMs: number;
   /** Minutes of a soak instead of everything else; 0: none. */
@@ -40,7 +43,8 @@ const full: Settings = {
   hotTokens: 1000,
   coldTokens: 12_000,
   heldRevocations: [1, 200_000, 1_000_000],
-  starts: 5,
+  heldRounds: 9,
+  starts: 4,
   stormMs: 4000,
   soakMinutes: 0,
 };
@@ -57,6 +61,7 @@ const short: Settings = {
   cellRounds: 1,
   cellMs: 200,
   heldRevocations: [1, 200_000],
+  heldRounds: 1,
   starts: 1,
   stormMs: 1200,
 };

@@ -1,6 +1,6 @@
 import { breakIn, interleave, measure, warmAndMeasure, type Series } from '../measure.ts';
 import type { Mix } from '../load/messages.ts';
-import type { Stage } from '../stage.ts';
+import type { Contender, Stage } from '../stage.ts';
 
 /** Everyone with 1000 tokens verified before, RS256: the table that the bars are read from. */
 export type ContenderTables = {
@@ -12,6 +12,9 @@ export type ContenderTables = {
   readonly direct: Series[];
 };
 
+/** The variants of a contender or of a listener are compared as fast as it goes alone. */
+const isPeer = ({ isVariant }: Contender): boolean => !isVariant;
+
 export async function compareContenders(stage: Stage): Promise<ContenderTables> {
   const { contenders, settings } = stage;
   const { rounds, closedMs, pacedMs, ratePerSecond } = settings;
@@ -19,11 +22,11 @@ export async function compareContenders(stage: Stage): Promise<ContenderTables> 
   const asked = contenders.filter(({ grpc }) => grpc !== undefined);
   for (const contender of asked) await breakIn(stage, contender, mix);
   return {
-    closed: await interleave(contenders, rounds, (contender) =>
-      warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs: closedMs }),
+    closed: await interleave(contenders, rounds, (contender, round) =>
+      warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs: closedMs, round }),
     ),
-    paced: await interleave(contenders, rounds, (contender) =>
-      measure(stage, contender, { mix, via: 'envoy', durationMs: pacedMs, ratePerSecond }),
+    paced: await interleave(contenders.filter(isPeer), rounds, (contender, round) =>
+      measure(stage, contender, { mix, via: 'envoy', durationMs: pacedMs, ratePerSecond, round }),
     ),
     direct: await interleave(asked, rounds, (contender) =>
       warmAndMeasure(stage, contender, { mix, via: 'direct', durationMs: closedMs }),

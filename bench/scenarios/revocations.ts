@@ -37,9 +37,9 @@ export async function holdRevocations(stage: Stage): Promise<RevocationTables> {
         title: `${revocations.toLocaleString('en')} revocations`,
       });
     }
-    const { cellRounds: rounds, cellMs: durationMs, ratePerSecond } = settings;
+    const { heldRounds, cellRounds: rounds, cellMs: durationMs, ratePerSecond } = settings;
     for (const { contender } of holders) await breakIn(stage, contender, mix);
-    const paced = await interleave(holders, rounds, ({ contender }) =>
+    const paced = await interleave(holders, heldRounds, ({ contender }) =>
       measure(stage, contender, { mix, via: 'direct', durationMs: 2 * durationMs, ratePerSecond }),
     );
     const closed = await interleave(holders, rounds, ({ contender }) =>
@@ -80,9 +80,10 @@ async function startHolder(stage: Stage, revocations: number): Promise<Holder> {
   const contender: Contender = {
     name,
     title: name,
-    http: { protocol: 'http', port: 0 },
+    http: [],
     grpc: { protocol: 'grpc', path },
     server: authorizer,
+    isVariant: false,
   };
   return { revocations, authorizer, contender, log, residentMb: readMemory(authorizer.pid).residentMb };
 }

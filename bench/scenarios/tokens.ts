@@ -23,20 +23,20 @@ export async function compareTokens(stage: Stage): Promise<TokenTables> {
   const { cellRounds: rounds, cellMs: durationMs, ratePerSecond } = stage.settings;
   const cells = cellsFor(stage);
   const hitRates: Record<string, number> = {};
-  const take = async (cell: Cell, rate?: number): Promise<Sample> => {
+  const take = async (cell: Cell, round: number, rate?: number): Promise<Sample> => {
     const { mix, contender } = cell;
     const pace = rate === undefined ? {} : { ratePerSecond: rate };
     const before = await cacheCounts(stage);
-    const sample = await warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs, ...pace });
+    const sample = await warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs, round, ...pace });
     const after = await cacheCounts(stage);
     const hits = after.hits - before.hits;
     const looked = hits + after.misses - before.misses;
     if (looked > 0) hitRates[cell.name] = hits / looked;
     return sample;
   };
-  const closed = await interleave(cells, rounds, (cell) => take(cell));
+  const closed = await interleave(cells, rounds, take);
   const ours = cells.filter(({ contender }) => contender.name === 'curfew-unix');
-  const paced = await interleave(ours, rounds, (cell) => take(cell, ratePerSecond));
+  const paced = await interleave(ours, rounds, (cell, round) => take(cell, round, ratePerSecond));
   return { closed, paced, hitRates };
 }
 

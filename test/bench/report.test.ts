@@ -76,7 +76,7 @@ function reportWith(otherCores: number): Report {
     },
     storm: { events: 1, eventsPerSecond: 1, calm: sample(), storm: sample(), eventUs: 1 },
     flood: undefined,
-    starts: { bundleMs: [100, 120, 110], sourceMs: [500], idleMb: 65 },
+    starts: { bundleMs: [100, 120, 110], sourceMs: [500], idleMb: [65] },
   };
   return { ...report, bars: barsOf(report) };
 }
