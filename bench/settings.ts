@@ -1,8 +1,12 @@
 /** How long and how often things are measured. Nothing here decides whether a run passes: a time never fails it. */
 export type Settings = {
   readonly mode: 'full' | 'short';
-  /** Rounds of the main table; each round measures every contender once. */
+  /** Rounds of the main table; each round measures every contender once. Many short ones: what disturbs some leaves the median alone. */
   readonly rounds: number;
+  /** The same at 1000 requests/s. */
+  readonly pacedRounds: number;
+  /** Envoy listeners of each contender. */
+  readonly listeners: number;
   /** Before anything is measured, so that just-in-time compilers are done: requests, and the longest time. */
   readonly firstRequests: number;
   readonly firstMs: number;
@@ -30,11 +34,13 @@ export type Settings = {
 
 const full: Settings = {
   mode: 'full',
-  rounds: 5,
-  firstRequests: 30_000,
+  rounds: 11,
+  pacedRounds: 5,
+  listeners: 5,
+  firstRequests: 100_000,
   firstMs: 6000,
-  warmUpMs: 400,
-  closedMs: 1500,
+  warmUpMs: 250,
+  closedMs: 600,
   pacedMs: 2000,
   cellRounds: 3,
   cellMs: 1000,
@@ -53,6 +59,8 @@ const short: Settings = {
   ...full,
   mode: 'short',
   rounds: 1,
+  pacedRounds: 1,
+  listeners: 1,
   firstRequests: 10_000,
   firstMs: 1500,
   warmUpMs: 150,

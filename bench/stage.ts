@@ -87,7 +87,7 @@ export async function setStage(
       running.push(program);
       servers.set(server.name, program);
     }
-    const envoy = await startEnvoy(folder, guardsFor(listens), settings.rounds);
+    const envoy = await startEnvoy(folder, guardsFor(listens), settings.listeners);
     running.push(envoy.program);
     return {
       folder,
