@@ -37,10 +37,10 @@ export async function holdRevocations(stage: Stage): Promise<RevocationTables> {
         title: `${revocations.toLocaleString('en')} revocations`,
       });
     }
-    const { heldRounds, cellRounds: rounds, cellMs: durationMs, ratePerSecond } = settings;
+    const { heldRounds, heldMs, cellRounds: rounds, cellMs: durationMs, ratePerSecond } = settings;
     for (const { contender } of holders) await breakIn(stage, contender, mix);
     const paced = await interleave(holders, heldRounds, ({ contender }) =>
-      measure(stage, contender, { mix, via: 'direct', durationMs: 2 * durationMs, ratePerSecond }),
+      measure(stage, contender, { mix, via: 'direct', durationMs: heldMs, ratePerSecond }),
     );
     const closed = await interleave(holders, rounds, ({ contender }) =>
       measure(stage, contender, { mix, via: 'direct', durationMs }),
