@@ -19,6 +19,8 @@ describe.each([
     echo = createEchoServer({}, { hidesInside });
     const port = await echo.listen();
     clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(port)));
+    // The kernel accepts a connection before the server knows of it.
+    await eventually('all are accepted', () => echo.connections.length === 5 || undefined);
   });
   afterEach(async () => {
     for (const client of clients) client.destroy();
