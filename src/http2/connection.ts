@@ -120,9 +120,9 @@ export class Connection {
     setTimeout(() => this.#sayLast(), patienceMs).unref();
   }
 
-  /** Asks the client for a sign of life. @returns false when the last one is still owed */
+  /** Asks the client for a sign of life. @returns false when the last one is still owed, or the connection is over */
   ping(): boolean {
-    return this.#pings.ask();
+    return this.#phase !== 'over' && this.#pings.ask();
   }
 
   /** A sign of life is owed. */

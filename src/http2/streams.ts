@@ -9,7 +9,7 @@ import { HeaderBlocks, type HeaderBlock } from './header-blocks.ts';
 import type { HeaderEncoder, HeaderList } from './header-encoder.ts';
 import type { Output } from './output.ts';
 import type { PeerSettings } from './peer-settings.ts';
-import { areTrailers } from './request-head.ts';
+import { areTrailers, type RequestHead } from './request-head.ts';
 import { Sender } from './sender.ts';
 import type { ServerStream } from './server-stream.ts';
 import { StreamTable } from './stream-table.ts';
@@ -184,12 +184,23 @@ export class Streams {
     }
     // Others may have taken what there is, so this is no strike.
     if (!this.#host.connection.share.take(streamBytes)) return this.#reset(id, errorCodes.refusedStream);
-    const stream = this.#options.open(this.#host.connection, id, head);
+    const stream = this.#make(id, head);
     stream.announced = head.contentLength ?? -1;
     this.#streams.add(stream);
     if (endStream && !this.#closeRemote(stream)) return;
     stream.onHead();
     if (endStream && !stream.isLocalClosed) stream.onEnd();
+  }
+
+  /** A defect in it must not leave it counted. */
+  #make(id: number, head: RequestHead): ServerStream {
+    const { connection } = this.#host;
+    try {
+      return this.#options.open(connection, id, head);
+    } catch (thrown) {
+      connection.share.giveBack(streamBytes);
+      throw thrown;
+    }
   }
 
   takeWindow(id: number, increment: number): void {

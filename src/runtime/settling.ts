@@ -28,8 +28,8 @@ export type SettlingOptions = {
 
 /**
  * Has V8 spare memory, and gives back, once, what only the start needed: 12 of an authorizer's 82 MB, and more where a long
- * revocation log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, so it waits for the process to be idle,
- * and lets it be where it never is.
+ * revocation log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, with a large heap of
+ * 200, so it waits for the process to be idle, and lets it be where it never is.
  */
 export function createSettling(options: SettlingOptions): Part {
   const { isReady, log, idleMs = 500, giveUpMs = 60_000, collect = collectAll } = options;

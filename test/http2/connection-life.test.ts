@@ -49,6 +49,12 @@ async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
 }
 
 describe('a sign of life', () => {
+  it('is not asked of a connection that is over', () => {
+    connection.destroy();
+    expect(connection.ping()).toBe(false);
+    expect(connection.isPinged).toBe(false);
+  });
+
   it('is owed until it comes, and asked for once', async () => {
     expect(connection.isPinged).toBe(false);
     expect(connection.ping()).toBe(true);

@@ -4,7 +4,9 @@ import { RawClient, request } from './raw-client.ts';
 
 it('a defect while a request is read ends its connection, and no other', async () => {
   const defect = new Error('a defect');
+  let free = 0;
   const echo = createEchoServer({
+    onFree: () => (free += 1),
     open: () => {
       throw defect;
     },
@@ -23,5 +25,6 @@ it('a defect while a request is read ends its connection, and no other', async (
   await one.closed();
   expect(echo.faults).toEqual([defect]);
   expect(echo.over()).toBe(1);
+  expect([free, echo.budget.bytes]).toEqual([1, 0]);
   await other.taken();
 });
