@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { createServer } from 'node:net';
@@ -62,19 +63,27 @@ export const startCurfew = (
   env: Record<string, string> = {},
 ): RunningProgram => startProgram(name, join(repository, 'bin', 'curfew'), args, env);
 
-/** A TCP port of 127.0.0.1 that is free now. */
+const givenPorts = new Set<number>();
+
+/**
+ * A TCP port of 127.0.0.1 that is free now. Not one of those that the kernel gives to whoever asks for none in particular: a test
+ * beside this one could be given it before it is used.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(11_000, 30_000);
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen(0, '127.0.0.1', resolve);
-  await promise;
-  const address = server.address();
-  const closed = Promise.withResolvers<void>();
-  server.close(() => closed.resolve());
-  await closed.promise;
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  server.once('error', () => resolve(false));
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  return promise;
 }
 
 /** Asks until the answer is defined; fails with `what` after `timeoutMs`. */
