@@ -98,7 +98,7 @@ describe('the Lua scripts', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
         const logName = `run-${(runs += 1)}`;
         let state = emptyState;
-        for (const one of steps.flatMap(spelledOut)) {
+        for (const one of steps.flatMap(spelledOut).map(distinct)) {
           const expected = modelled(state, one);
           expect(await real(logName, one)).toEqual(expected.reply);
           state = expected.state;
@@ -178,6 +178,13 @@ function spelledOut(one: Step): Plain[] {
     },
     { kind: 'switch', owner: name, call: { epoch: begun, count: new Set(seeded).size, takeover: undefined } },
   ];
+}
+
+/** No two events are the same, since each names its sequence number: a set of Redis would take them for one. */
+function distinct(one: Plain, at: number): Plain {
+  const own = (texts: readonly string[]): string[] => texts.map((text) => text.replace('}', `,"at":${at}}`));
+  if (one.kind === 'append') return { ...one, call: { ...one.call, members: own(one.call.members) } };
+  return one.kind === 'seed' ? { ...one, call: { ...one.call, members: own(one.call.members) } } : one;
 }
 
 function modelled(
