@@ -24,6 +24,8 @@ export type SettlingOptions = {
   readonly giveUpMs?: number;
   /** Collects all garbage and gives its pages back to the system. */
   readonly collect?: () => Promise<void> | void;
+  /** Sets a flag of V8. */
+  readonly setFlag?: (flag: string) => void;
 };
 
 /**
@@ -32,7 +34,8 @@ export type SettlingOptions = {
  * 200, so it waits for the process to be idle, and lets it be where it never is.
  */
 export function createSettling(options: SettlingOptions): Part {
-  const { isReady, log, idleMs = 500, giveUpMs = 60_000, collect = collectAll } = options;
+  const { isReady, log, idleMs = 500, giveUpMs = 60_000 } = options;
+  const { collect = collectAll, setFlag = setFlagsFromString } = options;
   let timer: NodeJS.Timeout | undefined;
   let before = performance.eventLoopUtilization();
   let readyMs: number | undefined;
@@ -51,6 +54,11 @@ export function createSettling(options: SettlingOptions): Part {
     if (isIdle) void settle();
   }
 
+  function spare(what: keyof typeof frugalFlags): void {
+    const flag = flagToSet(what, process.execArgv);
+    if (flag !== undefined) setFlag(flag);
+  }
+
   async function settle(): Promise<void> {
     try {
       await collect();
@@ -67,11 +75,6 @@ export function createSettling(options: SettlingOptions): Part {
     },
     stop: () => clearInterval(timer),
   };
-}
-
-function spare(what: keyof typeof frugalFlags): void {
-  const flag = flagToSet(what, process.execArgv);
-  if (flag !== undefined) setFlagsFromString(flag);
 }
 
 /**

@@ -134,6 +134,26 @@ it('a connection that is over is let go of', async () => {
   expect(connection.deref()).toBeUndefined();
 });
 
+it('a connection that is over keeps no room, whoever keeps it', async () => {
+  await start();
+  const others = [];
+  for (let count = 0; count < 50; count += 1) others.push(await connectEcho());
+  for (const other of others) {
+    other.client.send(request(1, 'x'));
+    await other.client.answer(1);
+    // Of the next frame only the beginning comes.
+    other.client.send(...dataFrames(3, Buffer.alloc(5000)).map((bytes) => bytes.subarray(0, 100)));
+  }
+  await collectGarbage();
+  const before = process.memoryUsage().arrayBuffers;
+  for (const { connection } of others) connection.destroy();
+  await collectGarbage();
+  // 32 KiB to write from, and 16 to put a frame together in.
+  expect(before - process.memoryUsage().arrayBuffers).toBeGreaterThan(50 * 45 * 1024);
+  expect(others.map(({ connection }) => connection.openStreams)).toEqual(others.map(() => 0));
+  await Promise.all(others.map(disconnectEcho));
+});
+
 it('more of the connection is not looked for on streams that wait for their own window', async () => {
   await start([[settingIds.initialWindowSize, 0]]);
   const [socket] = echo.sockets;

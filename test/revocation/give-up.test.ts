@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { writeHead } from '../../src/revocation/head.ts';
 import { logKeys, writeSentinel } from '../../src/revocation/log-keys.ts';
 import type { RevocationFeed } from '../../src/revocation/feed.ts';
@@ -83,6 +83,22 @@ function startFeed() {
     },
   };
 }
+
+it('a feed that has stopped closes no connection that has ended, which would keep the process', async () => {
+  await makeSilentLog();
+  const { feed, settled } = startFeed();
+  await feed.start();
+  await settled();
+  const states: string[] = [];
+  const real = Redis.prototype.disconnect;
+  const closing = vi.spyOn(Redis.prototype, 'disconnect').mockImplementation(function (this: Redis) {
+    states.push(this.status);
+    return real.call(this);
+  });
+  await feed.stop();
+  closing.mockRestore();
+  expect(states).toEqual(['ready']);
+});
 
 describe('a connection over which nothing is proven', () => {
   it('is given up after 15 s, the next one after 30 s, and so on up to two minutes', async () => {

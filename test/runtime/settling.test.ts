@@ -28,10 +28,12 @@ async function work(ms: number): Promise<void> {
 async function settling(options: Partial<SettlingOptions> = {}) {
   const count = { collected: 0 };
   const captured = capturedLog();
+  const flags: string[] = [];
   const part = createSettling({
     isReady: () => true,
     log: captured.log,
     idleMs: 20,
+    setFlag: (flag) => flags.push(flag),
     collect: () => {
       count.collected += 1;
     },
@@ -39,7 +41,7 @@ async function settling(options: Partial<SettlingOptions> = {}) {
   });
   await part.start();
   stop = () => part.stop();
-  return { count, part, lines: captured.lines };
+  return { count, flags, part, lines: captured.lines };
 }
 
 describe('settling after the start', () => {
@@ -48,6 +50,20 @@ describe('settling after the start', () => {
     await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
     await pause(100);
     expect(count.collected).toBe(1);
+  });
+
+  it.each([
+    ['once it is idle', 60_000, pause],
+    ['once it was busy for long', 50, work],
+  ])('spares memory from its start on, and the rest %s', async (_, giveUpMs, spend) => {
+    let isReady = false;
+    const { flags } = await settling({ isReady: () => isReady, giveUpMs });
+    await pause(100);
+    expect(flags).toEqual(['--heap-growing-percent=50']);
+    isReady = true;
+    await spend(300);
+    await eventually('it has decided', () => flags.length > 1 || undefined);
+    expect(flags).toEqual(['--heap-growing-percent=50', '--no-maglev']);
   });
 
   it('waits for what belongs to the start', async () => {
