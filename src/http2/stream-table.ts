@@ -1,37 +1,61 @@
-import type { ServerStream } from './server-stream.ts';
-
 const mostAbandoned = 1024;
+/** A power of two. More than are open at once, as a rule. */
+const placeCount = 256;
 
-/** The streams of a connection that are open, and what is remembered of others. RFC 9113 §5.1.1. */
-export class StreamTable {
-  readonly #open = new Map<number, ServerStream>();
+/**
+ * The streams of a connection that are open, and what is remembered of others. RFC 9113 §5.1.1.
+ *
+ * Ids go up by two, so each stream has a place of its own but where more are open than there are places, or one for long. A map alone
+ * would do; but V8 gives a map new memory after every so many changes, and the old memory, once it is of the old generation, keeps
+ * each stream that was in it until a full collection.
+ */
+export class StreamTable<Stream extends { readonly id: number }> {
+  readonly #places: (Stream | undefined)[] = Array.from({ length: placeCount }, () => undefined);
+  /** Those whose place another one has. */
+  readonly #others = new Map<number, Stream>();
+  #size = 0;
   /** Ended by us before their client had: what still comes for them is no error. */
   readonly #abandoned = new Set<number>();
   /** The highest id that was opened. */
   last = 0;
 
   get size(): number {
-    return this.#open.size;
+    return this.#size;
   }
 
-  get(id: number): ServerStream | undefined {
-    return this.#open.get(id);
+  get(id: number): Stream | undefined {
+    const placed = this.#places[placeOf(id)];
+    if (placed?.id === id) return placed;
+    return this.#others.size === 0 ? undefined : this.#others.get(id);
   }
 
-  all(): ServerStream[] {
-    return [...this.#open.values()];
+  /** The oldest first. */
+  all(): Stream[] {
+    return [...this.#places, ...this.#others.values()]
+      .filter((stream) => stream !== undefined)
+      .sort((one, other) => one.id - other.id);
   }
 
-  add(stream: ServerStream): void {
-    this.#open.set(stream.id, stream);
+  /** One that is not in it. */
+  add(stream: Stream): void {
+    const place = placeOf(stream.id);
+    if (this.#places[place] === undefined) this.#places[place] = stream;
+    else this.#others.set(stream.id, stream);
+    this.#size += 1;
   }
 
-  delete(stream: ServerStream): void {
-    this.#open.delete(stream.id);
+  /** One that may not be in it. */
+  delete(stream: Stream): void {
+    const place = placeOf(stream.id);
+    if (this.#places[place] === stream) this.#places[place] = undefined;
+    else if (!this.#others.delete(stream.id)) return;
+    this.#size -= 1;
   }
 
   clear(): void {
-    this.#open.clear();
+    this.#places.fill(undefined);
+    this.#others.clear();
+    this.#size = 0;
   }
 
   /** True for a stream that nobody has opened yet; ours would be even, and we open none. */
@@ -55,3 +79,5 @@ export class StreamTable {
     this.#abandoned.delete(oldest);
   }
 }
+
+const placeOf = (id: number): number => (id >>> 1) & (placeCount - 1);

@@ -37,7 +37,7 @@ export class Streams {
   readonly #control: ControlFrames;
   readonly #sender: Sender;
   readonly #blocks: HeaderBlocks;
-  readonly #streams = new StreamTable();
+  readonly #streams = new StreamTable<ServerStream>();
   /** What the peer may still send, all streams together; octets. */
   #receiveWindow = connectionWindow;
   /** False: further requests are passed over, as their client was told. */

@@ -6,8 +6,13 @@ import type { Log } from './log.ts';
 /** Busy for less than this share of the time is idle. */
 const idleShare = 0.05;
 
-/** V8's flags that spare memory, and what the command line says of the same. */
+/** V8's flags that spare memory and the collector, and what the command line says of the same. */
 const frugalFlags = {
+  /**
+   * No guess from what has lived long at the start: V8 would put a good part of each check into the old generation, where it keeps
+   * the rest of it from being collected cheaply.
+   */
+  lifetimes: { flag: '--no-allocation-site-pretenuring', about: /allocation.site.pretenuring/ },
   /** An old generation that is collected when it has grown by half. */
   growing: { flag: '--heap-growing-percent=50', about: /heap.growing.percent/ },
   /** One compiler less. */
@@ -70,6 +75,7 @@ export function createSettling(options: SettlingOptions): Part {
   return {
     name: 'settling',
     start: () => {
+      spare('lifetimes');
       spare('growing');
       timer = setInterval(look, idleMs).unref();
     },

@@ -59,11 +59,12 @@ describe('settling after the start', () => {
     let isReady = false;
     const { flags } = await settling({ isReady: () => isReady, giveUpMs });
     await pause(100);
-    expect(flags).toEqual(['--heap-growing-percent=50']);
+    const atStart = ['--no-allocation-site-pretenuring', '--heap-growing-percent=50'];
+    expect(flags).toEqual(atStart);
     isReady = true;
     await spend(300);
-    await eventually('it has decided', () => flags.length > 1 || undefined);
-    expect(flags).toEqual(['--heap-growing-percent=50', '--no-maglev']);
+    await eventually('it has decided', () => flags.length > 2 || undefined);
+    expect(flags).toEqual([...atStart, '--no-maglev']);
   });
 
   it('waits for what belongs to the start', async () => {
@@ -117,10 +118,21 @@ describe('settling after the start', () => {
 });
 
 it.each([
-  [[], '--heap-growing-percent=50', '--no-maglev'],
-  [['--max-semi-space-size=2'], '--heap-growing-percent=50', '--no-maglev'],
-  [['--heap-growing-percent=100', '--maglev'], undefined, undefined],
-  [['--heap_growing_percent', '100'], undefined, '--no-maglev'],
-])('flags on the command line, %s, are kept', (execArgv, growing, compiler) => {
-  expect([flagToSet('growing', execArgv), flagToSet('compiler', execArgv)]).toEqual([growing, compiler]);
+  [[], '--no-allocation-site-pretenuring', '--heap-growing-percent=50', '--no-maglev'],
+  [
+    ['--max-semi-space-size=2'],
+    '--no-allocation-site-pretenuring',
+    '--heap-growing-percent=50',
+    '--no-maglev',
+  ],
+  [
+    ['--allocation-site-pretenuring', '--heap-growing-percent=100', '--maglev'],
+    undefined,
+    undefined,
+    undefined,
+  ],
+  [['--heap_growing_percent', '100'], '--no-allocation-site-pretenuring', undefined, '--no-maglev'],
+])('flags on the command line, %s, are kept', (execArgv, lifetimes, growing, compiler) => {
+  const set = (['lifetimes', 'growing', 'compiler'] as const).map((what) => flagToSet(what, execArgv));
+  expect(set).toEqual([lifetimes, growing, compiler]);
 });
