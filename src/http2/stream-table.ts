@@ -31,6 +31,7 @@ export class StreamTable<Stream extends { readonly id: number }> {
 
   /** The oldest first. */
   all(): Stream[] {
+    if (this.#size === 0) return [];
     return [...this.#places, ...this.#others.values()]
       .filter((stream) => stream !== undefined)
       .sort((one, other) => one.id - other.id);
