@@ -5,6 +5,8 @@ export type Settings = {
   readonly rounds: number;
   /** The same at 1000 requests/s. */
   readonly pacedRounds: number;
+  /** The same without Envoy between. */
+  readonly directRounds: number;
   /** Envoy listeners of each contender. */
   readonly listeners: number;
   /** Before anything is measured, so that just-in-time compilers are done: requests, and the longest time. */
@@ -36,13 +38,14 @@ export type Settings = {
 const full: Settings = {
   mode: 'full',
   rounds: 11,
-  pacedRounds: 5,
+  pacedRounds: 11,
+  directRounds: 7,
   listeners: 5,
   firstRequests: 100_000,
   firstMs: 6000,
   warmUpMs: 250,
   closedMs: 600,
-  pacedMs: 2000,
+  pacedMs: 1000,
   cellRounds: 3,
   cellMs: 1000,
   concurrency: 64,
@@ -50,7 +53,7 @@ const full: Settings = {
   hotTokens: 1000,
   coldTokens: 12_000,
   heldRevocations: [1, 200_000, 1_000_000],
-  heldRounds: 41,
+  heldRounds: 61,
   heldMs: 400,
   starts: 4,
   stormMs: 4000,
@@ -62,6 +65,7 @@ const short: Settings = {
   mode: 'short',
   rounds: 1,
   pacedRounds: 1,
+  directRounds: 1,
   listeners: 1,
   firstRequests: 10_000,
   firstMs: 1500,

@@ -17,7 +17,7 @@ const isPeer = ({ isVariant }: Contender): boolean => !isVariant;
 
 export async function compareContenders(stage: Stage): Promise<ContenderTables> {
   const { contenders, settings } = stage;
-  const { rounds, pacedRounds, closedMs, pacedMs, ratePerSecond } = settings;
+  const { rounds, pacedRounds, directRounds, closedMs, pacedMs, ratePerSecond } = settings;
   const mix: Mix = { hot: 'hot-RS256', hotTokens: settings.hotTokens };
   const asked = contenders.filter(({ grpc }) => grpc !== undefined);
   for (const contender of asked) await breakIn(stage, contender, mix);
@@ -28,7 +28,7 @@ export async function compareContenders(stage: Stage): Promise<ContenderTables> 
     paced: await interleave(contenders.filter(isPeer), pacedRounds, (contender, round) =>
       measure(stage, contender, { mix, via: 'envoy', durationMs: pacedMs, ratePerSecond, round }),
     ),
-    direct: await interleave(asked, rounds, (contender) =>
+    direct: await interleave(asked, directRounds, (contender) =>
       warmAndMeasure(stage, contender, { mix, via: 'direct', durationMs: closedMs }),
     ),
   };
