@@ -12,6 +12,8 @@ import { algorithms, audience, issuerOf, jwksWithSecret } from './tokens.ts';
 export type Guard =
   | { readonly kind: 'none' }
   | { readonly kind: 'jwt_authn' }
+  /** With what else Curfew does but revocation: the same headers and metadata for the upstream, and the scope that the route asks for. */
+  | { readonly kind: 'jwt_authn_and_rbac' }
   /** Envoy's default settings: every header of the request is sent to the authorizer. */
   | { readonly kind: 'ext_authz'; readonly authorizer: string }
   /** The filter that `curfew envoy-config` prints, which sends what the authorizer needs, in a listener as the others have. */
@@ -23,24 +25,20 @@ export type Guard =
 
 export type BenchEnvoy = {
   readonly program: RunningProgram;
-  readonly ports: ReadonlyMap<string, readonly number[]>;
+  /** By the names of the guards. */
+  readonly ports: ReadonlyMap<string, number>;
 };
 
-/** One Envoy with one worker and `copies` listeners for each guard, so that all guards meet the same proxy. */
+/** An Envoy with one worker and a listener for each guard, so that all guards meet the same proxy. */
 export async function startEnvoy(
   folder: string,
+  name: string,
   guards: ReadonlyMap<string, Guard>,
-  copies: number,
 ): Promise<BenchEnvoy> {
   const { command, args } = await findEnvoy({ announce: (line) => console.log(line) });
-  const [admin = 0, ...free] = await freePorts(guards.size * copies + 1);
-  const ports = new Map(
-    [...guards.keys()].map((name, index) => [name, free.slice(index * copies, (index + 1) * copies)]),
-  );
-  // All first copies, then all second ones: none has its place by what it is.
-  const pieces = Array.from({ length: copies }, (_, copy) =>
-    [...guards].map(([name, guard]) => listenerOf(`${name}-${copy}`, ports.get(name)?.[copy] ?? 0, guard)),
-  ).flat();
+  const [admin = 0, ...free] = await freePorts(guards.size + 1);
+  const ports = new Map([...guards.keys()].map((guard, index) => [guard, free[index] ?? 0]));
+  const pieces = [...guards].map(([guard, how]) => listenerOf(guard, ports.get(guard) ?? 0, how));
   const config = {
     admin: { address: socketAddress(admin) },
     static_resources: {
@@ -48,10 +46,10 @@ export async function startEnvoy(
       clusters: pieces.flatMap(({ clusters }) => clusters),
     },
   };
-  const file = join(folder, 'envoy.json');
+  const file = join(folder, `${name}.json`);
   writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
   const program = startProgram({
-    name: 'envoy',
+    name,
     command,
     args: [...args, '-c', file, '--concurrency', '1', '--use-dynamic-base-id', '--log-level', 'warning'],
     folder,
@@ -66,12 +64,19 @@ function listenerOf(name: string, port: number, guard: Guard): Piece {
   if (guard.kind === 'recommended') return recommended(name, port, guard.authorizer);
   if (guard.kind === 'recommended_filter') return recommendedFilter(name, port, guard.authorizer);
   if (guard.kind === 'recommended_jwt_authn') return recommendedJwtAuthn(name, port);
-  const filters: EnvoyObject[] =
-    guard.kind === 'none' ? [] : [guard.kind === 'jwt_authn' ? jwtAuthn() : extAuthz(name)];
   return {
-    listener: listener(name, port, filters, guard.kind === 'ext_authz' ? routeSettings : {}),
+    listener: listener(name, port, filtersOf(name, guard), guard.kind === 'ext_authz' ? routeSettings : {}),
     clusters: guard.kind === 'ext_authz' ? [cluster(name, addressOf(guard.authorizer))] : [],
   };
+}
+
+type PlainGuard = Extract<Guard, { kind: 'none' | 'jwt_authn' | 'jwt_authn_and_rbac' | 'ext_authz' }>;
+
+function filtersOf(name: string, guard: PlainGuard): EnvoyObject[] {
+  if (guard.kind === 'none') return [];
+  if (guard.kind === 'jwt_authn') return [jwtAuthn({ 'x-auth-subject': 'sub' })];
+  if (guard.kind === 'jwt_authn_and_rbac') return [jwtAuthn(upstreamHeaders, 'jwt'), rbac('jwt')];
+  return [extAuthz(name)];
 }
 
 const directResponse = { status: 200, body: { inline_string: 'ok' } };
@@ -103,6 +108,7 @@ function listener(
 }
 
 const extAuthzName = 'envoy.filters.http.ext_authz';
+const jwtAuthnName = 'envoy.filters.http.jwt_authn';
 
 const routeSettings = {
   [extAuthzName]: typed('envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute', {
@@ -118,13 +124,21 @@ const extAuthz = (clusterName: string): EnvoyObject => ({
   }),
 });
 
-/** Envoy's own verification, with the same rules as far as it knows them, without its cache of tokens. */
-function jwtAuthn(): EnvoyObject {
+/**
+ * Envoy's own verification, with the same rules as far as it knows them, without its cache of tokens.
+ * @param headers from claims, for the upstream
+ * @param metadata what the claims are called in its dynamic metadata; default: not there
+ */
+function jwtAuthn(headers: Readonly<Record<string, string>>, metadata?: string): EnvoyObject {
   const provider = (issuer: string): EnvoyObject => ({
     issuer,
     audiences: [audience],
     forward: true,
-    claim_to_headers: [{ header_name: 'x-auth-subject', claim_name: 'sub' }],
+    claim_to_headers: Object.entries(headers).map(([header_name, claim_name]) => ({
+      header_name,
+      claim_name,
+    })),
+    ...(metadata !== undefined && { payload_in_metadata: metadata }),
     local_jwks: { inline_string: jwksWithSecret() },
   });
   const providers = Object.fromEntries(
@@ -132,10 +146,34 @@ function jwtAuthn(): EnvoyObject {
   );
   const requires = { requires_any: { requirements: algorithms.map((name) => ({ provider_name: name })) } };
   return {
-    name: 'envoy.filters.http.jwt_authn',
+    name: jwtAuthnName,
     typed_config: typed('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
       providers,
       rules: [{ match: { prefix: '/' }, requires }],
+    }),
+  };
+}
+
+/** Curfew's defaults. */
+const upstreamHeaders = {
+  'x-auth-subject': 'sub',
+  'x-auth-session': 'grant_id',
+  'x-auth-issuer': 'iss',
+  'x-auth-scopes': 'scope',
+};
+
+/** The scope `read` among those that the claims in the metadata have. */
+function rbac(metadata: string): EnvoyObject {
+  const metadata_matcher = {
+    filter: jwtAuthnName,
+    path: [{ key: metadata }, { key: 'scope' }],
+    value: { string_match: { safe_regex: { regex: '(.* )?read( .*)?' } } },
+  };
+  const policy = { permissions: [{ any: true }], principals: [{ sourced_metadata: { metadata_matcher } }] };
+  return {
+    name: 'envoy.filters.http.rbac',
+    typed_config: typed('envoy.extensions.filters.http.rbac.v3.RBAC', {
+      rules: { action: 'ALLOW', policies: { scope: policy } },
     }),
   };
 }
@@ -185,7 +223,7 @@ function recommendedJwtAuthn(name: string, port: number): Piece {
   const { listener: guarded } = recommended(name, port, '127.0.0.1:9');
   const found = managerOf(guarded);
   found.http_filters = found.http_filters.map((entry) =>
-    entry['name'] === extAuthzName ? jwtAuthn() : entry,
+    entry['name'] === extAuthzName ? jwtAuthn({ 'x-auth-subject': 'sub' }) : entry,
   );
   for (const route of routesOf(guarded)) delete route['typed_per_filter_config'];
   return { listener: guarded, clusters: [] };

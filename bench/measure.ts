@@ -17,7 +17,7 @@ export type Sample = LoadResult & {
 export type Way = {
   readonly via: 'envoy' | 'direct';
   readonly ratePerSecond?: number;
-  /** Of the interleaved run: each round has an Envoy listener of its own. */
+  /** Of the interleaved run: each round has an Envoy of its own. */
   readonly round?: number;
 };
 
@@ -28,7 +28,8 @@ export async function measure(
   options: { mix: Mix; durationMs: number } & Way,
 ): Promise<Sample> {
   const { via, mix, durationMs, ratePerSecond, round = 0 } = options;
-  const target = via === 'envoy' ? contender.http[round % contender.http.length] : contender.grpc;
+  const behind = via === 'envoy' ? contender.http[round % contender.http.length] : undefined;
+  const target = via === 'envoy' ? behind?.target : contender.grpc;
   if (target === undefined) throw new Error(`${contender.name} cannot be asked directly`);
   const load: Load = {
     target,
@@ -39,7 +40,7 @@ export async function measure(
   };
   const pids = {
     server: contender.server?.pid,
-    envoy: via === 'envoy' ? stage.envoy.program.pid : undefined,
+    envoy: behind?.envoy.pid,
     generator: stage.load.pid,
   };
   const read = () => ({

@@ -7,8 +7,8 @@ export type Settings = {
   readonly pacedRounds: number;
   /** The same without Envoy between. */
   readonly directRounds: number;
-  /** Envoy listeners of each contender. */
-  readonly listeners: number;
+  /** That all contenders are behind, in turn. */
+  readonly envoys: number;
   /** Before anything is measured, so that just-in-time compilers are done: requests, and the longest time. */
   readonly firstRequests: number;
   readonly firstMs: number;
@@ -37,10 +37,10 @@ export type Settings = {
 
 const full: Settings = {
   mode: 'full',
-  rounds: 11,
-  pacedRounds: 11,
+  rounds: 10,
+  pacedRounds: 10,
   directRounds: 7,
-  listeners: 5,
+  envoys: 5,
   firstRequests: 100_000,
   firstMs: 6000,
   warmUpMs: 250,
@@ -66,7 +66,7 @@ const short: Settings = {
   rounds: 1,
   pacedRounds: 1,
   directRounds: 1,
-  listeners: 1,
+  envoys: 1,
   firstRequests: 10_000,
   firstMs: 1500,
   warmUpMs: 150,

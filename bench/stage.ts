@@ -15,10 +15,10 @@ export type Contender = {
   readonly name: string;
   readonly title: string;
   /**
-   * Behind Envoy, with listeners that differ in nothing: where the kernel and the allocator put things makes one cheaper than another
-   * by a tenth, so each round takes the next.
+   * Behind Envoys that differ in nothing: where the kernel puts the memory of a process makes one dearer than another by a tenth as
+   * long as it lives, so each round takes the next.
    */
-  readonly http: readonly Target[];
+  readonly http: readonly { readonly target: Target; readonly envoy: RunningProgram }[];
   /** Asked without Envoy; undefined for Envoy's own filters. */
   readonly grpc: Target | undefined;
   /** The server that decides; undefined when Envoy does. */
@@ -32,7 +32,6 @@ export type Stage = {
   readonly folder: string;
   readonly settings: Settings;
   readonly load: LoadClient;
-  readonly envoy: BenchEnvoy;
   readonly contenders: readonly Contender[];
   readonly authorizers: {
     readonly tcp: RunningAuthorizer;
@@ -87,14 +86,17 @@ export async function setStage(
       running.push(program);
       servers.set(server.name, program);
     }
-    const envoy = await startEnvoy(folder, guardsFor(listens), settings.listeners);
-    running.push(envoy.program);
+    const envoys: BenchEnvoy[] = [];
+    for (let count = 1; count <= settings.envoys; count += 1) {
+      const envoy = await startEnvoy(folder, `envoy-${count}`, guardsFor(listens));
+      running.push(envoy.program);
+      envoys.push(envoy);
+    }
     return {
       folder,
       settings,
       load,
-      envoy,
-      contenders: contendersOf(listens, servers, envoy),
+      contenders: contendersOf(listens, servers, envoys),
       authorizers,
       redisPort,
       keyFiles,
@@ -208,6 +210,7 @@ function guardsFor(servers: readonly Server[]): ReadonlyMap<string, Guard> {
   const guards = new Map<string, Guard>([
     ['no-auth', { kind: 'none' }],
     ['jwt-authn', { kind: 'jwt_authn' }],
+    ['jwt-authn-rbac', { kind: 'jwt_authn_and_rbac' }],
   ]);
   for (const { name, listen } of servers) guards.set(name, { kind: 'ext_authz', authorizer: listen });
   guards.set('jwt-authn-recommended', { kind: 'recommended_jwt_authn' });
@@ -229,10 +232,13 @@ const suffixes = {
 function contendersOf(
   listens: readonly Server[],
   servers: ReadonlyMap<string, RunningProgram>,
-  envoy: BenchEnvoy,
+  envoys: readonly BenchEnvoy[],
 ): Contender[] {
-  const http = (name: string): Target[] =>
-    (envoy.ports.get(name) ?? []).map((port) => ({ protocol: 'http', port }));
+  const http = (name: string): Contender['http'] =>
+    envoys.flatMap(({ program, ports }) => {
+      const port = ports.get(name);
+      return port === undefined ? [] : [{ target: { protocol: 'http', port }, envoy: program }];
+    });
   const withServer = ({ name, title, listen }: Server, suffix: keyof typeof suffixes): Contender => ({
     name: `${name}${suffix}`,
     title: `${title}${suffixes[suffix]}`,
@@ -243,7 +249,7 @@ function contendersOf(
   });
   const withOthers = (suffix: keyof typeof suffixes): Contender[] =>
     listens
-      .filter(({ name }) => envoy.ports.has(`${name}${suffix}`))
+      .filter(({ name }) => envoys.some(({ ports }) => ports.has(`${name}${suffix}`)))
       .map((server) => withServer(server, suffix));
   const own = (name: string, title: string): Contender => ({
     name,
@@ -251,11 +257,12 @@ function contendersOf(
     http: http(name),
     grpc: undefined,
     server: undefined,
-    isVariant: name === 'jwt-authn-recommended',
+    isVariant: name.startsWith('jwt-authn-'),
   });
   return [
     own('no-auth', 'Envoy, no auth'),
     own('jwt-authn', 'Envoy jwt_authn'),
+    own('jwt-authn-rbac', 'Envoy jwt_authn with RBAC: all but revocation'),
     own('jwt-authn-recommended', 'Envoy jwt_authn, recommended listener'),
     ...withOthers(''),
     ...withOthers('-filter'),
