@@ -19,6 +19,7 @@ export type Settings = {
   /** Rounds and time of one cell of the other tables. */
   readonly cellRounds: number;
   readonly cellMs: number;
+  /** Connections to Envoy, and streams of one to a server. */
   readonly concurrency: number;
   readonly ratePerSecond: number;
   readonly hotTokens: number;
@@ -48,7 +49,7 @@ const full: Settings = {
   pacedMs: 1000,
   cellRounds: 3,
   cellMs: 1000,
-  concurrency: 64,
+  concurrency: 32,
   ratePerSecond: 1000,
   hotTokens: 1000,
   coldTokens: 12_000,
