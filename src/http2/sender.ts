@@ -99,12 +99,14 @@ export class Sender {
   /** RFC 9113 §6.9.2: a new first window moves those of all streams, below zero even. */
   apply(
     { maxFrame, initialWindow: window }: PeerSettings,
-    streams: readonly ServerStream[],
+    allStreams: () => readonly ServerStream[],
   ): ConnectionError | undefined {
     if (maxFrame !== undefined) this.#maxFrame = maxFrame;
-    if (window === undefined) return undefined;
+    // A peer may say the same again and again: that is not to cost a look at each stream.
+    if (window === undefined || window === this.initialStreamWindow) return undefined;
     const change = window - this.initialStreamWindow;
     this.initialStreamWindow = window;
+    const streams = allStreams();
     for (const stream of streams) {
       stream.sendWindow += change;
       if (stream.sendWindow > largestWindow) return tooLarge;

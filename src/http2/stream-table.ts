@@ -29,12 +29,13 @@ export class StreamTable<Stream extends { readonly id: number }> {
     return this.#others.size === 0 ? undefined : this.#others.get(id);
   }
 
-  /** The oldest first. */
+  /** In no order. */
   all(): Stream[] {
     if (this.#size === 0) return [];
-    return [...this.#places, ...this.#others.values()]
-      .filter((stream) => stream !== undefined)
-      .sort((one, other) => one.id - other.id);
+    const streams: Stream[] = [];
+    for (const stream of this.#places) if (stream !== undefined) streams.push(stream);
+    for (const stream of this.#others.values()) streams.push(stream);
+    return streams;
   }
 
   /** One that is not in it. */

@@ -88,7 +88,7 @@ export class Streams {
   }
 
   apply(settings: PeerSettings): ConnectionError | undefined {
-    return this.#sender.apply(settings, this.#streams.all());
+    return this.#sender.apply(settings, () => this.#streams.all());
   }
 
   /** Tells those whose client has been sending since before `round`, and ends those whose answer it hasn't taken since. */

@@ -34,7 +34,7 @@ describe('the streams of a connection', () => {
             expect(table.get(stream.id)).toBeUndefined();
           }
           expect(table.size).toBe(model.size);
-          expect(table.all()).toEqual(oldestFirst(model.values()));
+          expect(oldestFirst(table.all())).toEqual([...model.values()]);
           for (const [id, stream] of model) expect(table.get(id)).toBe(stream);
           expect(table.get(nextId)).toBeUndefined();
         }
@@ -42,6 +42,15 @@ describe('the streams of a connection', () => {
       { numRuns: 60 },
     );
   });
+
+  it('take no more room for a high id', () => {
+    const table = new StreamTable<Stream>();
+    const streams = [{ id: 1 }, { id: 2 ** 31 - 1 }, { id: 2 ** 30 + 1 }];
+    for (const stream of streams) table.add(stream);
+    // With a place for each id up to it, this would not end.
+    expect(oldestFirst(table.all())).toEqual(oldestFirst(streams));
+    for (const stream of streams) expect(table.get(stream.id)).toBe(stream);
+  }, 10_000);
 
   it('are none after the last was cleared', () => {
     const table = new StreamTable<Stream>();
