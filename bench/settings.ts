@@ -31,6 +31,8 @@ export type Settings = {
   readonly heldMs: number;
   /** Before the contenders, after them and at the end, so that no bad moment of the machine has them all. */
   readonly starts: number;
+  /** From ready to the measurement of idle memory; what V8 puts off for seconds is to be seen in it. */
+  readonly idleMs: number;
   readonly stormMs: number;
   /** Minutes of a soak instead of everything else; 0: none. */
   readonly soakMinutes: number;
@@ -57,6 +59,7 @@ const full: Settings = {
   heldRounds: 61,
   heldMs: 400,
   starts: 4,
+  idleMs: 3500,
   stormMs: 4000,
   soakMinutes: 0,
 };
@@ -78,6 +81,7 @@ const short: Settings = {
   heldRevocations: [1, 200_000],
   heldRounds: 1,
   starts: 1,
+  idleMs: 1500,
   stormMs: 1200,
 };
 

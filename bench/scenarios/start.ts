@@ -8,7 +8,7 @@ export type StartTimes = {
   /** From the start of the process to `/readyz`, with the log read and the keys loaded; ms. */
   readonly bundleMs: readonly number[];
   readonly sourceMs: readonly number[];
-  /** Two seconds after it was ready. */
+  /** `idleMs` after it was ready. */
   readonly idleMb: readonly number[];
 };
 
@@ -37,7 +37,7 @@ export async function timeStarts(stage: Stage): Promise<StartTimes> {
       });
       times[from].push(authorizer.readyMs);
       if (from === 'bundle') {
-        await pause(2000);
+        await pause(settings.idleMs);
         idle.push(readMemory(authorizer.pid).residentMb);
       }
       await authorizer.stop();

@@ -3,8 +3,9 @@ import { setFlagsFromString } from 'node:v8';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
-/** Busy for less than this share of the time is idle. */
+/** Busy for less than this share of the time is idle; for more than the other one, at work. */
 const idleShare = 0.05;
+const workShare = 0.02;
 
 /** V8's flags that spare memory and the collector, and what the command line says of the same. */
 const frugalFlags = {
@@ -31,6 +32,8 @@ export type SettlingOptions = {
   readonly collect?: () => Promise<void> | void;
   /** Sets a flag of V8. */
   readonly setFlag?: (flag: string) => void;
+  /** Of the time since it was asked last, the share in which something was done. */
+  readonly busyShare?: () => number;
 };
 
 /**
@@ -40,23 +43,21 @@ export type SettlingOptions = {
  */
 export function createSettling(options: SettlingOptions): Part {
   const { isReady, log, idleMs = 500, giveUpMs = 60_000 } = options;
-  const { collect = collectAll, setFlag = setFlagsFromString } = options;
+  const { collect = collectAll, setFlag = setFlagsFromString, busyShare = createBusyShare() } = options;
   let timer: NodeJS.Timeout | undefined;
-  let before = performance.eventLoopUtilization();
   let readyMs: number | undefined;
+  let isSettled = false;
 
   function look(): void {
-    const { utilization } = performance.eventLoopUtilization(before);
-    before = performance.eventLoopUtilization();
+    const share = busyShare();
     const wasReady = readyMs !== undefined;
     if (isReady()) readyMs ??= performance.now();
     if (readyMs === undefined || !wasReady) return;
-    const isIdle = utilization < idleShare;
-    if (!isIdle && performance.now() - readyMs < giveUpMs) return;
-    clearInterval(timer);
-    // Earlier, V8 would take the other compiler for what the start has made warm, and 5 MB for that.
+    if (!isSettled && share < idleShare) return void settle();
+    if (isSettled ? share < workShare : performance.now() - readyMs < giveUpMs) return;
+    // Earlier, V8 would take the other compiler for what the start has made warm, and 5 MB for that, though nothing is to be done.
     spare('compiler');
-    if (isIdle) void settle();
+    clearInterval(timer);
   }
 
   function spare(what: keyof typeof frugalFlags): void {
@@ -65,11 +66,14 @@ export function createSettling(options: SettlingOptions): Part {
   }
 
   async function settle(): Promise<void> {
+    isSettled = true;
     try {
       await collect();
     } catch (thrown) {
       log.warn('memory of the start is kept: it could not be collected', { err: thrown });
     }
+    // That was no work.
+    busyShare();
   }
 
   return {
@@ -80,6 +84,15 @@ export function createSettling(options: SettlingOptions): Part {
       timer = setInterval(look, idleMs).unref();
     },
     stop: () => clearInterval(timer),
+  };
+}
+
+function createBusyShare(): () => number {
+  let before = performance.eventLoopUtilization();
+  return () => {
+    const { utilization } = performance.eventLoopUtilization(before);
+    before = performance.eventLoopUtilization();
+    return utilization;
   };
 }
 

@@ -52,19 +52,46 @@ describe('settling after the start', () => {
     expect(count.collected).toBe(1);
   });
 
-  it.each([
-    ['once it is idle', 60_000, pause],
-    ['once it was busy for long', 50, work],
-  ])('spares memory from its start on, and the rest %s', async (_, giveUpMs, spend) => {
-    let isReady = false;
-    const { flags } = await settling({ isReady: () => isReady, giveUpMs });
-    await pause(100);
+  it('spares memory from its start on, and a compiler once there is work after it was idle', async () => {
+    let share = 0.5;
+    const { count, flags } = await settling({ busyShare: () => share });
     const atStart = ['--no-allocation-site-pretenuring', '--heap-growing-percent=50'];
+    await pause(100);
+    expect([flags, count.collected]).toEqual([atStart, 0]);
+    share = 0.001;
+    await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
+    await pause(100);
     expect(flags).toEqual(atStart);
-    isReady = true;
-    await spend(300);
-    await eventually('it has decided', () => flags.length > 2 || undefined);
-    expect(flags).toEqual([...atStart, '--no-maglev']);
+    share = 0.03;
+    await eventually('it has seen the work', () => flags.length > 2 || undefined);
+    await pause(100);
+    expect([flags, count.collected]).toEqual([[...atStart, '--no-maglev'], 1]);
+  });
+
+  it('spares a compiler where there is always work, after a while', async () => {
+    const { count, flags } = await settling({ giveUpMs: 200, busyShare: () => 0.9 });
+    await pause(100);
+    expect(flags).not.toContain('--no-maglev');
+    await eventually('it was busy for long', () => flags.includes('--no-maglev') || undefined);
+    expect(count.collected).toBe(0);
+  });
+
+  it('does not take its own collection for work', async () => {
+    let collecting = 0;
+    const { flags, count } = await settling({
+      collect: () => {
+        count.collected += 1;
+        collecting = 1;
+      },
+      busyShare: () => {
+        const share = collecting;
+        collecting = 0;
+        return share;
+      },
+    });
+    await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
+    await pause(100);
+    expect(flags).not.toContain('--no-maglev');
   });
 
   it('waits for what belongs to the start', async () => {
