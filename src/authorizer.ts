@@ -13,7 +13,7 @@ import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Part } from './runtime/lifecycle.ts';
 import { createLog } from './runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from './runtime/metrics.ts';
-import { createSettling } from './runtime/settling.ts';
+import { createSettling, type Settling } from './runtime/settling.ts';
 import type { ConfiguredIssuer } from './trusted-issuers.ts';
 
 /** Goes from starting to ready once, and from there only to draining. */
@@ -41,7 +41,8 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   const judges = createJudges(dependencies);
   const progress = createProgress(judges);
   const health = createHealthService({ isReady: () => progress.readiness().ready });
-  const server = createServer(dependencies, judges, progress, health);
+  const settling = createSettling({ isReady: () => progress.readiness().ready, log });
+  const server = createServer(dependencies, judges, progress, health, settling);
   const admin = createAdminServer({
     address: config.admin,
     registry,
@@ -56,7 +57,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     admin,
     createKeysPart(judges.issuers),
     server,
-    createSettling({ isReady: () => progress.readiness().ready, log }),
+    settling,
     createProgressPart({ ...dependencies, ...judges, progress, health, server }),
   ];
   return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);
@@ -67,15 +68,20 @@ function createServer(
   judges: Judges,
   progress: Progress,
   health: HealthService,
+  settling: Settling,
 ): AuthorizerServer {
   const { config, clock, log, metrics } = dependencies;
   const { mode, denied } = config;
   const check = createConfiguredCheck(dependencies, judges, () => !progress.isDraining());
+  const record = createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode });
   const authorization = createAuthorizationService({
     check,
     respond: createResponder({ denied, mode, metadata: config.upstream.metadata }),
     respondToFault: createResponder({ denied, mode: 'enforce' }),
-    record: createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode }),
+    record: (...decided) => {
+      settling.noteWork();
+      record(...decided);
+    },
     headers: wantedHeaders(config.token.sources, config.upstream.prefix),
     clock,
     log,

@@ -3,9 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
-/** Busy for less than this share of the time is idle; for more than the other one, at work. */
+/** Busy for less than this share of the time is idle. */
 const idleShare = 0.05;
-const workShare = 0.02;
 
 /** V8's flags that spare memory and the collector, and what the command line says of the same. */
 const frugalFlags = {
@@ -32,8 +31,14 @@ export type SettlingOptions = {
   readonly collect?: () => Promise<void> | void;
   /** Sets a flag of V8. */
   readonly setFlag?: (flag: string) => void;
-  /** Of the time since it was asked last, the share in which something was done. */
-  readonly busyShare?: () => number;
+};
+
+export type Settling = Part & {
+  /**
+   * To be told of each piece of the program's work. With the first after the start V8 gets one compiler less: earlier it would take the
+   * other one for what the start has made warm, and 5 MB for that; later it would have taken this one for the work, and 15 MB.
+   */
+  noteWork(): void;
 };
 
 /**
@@ -41,23 +46,27 @@ export type SettlingOptions = {
  * revocation log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, with a large heap of
  * 200, so it waits for the process to be idle, and lets it be where it never is.
  */
-export function createSettling(options: SettlingOptions): Part {
+export function createSettling(options: SettlingOptions): Settling {
   const { isReady, log, idleMs = 500, giveUpMs = 60_000 } = options;
-  const { collect = collectAll, setFlag = setFlagsFromString, busyShare = createBusyShare() } = options;
+  const { collect = collectAll, setFlag = setFlagsFromString } = options;
   let timer: NodeJS.Timeout | undefined;
+  let before = performance.eventLoopUtilization();
   let readyMs: number | undefined;
-  let isSettled = false;
+  let isOver = false;
+  let hasWork = false;
 
   function look(): void {
-    const share = busyShare();
+    const { utilization } = performance.eventLoopUtilization(before);
+    before = performance.eventLoopUtilization();
     const wasReady = readyMs !== undefined;
     if (isReady()) readyMs ??= performance.now();
     if (readyMs === undefined || !wasReady) return;
-    if (!isSettled && share < idleShare) return void settle();
-    if (isSettled ? share < workShare : performance.now() - readyMs < giveUpMs) return;
-    // Earlier, V8 would take the other compiler for what the start has made warm, and 5 MB for that, though nothing is to be done.
-    spare('compiler');
+    const isIdle = utilization < idleShare;
+    if (!isIdle && performance.now() - readyMs < giveUpMs) return;
     clearInterval(timer);
+    isOver = true;
+    if (hasWork) spare('compiler');
+    if (isIdle) void settle();
   }
 
   function spare(what: keyof typeof frugalFlags): void {
@@ -66,14 +75,11 @@ export function createSettling(options: SettlingOptions): Part {
   }
 
   async function settle(): Promise<void> {
-    isSettled = true;
     try {
       await collect();
     } catch (thrown) {
       log.warn('memory of the start is kept: it could not be collected', { err: thrown });
     }
-    // That was no work.
-    busyShare();
   }
 
   return {
@@ -84,15 +90,11 @@ export function createSettling(options: SettlingOptions): Part {
       timer = setInterval(look, idleMs).unref();
     },
     stop: () => clearInterval(timer),
-  };
-}
-
-function createBusyShare(): () => number {
-  let before = performance.eventLoopUtilization();
-  return () => {
-    const { utilization } = performance.eventLoopUtilization(before);
-    before = performance.eventLoopUtilization();
-    return utilization;
+    noteWork: () => {
+      if (hasWork) return;
+      hasWork = true;
+      if (isOver) spare('compiler');
+    },
   };
 }
 

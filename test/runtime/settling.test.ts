@@ -52,46 +52,32 @@ describe('settling after the start', () => {
     expect(count.collected).toBe(1);
   });
 
-  it('spares memory from its start on, and a compiler once there is work after it was idle', async () => {
-    let share = 0.5;
-    const { count, flags } = await settling({ busyShare: () => share });
-    const atStart = ['--no-allocation-site-pretenuring', '--heap-growing-percent=50'];
-    await pause(100);
-    expect([flags, count.collected]).toEqual([atStart, 0]);
-    share = 0.001;
+  const atStart = ['--no-allocation-site-pretenuring', '--heap-growing-percent=50'];
+
+  it('spares memory from its start on, and a compiler with the first work after it was idle', async () => {
+    const { count, flags, part } = await settling();
     await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
-    await pause(100);
     expect(flags).toEqual(atStart);
-    share = 0.03;
-    await eventually('it has seen the work', () => flags.length > 2 || undefined);
-    await pause(100);
-    expect([flags, count.collected]).toEqual([[...atStart, '--no-maglev'], 1]);
+    part.noteWork();
+    part.noteWork();
+    expect(flags).toEqual([...atStart, '--no-maglev']);
+  });
+
+  it('spares a compiler once it is idle when there was work before', async () => {
+    const { count, flags, part } = await settling();
+    part.noteWork();
+    expect(flags).toEqual(atStart);
+    await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
+    part.noteWork();
+    expect(flags).toEqual([...atStart, '--no-maglev']);
   });
 
   it('spares a compiler where there is always work, after a while', async () => {
-    const { count, flags } = await settling({ giveUpMs: 200, busyShare: () => 0.9 });
-    await pause(100);
-    expect(flags).not.toContain('--no-maglev');
+    const { count, flags, part } = await settling({ giveUpMs: 100 });
+    part.noteWork();
+    await work(400);
     await eventually('it was busy for long', () => flags.includes('--no-maglev') || undefined);
     expect(count.collected).toBe(0);
-  });
-
-  it('does not take its own collection for work', async () => {
-    let collecting = 0;
-    const { flags, count } = await settling({
-      collect: () => {
-        count.collected += 1;
-        collecting = 1;
-      },
-      busyShare: () => {
-        const share = collecting;
-        collecting = 0;
-        return share;
-      },
-    });
-    await eventually('it was idle', () => (count.collected > 0 ? true : undefined));
-    await pause(100);
-    expect(flags).not.toContain('--no-maglev');
   });
 
   it('waits for what belongs to the start', async () => {
