@@ -99,7 +99,7 @@ function decide(parts: Parts, request: CheckRequest | undefined): Decision | Pro
         found: credential.problem,
       });
     case 'token': {
-      const verification = options.verifier.verify(credential.token);
+      const verification = options.verifier.verify(credential.token, credential);
       if (!(verification instanceof Promise)) return conclude(parts, request, route, verification);
       return verification.then((settled) => conclude(parts, request, route, settled));
     }

@@ -1,3 +1,4 @@
+import { Note } from '../runtime/notes.ts';
 import type { RevocationFinding, Revocations } from '../revocation/revocable.ts';
 import type { AccessToken, Verified } from '../token/access-token.ts';
 import type { IssuerRules } from '../token/issuer-rules.ts';
@@ -24,6 +25,8 @@ export type TokenJudgeOptions = {
 };
 
 export function createTokenJudge({ revocations, maxExposureMs }: TokenJudgeOptions): TokenJudge {
+  /** The route that was opened to a token last: neither changes. */
+  const opened = new Note<RoutePolicy>();
   return ({ token, rules }, route, nowMs) => {
     if (revocations !== undefined && rules.revocable) {
       const limits = {
@@ -33,7 +36,11 @@ export function createTokenJudge({ revocations, maxExposureMs }: TokenJudgeOptio
       const finding = revocations.judge(token, limits, nowMs);
       if (finding.kind !== 'clear') return objectionTo(finding, rules);
     }
-    return judgeAudience(token, route.audiences ?? rules.audiences) ?? judgeScopes(token, route.scopes);
+    if (opened.get(token) === route) return undefined;
+    const objection =
+      judgeAudience(token, route.audiences ?? rules.audiences) ?? judgeScopes(token, route.scopes);
+    if (objection === undefined) opened.set(token, route);
+    return objection;
   };
 }
 

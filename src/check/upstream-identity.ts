@@ -1,4 +1,5 @@
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
+import { Note } from '../runtime/notes.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { HeaderValue, TokenMetadata, UpstreamIdentity } from './decision.ts';
@@ -34,7 +35,7 @@ export function createUpstreamIdentity(
 ): (token: AccessToken) => PreparedIdentity {
   const mapping = Object.entries(options.headers);
   const dropped = options.metrics.upstreamValuesDropped.labels('too_long');
-  const prepared = new WeakMap<AccessToken, PreparedIdentity>();
+  const prepared = new Note<PreparedIdentity>();
 
   function prepare(token: AccessToken): PreparedIdentity {
     const set: HeaderValue[] = [];

@@ -1,5 +1,6 @@
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
+import { Note } from '../runtime/notes.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { Responder } from './check-response.ts';
 import { encodeCheckResponse } from './response-encoder.ts';
@@ -18,10 +19,10 @@ type Encoded = {
 
 /**
  * Encodes what a responder builds. A token that is let through again with nothing else to take away gets the same bytes
- * again, which are forgotten with the token. Cost on a repeat: one look-up.
+ * again, which are forgotten with the token.
  */
 export function createEncodedResponder(respond: Responder): EncodedResponder {
-  const known = new WeakMap<AccessToken, Encoded>();
+  const known = new Note<Encoded>();
 
   function repeated(token: AccessToken, decision: Allow): Buffer {
     const { upstream, remove } = decision;

@@ -1,8 +1,9 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
+import type { Notable } from '../runtime/notes.ts';
 import type { RevocationKind } from './event.ts';
 
 /** What of a token can be revoked. An access token is one; this room knows no more of tokens. */
-export type Revocable = {
+export type Revocable = Notable & {
   readonly issuer: string;
   readonly subject: string;
   readonly session: string | undefined;

@@ -1,5 +1,6 @@
-import type { FeedIssuer } from './feed.ts';
+import { Note } from '../runtime/notes.ts';
 import { revocationKinds, type RevocationEvent, type RevocationKind } from './event.ts';
+import type { FeedIssuer } from './feed.ts';
 import { IssuerRevocations, type GenerationEvent } from './issuer-revocations.ts';
 import type { Revocable, RevocationFinding } from './revocable.ts';
 
@@ -35,7 +36,7 @@ export class RevocationList {
   /** Raised by whatever may name a token that nothing named before. */
   #version = 0;
   /** For tokens asked about before: the version at which nothing named them. */
-  readonly #clearAt = new WeakMap<Revocable, number>();
+  readonly #clearAt = new Note<number>();
 
   constructor(options: RevocationListOptions) {
     this.#options = options;
@@ -73,7 +74,7 @@ export class RevocationList {
 
   /**
    * What revokes the token, or undefined. An unknown issuer has no revocations: its tokens aren't judged here.
-   * Cost: one look-up for an object asked about since the last event, which must not have changed.
+   * Cost: next to none for an object asked about since the last event, which must not have changed.
    */
   find(token: Revocable): Extract<RevocationFinding, { kind: 'revoked' }> | undefined {
     if (this.#clearAt.get(token) === this.#version) return undefined;

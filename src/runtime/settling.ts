@@ -71,7 +71,9 @@ export function createSettling(options: SettlingOptions): Settling {
 
   function spare(what: keyof typeof frugalFlags): void {
     const flag = flagToSet(what, process.execArgv);
-    if (flag !== undefined) setFlag(flag);
+    if (flag === undefined) return;
+    setFlag(flag);
+    log.debug('flag of V8 set', { kind: flag });
   }
 
   async function settle(): Promise<void> {

@@ -1,9 +1,10 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
+import type { Notable } from '../runtime/notes.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import type { Rejected } from './rejection.ts';
 
 /** A JWT access token whose signature and claims hold. Whether it is revoked is another question. */
-export type AccessToken = {
+export type AccessToken = Notable & {
   readonly issuer: string;
   readonly subject: string;
   /** The session the token belongs to; undefined for a client's own token and under `revocation: none`. */

@@ -1,9 +1,19 @@
+import type { TokenProof } from './token-proof.ts';
+
 /** Where a request may carry its token. Header names in lower case. */
 export type CredentialSource = { readonly header: string } | { readonly cookie: string };
 
+/** A token as a request presents it. */
+export type PresentedToken = {
+  readonly kind: 'token';
+  readonly token: string;
+  /** What it was proven to be when it was presented before: the verifier's. */
+  proof: TokenProof | undefined;
+};
+
 export type Credential =
   | { readonly kind: 'none' }
-  | { readonly kind: 'token'; readonly token: string }
+  | PresentedToken
   | { readonly kind: 'multiple' }
   | { readonly kind: 'malformed'; readonly source: string; readonly problem: string };
 
@@ -70,13 +80,15 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
 const isPlainBearer = (value: string): boolean =>
   value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length;
 
+// Less than half of what the verifier's cache holds, where all are looked up anew when these are forgotten: so those in use
+// don't get old there.
 const maxRemembered = 2048;
 /** Longer ones are taken apart each time: what is remembered stays below a few megabytes. */
 const maxRememberedLength = 2048;
 
 /**
- * Reads `Bearer` and a token; undefined for all else. Gives an equal value the same credential again, whose token's hash is
- * known then.
+ * Reads `Bearer` and a token; undefined for all else. Gives an equal value the same credential again, with what the verifier
+ * found it to be.
  */
 function createPlainBearers(): (value: string) => Credential | undefined {
   const remembered = new Map<string, Credential>();
@@ -84,7 +96,7 @@ function createPlainBearers(): (value: string) => Credential | undefined {
     const known = remembered.get(value);
     if (known !== undefined) return known;
     if (!isPlainBearer(value)) return undefined;
-    const credential: Credential = { kind: 'token', token: value.slice('Bearer '.length) };
+    const credential = presented(value.slice('Bearer '.length));
     if (value.length > maxRememberedLength) return credential;
     if (remembered.size >= maxRemembered) remembered.clear();
     remembered.set(value, credential);
@@ -101,7 +113,7 @@ function readPart(part: string, name: string, needsScheme: boolean): Credential 
   if (scheme === undefined && needsScheme) return foreign;
   const token = scheme === undefined ? part : part.slice(scheme.length);
   if (token === '') return malformed(name, 'a scheme without a token');
-  return /\s/.test(token) ? malformed(name, 'white space in the token') : { kind: 'token', token };
+  return /\s/.test(token) ? malformed(name, 'white space in the token') : presented(token);
 }
 
 /** Two values of `authorization` reach us as two values or joined with a comma (RFC 9110 §5.3). */
@@ -129,7 +141,7 @@ function cookieReader(name: string, maxTokenBytes: number): CredentialExtractor 
         if (token.length > maxTokenBytes) return malformed(source, `longer than ${maxTokenBytes} bytes`);
         // Also one cookie set twice, for the host and for its parent domain: which one counts is anyone's guess.
         if (found.kind === 'token' && found.token !== token) return multiple;
-        found = { kind: 'token', token };
+        found = presented(token);
       }
     }
     return found;
@@ -143,5 +155,7 @@ function valueOf(pair: string, name: string): string | undefined {
   const value = pair.slice(equals + 1).trim();
   return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
 }
+
+const presented = (token: string): PresentedToken => ({ kind: 'token', token, proof: undefined });
 
 const malformed = (source: string, problem: string): Credential => ({ kind: 'malformed', source, problem });

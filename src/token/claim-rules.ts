@@ -52,6 +52,7 @@ export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Con
     expiresAt: times.expiresAt,
     keyId: context.keyId,
     claims,
+    notes: [],
   };
   return judgeLifetime(token, rules) ?? judgeSession(token, rules) ?? { kind: 'good', token };
 }

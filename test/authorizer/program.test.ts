@@ -2,6 +2,7 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { startEchoService, type Echo } from '../envoy/echo-service.ts';
@@ -109,6 +110,22 @@ describe('an authorizer that starts while Redis is down', () => {
     const envoy = await envoyBefore(authorizer);
     expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
     expect((await authorizer.readyz()).ready).toBe(false);
+  });
+});
+
+describe('once it is idle', () => {
+  it('gives back memory, and spares a compiler with its first check', async () => {
+    const authorizer = await start();
+    await untilReady(authorizer);
+    const flags = () => authorizer.log().flatMap(({ msg, kind }) => (msg === 'flag of V8 set' ? [kind] : []));
+    const atStart = ['--no-allocation-site-pretenuring', '--heap-growing-percent=50'];
+    // It looks every half second.
+    await setTimeout(1600);
+    expect(flags()).toEqual(atStart);
+    const envoy = await envoyBefore(authorizer);
+    expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
+    await eventually('it worked', () => (flags().length > atStart.length ? true : undefined));
+    expect(flags()).toEqual([...atStart, '--no-maglev']);
   });
 });
 

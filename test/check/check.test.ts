@@ -53,6 +53,14 @@ describe('a request with a good token', () => {
     expect(check.decideNow({ token, route: { 'curfew.scopes': 'admin' } })).toMatchObject({
       reason: 'insufficient_scope',
     });
+    expect(check.decideNow({ token })).toMatchObject({ kind: 'allow' });
+    expect(check.decideNow({ token, route: { 'curfew.scopes': 'admin' } })).toMatchObject({
+      reason: 'insufficient_scope',
+    });
+    expect(check.decideNow({ token, route: { 'curfew.scopes': 'read' } })).toMatchObject({ kind: 'allow' });
+    expect(check.decideNow({ token, route: { 'curfew.scopes': 'admin' } })).toMatchObject({
+      reason: 'insufficient_scope',
+    });
     revoked = true;
     expect(check.decideNow({ token })).toMatchObject({ reason: 'revoked', token: { session: 'grant-1' } });
     revoked = false;

@@ -21,6 +21,7 @@ const token: AccessToken = {
   expiresAt: 60,
   keyId: 'key-1',
   claims: {},
+  notes: [],
 };
 
 const request = (path = '/orders'): CheckRequest => ({

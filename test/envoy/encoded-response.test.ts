@@ -21,6 +21,7 @@ const tokenOf = (subject: string): AccessToken => ({
   expiresAt: 2,
   keyId: 'key',
   claims: {},
+  notes: [],
 });
 const identityOf = (subject: string): UpstreamIdentity => ({
   set: [['x-auth-subject', subject]],

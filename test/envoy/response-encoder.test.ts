@@ -53,6 +53,7 @@ const token: AccessToken = {
   expiresAt: 1_763_969_660.5,
   keyId: 'key',
   claims: {},
+  notes: [],
 };
 
 describe('a response', () => {

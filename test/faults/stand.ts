@@ -148,6 +148,7 @@ function judgeToken(
     keyId: 'key',
     issuedAt,
     expiresAt: issuedAt + maxTokenLifetimeMs / 1000,
+    notes: [],
   };
   const limits = { maxExposureMs, clockToleranceSeconds: clockToleranceMs / 1000 };
   return feed.revocations.judge(token, limits, clock.nowMs()).kind;

@@ -53,6 +53,7 @@ export async function follow(url: string, logName: string, issuers: readonly str
       keyId: 'some-key',
       issuedAt: nowSeconds - 1,
       expiresAt: nowSeconds + 2,
+      notes: [],
       ...token,
     };
     const limits = { maxExposureMs: 30_000, clockToleranceSeconds: 5 };

@@ -123,6 +123,7 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
       keyId: 'k',
       issuedAt,
       expiresAt: issuedAt + 60,
+      notes: [],
     };
     return feed.revocations.judge(
       { ...whole, ...token },

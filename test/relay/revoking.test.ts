@@ -52,6 +52,7 @@ function judge(token: Partial<Revocable>) {
     keyId: 'key',
     issuedAt,
     expiresAt: issuedAt + 60,
+    notes: [],
     ...token,
   };
   return feed.revocations.judge(full, limits, (full.issuedAt + 1) * 1000);

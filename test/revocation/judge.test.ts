@@ -15,6 +15,7 @@ const token = (claims: Partial<Revocable>): Revocable => ({
   keyId: 'key-1',
   issuedAt: now - 40,
   expiresAt: now + 20,
+  notes: [],
   ...claims,
 });
 

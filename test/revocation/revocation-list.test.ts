@@ -21,6 +21,7 @@ const token = (claims: Partial<Revocable> = {}): Revocable => ({
   keyId: 'key-1',
   issuedAt: at - 10,
   expiresAt: at + 50,
+  notes: [],
   ...claims,
 });
 

@@ -135,7 +135,8 @@ export class Harness {
   }
 
   knows(id: string): boolean {
-    const token = { issuer, subject: 's', session: id, tokenId: undefined, clientId: undefined, keyId: 'k' };
-    return this.list.find({ ...token, issuedAt: wallMs / 1000, expiresAt: wallMs / 1000 + 60 }) !== undefined;
+    const ids = { session: id, tokenId: undefined, clientId: undefined, keyId: 'k' };
+    const times = { issuedAt: wallMs / 1000, expiresAt: wallMs / 1000 + 60 };
+    return this.list.find({ issuer, subject: 's', ...ids, ...times, notes: [] }) !== undefined;
   }
 }

@@ -55,6 +55,17 @@ describe('the Authorization header', () => {
     },
   );
 
+  it('gives an equal value the same credential again, and never that of another', () => {
+    const sources = [{ header: 'authorization' }];
+    const extract = createCredentialExtractor({ sources, maxTokenBytes: 64 });
+    const present = (value: string) => extract(new Map([['authorization', [value]]]));
+    const first = present('Bearer one');
+    expect(present('Bearer one')).toBe(first);
+    expect(present('Bearer two')).not.toBe(first);
+    for (let index = 0; index < 5000; index += 1) present(`Bearer of-${index}`);
+    expect(present('Bearer one')).toEqual(first);
+  });
+
   it('refuses a value that is too long before looking at it', () => {
     expect(find({ authorization: [`Bearer ${'a'.repeat(4096)}`] })).toMatchObject({
       kind: 'malformed',

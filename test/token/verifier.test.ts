@@ -84,6 +84,33 @@ describe('a token seen before', () => {
     expect(await verifier.verify(token)).toMatchObject({ reason: 'unknown_key' });
   });
 
+  it('is known by the credential that presented it, as long as its key is vouched for', async () => {
+    const metrics = testMetrics();
+    const keys = changeableKeys(testKey('RS256', 'old'));
+    const verifier = testVerifier([{ rules, keySet: keys.keySet }], { metrics, maxCachedTokens: 2 });
+    const issue = (jti: string) =>
+      issueToken({ now: testNow, key: testKey('RS256', 'old'), claims: { jti } });
+    const token = issue('first');
+    const presented = { proof: undefined };
+    const first = await verifier.verify(token, presented);
+    expect(verifier.verify(token, presented)).toBe(first);
+    // The cache has forgotten it by now.
+    for (const jti of ['a', 'b', 'c']) await verifier.verify(issue(jti));
+    expect(verifier.verify(token, presented)).toBe(first);
+    const { values } = await metrics.tokenCache.get();
+    expect(values.map(({ labels, value }) => [labels.result, value])).toEqual([
+      ['hit', 2],
+      ['miss', 4],
+    ]);
+    verifier.clock.nowSeconds = testNow + 65;
+    expect(verifier.verify(token, presented)).toMatchObject({ reason: 'expired' });
+    verifier.clock.nowSeconds = testNow;
+    keys.change(testKey('RS256', 'new'));
+    keys.answer();
+    expect(await verifier.verify(token, presented)).toMatchObject({ reason: 'unknown_key' });
+    expect(presented.proof).toBeUndefined();
+  });
+
   it('is refused when its kid now names another key', async () => {
     const keys = changeableKeys(testKey('RS256', 'k'));
     const verifier = testVerifier([{ rules, keySet: keys.keySet }]);

@@ -148,6 +148,7 @@ export class Issuer {
       keyId,
       issuedAt,
       expiresAt: issuedAt + lifetimeSeconds,
+      notes: [],
     };
   }
 

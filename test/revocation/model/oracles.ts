@@ -92,6 +92,7 @@ export class Oracles {
         keyId: event.kind === 'key' ? event.id : 'none',
         issuedAt,
         expiresAt: issuedAt + 1,
+        notes: [],
       };
       if (sidecar.list.find(token) === undefined)
         throw new Violation(
