@@ -139,17 +139,16 @@ export async function interleave<Case extends { name: string; title: string }>(
   return cases.map(({ name, title }) => ({ contender: name, title, samples: samples.get(name) ?? [] }));
 }
 
-/** The median of the ratios of two series, round by round: what slows a whole round down cancels out. */
-export function medianRatio(
+/** The ratios of two series, round by round: what slows a whole round down cancels out. None where something was not measured. */
+export function ratiosByRound(
   over: Series | undefined,
   under: Series | undefined,
   pick: (sample: Sample) => number | undefined,
-): number | undefined {
-  if (over === undefined || under === undefined) return undefined;
-  const ratios = over.samples.map((sample, round) => {
+): number[] {
+  if (over === undefined || under === undefined) return [];
+  return over.samples.flatMap((sample, round) => {
     const base = under.samples[round];
-    return (pick(sample) ?? Number.NaN) / ((base === undefined ? undefined : pick(base)) ?? Number.NaN);
+    const [value, of] = [pick(sample), base === undefined ? undefined : pick(base)];
+    return value === undefined || of === undefined ? [] : [value / of];
   });
-  const ratio = median(ratios);
-  return Number.isNaN(ratio) ? undefined : ratio;
 }

@@ -1,111 +1,125 @@
 import { median } from '../load/latencies.ts';
-import { medianRatio, type Sample, type Series } from '../measure.ts';
+import { ratiosByRound, type Sample, type Series } from '../measure.ts';
 import type { Report } from './report.ts';
 
-/** A goal and what was reached; `reached` is undefined where the run lacked a contender. */
+/** What is compared, and what was found; `reached` is undefined where the run lacked a contender. */
 export type Bar = {
   readonly what: string;
-  readonly goal: number;
+  /** Undefined where none was set. */
+  readonly goal: number | undefined;
   readonly reached: number | undefined;
   readonly unit: '×' | 'MB' | 'ms';
+  /** What `reached` is the median of, where it is one. */
+  readonly rounds: readonly number[];
 };
 
+type Pick = (sample: Sample) => number | undefined;
+
+const serverUs: Pick = (sample) => sample.serverUs;
+const p99: Pick = (sample) => sample.p99;
+const whole: Pick = ({ envoyUs, serverUs: server }) =>
+  envoyUs === undefined ? undefined : envoyUs + (server ?? 0);
+
 export function barsOf(report: Omit<Report, 'bars'>): Bar[] {
-  const { closed, paced } = report.contenders;
-  const of = (table: readonly Series[], name: string): Series | undefined =>
-    table.find(({ contender }) => contender === name);
-  const cpu = (over: string, under: string): number | undefined =>
-    medianRatio(of(closed, over), of(closed, under), ({ serverUs }) => serverUs);
-  const p99 = (over: string, under: string): number | undefined =>
-    medianRatio(of(paced, over), of(paced, under), (sample) => sample.p99);
-  const whole = (sample: Sample): number | undefined =>
-    sample.envoyUs === undefined ? undefined : sample.envoyUs + (sample.serverUs ?? 0);
-  const held = report.revocations.held;
-  const base = held.find(({ revocations }) => revocations === 1)?.residentMb;
-  const more = (revocations: number): number | undefined => {
-    const found = held.find((entry) => entry.revocations === revocations);
-    return found === undefined || base === undefined ? undefined : found.residentMb - base;
-  };
-  const heldRatio = medianRatio(
-    of(report.revocations.paced, '200000'),
-    of(report.revocations.paced, '1'),
-    (sample) => sample.p99,
-  );
-  const loaded = median(
-    (of(closed, 'curfew-unix')?.samples ?? []).map((sample) => sample.residentMb ?? Number.NaN),
-  );
+  const { revocations, starts, contenders } = report;
   return [
-    {
-      what: 'CPU per check, TCP, against minimal Go over TCP',
-      goal: 0.75,
-      reached: cpu('curfew-tcp', 'go-tcp'),
-      unit: '×',
-    },
-    {
-      what: 'CPU per check, Unix socket, against minimal Go over TCP',
-      goal: 0.75,
-      reached: cpu('curfew-unix', 'go-tcp'),
-      unit: '×',
-    },
-    {
-      what: 'CPU per check, Unix socket, against minimal Go over one',
-      goal: 0.75,
-      reached: cpu('curfew-unix', 'go-unix'),
-      unit: '×',
-    },
-    {
-      what: 'CPU per check, TCP, against grpc-js + proto-loader',
-      goal: 0.5,
-      reached: cpu('curfew-tcp', 'grpc-js'),
-      unit: '×',
-    },
-    {
-      what: 'CPU of Envoy and authorizer against Envoy jwt_authn',
-      goal: 1.6,
-      reached: medianRatio(of(closed, 'curfew-unix'), of(closed, 'jwt-authn'), whole),
-      unit: '×',
-    },
-    {
-      what: 'the same against jwt_authn with RBAC, which does all but revocation',
-      goal: 1.6,
-      reached: medianRatio(of(closed, 'curfew-unix'), of(closed, 'jwt-authn-rbac'), whole),
-      unit: '×',
-    },
-    {
-      what: 'CPU of both without dynamic metadata against jwt_authn',
-      goal: 1.6,
-      reached: medianRatio(of(closed, 'curfew-no-metadata'), of(closed, 'jwt-authn'), whole),
-      unit: '×',
-    },
-    {
-      what: 'CPU of both with the recommended filter against jwt_authn',
-      goal: 1.6,
-      reached: medianRatio(of(closed, 'curfew-unix-filter'), of(closed, 'jwt-authn'), whole),
-      unit: '×',
-    },
-    {
-      what: 'CPU of both against jwt_authn, each in the recommended listener',
-      goal: 1.6,
-      reached: medianRatio(of(closed, 'curfew-unix-recommended'), of(closed, 'jwt-authn-recommended'), whole),
-      unit: '×',
-    },
-    {
-      what: 'p99 at 1000 requests/s, Unix socket, against minimal Go over one',
-      goal: 1,
-      reached: p99('curfew-unix', 'go-unix'),
-      unit: '×',
-    },
-    {
-      what: 'p99 at 1000 requests/s, TCP, against minimal Go over TCP',
-      goal: 1,
-      reached: p99('curfew-tcp', 'go-tcp'),
-      unit: '×',
-    },
-    { what: 'resident memory, loaded', goal: 100, reached: loaded, unit: 'MB' },
-    { what: 'resident memory, idle', goal: 70, reached: median(report.starts.idleMb), unit: 'MB' },
-    { what: 'start to ready, bundle', goal: 150, reached: median(report.starts.bundleMs), unit: 'ms' },
-    { what: '200,000 revocations held', goal: 30, reached: more(200_000), unit: 'MB' },
-    { what: '1,000,000 revocations held', goal: 80, reached: more(1_000_000), unit: 'MB' },
-    { what: 'p99 with 200,000 revocations against one', goal: 1.1, reached: heldRatio, unit: '×' },
+    ...cpuBars(contenders.closed),
+    ...latencyBars(contenders.paced),
+    ...memoryBars(report),
+    ofRounds('start to ready, bundle', 150, 'ms', starts.bundleMs),
+    ...heldBars(revocations.held),
+    ofRounds(
+      'p99 with 200,000 revocations against one',
+      1.1,
+      '×',
+      ratiosByRound(named(revocations.paced, '200000'), named(revocations.paced, '1'), p99),
+    ),
   ];
+}
+
+const named = (table: readonly Series[], name: string): Series | undefined =>
+  table.find(({ contender }) => contender === name);
+
+function ofRounds(what: string, goal: number | undefined, unit: Bar['unit'], rounds: readonly number[]): Bar {
+  return { what, goal, unit, rounds, reached: rounds.length === 0 ? undefined : median(rounds) };
+}
+
+function cpuBars(closed: readonly Series[]): Bar[] {
+  const ratio = (what: string, goal: number | undefined, pick: Pick, over: string, under: string): Bar =>
+    ofRounds(what, goal, '×', ratiosByRound(named(closed, over), named(closed, under), pick));
+  return [
+    ratio('CPU per check, TCP, against minimal Go over TCP', 0.75, serverUs, 'curfew-tcp', 'go-tcp'),
+    ratio('CPU per check, Unix socket, against minimal Go over TCP', 0.75, serverUs, 'curfew-unix', 'go-tcp'),
+    ratio(
+      'CPU per check, Unix socket, against minimal Go over one',
+      0.75,
+      serverUs,
+      'curfew-unix',
+      'go-unix',
+    ),
+    ratio('CPU per check, TCP, against grpc-js + proto-loader', 0.5, serverUs, 'curfew-tcp', 'grpc-js'),
+    ratio('CPU of Envoy and authorizer against Envoy jwt_authn', 1.6, whole, 'curfew-unix', 'jwt-authn'),
+    ratio(
+      'the same against jwt_authn with RBAC, which does all but revocation',
+      undefined,
+      whole,
+      'curfew-unix',
+      'jwt-authn-rbac',
+    ),
+    ratio(
+      'CPU of both without dynamic metadata against jwt_authn',
+      1.6,
+      whole,
+      'curfew-no-metadata',
+      'jwt-authn',
+    ),
+    ratio(
+      'CPU of both with the recommended filter against jwt_authn',
+      1.6,
+      whole,
+      'curfew-unix-filter',
+      'jwt-authn',
+    ),
+    ratio(
+      'CPU of both against jwt_authn, each in the recommended listener',
+      1.6,
+      whole,
+      'curfew-unix-recommended',
+      'jwt-authn-recommended',
+    ),
+  ];
+}
+
+function latencyBars(paced: readonly Series[]): Bar[] {
+  const ratio = (what: string, over: string, under: string): Bar =>
+    ofRounds(what, 1, '×', ratiosByRound(named(paced, over), named(paced, under), p99));
+  return [
+    ratio('p99 at 1000 requests/s, Unix socket, against minimal Go over one', 'curfew-unix', 'go-unix'),
+    ratio('p99 at 1000 requests/s, TCP, against minimal Go over TCP', 'curfew-tcp', 'go-tcp'),
+  ];
+}
+
+function memoryBars({ contenders, starts }: Omit<Report, 'bars'>): Bar[] {
+  const samples = named(contenders.closed, 'curfew-unix')?.samples ?? [];
+  const loaded = samples.flatMap(({ residentMb }) => (residentMb === undefined ? [] : [residentMb]));
+  return [
+    ofRounds('resident memory, loaded', 100, 'MB', loaded),
+    ofRounds('resident memory, idle', 70, 'MB', starts.idleMb),
+  ];
+}
+
+function heldBars(held: Report['revocations']['held']): Bar[] {
+  const base = held.find(({ revocations }) => revocations === 1)?.residentMb;
+  const more = (revocations: number, goal: number): Bar => {
+    const found = held.find((entry) => entry.revocations === revocations);
+    const reached = found === undefined || base === undefined ? undefined : found.residentMb - base;
+    return {
+      what: `${revocations.toLocaleString('en')} revocations held`,
+      goal,
+      unit: 'MB',
+      reached,
+      rounds: [],
+    };
+  };
+  return [more(200_000, 30), more(1_000_000, 80)];
 }

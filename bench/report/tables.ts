@@ -1,4 +1,4 @@
-import { median } from '../load/latencies.ts';
+import { median, quantileOf } from '../load/latencies.ts';
 import { medianSample } from '../measure.ts';
 import type { Bar } from './bars.ts';
 import type { Report } from './report.ts';
@@ -45,19 +45,27 @@ const quietCores = 0.5;
 function barsTable(report: Report): Table {
   const isQuiet = otherCoresOf(report) <= quietCores;
   const judge = ({ reached, goal, unit }: Bar): string => {
-    if (reached === undefined || Number.isNaN(reached)) return 'not measured';
+    if (reached === undefined) return 'not measured';
     if (!isQuiet && unit !== 'MB') return 'too noisy to say';
+    if (goal === undefined) return '';
     return reached <= goal ? 'reached' : 'missed';
   };
   return {
     title: 'Bars',
-    head: ['', 'goal', 'found', ''],
+    head: ['', 'goal', 'median', 'half of the rounds', ''],
     rows: report.bars.map((bar) => {
-      const { what, goal, reached, unit } = bar;
-      const found = reached === undefined || Number.isNaN(reached) ? '–' : `${short(reached)} ${unit}`;
-      return [what, `≤ ${goal} ${unit}`, found, judge(bar)];
+      const { what, goal, reached, unit, rounds } = bar;
+      const found = reached === undefined ? '–' : `${short(reached)} ${unit}`;
+      return [what, goal === undefined ? '–' : `≤ ${goal} ${unit}`, found, middleHalf(rounds), judge(bar)];
     }),
   };
+}
+
+/** Between which values the half of the rounds lies that is closest to their median: how far to trust it. */
+function middleHalf(rounds: readonly number[]): string {
+  if (rounds.length < 4) return '–';
+  const sorted = Float64Array.from(rounds).sort();
+  return `${short(quantileOf(sorted, 0.25))} to ${short(quantileOf(sorted, 0.75))}`;
 }
 
 function otherCoresOf({ contenders }: Report): number {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { medianRatio, medianSample, type Sample, type Series } from '../../bench/measure.ts';
+import { medianSample, ratiosByRound, type Sample, type Series } from '../../bench/measure.ts';
 import { barsOf } from '../../bench/report/bars.ts';
 import { pageOf } from '../../bench/report/page.ts';
 import type { Report } from '../../bench/report/report.ts';
@@ -82,11 +82,12 @@ function reportWith(otherCores: number): Report {
 }
 
 describe('ratios', () => {
-  it('are taken within a round, and the middle one counts', () => {
+  it('are taken within a round', () => {
     const over = series('a', { serverUs: 20 }, { serverUs: 300 }, { serverUs: 30 });
     const under = series('b', { serverUs: 40 }, { serverUs: 400 }, { serverUs: 40 });
-    expect(medianRatio(over, under, ({ serverUs }) => serverUs)).toBe(0.75);
-    expect(medianRatio(over, undefined, ({ serverUs }) => serverUs)).toBeUndefined();
+    expect(ratiosByRound(over, under, ({ serverUs }) => serverUs)).toEqual([0.5, 0.75, 0.75]);
+    expect(ratiosByRound(over, undefined, ({ serverUs }) => serverUs)).toEqual([]);
+    expect(ratiosByRound(over, under, () => undefined)).toEqual([]);
   });
 
   it('are of medians that keep what was not measured apart', () => {
@@ -102,7 +103,7 @@ describe('ratios', () => {
 
 describe('a report', () => {
   const verdicts = (report: Report): (string | undefined)[] =>
-    (tablesOf(report)[0]?.rows ?? []).map((row) => row[3]);
+    (tablesOf(report)[0]?.rows ?? []).map((row) => row[4]);
 
   it('says of each goal whether it was reached', () => {
     const { bars } = reportWith(0.1);
@@ -110,6 +111,24 @@ describe('a report', () => {
     expect(bars.find(({ what }) => what.startsWith('200,000'))?.reached).toBe(25);
     expect(verdicts(reportWith(0.1))).toContain('reached');
     expect(verdicts(reportWith(0.1))).toContain('not measured');
+  });
+
+  it('says how far the rounds of a ratio lie apart, and judges nothing without a goal', () => {
+    const rounds = [1, 2, 3, 4, 5].map((serverUs) => ({ serverUs, envoyUs: 10, otherCores: 0.1 }));
+    const closed = [
+      series('curfew-unix', ...rounds),
+      series('jwt-authn-rbac', ...rounds.map(() => ({ serverUs: undefined, envoyUs: 10 }))),
+    ];
+    const bars = barsOf({ ...reportWith(0.1), contenders: { closed, paced: closed, direct: closed } });
+    const bar = bars.find(({ what }) => what.includes('RBAC'));
+    expect(bar).toMatchObject({ goal: undefined, reached: 1.3, rounds: [1.1, 1.2, 1.3, 1.4, 1.5] });
+    const rows = tablesOf({ ...reportWith(0.1), bars })[0]?.rows ?? [];
+    expect(rows.find(([what]) => what?.includes('RBAC'))?.slice(1)).toEqual([
+      '–',
+      '1.30 ×',
+      '1.20 to 1.40',
+      '',
+    ]);
   });
 
   it('says of times that they mean nothing when others use the machine', () => {
