@@ -87,7 +87,14 @@ export async function warmAndMeasure(
   return measure(stage, contender, options);
 }
 
-/** Samples of several rounds as one: the median of each figure. */
+/** Of all requests of the samples together: a short one has no thousandth. */
+function slowestThousandth(samples: readonly Sample[]): number {
+  const requests = samples.reduce((total, sample) => total + sample.requests, 0);
+  const slowest = Float64Array.from(samples.flatMap((sample) => [...sample.slowest])).sort();
+  return slowest.at(-(Math.floor(requests / 1000) + 1)) ?? Number.NaN;
+}
+
+/** Samples of several rounds as one: the median of each figure, but for the longest times. */
 export function medianSample(samples: readonly Sample[]): Sample {
   const first = samples[0];
   if (first === undefined) throw new Error('no samples');
@@ -106,8 +113,9 @@ export function medianSample(samples: readonly Sample[]): Sample {
     p50: middle(({ p50 }) => p50),
     p90: middle(({ p90 }) => p90),
     p99: middle(({ p99 }) => p99),
-    p999: middle(({ p999 }) => p999),
+    p999: slowestThousandth(samples),
     max: Math.max(...samples.map(({ max }) => max)),
+    slowest: [],
     curve: first.curve.map((_, index) => middle(({ curve }) => curve[index] ?? Number.NaN)),
     serverUs: optional(({ serverUs }) => serverUs),
     envoyUs: optional(({ envoyUs }) => envoyUs),

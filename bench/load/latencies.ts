@@ -1,4 +1,4 @@
-import { plottedQuantiles, type LoadResult } from './messages.ts';
+import { keptSlowest, plottedQuantiles, type LoadResult } from './messages.ts';
 
 /** Every latency of a run, exact: a run has at most a few hundred thousand. */
 export class Latencies {
@@ -19,7 +19,7 @@ export class Latencies {
     return this.#count;
   }
 
-  summary(): Pick<LoadResult, 'p50' | 'p90' | 'p99' | 'p999' | 'max' | 'curve'> {
+  summary(): Pick<LoadResult, 'p50' | 'p90' | 'p99' | 'p999' | 'max' | 'slowest' | 'curve'> {
     const sorted = this.#values.slice(0, this.#count).sort();
     const at = (quantile: number): number => quantileOf(sorted, quantile);
     return {
@@ -28,6 +28,7 @@ export class Latencies {
       p99: at(0.99),
       p999: at(0.999),
       max: at(1),
+      slowest: Array.from(sorted.slice(-keptSlowest)),
       curve: plottedQuantiles.map(at),
     };
   }

@@ -39,9 +39,13 @@ export type LoadResult = {
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
+  /** The longest, at most `keptSlowest`, ascending: of many short runs together the slowest thousandth can be told by them. */
+  readonly slowest: readonly number[];
   /** Latency at each of `plottedQuantiles`. */
   readonly curve: readonly number[];
 };
+
+export const keptSlowest = 50;
 
 export const plottedQuantiles: readonly number[] = [
   0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999,

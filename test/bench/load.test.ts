@@ -150,6 +150,7 @@ describe('figures', () => {
     const latencies = new Latencies();
     for (let value = 100_000; value > 0; value -= 1) latencies.add(value);
     expect(latencies.summary()).toMatchObject({ p50: 50_000, p99: 99_000, p999: 99_900, max: 100_000 });
+    expect(latencies.summary().slowest).toEqual(Array.from({ length: 50 }, (_, index) => 99_951 + index));
     expect(quantileOf(Float64Array.of(1, 2, 3), 0.01)).toBe(1);
     expect(median([4, 1, 3])).toBe(3);
     expect(median([4, 1, 3, 2])).toBe(2.5);

@@ -17,6 +17,7 @@ const sample = (overrides: Partial<Sample> = {}): Sample => ({
   p99: 300,
   p999: 400,
   max: 500,
+  slowest: [400, 500],
   curve: Array.from({ length: 17 }, (_, index) => 100 + index),
   requestsPerSecond: 1000,
   serverUs: 30,
@@ -98,6 +99,16 @@ describe('ratios', () => {
     ]);
     expect(middle).toMatchObject({ p99: 2, failed: 3, requests: 3000 });
     expect(medianSample([sample({ serverUs: undefined })]).serverUs).toBeUndefined();
+  });
+
+  it('have the slowest thousandth of all requests together', () => {
+    const requests = 400;
+    const rounds = [
+      [10, 20, 900],
+      [15, 800],
+      [30, 700],
+    ].map((slowest) => sample({ requests, slowest }));
+    expect(medianSample(rounds).p999).toBe(800);
   });
 });
 
