@@ -40,14 +40,14 @@ export type Settings = {
 
 const full: Settings = {
   mode: 'full',
-  rounds: 10,
+  rounds: 20,
   pacedRounds: 34,
-  directRounds: 7,
+  directRounds: 11,
   envoys: 5,
   firstRequests: 100_000,
   firstMs: 6000,
-  warmUpMs: 250,
-  closedMs: 600,
+  warmUpMs: 200,
+  closedMs: 300,
   pacedMs: 300,
   cellRounds: 3,
   cellMs: 800,
