@@ -114,7 +114,8 @@ function applySetting(
     case 'curfew.scopes': {
       const scopes = value.split(' ').filter((scope) => scope !== '');
       if (scopes.length === 0 || !scopes.every(isScope)) return 'scopes separated by spaces';
-      return { ...policy, scopes };
+      // Once each: a token keeps the policy that was opened to it last.
+      return { ...policy, scopes: [...new Set(scopes)] };
     }
     case 'curfew.max-exposure': {
       const ms = parseDurationMs(value);

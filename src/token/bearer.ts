@@ -80,10 +80,10 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
 const isPlainBearer = (value: string): boolean =>
   value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length;
 
-// Less than half of what the verifier's cache holds, where all are looked up anew when these are forgotten: so those in use
-// don't get old there.
+// Less than half of what the verifier's cache holds, where all are looked up anew when these are forgotten. Those in use don't
+// get old there in between, unless many times as many tokens come by cookie, or longer than are remembered.
 const maxRemembered = 2048;
-/** Longer ones are taken apart each time: what is remembered stays below a few megabytes. */
+/** Longer ones are taken apart each time: what is remembered stays below 12 MB, proofs included that the verifier's cache has forgotten. */
 const maxRememberedLength = 2048;
 
 /**

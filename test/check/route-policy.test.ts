@@ -26,6 +26,7 @@ describe('a route that asks for something', () => {
     [{ 'curfew.audience': 'billing api' }, { audiences: ['billing api'] }],
     [{ 'curfew.scopes': 'a b:c' }, { scopes: ['a', 'b:c'] }],
     [{ 'curfew.scopes': ' a  b ' }, { scopes: ['a', 'b'] }],
+    [{ 'curfew.scopes': 'b a b' }, { scopes: ['b', 'a'] }],
     [{ 'curfew.max-exposure': '10s' }, { maxExposureMs: 10_000 }],
     [{ 'curfew.max-exposure': '30s' }, { maxExposureMs: 30_000 }],
     [
