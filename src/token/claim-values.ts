@@ -1,7 +1,7 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
 import { isId, maxIdLength } from './claims.ts';
 import type { RejectionDetail, TokenRejection } from './rejection.ts';
-import type { JsonObject } from './strict-json.ts';
+import { numberOf, type JsonObject } from './strict-json.ts';
 
 /** A claim that is not what it must be. */
 export type Unfit = {
@@ -25,12 +25,13 @@ const none: readonly string[] = [];
 
 /** `exp` and `iat`, which are required, and `nbf`. */
 export function readTimes(claims: JsonObject): Times | Unfit {
-  const { exp: expiresAt, iat: issuedAt, nbf: notBefore } = claims;
-  if (expiresAt === undefined) return unfit('missing_claim', 'exp', 'a number', 'absent');
-  if (issuedAt === undefined) return unfit('missing_claim', 'iat', 'a number', 'absent');
-  if (!isNumericDate(expiresAt)) return notADate('exp', expiresAt);
-  if (!isNumericDate(issuedAt)) return notADate('iat', issuedAt);
-  if (notBefore !== undefined && !isNumericDate(notBefore)) return notADate('nbf', notBefore);
+  const { exp, iat, nbf } = claims;
+  if (exp === undefined) return unfit('missing_claim', 'exp', 'a number', 'absent');
+  if (iat === undefined) return unfit('missing_claim', 'iat', 'a number', 'absent');
+  const [expiresAt, issuedAt, notBefore] = [numberOf(exp), numberOf(iat), numberOf(nbf)];
+  if (!isNumericDate(expiresAt)) return notADate('exp', exp);
+  if (!isNumericDate(issuedAt)) return notADate('iat', iat);
+  if (nbf !== undefined && !isNumericDate(notBefore)) return notADate('nbf', nbf);
   return { kind: 'times', issuedAt, notBefore, expiresAt };
 }
 
@@ -73,11 +74,12 @@ const notADate = (claim: string, value: unknown): Unfit =>
     'malformed_token',
     claim,
     `seconds since 1970, at most ${maxNumericDate}`,
-    typeof value === 'number' ? `${value}` : typeName(value),
+    numberOf(value)?.toString() ?? typeName(value),
   );
 
 function typeName(value: unknown): string {
   if (value === null) return 'null';
+  if (JSON.isRawJSON(value)) return 'a number';
   if (!Array.isArray(value)) return `a ${typeof value}`;
   return isTextList(value) ? 'a list of texts' : 'a list with other than texts';
 }

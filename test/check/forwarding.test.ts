@@ -60,6 +60,33 @@ describe('a claim as a header value', () => {
   });
 });
 
+describe('a 64-bit account number', () => {
+  const headers = { 'x-auth-account': 'account', 'x-auth-places': 'places' };
+  const told = async (account: string): Promise<readonly (readonly [string, string])[]> => {
+    const claims = {
+      account: JSON.rawJSON(account),
+      places: [JSON.rawJSON(account), { of: JSON.rawJSON(account) }],
+    };
+    const check = testCheck({ upstream: { ...upstreamDefaults, headers } });
+    const decision = await check.decide({ token: goodToken({ claims }) });
+    return decision.kind === 'allow' ? decision.upstream.set : [];
+  };
+
+  it.each(['6917529027641081857', '-6917529027641081857', '340282366920938463463374607431768211457'])(
+    'reaches the upstream digit for digit: %s',
+    async (account) => {
+      expect(await told(account)).toEqual([
+        ['x-auth-account', account],
+        ['x-auth-places', `${account} {"of":${account}}`],
+      ]);
+    },
+  );
+
+  it('is not the header of its neighbour', async () => {
+    expect(await told('6917529027641081857')).not.toEqual(await told('6917529027641081858'));
+  });
+});
+
 describe('what the upstream is told', () => {
   it('leaves out what the token does not say, and takes away what the client said of it', async () => {
     const token = goodToken({ claims: { scope: undefined } });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseJsonObject } from '../../src/token/strict-json.ts';
+import { isJsonObject, numberOf, parseJsonObject } from '../../src/token/strict-json.ts';
 
 const problemOf = (text: string): string => {
   const parsed = parseJsonObject(text);
@@ -92,6 +92,54 @@ describe('strict JSON', () => {
         },
       ),
     );
+  });
+
+  it.each([
+    ['4611686018427387905', '4611686018427387905'],
+    ['-4611686018427387905', '-4611686018427387905'],
+    ['9007199254740995', '9007199254740995'],
+    ['98765432109876543210987', '98765432109876543210987'],
+    ['0.30000000000000000001', '0.30000000000000000001'],
+    ['4000000000000000000000000', '4000000000000000000000000'],
+    ['7e-400', '7e-400'],
+    ['7e999', '7e999'],
+    ['{"n":[4611686018427387905]}', '{"n":[4611686018427387905]}'],
+  ])('keeps the digits of a number that a double would round: %s', (text, expected) => {
+    const parsed = parseJsonObject(`{"id":${text}}`);
+    expect(parsed.kind === 'object' && JSON.stringify(parsed.value['id'])).toBe(expected);
+  });
+
+  it.each([
+    ['9007199254740991', 9007199254740991],
+    ['12345678901234567000', 12345678901234567000],
+    ['1.50', 1.5],
+    ['1764547200.123456', 1764547200.123456],
+    ['17.645e8', 1764500000],
+    ['-0', -0],
+    ['0e99999', 0],
+  ])('reads a number that a double holds as that number: %s', (text, expected) => {
+    const parsed = parseJsonObject(`{"n":${text}}`);
+    expect(parsed.kind === 'object' && parsed.value['n']).toBe(expected);
+  });
+
+  it('never makes one of two different integers', () => {
+    const digits = fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n });
+    const property = fc.property(digits, fc.bigInt({ min: 1n, max: 3n }), (one, distance) => {
+      const read = (id: bigint): string => {
+        const parsed = parseJsonObject(`{"id":${id}}`);
+        return parsed.kind === 'object' ? JSON.stringify(parsed.value['id']) : 'invalid';
+      };
+      return BigInt(read(one)) === one && read(one) !== read(one + distance);
+    });
+    expect(() => fc.assert(property, { numRuns: 2000 })).not.toThrow();
+  });
+
+  it('takes a number with kept digits for a number, not for an object', () => {
+    const parsed = parseJsonObject('{"id":4611686018427387905}');
+    if (parsed.kind === 'invalid') throw new Error(parsed.problem);
+    expect(isJsonObject(parsed.value['id'])).toBe(false);
+    expect(numberOf(parsed.value['id'])).toBe(2 ** 62);
+    expect(numberOf({ rawJSON: '1' })).toBeUndefined();
   });
 
   it('never throws, and never reads what JSON.parse refuses', () => {
