@@ -97,6 +97,9 @@ const output: CommandOutput = {
   warn: (line) => void process.stderr.write(`${line}\n`),
 };
 
+/** The longest interval that Node accepts. */
+const maxTimerMs = 2 ** 31 - 1;
+
 const usageCodes: ReadonlySet<FaultCode> = new Set([
   'ERR_USAGE',
   'ERR_CONFIG_INVALID',
@@ -122,6 +125,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 }
 
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
+  // Fetches of keys and connections to Redis don't keep Node running. Without this timer, Node exits with code 13
+  // when a command waits for nothing else.
+  const keepAlive = setInterval(() => undefined, maxTimerMs);
   try {
     return await command.run(args, output);
   } catch (thrown) {
@@ -130,6 +136,8 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
     if (thrown.code === 'ERR_USAGE')
       output.warn(command.usage.map((line) => `usage: bin/curfew ${line}`).join('\n'));
     return usageCodes.has(thrown.code) ? 2 : 1;
+  } finally {
+    clearInterval(keepAlive);
   }
 }
 

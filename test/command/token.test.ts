@@ -1,11 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { neverPrinted } from '../output.ts';
 import { repository } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { issueToken, jwkSetOf, testIssuer, testKey } from '../token/tokens.ts';
+import { curfew as runCurfew } from './curfew.ts';
 
 type Outcome = { exitCode: number | null; printed: string; warned: string };
 
@@ -32,6 +36,18 @@ function tokenFor(claims: Record<string, unknown> = {}): string {
   return token;
 }
 
+/** A server of the test issuer's keys; a silent one takes requests and answers none. */
+async function serveJwks({ isSilent = false } = {}): Promise<{ url: string }> {
+  const server = createServer((_, response) => {
+    if (!isSilent) response.setHeader('content-type', 'application/json').end(jwkSetOf(testKey()));
+  });
+  onTestFinished(() => {
+    server.close().closeAllConnections();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
 describe('curfew token inspect', () => {
   it('shows header and claims, and never the signature', () => {
     const token = tokenFor();
@@ -46,6 +62,36 @@ describe('curfew token inspect', () => {
     const { exitCode, printed } = curfew(['token', 'inspect', '--config', configuration()], tokenFor());
     expect(printed).toContain('decision: allow');
     expect(exitCode).toBe(0);
+  });
+
+  it.each([
+    ['no revocation', {}],
+    ['a Redis that is away', { revocation: { redis: { url: 'redis://127.0.0.1:1' } } }],
+  ])('decides with keys of a server and %s', async (_, settings) => {
+    const server = await serveJwks();
+    const file = join(temporaryDirectory(), 'authorizer.yaml');
+    const jwks = { uri: `${server.url}/jwks.json` };
+    writeFileSync(
+      file,
+      JSON.stringify({ issuers: [{ issuer: testIssuer, audiences: ['orders'], jwks }], ...settings }),
+    );
+    const { exitCode, printed, warned } = await runCurfew(['token', 'inspect', '--config', file], {
+      input: tokenFor(),
+    });
+    expect({ exitCode, warned }).toEqual({ exitCode: 0, warned: '' });
+    expect(printed).toContain('decision: allow');
+  });
+
+  it('says that no keys are known where their server does not answer', async () => {
+    const silent = await serveJwks({ isSilent: true });
+    const file = join(temporaryDirectory(), 'authorizer.yaml');
+    const jwks = { uri: `${silent.url}/jwks.json`, timeout: '1s' };
+    writeFileSync(file, JSON.stringify({ issuers: [{ issuer: testIssuer, audiences: ['orders'], jwks }] }));
+    const { exitCode, printed } = await runCurfew(['token', 'inspect', '--config', file], {
+      input: tokenFor(),
+    });
+    expect(exitCode).toBe(1);
+    expect(printed).toContain('decision: deny');
   });
 
   it('says which rule refused, with the claim, what was expected and what was found', () => {
