@@ -25,7 +25,9 @@ COPY tsconfig.json ./
 COPY scripts/bundle.ts scripts/
 COPY src src
 # `npm sbom --omit=dev` leaves out what a development package needs as well (jose, grpc): the lock is cut down first.
-RUN node scripts/bundle.ts --out dist \
+ARG VERSION
+ARG REVISION
+RUN node scripts/bundle.ts --out dist --version "$VERSION" --revision "$REVISION" \
  && npm pkg delete devDependencies optionalDependencies \
  && npm install --package-lock-only --offline --ignore-scripts --no-audit --no-fund --loglevel=error \
  && npm sbom --package-lock-only --sbom-format=cyclonedx > dist/sbom.cdx.json \

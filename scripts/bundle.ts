@@ -1,6 +1,8 @@
 // Bundles each program into one file for Node 24, with the files it reads at run time beside it.
 //
-//   node scripts/bundle.ts [--out dist] [PROGRAM ...]
+//   node scripts/bundle.ts [--out dist] [--version VERSION] [--revision COMMIT] [PROGRAM ...]
+//
+// With --version the build fails unless that is the version in package.json. `curfew --version` shows both.
 //
 // dist/PROGRAM.mjs         runs `--config FILE`; `curfew.mjs` is the whole command line
 // dist/PROGRAM.mjs.map     for readable stack traces; holds names and line numbers, not the sources
@@ -29,12 +31,15 @@ const programEntry = (name: ProgramName): string => `
 import { ${programs[name]} as run } from './src/${name}.ts';
 import { parseCommandLine, requiredOption } from './src/command/command.ts';
 import { Fault } from './src/runtime/fault.ts';
+import { versionLine } from './src/runtime/version.ts';
 import { describeError, withoutCredentials } from './src/runtime/log.ts';
 
 const usageCodes = ['ERR_USAGE', 'ERR_CONFIG_INVALID', 'ERR_CONFIG_UNREADABLE'];
 try {
-  const parsed = parseCommandLine(process.argv.slice(2), { config: { type: 'string' } }, { min: 0, max: 0 });
-  process.exitCode = await run(requiredOption(parsed, 'config'));
+  const options = { config: { type: 'string' }, version: { type: 'boolean' } };
+  const parsed = parseCommandLine(process.argv.slice(2), options, { min: 0, max: 0 });
+  if (parsed.values.version === true) process.stdout.write(versionLine('curfew ${name}') + '\\n');
+  else process.exitCode = await run(requiredOption(parsed, 'config'));
 } catch (thrown) {
   const stack = thrown instanceof Fault ? '' : withoutCredentials('\\n' + (thrown?.stack ?? ''));
   process.stderr.write('curfew ${name}: ' + describeError(thrown).message + stack + '\\n');
@@ -82,6 +87,18 @@ const assets = (out: string): Plugin => ({
     });
   },
 });
+
+/** Of package.json a program needs its version alone. */
+const manifest: Plugin = {
+  name: 'manifest',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/package\.json$/ }, ({ path }) =>
+      path === join(root, 'package.json')
+        ? { contents: JSON.stringify({ version: productVersion }), loader: 'json' }
+        : undefined,
+    );
+  },
+};
 
 /** The demo starts programs of a checkout; an image has none. */
 const withoutDemo: Plugin = {
@@ -176,11 +193,12 @@ const shared = (out: string): BuildOptions => ({
   sourcesContent: false,
   // Chosen at run time by packages that do without them.
   external: ['pg-native', 'pg-cloudflare'],
+  define: { CURFEW_REVISION: JSON.stringify(values.revision) },
   absWorkingDir: root,
   logLevel: 'warning',
   logOverride: { 'import-is-undefined': 'error' },
   metafile: true,
-  plugins: [withoutDemo, unused, builtins, assets(out)],
+  plugins: [withoutDemo, unused, builtins, manifest, assets(out)],
 });
 
 async function bundle(name: string, out: string): Promise<void> {
@@ -203,9 +221,18 @@ async function bundle(name: string, out: string): Promise<void> {
 }
 
 const { values, positionals } = parseArgs({
-  options: { out: { type: 'string', default: 'dist' } },
+  options: {
+    out: { type: 'string', default: 'dist' },
+    version: { type: 'string' },
+    revision: { type: 'string', default: 'unknown' },
+  },
   allowPositionals: true,
 });
+const { version: productVersion } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  version: string;
+};
+if (values.version !== undefined && values.version !== productVersion)
+  throw new Error(`--version is ${values.version}, but package.json has ${productVersion}`);
 const out = resolve(values.out);
 const known = [...Object.keys(programs), commandLine];
 const unknown = positionals.filter((name) => !known.includes(name));

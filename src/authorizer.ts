@@ -11,7 +11,7 @@ import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
 import { systemClock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Part } from './runtime/lifecycle.ts';
-import { createLog } from './runtime/log.ts';
+import { createProgramLog } from './runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from './runtime/metrics.ts';
 import { createSettling, type Settling } from './runtime/settling.ts';
 import type { ConfiguredIssuer } from './trusted-issuers.ts';
@@ -35,7 +35,7 @@ const readinessEveryMs = 100;
  */
 export async function runAuthorizer(configFile: string): Promise<number> {
   const config = loadConfig({ schema: authorizerSchema, file: configFile });
-  const log = createLog({ program: 'authorizer', level: config.log.level });
+  const log = createProgramLog('authorizer', config.log.level);
   const registry = createRegistry();
   const dependencies = { config, log, clock: systemClock, metrics: createAuthorizerMetrics(registry) };
   const judges = createJudges(dependencies);
@@ -207,7 +207,7 @@ function status(
   { issuers, feed }: Judges,
   progress: Progress,
   { engine }: AuthorizerServer,
-): unknown {
+): Record<string, unknown> {
   return {
     program: 'authorizer',
     listen: formatAddress(config.listen),

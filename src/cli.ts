@@ -1,6 +1,7 @@
 import { parseCommandLine, requiredOption, type Command, type CommandOutput } from './command/command.ts';
 import { Fault, type FaultCode } from './runtime/fault.ts';
 import { describeError, withoutCredentials } from './runtime/log.ts';
+import { versionLine } from './runtime/version.ts';
 
 type Entry = { readonly name: string; readonly summary: string; load(): Promise<Command> | Command };
 
@@ -111,6 +112,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     output.print(overview());
     return name === undefined ? 2 : 0;
   }
+  if (name === 'version' || name === '--version') {
+    output.print(versionLine('curfew'));
+    return 0;
+  }
   const entry = commands.find((candidate) => candidate.name === name);
   if (entry === undefined) {
     output.warn(`curfew: no such command: ${name}\n\n${overview()}`);
@@ -161,7 +166,7 @@ function overview(): string {
     '',
     ...lines,
     '',
-    'bin/curfew COMMAND --help shows its arguments.',
+    'bin/curfew COMMAND --help shows its arguments; bin/curfew --version shows what is installed.',
   ].join('\n');
 }
 

@@ -20,7 +20,7 @@ import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { Fault } from './runtime/fault.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
-import { createLog, type Log } from './runtime/log.ts';
+import { createProgramLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
 import type { Secret } from './runtime/secret.ts';
 
@@ -32,7 +32,7 @@ import type { Secret } from './runtime/secret.ts';
  */
 export async function runIdentity(configFile: string): Promise<number> {
   const config = loadConfig({ schema: identitySchema, file: configFile });
-  const log = createLog({ program: 'identity', level: config.log.level });
+  const log = createProgramLog('identity', config.log.level);
   const lifecycle = await createIdentity(config, { log, registry: createRegistry(), clock: systemClock });
   return await runUntilSignal(lifecycle, log);
 }

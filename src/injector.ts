@@ -10,7 +10,7 @@ import { formatAddress } from './runtime/address.ts';
 import { createAdminServer } from './runtime/admin-server.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createLifecycle, runUntilSignal } from './runtime/lifecycle.ts';
-import { createLog, type Log } from './runtime/log.ts';
+import { createProgramLog, type Log } from './runtime/log.ts';
 import { createRegistry } from './runtime/metrics.ts';
 
 /**
@@ -20,7 +20,7 @@ import { createRegistry } from './runtime/metrics.ts';
  */
 export async function runInjector(configFile: string): Promise<number> {
   const config = loadConfig({ schema: injectorSchema, file: configFile });
-  const log = createLog({ program: 'injector', level: config.log.level });
+  const log = createProgramLog('injector', config.log.level);
   const registry = createRegistry();
   const metrics = createInjectorMetrics(registry);
   const options = injectionOptions(config);

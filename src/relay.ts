@@ -12,7 +12,7 @@ import { systemClock, type Clock } from './runtime/clock.ts';
 import { loadConfig } from './runtime/config.ts';
 import { createHttpServer } from './runtime/http-server.ts';
 import { createLifecycle, runUntilSignal, type Lifecycle, type Part } from './runtime/lifecycle.ts';
-import { createLog, type Log } from './runtime/log.ts';
+import { createProgramLog, type Log } from './runtime/log.ts';
 import { createOwnerMetrics, createRegistry, type Registry } from './runtime/metrics.ts';
 
 /**
@@ -23,7 +23,7 @@ import { createOwnerMetrics, createRegistry, type Registry } from './runtime/met
  */
 export async function runRelay(configFile: string): Promise<number> {
   const config = loadConfig({ schema: relaySchema, file: configFile });
-  const log = createLog({ program: 'relay', level: config.log.level });
+  const log = createProgramLog('relay', config.log.level);
   const lifecycle = createRelay(config, { log, registry: createRegistry(), clock: systemClock });
   return await runUntilSignal(lifecycle, log);
 }

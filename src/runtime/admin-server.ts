@@ -3,6 +3,7 @@ import { isLoopback, listen, type Address } from './address.ts';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { build } from './version.ts';
 
 /** What `/readyz` answers: whether to send traffic, and each part's state in words. */
 export type Readiness = { ready: boolean; parts: Record<string, unknown> };
@@ -13,7 +14,7 @@ export type AdminOptions = {
   log: Log;
   readiness(): Readiness;
   /** Answered to loopback only. */
-  status(): unknown;
+  status(): Record<string, unknown>;
 };
 
 /** The server for probes, metrics and status: plain HTTP, GET and HEAD only, no request body. */
@@ -38,7 +39,7 @@ export function createAdminServer(options: AdminOptions): Part {
       }
       case '/status':
         if (!isLoopback(request.socket.remoteAddress)) return send(response, 403, { error: 'loopback_only' });
-        return send(response, 200, options.status());
+        return send(response, 200, { ...build, ...options.status() });
       default:
         return send(response, 404, { error: 'not_found' });
     }

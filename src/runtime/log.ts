@@ -1,4 +1,5 @@
 import { pino, type DestinationStream } from 'pino';
+import { build } from './version.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -45,6 +46,8 @@ export type LogFields = {
   reason?: string;
   requestId?: string;
   result?: string;
+  /** The commit that the program was built from. */
+  revision?: string;
   route?: string;
   seq?: number;
   sessionHash?: string;
@@ -137,4 +140,11 @@ export function createLog(options: {
     error: (message, fields) => sink.error(fields ?? {}, message),
     isDebug: () => sink.isLevelEnabled('debug'),
   };
+}
+
+/** The log of a long-running program. Its first line, at `info`, says what the program was built from. */
+export function createProgramLog(program: string, level: LogLevel): Log {
+  const log = createLog({ program, level });
+  log.info('starting', build);
+  return log;
 }

@@ -1,12 +1,19 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { createTimings } from './timings.ts';
+import { build } from './version.ts';
 
 export { Registry } from 'prom-client';
 
-/** A registry with the process's own metrics (CPU, memory, event loop delay). */
+/** A registry with the process's own metrics (CPU, memory, event loop delay) and what it was built from. */
 export function createRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'curfew_build_info',
+    help: '1, with the version and the revision that this program was built from.',
+    labelNames: ['version', 'revision'],
+    registers: [registry],
+  }).set(build, 1);
   return registry;
 }
 

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import manifest from '../../package.json' with { type: 'json' };
 
 const repository = join(import.meta.dirname, '..', '..');
 
-export const version = '0.1.0';
+export const { version } = manifest;
 export const nodeImage = 'node:24-bookworm-slim';
 
 const ourImages = ['authorizer', 'identity', 'relay', 'injector', 'redirect', 'cli'] as const;

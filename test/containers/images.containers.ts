@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
 import { repository } from '../processes.ts';
 import { docker, image, type ImageName } from './docker.ts';
 import { Laboratory } from './laboratory.ts';
@@ -50,7 +51,7 @@ describe.each(programs)('the image of %s', (name) => {
     expect(Config.Labels).toMatchObject({
       'org.opencontainers.image.title': `curfew-${name}`,
       'org.opencontainers.image.licenses': 'Apache-2.0',
-      'org.opencontainers.image.version': expect.stringMatching(/^\d+\.\d+\.\d+/),
+      'org.opencontainers.image.version': manifest.version,
     });
   });
 

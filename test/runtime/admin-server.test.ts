@@ -3,11 +3,15 @@ import { createAdminServer, type Readiness } from '../../src/runtime/admin-serve
 import { Fault } from '../../src/runtime/fault.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
+import { build } from '../../src/runtime/version.ts';
 import { freePort } from '../processes.ts';
 
 const ready: Readiness = { ready: true, parts: { keys: 'usable' } };
 
-async function startAdmin(readiness = ready, status: () => unknown = () => ({ state: 'live' })) {
+async function startAdmin(
+  readiness = ready,
+  status: () => Record<string, unknown> = () => ({ state: 'live' }),
+) {
   const lines: string[] = [];
   const registry = createRegistry();
   const metrics = createAuthorizerMetrics(registry);
@@ -54,7 +58,7 @@ describe('the admin server', () => {
 
   it('answers /status to loopback', async () => {
     const { get } = await startAdmin();
-    expect(await (await get('/status')).json()).toEqual({ state: 'live' });
+    expect(await (await get('/status')).json()).toEqual({ ...build, state: 'live' });
   });
 
   it('knows no other path and no other method', async () => {
