@@ -21,7 +21,7 @@ import { createWebhook } from './webhook.ts';
 export type ConfiguredReceiversOptions = Pick<IssuerKeysOptions, 'clock' | 'log' | 'metrics' | 'get'> & {
   readonly issuers: readonly IssuerSettings[];
   readonly receivers: readonly ReceiverSettings[];
-  /** How far senders' clocks may be off; ms. */
+  /** How far issuers' clocks may be off; ms. */
   readonly clockToleranceMs: number;
 };
 
@@ -54,7 +54,13 @@ function receiverOf(
   const dates = { clockToleranceMs, maxAgeMs: settings.redelivery + deliveryMs };
   switch (settings.kind) {
     case 'webhook':
-      return createWebhook({ ...settings, issuers: settings.issuer, redeliveryMs: settings.redelivery, log });
+      return createWebhook({
+        ...settings,
+        issuers: settings.issuer,
+        redeliveryMs: settings.redelivery,
+        clockToleranceMs,
+        log,
+      });
     case 'fusionauth':
       return createFusionAuth({
         ...dates,

@@ -5,7 +5,7 @@ import type { KeySet } from '../../token/key-set.ts';
 import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { judgeDate, rememberUntilMs } from './jwt-claims.ts';
+import { judgeDate, latestCutOff, rememberUntilMs } from './jwt-claims.ts';
 import {
   emptyAnswer,
   jsonAnswer,
@@ -98,11 +98,12 @@ function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Ju
   if (revoked === undefined) return { kind: 'ignored', event: shown(type).slice(0, 64) };
   if (revoked === 'nobody')
     return refuse('unknown_subject', { claim: 'event', expected: 'a user or application' });
+  const cutOff = Math.min(at, latestCutOff(nowMs, options.clockToleranceMs));
   return {
     kind: 'accepted',
     deliveryId: id,
     rememberUntilMs: rememberUntilMs(at, options),
-    requests: [{ iss: options.issuer, at, ...revoked }],
+    requests: [{ iss: options.issuer, at: cutOff, ...revoked }],
   };
 }
 

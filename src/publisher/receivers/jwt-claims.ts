@@ -12,17 +12,33 @@ export type NoticeRules = {
   readonly audiences: readonly string[];
   /** Oldest `iat`; ms. */
   readonly maxAgeMs: number;
-  /** How far the sender's clock may be off; ms. */
+  /** How far the issuer's clock may be off; ms. */
   readonly clockToleranceMs: number;
+  /** Whether `exp` must be there. If it is, it counts in any case. */
   readonly needsExpiry: boolean;
 };
 
-export type Notice = {
+export type NoticeTimes = {
+  /** `iat`, but no later than `latest`. */
+  readonly issuedAt: EpochSeconds;
+  readonly latest: EpochSeconds;
+};
+
+export type Notice = NoticeTimes & {
   readonly kind: 'good';
   readonly id: string;
-  readonly issuedAt: EpochSeconds;
   readonly rememberUntilMs: number;
 };
+
+/** How far ahead a sender's clock may be. Refused, an authentic notice would revoke nothing, and many come only once. */
+const maxAheadMs = 60_000;
+
+/**
+ * The latest that a cut-off may be. The log brings it down there too, but from the time when it is written: a later
+ * epoch would move it.
+ */
+export const latestCutOff = (nowMs: number, clockToleranceMs: number): EpochSeconds =>
+  (nowMs + clockToleranceMs) / 1000;
 
 /** Judges `jti`, `aud`, `iat` and `exp` (RFC 7519 §4.1, RFC 8417 §2.2). */
 export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: number): Notice | Refused {
@@ -36,7 +52,7 @@ export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: numbe
       expected: rules.audiences.join(' '),
       found: shown(audiences.value.join(' ')),
     });
-  return judgeAge(claims, rules, nowMs) ?? remembered(jti, Number(claims['iat']), rules);
+  return judgeAge(claims, rules, nowMs) ?? goodNotice(jti, Number(claims['iat']), rules, nowMs);
 }
 
 /** Judges when a delivery says that it was made. */
@@ -50,8 +66,13 @@ export function judgeDate(
   const ageMs = nowMs - at * 1000;
   if (ageMs > maxAgeMs + clockToleranceMs)
     return refuse('too_old', { claim, expected: `at most ${maxAgeMs} ms old`, found: `${ageMs} ms` });
-  if (ageMs < -clockToleranceMs)
-    return refuse('not_yet_valid', { claim, expected: 'not in the future', found: `${-ageMs} ms ahead` });
+  const aheadMs = Math.max(maxAheadMs, clockToleranceMs);
+  if (ageMs < -aheadMs)
+    return refuse('not_yet_valid', {
+      claim,
+      expected: `at most ${aheadMs} ms ahead`,
+      found: `${-ageMs} ms ahead`,
+    });
   return undefined;
 }
 
@@ -66,14 +87,13 @@ function judgeAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refuse
   return refuse('expired', { claim: 'exp', expected: `after ${Math.floor(nowMs / 1000)}`, found: `${exp}` });
 }
 
-const remembered = (id: string, issuedAt: EpochSeconds, rules: NoticeRules): Notice => ({
-  kind: 'good',
-  id,
-  issuedAt,
-  rememberUntilMs: rememberUntilMs(issuedAt, rules),
-});
+function goodNotice(id: string, iat: EpochSeconds, rules: NoticeRules, nowMs: number): Notice {
+  const latest = latestCutOff(nowMs, rules.clockToleranceMs);
+  const issuedAt = Math.min(iat, latest);
+  return { kind: 'good', id, issuedAt, latest, rememberUntilMs: rememberUntilMs(iat, rules) };
+}
 
-/** Till when a delivery of that date would pass `judgeDate`, and as much again as clocks may differ. */
+/** When a delivery of that date no longer passes `judgeDate`, and as much later again as replicas' clocks may differ. */
 export const rememberUntilMs = (
   at: EpochSeconds,
   { maxAgeMs, clockToleranceMs }: Pick<NoticeRules, 'maxAgeMs' | 'clockToleranceMs'>,

@@ -1,3 +1,4 @@
+import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import {
@@ -10,6 +11,7 @@ import {
 } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { parseJsonBody } from './json-body.ts';
+import { latestCutOff } from './jwt-claims.ts';
 import {
   emptyAnswer,
   jsonAnswer,
@@ -32,6 +34,8 @@ export type WebhookOptions = {
   readonly secrets: readonly Secret[];
   /** How long the sender goes on trying; ms. */
   readonly redeliveryMs: number;
+  /** How far the issuers' clocks may be off; ms. */
+  readonly clockToleranceMs: number;
   readonly log: Log;
 };
 
@@ -59,7 +63,8 @@ export function createWebhook(options: WebhookOptions): Receiver {
       if (envelope.kind === 'refused') return envelope;
       // A retry comes with a date of its own: the id is kept as long as there may be one.
       const rememberUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
-      return readEvents(delivery.body, options, { deliveryId: envelope.id, rememberUntilMs });
+      const latest = latestCutOff(nowMs, options.clockToleranceMs);
+      return readEvents(delivery.body, { ...options, latest }, { deliveryId: envelope.id, rememberUntilMs });
     },
     isUsable: () => keys.current.length > 0,
     state: () => ({ secrets: keys.current.length }),
@@ -68,9 +73,14 @@ export function createWebhook(options: WebhookOptions): Receiver {
   };
 }
 
+type EventRules = Pick<WebhookOptions, 'issuers' | 'kinds'> & {
+  /** The latest that a cut-off may be. */
+  readonly latest: EpochSeconds;
+};
+
 function readEvents(
   body: Buffer,
-  options: WebhookOptions,
+  rules: EventRules,
   delivery: { readonly deliveryId: string; readonly rememberUntilMs: number },
 ): Judged {
   const json = parseJsonBody(body);
@@ -80,7 +90,7 @@ function readEvents(
     return refuse('malformed', { claim: 'events', expected: `a list of 1 to ${maxEvents}` });
   const requests: RevocationRequest[] = [];
   for (const event of events) {
-    const request = readEvent(event, options);
+    const request = readEvent(event, rules);
     if (request.kind === 'refused') return request;
     requests.push(request);
   }
@@ -89,18 +99,18 @@ function readEvents(
 
 const members = new Set(['iss', 'kind', 'id', 'at', 'reason']);
 
-function readEvent(event: unknown, options: WebhookOptions): RevocationRequest | Refused {
+function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refused {
   if (!isObject(event)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
   // A misspelt `at` would change what is revoked.
   const stranger = Object.keys(event).find((name) => !members.has(name));
   if (stranger !== undefined)
     return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: stranger });
   const { id, at, reason } = event;
-  const iss = issuerOf(event['iss'], options.issuers);
-  if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: options.issuers.join(' ') });
+  const iss = issuerOf(event['iss'], rules.issuers);
+  if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: rules.issuers.join(' ') });
   const kind = revocationKinds.find((known) => known === event['kind']);
-  if (kind === undefined || !options.kinds.includes(kind))
-    return refuse('malformed', { claim: 'kind', expected: options.kinds.join(' ') });
+  if (kind === undefined || !rules.kinds.includes(kind))
+    return refuse('malformed', { claim: 'kind', expected: rules.kinds.join(' ') });
   if (kind === 'issuer' ? id !== undefined && id !== iss : !isId(id))
     return refuse('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
   if (at !== undefined && !isAt(at))
@@ -111,7 +121,7 @@ function readEvent(event: unknown, options: WebhookOptions): RevocationRequest |
     iss,
     kind,
     ...(isId(id) ? { id } : {}),
-    ...(at === undefined ? {} : { at }),
+    ...(at === undefined ? {} : { at: Math.min(at, rules.latest) }),
     ...(reason === undefined ? {} : { reason }),
   };
 }

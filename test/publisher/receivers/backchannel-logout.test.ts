@@ -70,7 +70,7 @@ describe('a logout token', () => {
     ['another issuer', 'wrong_issuer', logoutToken({ claims: { iss: 'https://other.test' } })],
     ['another audience', 'wrong_audience', logoutToken({ claims: { aud: 'mobile' } })],
     ['great age', 'too_old', logoutToken({ now: testNow - 306, claims: { exp: testNow + 60 } })],
-    ['a date in the future', 'not_yet_valid', logoutToken({ now: testNow + 6 })],
+    ['a date in the future', 'not_yet_valid', logoutToken({ now: testNow + 61 })],
     ['being expired', 'expired', logoutToken({ claims: { exp: testNow - 5 } })],
     ['lacking exp', 'malformed', logoutToken({ claims: { exp: undefined } })],
     ['lacking iat', 'malformed', logoutToken({ claims: { iat: undefined } })],

@@ -141,7 +141,7 @@ describe('a pushed Security Event Token', () => {
     ['another audience', 'wrong_audience', securityEventToken({ claims: { aud: ['https://other.test'] } })],
     ['no audience', 'wrong_audience', securityEventToken({ claims: { aud: undefined } })],
     ['great age', 'too_old', securityEventToken({ now: testNow - 306 })],
-    ['a date in the future', 'not_yet_valid', securityEventToken({ now: testNow + 6 })],
+    ['a date in the future', 'not_yet_valid', securityEventToken({ now: testNow + 61 })],
     ['no date', 'malformed', securityEventToken({ claims: { iat: undefined } })],
     ['a date in milliseconds', 'malformed', securityEventToken({ claims: { iat: nowMs } })],
     ['an expiry in the past', 'expired', securityEventToken({ claims: { exp: testNow - 5 } })],

@@ -22,6 +22,7 @@ async function receiver(options: Partial<WebhookOptions> = {}): Promise<Receiver
     kinds: ['session', 'token', 'subject', 'client'],
     secrets: [secretFromText(webhookSecretText)],
     redeliveryMs: 3_600_000,
+    clockToleranceMs: 5000,
     log: capturedLog().log,
     ...options,
   });
