@@ -7,6 +7,7 @@ import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { judgeNotice } from './jwt-claims.ts';
 import { emptyAnswer, jsonAnswer, refusals, refuse, type Receiver, type Refused } from './receiver.ts';
+import { isSessionId } from './set-subject.ts';
 import { createSignedJwtReader } from './signed-jwt.ts';
 
 export type BackchannelLogoutOptions = {
@@ -81,7 +82,7 @@ function requestOf(
     return refuse('wrong_type', { claim: 'nonce', expected: 'absent', found: 'present' });
   if ((sid !== undefined && !isId(sid)) || (sub !== undefined && !isId(sub)))
     return refuse('malformed', { claim: 'sid', expected: 'sid and sub of 1 to 256 characters' });
-  if (sid !== undefined && tokensHoldSid)
+  if (isSessionId(sid) && tokensHoldSid)
     return { iss: issuer, kind: 'session', id: sid, at, reason: 'logout' };
   if (sub !== undefined) return { iss: issuer, kind: 'subject', id: sub, at, reason: 'logout' };
   return refuse('unknown_subject', { claim: 'sub', expected: tokensHoldSid ? 'sid or sub' : 'sub' });

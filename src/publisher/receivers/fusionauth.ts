@@ -16,6 +16,7 @@ import {
   type Receiver,
   type Refused,
 } from './receiver.ts';
+import { isSessionId } from './set-subject.ts';
 import { createSignedJwtReader, shown, type ReadSignedJwt } from './signed-jwt.ts';
 
 export type FusionAuthOptions = {
@@ -84,18 +85,28 @@ async function readEvent(
 }
 
 function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Judged {
-  const { id, type, tenantId, createInstant } = event;
-  // One webhook gets the events of all tenants: refusing them would fail what they do there.
-  if (options.tenant !== undefined && tenantId !== options.tenant)
-    return { kind: 'ignored', event: 'of another tenant' };
+  const { id, type, createInstant } = event;
+  const revoked = revokedBy(event);
+  if (revoked === undefined) return { kind: 'ignored', event: shown(type).slice(0, 64) };
+  const { tenantId } = event;
+  if (options.tenant !== undefined) {
+    // Whose sessions these are can't be told: neither ending them nor acknowledging it would be right.
+    if (typeof tenantId !== 'string')
+      return refuse('unknown_subject', {
+        claim: 'event.tenantId',
+        expected: 'a text',
+        found: shown(tenantId),
+      });
+    // One webhook gets the events of all tenants: refusing them would fail what they do there.
+    if (tenantId.toLowerCase() !== options.tenant.toLowerCase())
+      return { kind: 'ignored', event: 'of another tenant' };
+  }
   if (!isId(id)) return refuse('malformed', { claim: 'event.id', expected: 'a text', found: shown(id) });
   if (typeof createInstant !== 'number')
     return refuse('malformed', { claim: 'event.createInstant', expected: 'ms since 1970' });
   const at = createInstant / 1000;
   const misdated = judgeDate('event.createInstant', at, options, nowMs);
   if (misdated !== undefined) return misdated;
-  const revoked = revokedBy(event);
-  if (revoked === undefined) return { kind: 'ignored', event: shown(type).slice(0, 64) };
   if (revoked === 'nobody')
     return refuse('unknown_subject', { claim: 'event', expected: 'a user or application' });
   const cutOff = Math.min(at, latestCutOff(nowMs, options.clockToleranceMs));
@@ -124,13 +135,17 @@ function revokedBy(event: Event): Revoked | 'nobody' | undefined {
   }
 }
 
-function revokedRefreshTokens({ refreshToken, userId, applicationId }: Event): Revoked | 'nobody' {
+function revokedRefreshTokens(event: Event): Revoked | 'nobody' {
+  const { applicationId } = event;
   const reason = 'refresh-token-revoked';
+  const refreshToken = isObject(event['refreshToken']) ? event['refreshToken'] : {};
+  const user = isObject(event['user']) ? event['user'] : {};
   // One refresh token: its id stays the same through rotation and is the claim `sid` of its access tokens.
-  const sid = isObject(refreshToken) ? refreshToken['id'] : undefined;
-  if (isId(sid)) return { kind: 'session', id: sid, reason };
+  const sid = refreshToken['id'];
+  if (isSessionId(sid)) return { kind: 'session', id: sid, reason };
   // All of a user's, or all in one application: there the others lose no more than one access token.
-  if (isId(userId)) return { kind: 'subject', id: userId, reason };
+  const userId = [event['userId'], user['id'], refreshToken['userId']].find(isId);
+  if (userId !== undefined) return { kind: 'subject', id: userId, reason };
   // A whole application: its id stands in claims that a `client` revocation doesn't look at.
   return isId(applicationId) ? { kind: 'issuer', reason } : 'nobody';
 }

@@ -55,6 +55,12 @@ export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: numbe
   return judgeAge(claims, rules, nowMs) ?? goodNotice(jti, Number(claims['iat']), rules, nowMs);
 }
 
+/** Earlier than this (2000-01-01) a time is an unset field. */
+const earliestEvent = 946_684_800;
+
+/** A time in seconds at which something may have happened. */
+export const isEventTime = (value: unknown): value is EpochSeconds => isAt(value) && value >= earliestEvent;
+
 /** Judges when a delivery says that it was made. */
 export function judgeDate(
   claim: string,

@@ -1,9 +1,10 @@
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { JsonObject } from '../../token/strict-json.ts';
-import { isAt, isObject } from '../../revocation/event.ts';
+import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { refuse, type Refused } from './receiver.ts';
-import { readSubject, type SubjectRules, type SubjectScope } from './set-subject.ts';
+import { isEventTime, type NoticeTimes } from './jwt-claims.ts';
+import { readSubject, type ReadSubject, type SubjectRules, type SubjectScope } from './set-subject.ts';
 
 export type SetEventRules = SubjectRules & {
   /** Whose tokens are revoked. */
@@ -12,7 +13,15 @@ export type SetEventRules = SubjectRules & {
   readonly credentialChange: boolean;
 };
 
-type EventType = { readonly reason: string; readonly scope: SubjectScope };
+type EventType = {
+  readonly reason: string;
+  readonly scope: SubjectScope;
+  /**
+   * `event`: the sender ended the sessions when it happened, so later tokens are of later logins. `notice`: it doesn't
+   * say that it ended any, so they may have been refreshed until now, also by a thief.
+   */
+  readonly cutOff: 'event' | 'notice';
+};
 
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/';
 const risc = 'https://schemas.openid.net/secevent/risc/event-type/';
@@ -20,12 +29,12 @@ const credentialChange = `${caep}credential-change`;
 
 /** Events that end sessions. All others are acknowledged and change nothing. */
 const eventTypes: ReadonlyMap<string, EventType> = new Map([
-  [`${caep}session-revoked`, { reason: 'session-revoked', scope: 'session' }],
-  [credentialChange, { reason: 'credential-change', scope: 'account' }],
-  [`${risc}account-disabled`, { reason: 'account-disabled', scope: 'account' }],
-  [`${risc}account-purged`, { reason: 'account-purged', scope: 'account' }],
-  [`${risc}credential-compromise`, { reason: 'credential-compromise', scope: 'account' }],
-  [`${risc}sessions-revoked`, { reason: 'sessions-revoked', scope: 'account' }],
+  [`${caep}session-revoked`, { reason: 'session-revoked', scope: 'session', cutOff: 'event' }],
+  [credentialChange, { reason: 'credential-change', scope: 'account', cutOff: 'notice' }],
+  [`${risc}account-disabled`, { reason: 'account-disabled', scope: 'account', cutOff: 'notice' }],
+  [`${risc}account-purged`, { reason: 'account-purged', scope: 'account', cutOff: 'notice' }],
+  [`${risc}credential-compromise`, { reason: 'credential-compromise', scope: 'account', cutOff: 'notice' }],
+  [`${risc}sessions-revoked`, { reason: 'sessions-revoked', scope: 'account', cutOff: 'event' }],
 ]);
 
 const maxEvents = 16;
@@ -38,7 +47,7 @@ export type SetEvents =
  * Reads the events of a verified SET (RFC 8417 §2.2). All its events are about one occurrence: one that can't be
  * carried out refuses them all.
  */
-export function readSetEvents(claims: JsonObject, issuedAt: EpochSeconds, rules: SetEventRules): SetEvents {
+export function readSetEvents(claims: JsonObject, times: NoticeTimes, rules: SetEventRules): SetEvents {
   const { events } = claims;
   if (!isObject(events)) return refuse('malformed', { claim: 'events', expected: 'a JSON object' });
   const entries = Object.entries(events);
@@ -53,12 +62,10 @@ export function readSetEvents(claims: JsonObject, issuedAt: EpochSeconds, rules:
     if (!isObject(payload)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
     const type = eventTypes.get(uri);
     if (type === undefined || !concerns(uri, payload, rules)) continue;
-    // The subject stood in the event before it became the claim `sub_id`.
-    const named = payload['subject'] ?? claims['sub_id'] ?? subjectOfJwt(claims);
-    const parts = readSubject(named, type.scope, rules);
-    if (parts.length === 0) return refuse('unknown_subject', { claim: 'sub_id', found: formatOf(named) });
-    const at = timeOf(payload, claims, issuedAt);
-    for (const { kind, id } of parts)
+    const subject = subjectOf(payload, claims, type.scope, rules);
+    if (subject.kind === 'unnamed') return refuse('unknown_subject', subject.detail);
+    const at = cutOffOf(type, payload, claims, times);
+    for (const { kind, id } of subject.parts)
       requests.set(`${kind} ${id}`, { iss: rules.issuer, kind, id, at, reason: type.reason });
   }
   return {
@@ -74,26 +81,42 @@ function concerns(uri: string, payload: Readonly<Record<string, unknown>>, rules
   return rules.credentialChange && payload['change_type'] !== 'create';
 }
 
-/** RFC 8417 §2.2: `sub`, in the namespace of `iss`. */
-const subjectOfJwt = ({ iss, sub }: JsonObject): unknown =>
-  sub === undefined ? undefined : { format: 'iss_sub', iss, sub };
+/**
+ * Reads the subject from where it stands. In drafts that was the event; now it is `sub_id`, and the event may repeat it
+ * (Shared Signals Framework §3.1). All places name the same subject, so the first that can be read is enough.
+ */
+function subjectOf(
+  { subject }: Readonly<Record<string, unknown>>,
+  claims: JsonObject,
+  scope: SubjectScope,
+  rules: SetEventRules,
+): ReadSubject {
+  const { iss, sub, sub_id: subjectId } = claims;
+  // RFC 8417 §2.2: `sub` is in the namespace of `iss`.
+  const places: readonly (readonly [string, unknown])[] = [
+    ['subject', subject ?? undefined],
+    ['sub_id', subjectId ?? undefined],
+    ['sub', sub === undefined ? undefined : { format: 'iss_sub', iss, sub }],
+  ];
+  const read = places
+    .filter(([, value]) => value !== undefined)
+    .map(([claim, value]) => readSubject(value, scope, rules, claim));
+  const named = read.find(({ kind }) => kind === 'named');
+  return named ?? read[0] ?? readSubject(undefined, scope, rules, 'sub_id');
+}
 
-/** When it happened, in the sender's clock: what it says, else when it told us of it. */
-function timeOf(
+/** Up to when tokens are revoked, in the sender's clock. A time in another unit than seconds is left out of account. */
+function cutOffOf(
+  { cutOff }: EventType,
   { event_timestamp: timestamp }: Readonly<Record<string, unknown>>,
   { toe }: JsonObject,
-  issuedAt: EpochSeconds,
+  { issuedAt, latest }: NoticeTimes,
 ): EpochSeconds {
-  const told = isAt(timestamp) ? timestamp : isAt(toe) ? toe : issuedAt;
-  return Math.min(told, issuedAt);
+  const happened = [timestamp, toe].find(isEventTime) ?? issuedAt;
+  return Math.min(cutOff === 'event' ? happened : Math.max(happened, issuedAt), latest);
 }
 
 const maxNameLength = 64;
 
 /** For the log: an event type by its last segment. */
 const nameOf = (uri: string): string => uri.slice(uri.lastIndexOf('/') + 1).slice(0, maxNameLength);
-
-const formatOf = (subject: unknown): string =>
-  isObject(subject) && typeof subject['format'] === 'string'
-    ? subject['format'].slice(0, maxNameLength)
-    : 'none';

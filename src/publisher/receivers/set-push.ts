@@ -47,7 +47,7 @@ export function createSetPush(options: SetPushOptions): Receiver {
       if (jwt.kind === 'refused') return jwt;
       const notice = judgeNotice(jwt.claims, { ...options, needsExpiry: false }, nowMs);
       if (notice.kind === 'refused') return notice;
-      const events = readSetEvents(jwt.claims, notice.issuedAt, eventRules);
+      const events = readSetEvents(jwt.claims, notice, eventRules);
       if (events.kind === 'refused') return events;
       const { requests, names } = events;
       if (requests.length === 0) return { kind: 'ignored', event: names };

@@ -1,4 +1,6 @@
 import { isId, isObject } from '../../revocation/event.ts';
+import type { RejectionDetail } from '../../token/rejection.ts';
+import { shown } from './signed-jwt.ts';
 
 /** What a subject names, as revocations can name it. */
 export type SubjectPart = { readonly kind: 'session' | 'subject' | 'token'; readonly id: string };
@@ -13,63 +15,136 @@ export type SubjectRules = {
   readonly trustSessionIds: boolean;
 };
 
+export type ReadSubject =
+  | { readonly kind: 'named'; readonly parts: readonly SubjectPart[] }
+  /** It names nothing that tokens hold. `claim` is the path of the member that would have to. */
+  | { readonly kind: 'unnamed'; readonly detail: RejectionDetail };
+
 const maxAliases = 16;
 
+/** The session id by which some senders, Keycloak among them, mean all sessions of the user. No session has it. */
+export const allSessions = 'ALL';
+
+export const isSessionId = (value: unknown): value is string => isId(value) && value !== allSessions;
+
 /**
- * Reads a subject identifier (RFC 9493 §3, and `complex` and `jwt_id` of the Shared Signals Framework §3). Where it
- * leaves open what is meant, everything that may be: too much costs a refresh, too little leaves a thief inside.
- * @returns empty if it names nothing that tokens hold, such as an e-mail address
+ * Reads a subject identifier (RFC 9493 §3, and `complex` and `jwt_id` of the Shared Signals Framework §3). If it is
+ * ambiguous, it names all that it may mean: revoking too much costs a refresh, revoking too little leaves a thief inside.
+ * @param claim where the subject stands, for the detail
  */
-export function readSubject(value: unknown, scope: SubjectScope, rules: SubjectRules): SubjectPart[] {
-  if (!isObject(value)) return [];
-  // Before it had a format of its own, a complex subject was told by its members.
-  if (value['format'] === 'complex' || value['format'] === undefined) return readComplex(value, scope, rules);
-  if (value['format'] === 'aliases') return readAliases(value['identifiers'], scope, rules);
-  return readSimple(value, scope, rules);
+export function readSubject(
+  value: unknown,
+  scope: SubjectScope,
+  rules: SubjectRules,
+  claim: string,
+): ReadSubject {
+  // Drafts had no format for complex subjects.
+  if (isObject(value) && [undefined, 'complex'].includes(formatOf(value)))
+    return readComplex(value, scope, rules, claim);
+  return named(readIdentifier(value, scope === 'account' ? 'user' : 'any', rules)) ?? unnamed(claim, value);
 }
 
-function readSimple(value: unknown, scope: SubjectScope, { issuers }: SubjectRules): SubjectPart[] {
+/**
+ * Shared Signals Framework §3.2: all members describe one principal, and those left out stand for any value. Members
+ * that revocations can't express, such as `device`, are left out here: the event then covers more, never less.
+ */
+function readComplex(
+  { session, user, ...others }: Readonly<Record<string, unknown>>,
+  scope: SubjectScope,
+  rules: SubjectRules,
+  claim: string,
+): ReadSubject {
+  const accounts = readIdentifier(user, 'user', rules);
+  if (scope === 'account' || namesAllSessions(session))
+    return named(accounts) ?? unnamed(`${claim}.user`, user);
+  const sessions = readIdentifier(session, 'session', rules);
+  if (sessions.length > 0 && rules.trustSessionIds) return { kind: 'named', parts: sessions };
+  // The session id may be one that no token holds: then nobody is logged out unless the user can be read.
+  if (isPresent(user)) {
+    if (accounts.length === 0) return unnamed(`${claim}.user`, user);
+    return { kind: 'named', parts: [...sessions, ...accounts] };
+  }
+  if (isPresent(session)) return named(sessions) ?? unnamed(`${claim}.session`, session);
+  return unnamed(claim, { format: 'complex', ...others });
+}
+
+/** What an identifier stands for: by itself an opaque id may be a session's as well as a user's. */
+type Role = 'user' | 'session' | 'any';
+
+/** RFC 9493 §3.2.8: aliases are several names of one subject. Each that can be read counts; they aren't nested. */
+function readIdentifier(value: unknown, role: Role, rules: SubjectRules): SubjectPart[] {
+  return aliasesOf(value).flatMap((alias) => readSimple(alias, role, rules));
+}
+
+function readSimple(value: unknown, role: Role, { issuers }: SubjectRules): SubjectPart[] {
   if (!isObject(value)) return [];
-  const { format, iss, sub, id, jti } = value;
-  switch (format) {
+  const { iss, sub, id, jti } = value;
+  switch (formatOf(value)) {
     case 'iss_sub':
-      return isOneOf(iss, issuers) && isId(sub) ? [{ kind: 'subject', id: sub }] : [];
-    case 'opaque': {
-      if (!isId(id)) return [];
-      const subject: SubjectPart = { kind: 'subject', id };
-      // By itself the id of a session as well as of an account (CAEP §3.1 shows the former).
-      return scope === 'account' ? [subject] : [{ kind: 'session', id }, subject];
-    }
+    case 'id_token_claims':
+      return role !== 'session' && isOneOf(iss, issuers) && isId(sub) ? [{ kind: 'subject', id: sub }] : [];
+    case 'opaque':
+      return readOpaque(id, role);
     case 'jwt_id':
-      return scope === 'session' && isOneOf(iss, issuers) && isId(jti) ? [{ kind: 'token', id: jti }] : [];
+      return role !== 'user' && isOneOf(iss, issuers) && isId(jti) ? [{ kind: 'token', id: jti }] : [];
     default:
       return [];
   }
 }
 
-/** Shared Signals Framework §3.2: members say what they are; together they mean what all of them fit. */
-function readComplex(
-  { session, user }: Readonly<Record<string, unknown>>,
-  scope: SubjectScope,
-  rules: SubjectRules,
-): SubjectPart[] {
-  const accounts = readSimple(user, 'account', rules);
-  if (scope === 'account') return accounts;
-  const sessions = readSession(session, rules);
-  return sessions.length > 0 && rules.trustSessionIds ? sessions : [...sessions, ...accounts];
+function readOpaque(id: unknown, role: Role): SubjectPart[] {
+  if (!isId(id)) return [];
+  if (role === 'user') return [{ kind: 'subject', id }];
+  if (!isSessionId(id)) return [];
+  // CAEP §3.1 shows the id of a session without anything that tells it from a user's.
+  return role === 'session'
+    ? [{ kind: 'session', id }]
+    : [
+        { kind: 'session', id },
+        { kind: 'subject', id },
+      ];
 }
 
-function readSession(session: unknown, rules: SubjectRules): SubjectPart[] {
-  if (!isObject(session)) return [];
-  if (session['format'] === 'opaque' && isId(session['id'])) return [{ kind: 'session', id: session['id'] }];
-  return session['format'] === 'jwt_id' ? readSimple(session, 'session', rules) : [];
+const namesAllSessions = (session: unknown): boolean =>
+  aliasesOf(session).some(
+    (alias) => isObject(alias) && formatOf(alias) === 'opaque' && alias['id'] === allSessions,
+  );
+
+function aliasesOf(value: unknown): readonly unknown[] {
+  if (!isObject(value) || formatOf(value) !== 'aliases') return [value];
+  const { identifiers } = value;
+  return Array.isArray(identifiers) && identifiers.length <= maxAliases ? identifiers : [];
 }
 
-/** RFC 9493 §3.2.8: several names of one subject; they aren't nested. */
-function readAliases(identifiers: unknown, scope: SubjectScope, rules: SubjectRules): SubjectPart[] {
-  if (!Array.isArray(identifiers) || identifiers.length > maxAliases) return [];
-  return identifiers.flatMap((identifier) => readSimple(identifier, scope, rules));
+/** The format, also under the names of drafts that Google's RISC still sends (OpenID RISC 1.0 §3.1). */
+function formatOf({ format, subject_type: drafted }: Readonly<Record<string, unknown>>): string | undefined {
+  const name = format ?? drafted;
+  if (name === undefined) return undefined;
+  return typeof name === 'string' ? name.replaceAll('-', '_') : typeof name;
 }
+
+const isPresent = (value: unknown): boolean => value !== undefined && value !== null;
 
 const isOneOf = (value: unknown, names: readonly string[]): boolean =>
   typeof value === 'string' && names.includes(value);
+
+const named = (parts: readonly SubjectPart[]): ReadSubject | undefined =>
+  parts.length === 0 ? undefined : { kind: 'named', parts };
+
+const unnamed = (claim: string, value: unknown): ReadSubject => ({
+  kind: 'unnamed',
+  detail: {
+    claim,
+    expected: 'an identifier that tokens hold, such as iss_sub',
+    found: shownIdentifier(value),
+  },
+});
+
+const maxShown = 64;
+
+/** For the log: the format, and the namespace, never the name itself. */
+function shownIdentifier(value: unknown): string {
+  if (!isObject(value)) return typeof value === 'string' ? 'a string' : shown(value);
+  const format = (formatOf(value) ?? 'no format').slice(0, maxShown);
+  return format === 'iss_sub' ? `${format} of ${shown(value['iss'])}` : format;
+}

@@ -1,17 +1,10 @@
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
-import {
-  isAt,
-  isId,
-  isObject,
-  isReason,
-  revocationKinds,
-  type RevocationKind,
-} from '../../revocation/event.ts';
+import { isId, isObject, isReason, revocationKinds, type RevocationKind } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { latestCutOff } from './jwt-claims.ts';
+import { isEventTime, latestCutOff } from './jwt-claims.ts';
 import {
   emptyAnswer,
   jsonAnswer,
@@ -21,6 +14,7 @@ import {
   type Receiver,
   type Refused,
 } from './receiver.ts';
+import { isSessionId } from './set-subject.ts';
 import { watchSecrets } from './watched-secrets.ts';
 import { verifyWebhook, webhookKey } from './webhook-signature.ts';
 
@@ -113,7 +107,12 @@ function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refus
     return refuse('malformed', { claim: 'kind', expected: rules.kinds.join(' ') });
   if (kind === 'issuer' ? id !== undefined && id !== iss : !isId(id))
     return refuse('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
-  if (at !== undefined && !isAt(at))
+  if (kind === 'session' && !isSessionId(id))
+    return refuse('unknown_subject', {
+      claim: 'id',
+      expected: 'the id of one session; for a user, `subject`',
+    });
+  if (at !== undefined && !isEventTime(at))
     return refuse('malformed', { claim: 'at', expected: 'seconds since 1970' });
   if (reason !== undefined && !isReason(reason))
     return refuse('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });

@@ -51,6 +51,14 @@ describe('a logout token', () => {
     expect(await judge(receiver(options), onlySid)).toMatchObject({ reason: 'unknown_subject' });
   });
 
+  it('with the sid ALL revokes the subject, as no session has that id', async () => {
+    expect(await revokedBy(logoutToken({ claims: { sid: 'ALL' } }))).toEqual([
+      { ...common, kind: 'subject', id: 'user-1' },
+    ]);
+    const nobody = logoutForm(logoutToken({ claims: { sid: 'ALL', sub: undefined } }));
+    expect(await judge(receiver(), nobody)).toMatchObject({ reason: 'unknown_subject' });
+  });
+
   it('may be of any accepted type, and for any of the clients', async () => {
     for (const typ of ['logout+jwt', 'application/logout+jwt', 'JWT', undefined])
       expect(await revokedBy(logoutToken({ header: { typ } }))).toHaveLength(1);

@@ -49,8 +49,29 @@ describe("FusionAuth's jwt.refresh-token.revoke", () => {
     expect(await judged(application)).toMatchObject({ requests: [{ ...common, kind: 'issuer' }] });
   });
 
+  it('finds the user wherever the event names him', async () => {
+    const requests = [{ ...common, kind: 'subject', id: 'user-9' }];
+    const nowhere = { ...wholeUser, userId: undefined, user: undefined };
+    expect(await judged({ ...nowhere, user: { id: 'user-9' } })).toMatchObject({ requests });
+    expect(await judged({ ...nowhere, refreshToken: { userId: 'user-9' } })).toMatchObject({ requests });
+    expect(await judged({ ...nowhere, userId: 'user-9', user: { id: 'user-1' } })).toMatchObject({
+      requests,
+    });
+  });
+
+  it('with the session id ALL revokes the user, as no session has that id', async () => {
+    const event = { refreshToken: { id: 'ALL' }, applicationId: undefined };
+    expect(await judged({ ...event, userId: 'user-9' })).toMatchObject({
+      requests: [{ ...common, kind: 'subject', id: 'user-9' }],
+    });
+    expect(await judged({ ...event, userId: undefined, user: undefined })).toMatchObject({
+      reason: 'unknown_subject',
+    });
+  });
+
   it('of nobody is refused', async () => {
-    expect(await judged({ ...wholeUser, userId: undefined })).toMatchObject({ reason: 'unknown_subject' });
+    const nobody = { ...wholeUser, userId: undefined, user: undefined };
+    expect(await judged(nobody)).toMatchObject({ reason: 'unknown_subject' });
   });
 });
 
@@ -65,6 +86,21 @@ describe("FusionAuth's webhook", () => {
     expect(await judged({ type: 'user.login.success' })).toMatchObject({ kind: 'ignored' });
     expect(await judged({ tenantId: 'another' })).toMatchObject({ kind: 'ignored' });
     expect(await judged({ tenantId: 'another' }, { tenant: undefined })).toMatchObject({ kind: 'accepted' });
+  });
+
+  it('knows its tenant in either case of letters', async () => {
+    expect(await judged({ tenantId: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
+    expect(await judged({}, { tenant: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
+  });
+
+  it('is refused when it would end sessions of a tenant that it doesn’t name', async () => {
+    const unnamed = { tenantId: undefined };
+    expect(await judged(unnamed)).toMatchObject({
+      reason: 'unknown_subject',
+      detail: { claim: 'event.tenantId' },
+    });
+    expect(await judged(unnamed, { tenant: undefined })).toMatchObject({ kind: 'accepted' });
+    expect(await judged({ ...unnamed, type: 'audit-log.create' })).toMatchObject({ kind: 'ignored' });
   });
 
   it('is taken with a shared secret too', async () => {

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readSubject, type SubjectRules } from '../../../src/publisher/receivers/set-subject.ts';
+import {
+  readSubject,
+  type SubjectPart,
+  type SubjectRules,
+  type SubjectScope,
+} from '../../../src/publisher/receivers/set-subject.ts';
 
 const iss = 'https://issuer.test';
 const rules: SubjectRules = { issuers: [iss], trustSessionIds: false };
@@ -9,56 +14,64 @@ const session = { format: 'opaque', id: 'session-1' };
 const asUser = { kind: 'subject', id: 'user-1' };
 const asSession = { kind: 'session', id: 'session-1' };
 
+/** What the subject names; empty if nothing. */
+function partsOf(value: unknown, scope: SubjectScope, by = rules): readonly SubjectPart[] {
+  const read = readSubject(value, scope, by, 'sub_id');
+  return read.kind === 'named' ? read.parts : [];
+}
+
 describe('a subject identifier', () => {
   it('by issuer and subject names the account', () => {
-    expect(readSubject(user, 'session', rules)).toEqual([asUser]);
-    expect(readSubject(user, 'account', rules)).toEqual([asUser]);
+    expect(partsOf(user, 'session')).toEqual([asUser]);
+    expect(partsOf(user, 'account')).toEqual([asUser]);
   });
 
   it('of another issuer names nobody here', () => {
-    expect(readSubject({ ...user, iss: 'https://other.test' }, 'account', rules)).toEqual([]);
+    expect(partsOf({ ...user, iss: 'https://other.test' }, 'account')).toEqual([]);
   });
 
   it('that is opaque names a session or an account, where both could be meant', () => {
-    expect(readSubject(session, 'session', rules)).toEqual([asSession, { kind: 'subject', id: 'session-1' }]);
-    expect(readSubject(session, 'account', rules)).toEqual([{ kind: 'subject', id: 'session-1' }]);
+    expect(partsOf(session, 'session')).toEqual([asSession, { kind: 'subject', id: 'session-1' }]);
+    expect(partsOf(session, 'account')).toEqual([{ kind: 'subject', id: 'session-1' }]);
   });
 
   it('of a session with its user names both, as the session id need not be the one in tokens', () => {
     const complex = { format: 'complex', session, user, tenant: { format: 'opaque', id: 't' } };
-    expect(readSubject(complex, 'session', rules)).toEqual([asSession, asUser]);
-    expect(readSubject(complex, 'session', { ...rules, trustSessionIds: true })).toEqual([asSession]);
-    expect(readSubject(complex, 'account', rules)).toEqual([asUser]);
+    expect(partsOf(complex, 'session')).toEqual([asSession, asUser]);
+    expect(partsOf(complex, 'session', { ...rules, trustSessionIds: true })).toEqual([asSession]);
+    expect(partsOf(complex, 'account')).toEqual([asUser]);
   });
 
   it('of a user on a device names the user', () => {
     const complex = { format: 'complex', user, device: { format: 'opaque', id: 'd' } };
-    expect(readSubject(complex, 'session', { ...rules, trustSessionIds: true })).toEqual([asUser]);
+    expect(partsOf(complex, 'session', { ...rules, trustSessionIds: true })).toEqual([asUser]);
   });
 
   it('with members but no format is a complex one of older drafts', () => {
-    expect(readSubject({ user, device: { format: 'opaque', id: 'd' } }, 'session', rules)).toEqual([asUser]);
+    expect(partsOf({ user, device: { format: 'opaque', id: 'd' } }, 'session')).toEqual([asUser]);
   });
 
   it('of a session alone names the session, and no account', () => {
     const complex = { format: 'complex', session };
-    expect(readSubject(complex, 'session', rules)).toEqual([asSession]);
-    expect(readSubject(complex, 'account', rules)).toEqual([]);
+    expect(partsOf(complex, 'session')).toEqual([asSession]);
+    expect(partsOf(complex, 'account')).toEqual([]);
   });
 
   it('of a token names the token', () => {
     const token = { format: 'jwt_id', iss, jti: 'token-1' };
-    expect(readSubject(token, 'session', rules)).toEqual([{ kind: 'token', id: 'token-1' }]);
-    expect(readSubject({ format: 'complex', session: token }, 'session', rules)).toEqual([
+    expect(partsOf(token, 'session')).toEqual([{ kind: 'token', id: 'token-1' }]);
+    expect(partsOf({ format: 'complex', session: token }, 'session')).toEqual([
       { kind: 'token', id: 'token-1' },
     ]);
   });
 
   it('with aliases names what can be named among them', () => {
     const aliases = { format: 'aliases', identifiers: [{ format: 'email', email: 'a@b.test' }, user] };
-    expect(readSubject(aliases, 'account', rules)).toEqual([asUser]);
-    const many = { format: 'aliases', identifiers: Array.from({ length: 17 }, () => user) };
-    expect(readSubject(many, 'account', rules)).toEqual([]);
+    expect(partsOf(aliases, 'account')).toEqual([asUser]);
+    const many = (length: number) => ({ format: 'aliases', identifiers: Array.from({ length }, () => user) });
+    expect(partsOf(many(16), 'account')).toHaveLength(16);
+    expect(partsOf(many(17), 'account')).toEqual([]);
+    expect(partsOf({ format: 'complex', user: many(17) }, 'account')).toEqual([]);
   });
 
   it.each([
@@ -70,19 +83,36 @@ describe('a subject identifier', () => {
     { format: 'saml_assertion_id', issuer: iss, assertion_id: 'a' },
     { format: 'complex', tenant: { format: 'opaque', id: 't' } },
     { format: 'complex', user: { format: 'complex', user } },
+    { format: 'aliases', identifiers: [{ format: 'complex', user }] },
+    { format: 'aliases', identifiers: [{ format: 'aliases', identifiers: [user] }] },
+    { format: 'aliases', identifiers: user },
+    { ...user, format: 7 },
     { ...user, sub: '' },
     { ...user, sub: 1 },
     { ...session, id: 'x'.repeat(257) },
     'user-1',
     null,
   ])('that tokens hold nothing of names nobody: %j', (subject) => {
-    expect(readSubject(subject, 'account', rules)).toEqual([]);
+    expect(partsOf(subject, 'account')).toEqual([]);
+  });
+
+  it('that names nobody is told of by its place and its format, and never by the name itself', () => {
+    const detailOf = (value: unknown) => {
+      const read = readSubject(value, 'session', rules, 'sub_id');
+      return read.kind === 'unnamed' ? [read.detail.claim, read.detail.found] : undefined;
+    };
+    const mail = { format: 'email', email: 'someone@mail.test' };
+    expect(detailOf(mail)).toEqual(['sub_id', 'email']);
+    expect(detailOf({ format: 'complex', user: mail })).toEqual(['sub_id.user', 'email']);
+    expect(detailOf({ ...user, iss: `${iss}/` })).toEqual(['sub_id', `iss_sub of ${iss}/`]);
+    expect(detailOf({ format: 'x'.repeat(1000) })?.[1]).toHaveLength(64);
+    expect(detailOf('someone@mail.test')).toEqual(['sub_id', 'a string']);
   });
 
   it('is read without a fault, whatever it is', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.constantFrom('session', 'account'), (value, scope) => {
-        for (const { id } of readSubject(value, scope, rules)) expect(id.length).toBeGreaterThan(0);
+        for (const { id } of partsOf(value, scope)) expect(id.length).toBeGreaterThan(0);
       }),
     );
   });

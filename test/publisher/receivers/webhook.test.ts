@@ -164,11 +164,18 @@ describe('a signed webhook', () => {
     ['an id that is a number', bodyOf({ ...session, id: 7 })],
     ['a time in milliseconds', bodyOf({ ...session, at: nowMs })],
     ['a time in words', bodyOf({ ...session, at: 'now' })],
+    ['a time that was never set', bodyOf({ ...session, at: 0 })],
     ['a reason with spaces', bodyOf({ ...session, reason: 'left us' })],
     ['a misspelt member', bodyOf({ ...session, issued_before: testNow })],
     ['a member twice', '{"events":[{"kind":"session","id":"a","id":"b"}]}'],
   ])('is refused whole for %s', async (_, body) => {
     expect(await judged(body)).toMatchObject({ kind: 'refused', reason: 'malformed' });
+  });
+
+  it('names single sessions only: ALL is refused, as it is the id of none', async () => {
+    const refused = await judged(bodyOf(session, { kind: 'session', id: 'ALL' }));
+    expect(refused).toMatchObject({ kind: 'refused', reason: 'unknown_subject', detail: { claim: 'id' } });
+    expect(await judged(bodyOf({ kind: 'subject', id: 'ALL' }))).toMatchObject({ kind: 'accepted' });
   });
 
   it('is refused for bytes that are not UTF-8', async () => {
