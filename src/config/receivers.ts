@@ -53,6 +53,7 @@ const backchannelLogout = v.strictObject({
   ...shared,
   issuer: nonEmpty(2048),
   audience,
+  exp: v.optional(v.picklist(['required', 'optional']), 'required'),
   tokensHoldSid: v.optional(v.boolean()),
   algorithms: v.optional(algorithms),
   jwks: v.optional(jwks),

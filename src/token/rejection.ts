@@ -18,8 +18,8 @@ export const tokenRejections = [
 export type TokenRejection = (typeof tokenRejections)[number];
 
 /**
- * The rule that said no, for the operator. Goes to logs and to `token inspect`, never to a client, so that an
- * attacker learns nothing. Values are bounded and hold no credential.
+ * The rule that said no, for the operator. It goes to logs and to `token inspect`, never to a client, so that an
+ * attacker learns nothing; the sender of a notice is told `claim` alone. Values are bounded and hold no credential.
  */
 export type RejectionDetail = {
   /** The header parameter or claim that was judged. */

@@ -61,6 +61,18 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect((await refresh(identity, own)).session).toBe(own.session);
   });
 
+  it('takes logout tokens without exp where its receiver says that exp is optional', async () => {
+    const settings = foreignSettings(temporaryDirectory());
+    const receivers = settings.receivers.map((one) =>
+      one.kind === 'backchannel-logout' ? Object.assign({}, one, { exp: 'optional' }) : one,
+    );
+    const { identity, database } = await startReceiving(on, { receivers });
+    const post = logoutPost('session-3', { exp: undefined });
+    for (let times = 0; times < 2; times += 1)
+      expect((await deliver(identity.issuer, post)).status).toBe(200);
+    expect(await recorded(database)).toMatchObject([{ kind: 'session', target: 'session-3' }]);
+  });
+
   it('takes none about its own sessions, however well it is signed', async () => {
     const { identity, database } = await startReceiving(on);
     await identity.addUser('ada');

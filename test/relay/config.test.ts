@@ -29,7 +29,7 @@ describe('the relay’s configuration', () => {
       database: { sqlite: './relay.db' },
       revocation: { log: 'curfew', clockTolerance: 5000 },
       issuers: [{ issuer, maxTokenLifetime: 300_000 }],
-      receivers: [{ audience: ['web'], redelivery: 0 }],
+      receivers: [{ audience: ['web'], exp: 'required', redelivery: 0 }],
     });
   });
 
@@ -45,6 +45,7 @@ describe('the relay’s configuration', () => {
   });
 
   const logout = { kind: 'backchannel-logout', path: '/logout', issuer, audience: 'web' };
+  const setPush = { kind: 'set-push', path: '/events', issuer, audience: 'a' };
   it.each<[string, Record<string, unknown>, string]>([
     ['an unknown key', { events: [] }, ''],
     ['an issuer twice', { issuers: [{ issuer }, { issuer }] }, 'each issuer may appear once'],
@@ -57,6 +58,8 @@ describe('the relay’s configuration', () => {
     ],
     ['an unknown kind', { receivers: [{ ...logout, kind: 'carrier-pigeon' }] }, 'kind must be'],
     ['no audience', { receivers: [{ ...logout, audience: [] }] }, 'must name at least one audience'],
+    ['an exp that is neither required nor optional', { receivers: [{ ...logout, exp: false }] }, 'required'],
+    ['an optional exp where tokens need none', { receivers: [{ ...setPush, exp: 'optional' }] }, 'exp'],
     ['a path that is none', { receivers: [{ ...logout, path: 'logout' }] }, 'must be a path'],
     [
       'no secret',

@@ -6,7 +6,15 @@ import type { JsonObject } from '../../token/strict-json.ts';
 import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { judgeNotice } from './jwt-claims.ts';
-import { emptyAnswer, jsonAnswer, refusals, refuse, type Receiver, type Refused } from './receiver.ts';
+import {
+  emptyAnswer,
+  explain,
+  jsonAnswer,
+  refusals,
+  refuse,
+  type Receiver,
+  type Refused,
+} from './receiver.ts';
 import { isSessionId } from './set-subject.ts';
 import { createSignedJwtReader } from './signed-jwt.ts';
 
@@ -19,6 +27,8 @@ export type BackchannelLogoutOptions = {
   readonly keySet: KeySet;
   readonly maxAgeMs: number;
   readonly clockToleranceMs: number;
+  /** §2.4 requires `exp`; some providers leave it out. Then `iat` alone bounds the token's age. */
+  readonly needsExpiry: boolean;
   /** The issuer's access tokens hold `sid`; else only the subject can be revoked. */
   readonly tokensHoldSid: boolean;
 };
@@ -42,10 +52,10 @@ export function createBackchannelLogout(options: BackchannelLogoutOptions): Rece
     maxBodyBytes,
     // §2.8
     accepted: emptyAnswer(200),
-    refused: ({ reason }) =>
-      jsonAnswer(refusals[reason].status, {
+    refused: (refused) =>
+      jsonAnswer(refusals[refused.reason].status, {
         error: 'invalid_request',
-        error_description: refusals[reason].description,
+        error_description: explain(refused),
       }),
     judge: async ({ body }, nowMs) => {
       const tokens = new URLSearchParams(body.toString('latin1')).getAll('logout_token');
@@ -54,7 +64,7 @@ export function createBackchannelLogout(options: BackchannelLogoutOptions): Rece
         return refuse('malformed', { expected: 'one logout_token', found: `${tokens.length}` });
       const jwt = await read(token);
       if (jwt.kind === 'refused') return jwt;
-      const notice = judgeNotice(jwt.claims, { ...options, needsExpiry: true }, nowMs);
+      const notice = judgeNotice(jwt.claims, options, nowMs);
       if (notice.kind === 'refused') return notice;
       const request = requestOf(jwt.claims, notice.issuedAt, options);
       if (request.kind === 'refused') return request;

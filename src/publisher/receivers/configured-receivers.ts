@@ -76,6 +76,7 @@ function receiverOf(
         path,
         issuer: settings.issuer,
         audiences: settings.audience,
+        needsExpiry: settings.exp === 'required',
         tokensHoldSid: settings.tokensHoldSid ?? sessionClaimOf(issuers.get(settings.issuer)) === 'sid',
       });
     case 'set-push':

@@ -8,6 +8,7 @@ import { parseJsonBody } from './json-body.ts';
 import { judgeDate, latestCutOff, rememberUntilMs } from './jwt-claims.ts';
 import {
   emptyAnswer,
+  explain,
   jsonAnswer,
   refusals,
   refuse,
@@ -53,8 +54,8 @@ export function createFusionAuth(options: FusionAuthOptions): Receiver {
     mediaType: 'application/json',
     maxBodyBytes,
     accepted: emptyAnswer(200),
-    refused: ({ reason }) =>
-      jsonAnswer(refusals[reason].status, { error: reason, description: refusals[reason].description }),
+    refused: (refused) =>
+      jsonAnswer(refusals[refused.reason].status, { error: refused.reason, description: explain(refused) }),
     judge: async (delivery, nowMs) => {
       const signed = await readEvent(delivery, read);
       return signed.kind === 'refused' ? signed : judgeEvent(signed.event, options, nowMs);

@@ -58,6 +58,8 @@ export type BackchannelLogoutSettings = Shared &
   Keys & {
     readonly kind: 'backchannel-logout';
     readonly audience: readonly string[];
+    /** Whether a logout token must have `exp`. */
+    readonly exp: 'required' | 'optional';
     /** The session claim of access tokens holds the same id as `sid`. Default: if it is called `sid`. */
     readonly tokensHoldSid?: boolean | undefined;
   };

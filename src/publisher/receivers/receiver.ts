@@ -57,6 +57,13 @@ export const refuse = (reason: Refusal, detail?: RejectionDetail): Refused => ({
   detail,
 });
 
+/** What the sender is told: the rule, and the claim or member that broke it. Values are for the log alone. */
+export function explain({ reason, detail }: Refused): string {
+  const { description } = refusals[reason];
+  const isAboutClaim = reason === 'malformed' || reason === 'unknown_subject';
+  return isAboutClaim && detail?.claim !== undefined ? `${description}: ${detail.claim}` : description;
+}
+
 /** Revocations to record, from an authentic delivery. */
 export type Accepted = {
   readonly kind: 'accepted';

@@ -1,7 +1,16 @@
 import type { Algorithm } from '../../token/algorithm.ts';
 import type { KeySet } from '../../token/key-set.ts';
 import { judgeNotice } from './jwt-claims.ts';
-import { emptyAnswer, jsonAnswer, refusals, type Answer, type Receiver, type Refusal } from './receiver.ts';
+import {
+  emptyAnswer,
+  explain,
+  jsonAnswer,
+  refusals,
+  type Answer,
+  type Receiver,
+  type Refusal,
+  type Refused,
+} from './receiver.ts';
 import { readSetEvents } from './set-events.ts';
 import { createSignedJwtReader } from './signed-jwt.ts';
 
@@ -41,7 +50,7 @@ export function createSetPush(options: SetPushOptions): Receiver {
     mediaType: 'application/secevent+jwt',
     maxBodyBytes,
     accepted: emptyAnswer(202),
-    refused: ({ reason }) => setError(reason),
+    refused: setError,
     judge: async ({ body }, nowMs) => {
       const jwt = await read(body.toString('latin1').trim());
       if (jwt.kind === 'refused') return jwt;
@@ -73,8 +82,9 @@ const errorCodes: Partial<Record<Refusal, string>> = {
 };
 
 /** RFC 8935 §2.3. */
-function setError(reason: Refusal): Answer {
-  const { status, description } = refusals[reason];
-  const answer = jsonAnswer(status, { err: errorCodes[reason] ?? 'invalid_request', description });
+function setError(refused: Refused): Answer {
+  const { status } = refusals[refused.reason];
+  const err = errorCodes[refused.reason] ?? 'invalid_request';
+  const answer = jsonAnswer(status, { err, description: explain(refused) });
   return { ...answer, headers: { ...answer.headers, 'content-language': 'en' } };
 }

@@ -7,6 +7,7 @@ import { parseJsonBody } from './json-body.ts';
 import { isEventTime, latestCutOff } from './jwt-claims.ts';
 import {
   emptyAnswer,
+  explain,
   jsonAnswer,
   refusals,
   refuse,
@@ -50,8 +51,8 @@ export function createWebhook(options: WebhookOptions): Receiver {
     mediaType: 'application/json',
     maxBodyBytes,
     accepted: emptyAnswer(204),
-    refused: ({ reason }) =>
-      jsonAnswer(refusals[reason].status, { error: reason, description: refusals[reason].description }),
+    refused: (refused) =>
+      jsonAnswer(refusals[refused.reason].status, { error: refused.reason, description: explain(refused) }),
     judge: (delivery, nowMs) => {
       const envelope = verifyWebhook(delivery, keys.current, { toleranceMs }, nowMs);
       if (envelope.kind === 'refused') return envelope;

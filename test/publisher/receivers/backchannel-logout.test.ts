@@ -19,6 +19,7 @@ const receiver = (options: Partial<BackchannelLogoutOptions> = {}) =>
     maxAgeMs: 300_000,
     clockToleranceMs: 5000,
     tokensHoldSid: true,
+    needsExpiry: true,
     ...options,
   });
 
@@ -115,10 +116,66 @@ describe('a logout token', () => {
     expect(await judge(receiver(), form, {}, nowMs + 125_000)).toMatchObject({ reason: 'expired' });
   });
 
+  it('names the claim that is missing', async () => {
+    const refused = await judge(receiver(), logoutForm(logoutToken({ claims: { exp: undefined } })));
+    if (refused.kind !== 'refused') throw new Error(refused.kind);
+    expect(refused.detail).toMatchObject({ claim: 'exp', found: 'absent' });
+    expect(receiver().refused(refused).body).toContain(': exp');
+  });
+
   it('is answered by §2.8: 200, or 400 with an error, and never cached', () => {
     expect(receiver().accepted).toEqual({ status: 200, headers: { 'cache-control': 'no-store' } });
     const answer = receiver().refused(refuse('bad_signature'));
     expect(answer).toMatchObject({ status: 400, headers: { 'cache-control': 'no-store' } });
     expect(JSON.parse(answer.body ?? '')).toMatchObject({ error: 'invalid_request' });
+  });
+});
+
+describe('a logout token without exp, where exp is optional', () => {
+  const lenient = receiver({ needsExpiry: false });
+  // As Ory Hydra makes it: neither exp nor sub.
+  const form = logoutForm(
+    logoutToken({ header: { typ: 'JWT' }, claims: { exp: undefined, sub: undefined, aud: ['web'] } }),
+  );
+
+  it('ends the session', async () => {
+    expect(await judge(lenient, form)).toMatchObject({
+      kind: 'accepted',
+      requests: [{ ...common, kind: 'session', id: 'session-1' }],
+    });
+  });
+
+  it('is judged by its iat, and remembered for as long as it passes', async () => {
+    const accepted = await judge(lenient, form);
+    expect(accepted.kind).toBe('accepted');
+    const untilMs = accepted.kind === 'accepted' ? accepted.rememberUntilMs : 0;
+    expect(await judge(lenient, form, {}, nowMs + 305_000)).toMatchObject({ kind: 'accepted' });
+    expect(await judge(lenient, form, {}, nowMs + 305_001)).toMatchObject({ reason: 'too_old' });
+    expect(untilMs).toBeGreaterThanOrEqual(nowMs + 305_000);
+  });
+
+  it('is remembered longer when it comes from a clock ahead', async () => {
+    const ahead = logoutForm(logoutToken({ now: testNow + 60, claims: { exp: undefined } }));
+    const accepted = await judge(lenient, ahead);
+    expect(accepted.kind).toBe('accepted');
+    const untilMs = accepted.kind === 'accepted' ? accepted.rememberUntilMs : 0;
+    for (let ms = nowMs; ms < untilMs + 60_000; ms += 1000) {
+      const isForgotten = ms > untilMs;
+      expect(isForgotten && (await judge(lenient, ahead, {}, ms)).kind === 'accepted').toBe(false);
+    }
+  });
+
+  it.each<[string, Refusal, Record<string, unknown>]>([
+    ['an exp that has passed', 'expired', { exp: testNow - 5 }],
+    ['an exp that is no number', 'malformed', { exp: `${testNow + 60}` }],
+    ['an exp that is null', 'malformed', { exp: null }],
+    ['no jti', 'malformed', { exp: undefined, jti: undefined }],
+    ['no iat', 'malformed', { exp: undefined, iat: undefined }],
+    ['a nonce', 'wrong_type', { exp: undefined, nonce: 'n' }],
+  ])('is refused all the same for %s', async (_, reason, claims) => {
+    expect(await judge(lenient, logoutForm(logoutToken({ claims })))).toMatchObject({
+      kind: 'refused',
+      reason,
+    });
   });
 });

@@ -52,6 +52,7 @@ const notices: Record<string, (ahead: number) => Promise<Judged>> = {
       ...shared,
       audiences: ['web'],
       tokensHoldSid: true,
+      needsExpiry: true,
     });
     const token = logoutToken({ now: testNow + ahead, claims: { sid: undefined } });
     return await judge(receiver, logoutForm(token));

@@ -35,6 +35,7 @@ const logout: BackchannelLogoutSettings = {
   path: '/logout',
   issuer: testIssuer,
   audience: ['web'],
+  exp: 'required',
   redelivery: 0,
 };
 
@@ -99,6 +100,14 @@ describe('a configured receiver', () => {
     const once = await started(setPush, issuerWithFile());
     expect(await judge(once, old(300))).toMatchObject({ kind: 'accepted' });
     expect(await judge(once, old(306))).toMatchObject({ reason: 'too_old' });
+  });
+
+  it('takes logout tokens without exp only where that is said', async () => {
+    const form = logoutForm(logoutToken({ claims: { exp: undefined } }));
+    const strict = await started(logout, issuerWithFile());
+    expect(await judge(strict, form)).toMatchObject({ reason: 'malformed', detail: { claim: 'exp' } });
+    const lenient = await started({ ...logout, exp: 'optional' }, issuerWithFile());
+    expect(await judge(lenient, form)).toMatchObject({ kind: 'accepted' });
   });
 
   it.each<[string, Partial<IssuerSettings>, boolean | undefined, 'session' | 'subject']>([

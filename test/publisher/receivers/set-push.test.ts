@@ -229,4 +229,15 @@ describe('a pushed Security Event Token', () => {
     expect(body['err']).toBe(err);
     expect(body['description']).toEqual(expect.any(String));
   });
+
+  it('tells its sender which member of the subject could not be read', async () => {
+    const user = { format: 'email', email: 'someone@mail.test' };
+    const token = securityEventToken({ claims: { sub_id: { format: 'complex', user } } });
+    const refused = await judge(receiver(), token);
+    const { body = '' } = refused.kind === 'refused' ? receiver().refused(refused) : {};
+    expect(JSON.parse(body)).toEqual({
+      err: 'invalid_request',
+      description: 'its subject names nothing that can be revoked: sub_id.user',
+    });
+  });
 });
