@@ -36,7 +36,7 @@ const rules: Readonly<Record<Reason, string>> = {
   expired: '`exp` is not yet past, give or take the clock tolerance.',
   not_yet_valid: '`iat` and `nbf` are past, give or take the clock tolerance.',
   lifetime_too_long:
-    '`exp - iat` is at most maxTokenLifetime, and no longer than revocations are remembered.',
+    '`exp - iat` is at most maxTokenLifetime plus one second, and no longer than revocations are remembered.',
   wrong_audience: '`aud` holds an audience of the issuer, or that of the route.',
   keys_unavailable: 'The keys of the issuer could be loaded.',
   overloaded: 'No more than a bounded number of tokens waits to be verified.',

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Part } from '../runtime/lifecycle.ts';
 import { raceSeconds } from '../revocation/judge.ts';
 import { describeRedis } from '../revocation/redis-connection.ts';
+import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
 import { runCommand } from './command-runner.ts';
 import type { LeaderCommand } from './leader-options.ts';
 import { Leader } from './leader.ts';
@@ -44,7 +45,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
 /** How long the log must remember: see `docs/revocation.md`; whole seconds. */
 export function retentionSeconds(options: Pick<PublisherOptions, 'issuers' | 'clockToleranceMs'>): number {
   const longestMs = Math.max(...options.issuers.map(({ maxTokenLifetimeMs }) => maxTokenLifetimeMs));
-  return Math.ceil((longestMs + 2 * options.clockToleranceMs) / 1000) + raceSeconds;
+  return Math.ceil((longestMs + 2 * options.clockToleranceMs) / 1000) + lifetimeSlackSeconds + raceSeconds;
 }
 
 type Running = {

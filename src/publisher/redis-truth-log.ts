@@ -6,6 +6,7 @@ import { Fault, type FaultCode } from '../runtime/fault.ts';
 import type { RevocationKind } from '../revocation/event.ts';
 import { raceSeconds } from '../revocation/judge.ts';
 import { logKeys } from '../revocation/log-keys.ts';
+import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
 
 const createScript = readFileSync(new URL('./create.lua', import.meta.url), 'utf8');
 
@@ -61,7 +62,7 @@ export async function createTruthLog(client: Redis, log: NewLog): Promise<Create
 
 /** How long such a log must remember, as an owner's; whole seconds. */
 export const retentionSeconds = (log: Pick<NewLog, 'toleranceMs' | 'maxTokenLifetimeMs'>): number =>
-  Math.ceil((log.maxTokenLifetimeMs + 2 * log.toleranceMs) / 1000) + raceSeconds;
+  Math.ceil((log.maxTokenLifetimeMs + 2 * log.toleranceMs) / 1000) + lifetimeSlackSeconds + raceSeconds;
 
 const refusals: Readonly<Record<string, FaultCode>> = {
   NOLOG: 'ERR_LOG_INVALID',

@@ -1,7 +1,7 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
 import type { AccessToken } from './access-token.ts';
 import { readAudiences, readId, readScopes, readTimes, type Unfit } from './claim-values.ts';
-import type { IssuerRules } from './issuer-rules.ts';
+import { lifetimeSlackSeconds, type IssuerRules } from './issuer-rules.ts';
 import type { SessionExemption } from './preset.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
 
@@ -78,7 +78,7 @@ function judgeLifetime(token: AccessToken, rules: IssuerRules): Unfit | undefine
   const lifetime = token.expiresAt - token.issuedAt;
   if (lifetime <= 0)
     return unfitTime('malformed_token', 'exp', `after iat (${token.issuedAt})`, token.expiresAt);
-  if (lifetime <= rules.maxTokenLifetimeSeconds) return undefined;
+  if (lifetime <= rules.maxTokenLifetimeSeconds + lifetimeSlackSeconds) return undefined;
   const expected = `at most ${rules.maxTokenLifetimeSeconds} s after iat (maxTokenLifetime)`;
   return {
     kind: 'unfit',

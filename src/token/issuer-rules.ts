@@ -40,6 +40,12 @@ export type IssuerRules = {
   readonly revocable: boolean;
 };
 
+/**
+ * How much longer than `maxTokenLifetime` a token may live; seconds. An issuer that rounds `exp` up and `iat` down, as
+ * Ory Hydra does, issues tokens of 301 s for a lifetime of 300 s. Logs remember revocations for that second too.
+ */
+export const lifetimeSlackSeconds = 1;
+
 const defaultClientClaims = ['client_id', 'azp'];
 const defaultMaxTokenLifetimeMs = 300_000;
 const defaultClockToleranceMs = 5000;

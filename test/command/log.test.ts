@@ -123,7 +123,7 @@ describe('curfew log and curfew revoke --redis', () => {
 
     const { printed } = await curfew(['log', 'show', ...target, '--log', 'made', '--limit', '2']);
     expect(printed).toMatch(/truth {6}redis: as good as Redis keeps it/);
-    expect(printed).toContain('remembers  607 s');
+    expect(printed).toContain('remembers  608 s');
     expect(printed).toContain(
       '4  subject ada  of https://other.example  at 2026-01-31T12:00:00.000Z  (stolen)',
     );
