@@ -142,9 +142,12 @@ const unnamed = (claim: string, value: unknown): ReadSubject => ({
 
 const maxShown = 64;
 
-/** For the log: the format, and the namespace, never the name itself. */
+/** For the log: the format, and the namespace or the members, never a name itself. */
 function shownIdentifier(value: unknown): string {
   if (!isObject(value)) return typeof value === 'string' ? 'a string' : shown(value);
-  const format = (formatOf(value) ?? 'no format').slice(0, maxShown);
-  return format === 'iss_sub' ? `${format} of ${shown(value['iss'])}` : format;
+  const format = (formatOf(value) ?? 'complex').slice(0, maxShown);
+  if (format === 'iss_sub') return `${format} of ${shown(value['iss'])}`;
+  if (format !== 'complex') return format;
+  const members = Object.keys(value).filter((name) => name !== 'format');
+  return shown(`${format} of ${members.slice(0, maxAliases).join(' ')}`);
 }

@@ -94,7 +94,7 @@ describe('a security event about a session of a user', () => {
     ['an e-mail address', mail, 'email'],
     ['a subject of another issuer', { ...grace, iss: 'https://other.test' }, 'iss_sub of https://other.test'],
     ['a value that is no identifier', 'grace', 'a string'],
-    ['an identifier in an identifier', { format: 'complex', user: grace }, 'complex'],
+    ['an identifier in an identifier', { format: 'complex', user: grace }, 'complex of user'],
   ])('is refused when the session id is not trusted and the user is %s', async (_, user, found) => {
     const claims = ended({ format: 'complex', user, session: desk });
     expect(await refusedFor(claims)).toEqual(['unknown_subject', 'sub_id.user', found]);
@@ -111,7 +111,7 @@ describe('a security event about a session of a user', () => {
     expect(await refusedFor(ended({ format: 'complex', device }))).toEqual([
       'unknown_subject',
       'sub_id',
-      'complex',
+      'complex of device',
     ]);
   });
 

@@ -106,6 +106,9 @@ describe('a subject identifier', () => {
     expect(detailOf({ format: 'complex', user: mail })).toEqual(['sub_id.user', 'email']);
     expect(detailOf({ ...user, iss: `${iss}/` })).toEqual(['sub_id', `iss_sub of ${iss}/`]);
     expect(detailOf({ format: 'x'.repeat(1000) })?.[1]).toHaveLength(64);
+    const elsewhere = { device: session, tenant: { format: 'opaque', id: 't' } };
+    expect(detailOf({ format: 'complex', ...elsewhere })).toEqual(['sub_id', 'complex of device tenant']);
+    expect(detailOf({ format: 'complex', ['m'.repeat(500)]: session })?.[1]?.length).toBeLessThan(300);
     expect(detailOf('someone@mail.test')).toEqual(['sub_id', 'a string']);
   });
 
