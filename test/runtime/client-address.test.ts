@@ -22,6 +22,15 @@ describe('the client’s address', () => {
     expect(from('2001:db8::1', 1)).toBe('2001:db8::1');
   });
 
+  it('is without the port that some proxies append: a client has thousands of them', () => {
+    expect(from('203.0.113.4:50123', 1)).toBe('203.0.113.4');
+    expect(from('[2001:db8::4]:50123', 1)).toBe('2001:db8::4');
+    expect(from('[2001:db8::4]', 1)).toBe('2001:db8::4');
+    expect(from('6.6.6.6:1, 203.0.113.4:50123, 10.0.0.9', 2)).toBe('203.0.113.4');
+    expect(from('203.0.113.4:port', 1)).toBe('10.0.0.1');
+    expect(from('203.0.113.4:123456', 1)).toBe('10.0.0.1');
+  });
+
   it('is the peer’s when the header is garbage or too short', () => {
     expect(from('<script>', 1)).toBe('10.0.0.1');
     expect(from('1.2.3.4', 3)).toBe('10.0.0.1');

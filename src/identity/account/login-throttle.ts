@@ -1,4 +1,5 @@
 import type { Clock } from '../../runtime/clock.ts';
+import { networkOf } from '../../runtime/network.ts';
 
 /** A bucket of attempts: so many at once, then one every `refillEveryMs`. */
 export type ThrottleLimit = { burst: number; refillEveryMs: number };
@@ -46,16 +47,6 @@ export function createLoginThrottle({
       addresses.add(networkOf(from), 1);
     },
   };
-}
-
-/** An IPv4 address, or the /64 an IPv6 address is in: whoever has one has all of it. */
-export function networkOf(address: string): string {
-  const groups = address.split('%', 1)[0]?.split(':') ?? [];
-  if (groups.length < 3 || address.includes('.')) return address;
-  const gap = groups.indexOf('');
-  const zeros = Array.from({ length: 9 - groups.length }, () => '0');
-  const full = gap === -1 ? groups : [...groups.slice(0, gap), ...zeros, ...groups.slice(gap + 1)];
-  return full.slice(0, 4).join(':');
 }
 
 type Bucket = { level: number; atMs: number };

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { createBuckets, networkOf, type ThrottleLimit } from '../account/login-throttle.ts';
+import { networkOf } from '../../runtime/network.ts';
+import { createBuckets, type ThrottleLimit } from '../account/login-throttle.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 export type ClientThrottleOptions = {

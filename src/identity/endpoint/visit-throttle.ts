@@ -1,4 +1,5 @@
-import { createBuckets, networkOf } from '../account/login-throttle.ts';
+import { networkOf } from '../../runtime/network.ts';
+import { createBuckets } from '../account/login-throttle.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 export type VisitThrottleOptions = {
