@@ -1,5 +1,25 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Clock } from './clock.ts';
+import { createFairShare, type Place } from './fair-share.ts';
+import { networkOf } from './network.ts';
+
+/** A connection that was closed to make room for a newer one. */
+export type CrowdedOut = {
+  /** The address at its other end: a client's, or a proxy's. */
+  readonly address: string;
+  /** Since it was opened, or since its last request or answer began or ended; ms. */
+  readonly silentMs: number;
+  /** The part of all connections that its network had: 0 to 1. */
+  readonly share: number;
+};
+
+export type ConnectionsOptions = {
+  /** Most connections; beyond, the network that has most loses the one that has been silent longest. */
+  readonly limit: number;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  crowdedOut(connection: CrowdedOut): void;
+};
 
 /** The connections of a server. */
 export type Connections = {
@@ -7,19 +27,38 @@ export type Connections = {
   closeIdle(): void;
 };
 
-export function watchConnections(server: Server): Connections {
-  /** With the number of requests that aren't answered. */
-  const open = new Map<Socket, number>();
+type Open = { readonly place: Place; requests: number; activeAtMs: number };
+
+export function watchConnections(server: Server, options: ConnectionsOptions): Connections {
+  const { limit, clock } = options;
+  const share = createFairShare({ limit });
+  const open = new Map<Socket, Open>();
 
   function change(socket: Socket, by: number): void {
-    const requests = open.get(socket);
+    const connection = open.get(socket);
     // A request may end after its connection.
-    if (requests !== undefined) open.set(socket, requests + by);
+    if (connection === undefined) return;
+    connection.requests += by;
+    connection.activeAtMs = clock.monotonicMs();
+    connection.place.renew();
   }
 
   server.on('connection', (socket: Socket) => {
-    open.set(socket, 0);
-    socket.once('close', () => open.delete(socket));
+    const address = socket.remoteAddress ?? 'unknown';
+    const place = share.enter({
+      owner: networkOf(address),
+      units: 1,
+      evicted: (used) => {
+        const silentMs = clock.monotonicMs() - (open.get(socket)?.activeAtMs ?? clock.monotonicMs());
+        socket.destroy();
+        options.crowdedOut({ address, silentMs, share: used });
+      },
+    });
+    open.set(socket, { place, requests: 0, activeAtMs: clock.monotonicMs() });
+    socket.once('close', () => {
+      open.delete(socket);
+      place.leave();
+    });
   });
   server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     change(socket, 1);
@@ -27,7 +66,7 @@ export function watchConnections(server: Server): Connections {
   });
   return {
     closeIdle: () => {
-      for (const [socket, requests] of open) if (requests === 0) socket.destroy();
+      for (const [socket, { requests }] of open) if (requests === 0) socket.destroy();
     },
   };
 }

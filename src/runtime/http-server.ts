@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { listen, type Address } from './address.ts';
-import { watchConnections } from './connections.ts';
+import { systemClock } from './clock.ts';
+import { watchConnections, type CrowdedOut } from './connections.ts';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
@@ -11,38 +12,41 @@ export type HttpServerOptions = {
   log: Log;
   /** How long after the stop a request may still be coming in or be answered; ms. Default 5 s. */
   lastRequestsMs?: number;
+  /** Most connections at a time; beyond, a newer one takes the place of another. Default 2000. */
+  maxConnections?: number;
+  /** Called for each connection that was closed to make room for a newer one. */
+  crowdedOut?(connection: CrowdedOut): void;
 };
 
-const requestTimeoutMs = 10_000;
-const headersTimeoutMs = 5000;
-const keepAliveTimeoutMs = 30_000;
-const maxHeaderBytes = 16 * 1024;
-const maxConnections = 2000;
+const limits = {
+  requestTimeout: 10_000,
+  headersTimeout: 5000,
+  keepAliveTimeout: 30_000,
+  maxHeaderSize: 16 * 1024,
+  connectionsCheckingInterval: 1000,
+};
+const defaultMaxConnections = 2000;
+/** Connections that Node may accept in one turn, before those they replace are closed. */
+const acceptedAtOnce = 1000;
 const sweepMs = 20;
 
 /** The public listener: every size and time of a request is bounded. On stop it waits for what it has begun. */
-export function createHttpServer({ address, handler, log, lastRequestsMs = 5000 }: HttpServerOptions): Part {
+export function createHttpServer(options: HttpServerOptions): Part {
+  const { address, handler, log, lastRequestsMs = 5000, maxConnections = defaultMaxConnections } = options;
   const working = new Set<Promise<void>>();
-  const server = createServer(
-    {
-      requestTimeout: requestTimeoutMs,
-      headersTimeout: headersTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      maxHeaderSize: maxHeaderBytes,
-      connectionsCheckingInterval: 1000,
-    },
-    (request, response) => {
-      const work = answer(request, response);
-      working.add(work);
-      void work.finally(() => working.delete(work));
-    },
-  );
-  server.maxConnections = maxConnections;
-  server.maxRequestsPerSocket = 1000;
-  const connections = watchConnections(server);
-  server.on('clientError', (_, socket: Duplex) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n');
+  const server = createServer(limits, (request, response) => {
+    const work = answer(request, response);
+    working.add(work);
+    void work.finally(() => working.delete(work));
   });
+  server.maxConnections = maxConnections + acceptedAtOnce;
+  server.maxRequestsPerSocket = 1000;
+  const connections = watchConnections(server, {
+    limit: maxConnections,
+    clock: systemClock,
+    crowdedOut: (connection) => options.crowdedOut?.(connection),
+  });
+  server.on('clientError', refuseBroken);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
@@ -74,4 +78,10 @@ export function createHttpServer({ address, handler, log, lastRequestsMs = 5000 
       await Promise.all(working);
     },
   };
+}
+
+function refuseBroken(thrown: Error & { readonly code?: string }, socket: Duplex): void {
+  if (!socket.writable) return;
+  const status = thrown.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
 }

@@ -66,3 +66,45 @@ describe('the listener, when it is stopped', () => {
     expect(await answer).toContain('done');
   });
 });
+
+describe('the listener, when there are too many connections', () => {
+  it('closes the one that has been silent longest, of the network that has most', async () => {
+    const port = await freePort();
+    const crowdedOut: string[] = [];
+    const server = createHttpServer({
+      address: { kind: 'tcp', host: '127.0.0.1', port },
+      handler: async (request, response) => {
+        await buffer(request);
+        response.end('done');
+      },
+      log,
+      maxConnections: 5,
+      crowdedOut: ({ address, share }) => void crowdedOut.push(`${address} ${share}`),
+    });
+    await server.start();
+    const open = async (localAddress: string): Promise<Socket> => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress });
+      await once(socket, 'connect');
+      return socket.on('error', () => undefined);
+    };
+    const ask = async (socket: Socket): Promise<void> => {
+      socket.write('GET / HTTP/1.1\r\nhost: id\r\n\r\n');
+      await once(socket, 'data');
+    };
+    const client = await open('127.0.0.1');
+    await ask(client);
+    const flood = [];
+    for (let count = 0; count < 4; count += 1) flood.push(await open('127.0.5.5'));
+    const [first, second] = flood;
+    if (first === undefined || second === undefined) throw new Error('no flood');
+    await ask(first);
+    const closed = once(second.resume(), 'close');
+    const later = await open('127.0.0.2');
+    await closed;
+    expect(crowdedOut).toEqual(['127.0.5.5 0.8']);
+    await ask(client);
+    await ask(later);
+    for (const socket of [client, later, ...flood]) socket.destroy();
+    await server.stop();
+  });
+});
