@@ -22,6 +22,13 @@ export type KeySet = {
    * @returns resolves when the attempt is over, whatever came of it; undefined when the cool-down forbids one
    */
   refreshForUnknownKey(): Promise<void> | undefined;
+  /**
+   * Finds a key that a set fetched after this call may hold, and waits for that fetch as long as the cool-down demands:
+   * for two cool-downs and a fetch at most. Callers bound how many wait.
+   * @param signal ends the wait
+   * @returns `unavailable` when no newer set could be had
+   */
+  findNewer(kid: string | undefined, algorithm: Algorithm, signal: AbortSignal): Promise<KeyLookup>;
   state(): KeySetState;
   /** Loads the keys for the first time and keeps them current. Resolves after the first attempt, good or bad. */
   start(): Promise<void>;
@@ -36,6 +43,7 @@ export function createFixedKeySet(keys: readonly VerificationKey[]): KeySet {
     vouchesFor: (key) => ring.keys.has(key),
     isUsable: () => true,
     refreshForUnknownKey: () => undefined,
+    findNewer: (kid, algorithm) => Promise.resolve(findKey(ring, kid, algorithm)),
     state: () => ({ state: 'fresh', keys: ring.keys.size, ageSeconds: undefined, problem: undefined }),
     start: () => Promise.resolve(),
     stop: () => undefined,

@@ -1,6 +1,6 @@
 import { describeError, type Log } from '../runtime/log.ts';
 import { createKeyRing, findKey, type KeyRing, type VerificationKey } from './key-ring.ts';
-import type { KeySet } from './key-set.ts';
+import type { KeySet, KeySetState } from './key-set.ts';
 
 /** Keys in a file of this machine. */
 export type LocalKeys = {
@@ -52,17 +52,20 @@ export function createLocalKeySet(options: {
     }
   }
 
+  const find: KeySet['find'] = (kid, algorithm) =>
+    ring === undefined ? { kind: 'unavailable' } : findKey(ring, kid, algorithm);
+
   return {
-    find: (kid, algorithm) => (ring === undefined ? { kind: 'unavailable' } : findKey(ring, kid, algorithm)),
+    find,
     vouchesFor: (key) => ring?.keys.has(key) === true,
     isUsable: () => ring !== undefined,
     refreshForUnknownKey: () => undefined,
-    state: () => ({
-      state: ring === undefined ? 'loading' : problem === undefined ? 'fresh' : 'stale',
-      keys: ring?.keys.size ?? 0,
-      ageSeconds: undefined,
-      problem,
-    }),
+    findNewer: (kid, algorithm) => {
+      // A broken file is left to the timer: reading it for every unknown key would cost too much.
+      if (keys.version() !== version) reload();
+      return Promise.resolve(find(kid, algorithm));
+    },
+    state: () => stateOf(ring, problem),
     start: () =>
       new Promise((resolve) => {
         load();
@@ -72,3 +75,10 @@ export function createLocalKeySet(options: {
     stop: () => clearInterval(timer),
   };
 }
+
+const stateOf = (ring: KeyRing | undefined, problem: string | undefined): KeySetState => ({
+  state: ring === undefined ? 'loading' : problem === undefined ? 'fresh' : 'stale',
+  keys: ring?.keys.size ?? 0,
+  ageSeconds: undefined,
+  problem,
+});

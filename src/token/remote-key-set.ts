@@ -4,8 +4,9 @@ import type { AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { Algorithm } from './algorithm.ts';
 import { parseJwkSet } from './jwk-set.ts';
 import type { JwksSource } from './jwks-source.ts';
-import { createKeyRing, findKey, type KeyRing } from './key-ring.ts';
+import { createKeyRing, findKey, type KeyLookup, type KeyRing } from './key-ring.ts';
 import type { KeySet, KeySetState } from './key-set.ts';
+import { createNewerKeys } from './newer-keys.ts';
 
 export type RemoteKeySetOptions = {
   readonly issuer: string;
@@ -42,48 +43,74 @@ type Loaded = {
  * an unknown key is named. When that fails the last good set stays, until it is older than `maxStaleMs`.
  */
 export function createRemoteKeySet(options: RemoteKeySetOptions): KeySet {
-  const { clock, cooldownMs, maxStaleMs } = options;
+  const { clock, cooldownMs } = options;
   const loaded: Loaded = { ring: undefined, confirmedAtMs: -Infinity, failures: 0, problem: undefined };
   const timers = createTimers();
   let flight: Promise<void> | undefined;
   let triggeredAtMs = -Infinity;
 
-  const ageMs = (): number => clock.monotonicMs() - loaded.confirmedAtMs;
-  const usable = (): KeyRing | undefined => (ageMs() <= maxStaleMs ? loaded.ring : undefined);
-  const showAge = (): void => {
-    if (loaded.ring !== undefined) options.metrics.jwksAge.set({ issuer: options.issuer }, ageMs() / 1000);
-  };
+  const usable = (): KeyRing | undefined => usableRing(loaded, options);
 
   function refresh(): Promise<void> {
+    const beganAtMs = clock.monotonicMs();
     flight ??= reload(options, loaded).finally(() => {
       flight = undefined;
-      showAge();
+      showAge(loaded, options);
+      newer.fetched({ beganAtMs, isGood: loaded.failures === 0 });
       timers.next(() => void refresh(), nextDelayMs(options, loaded));
     });
     return flight;
   }
 
+  function refreshForUnknownKey(): Promise<void> {
+    triggeredAtMs = clock.monotonicMs();
+    return refresh();
+  }
+
+  const newer = createNewerKeys({
+    clock,
+    permittedAtMs: () => triggeredAtMs + cooldownMs,
+    fetch: () => flight ?? refreshForUnknownKey(),
+  });
+  const find: KeySet['find'] = (kid, algorithm) => findIn(usable(), kid, algorithm);
+
   return {
-    find: (kid, algorithm) => {
-      const ring = usable();
-      return ring === undefined ? { kind: 'unavailable' } : findKey(ring, kid, algorithm);
+    find,
+    findNewer: async (kid, algorithm, signal) => {
+      const isNewer = await newer.wait(() => find(kid, algorithm).kind === 'found', signal);
+      return findIn(isNewer ? usable() : undefined, kid, algorithm);
     },
     vouchesFor: (key) => usable()?.keys.has(key) === true,
     isUsable: () => usable() !== undefined,
     refreshForUnknownKey: () => {
-      if (flight !== undefined) return flight;
-      if (clock.monotonicMs() - triggeredAtMs < cooldownMs) return undefined;
-      triggeredAtMs = clock.monotonicMs();
-      return refresh();
+      const isCoolingDown = clock.monotonicMs() - triggeredAtMs < cooldownMs;
+      return flight ?? (isCoolingDown ? undefined : refreshForUnknownKey());
     },
-    state: () => stateOf(loaded, usable() !== undefined, ageMs()),
+    state: () => stateOf(loaded, usable() !== undefined, ageMsOf(loaded, options)),
     start: () => {
-      timers.every(showAge, ageEveryMs);
+      timers.every(() => showAge(loaded, options), ageEveryMs);
       return refresh();
     },
-    stop: timers.stop,
+    stop: () => {
+      timers.stop();
+      newer.stop();
+    },
   };
 }
+
+const ageMsOf = ({ confirmedAtMs }: Loaded, { clock }: Pick<RemoteKeySetOptions, 'clock'>): number =>
+  clock.monotonicMs() - confirmedAtMs;
+
+const usableRing = (loaded: Loaded, options: RemoteKeySetOptions): KeyRing | undefined =>
+  ageMsOf(loaded, options) <= options.maxStaleMs ? loaded.ring : undefined;
+
+function showAge(loaded: Loaded, options: RemoteKeySetOptions): void {
+  const { metrics, issuer } = options;
+  if (loaded.ring !== undefined) metrics.jwksAge.set({ issuer }, ageMsOf(loaded, options) / 1000);
+}
+
+const findIn = (ring: KeyRing | undefined, ...wanted: Parameters<KeySet['find']>): KeyLookup =>
+  ring === undefined ? { kind: 'unavailable' } : findKey(ring, ...wanted);
 
 /** Never rejects: a failure is part of the state. */
 async function reload(options: RemoteKeySetOptions, loaded: Loaded): Promise<void> {

@@ -223,6 +223,95 @@ describe('an unknown key', () => {
   });
 });
 
+describe('a key newer than the question', () => {
+  const waits = (keySet: ReturnType<typeof remote>['keySet'], signal = new AbortController().signal) =>
+    keySet.findNewer('two', 'RS256', signal).then(({ kind }) => kind);
+
+  it('is fetched at once when the cool-down is over', async () => {
+    const { keySet, answer, loads } = remote();
+    await keySet.start();
+    answer(jwkSetOf(one, two));
+    expect(await waits(keySet)).toBe('found');
+    expect(loads()).toBe(2);
+  });
+
+  it('is waited for until the cool-down is over, with one fetch for all who wait', async () => {
+    const { keySet, answer, loads, pass } = remote();
+    await keySet.start();
+    await keySet.refreshForUnknownKey();
+    await pass(3000);
+    answer(jwkSetOf(one, two));
+    const all = Promise.all(Array.from({ length: 50 }, () => waits(keySet)));
+    await pass(6999);
+    expect(loads()).toBe(2);
+    await pass(1);
+    expect(new Set(await all)).toEqual(new Set(['found']));
+    expect(loads()).toBe(3);
+  });
+
+  it('is not taken for absent because of a fetch that began before it was asked for', async () => {
+    const { keySet, answer, pass } = remote();
+    await keySet.start();
+    const hanging = Promise.withResolvers<string>();
+    answer(hanging.promise);
+    void keySet.refreshForUnknownKey();
+    await pass(100);
+    const found = waits(keySet);
+    answer(jwkSetOf(one, two));
+    hanging.resolve(jwkSetOf(one));
+    await pass(10_000);
+    expect(await found).toBe('found');
+  });
+
+  it('is unknown once a newer set does not hold it', async () => {
+    const { keySet } = remote();
+    await keySet.start();
+    expect(await waits(keySet)).toBe('unknown');
+  });
+
+  it('is asked for twice while the server fails, then cannot be had', async () => {
+    const { keySet, answer, pass } = remote();
+    await keySet.start();
+    answer(down);
+    const [failing, saved] = [waits(keySet), waits(keySet)];
+    await pass(9999);
+    answer(jwkSetOf(one, two));
+    await pass(1);
+    expect(await Promise.all([failing, saved])).toEqual(['found', 'found']);
+    answer(down);
+    const lost = keySet.findNewer('three', 'RS256', new AbortController().signal);
+    await pass(30_000);
+    expect((await lost).kind).toBe('unavailable');
+  });
+
+  it('is not waited for any more when the wait is ended, and then causes no fetch', async () => {
+    const { keySet, loads, pass } = remote();
+    await keySet.start();
+    await keySet.refreshForUnknownKey();
+    const end = new AbortController();
+    const ended = waits(keySet, end.signal);
+    end.abort();
+    expect(await ended).toBe('unavailable');
+    expect(await waits(keySet, end.signal)).toBe('unavailable');
+    await pass(60_000);
+    expect(loads()).toBe(2);
+  });
+
+  it('is fetched once more by the stop, whatever the cool-down, and never again', async () => {
+    const { keySet, answer, loads, pass } = remote();
+    await keySet.start();
+    await keySet.refreshForUnknownKey();
+    answer(jwkSetOf(one, two));
+    const found = waits(keySet);
+    keySet.stop();
+    expect(await found).toBe('found');
+    const late = keySet.findNewer('three', 'RS256', new AbortController().signal);
+    expect((await late).kind).toBe('unavailable');
+    await pass(60 * minute);
+    expect(loads()).toBe(3);
+  });
+});
+
 describe('what is logged', () => {
   it('is a change of the keys, not every refresh', async () => {
     const { keySet, answer, log, pass } = remote();
