@@ -44,6 +44,7 @@ export function createConfiguredReceivers(
     ...dependencies,
     receivers: configuredReceivers({ ...dependencies, issuers, receivers, metrics }),
     clientAddress: (request) => clientAddress(request, trustedProxyHops),
+    isBehindProxies: trustedProxyHops > 0,
   });
 }
 

@@ -56,7 +56,12 @@ export function createRelay(config: RelayConfig, dependencies: RelayDependencies
     metrics,
     registry,
   });
-  const http = createHttpServer({ address: config.listen, handler: createHandler(receivers), log });
+  const http = createHttpServer({
+    address: config.listen,
+    handler: createHandler(receivers),
+    crowdedOut: receivers.crowdedOut,
+    log,
+  });
   const ready = readinessPart(config, log);
   const admin = createAdminServer({
     address: config.admin,

@@ -140,9 +140,21 @@ export function createAuthorizerMetrics(registry: Registry) {
 
 export type AuthorizerMetrics = ReturnType<typeof createAuthorizerMetrics>;
 
+/** Why a notice is or may be missed. */
+const missedCauses = ['unread', 'connection', 'keys', 'database'] as const;
+export type MissedCause = (typeof missedCauses)[number];
+
 /** Metrics of the programs that own a revocation log: identity and relay. */
 export function createOwnerMetrics(registry: Registry) {
   const registers = [registry];
+  const noticesMissed = new Counter({
+    name: 'curfew_notices_missed_total',
+    help: 'Notices, and requests that may have been notices, answered without being carried out or judged.',
+    labelNames: ['cause'],
+    registers,
+  });
+  // A series that begins at 1 has no increase that an alert could see.
+  for (const cause of missedCauses) noticesMissed.inc({ cause }, 0);
   return {
     tokensIssued: new Counter({
       name: 'curfew_tokens_issued_total',
@@ -188,6 +200,7 @@ export function createOwnerMetrics(registry: Registry) {
       labelNames: ['source', 'result'],
       registers,
     }),
+    noticesMissed,
   };
 }
 

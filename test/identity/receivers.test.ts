@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as v from 'valibot';
@@ -144,6 +145,27 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     });
     expect((await refresh(identity, own)).session).toBe(own.session);
     expect(await recorded(database)).toMatchObject([{ iss: testIssuer, target: 'two' }]);
+  });
+
+  it('takes authentic notices beside slow bodies and forged notices from the same address', async () => {
+    const { identity } = await startReceiving(on);
+    const [path, body, headers] = webhookPost({ kind: 'session', id: 'forged' });
+    const forged = { ...headers, 'webhook-signature': `v1,${Buffer.alloc(32, 9).toString('base64')}` };
+    const sockets = Array.from({ length: 600 }, () => {
+      const socket = connect(Number(new URL(identity.issuer).port), '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.write(`POST ${path} HTTP/1.1\r\nhost: id\r\ncontent-type: application/json\r\n`);
+      socket.write('content-length: 99\r\n\r\n{');
+      return socket;
+    });
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    for (let sent = 0; sent < 120; sent += 1)
+      expect((await deliver(identity.issuer, [path, body, forged])).status).toBe(400);
+    expect((await deliver(identity.issuer, webhookPost({ kind: 'session', id: 'one' }))).status).toBe(204);
+    expect((await deliver(identity.issuer, logoutPost('two'))).status).toBe(200);
+    expect(await identity.metric('curfew_notices_missed_total{cause="unread"}')).toBe(0);
   });
 
   it('shows its receivers, and counts what they take', async () => {

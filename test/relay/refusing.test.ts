@@ -116,18 +116,6 @@ describe('a relay', () => {
     expect([answer.status, JSON.parse(answer.body)]).toMatchObject([400, { error: 'too_many_keys' }]);
   });
 
-  it('makes an address wait that is refused again and again, and takes its authentic deliveries later', async () => {
-    const lone = await startRelay();
-    const statuses = [];
-    for (let tried = 0; tried < 120; tried += 1)
-      statuses.push((await lone.post('/logout', 'logout_token=a.b.c', form)).status);
-    expect(statuses.slice(0, 100)).toEqual(Array.from({ length: 100 }, () => 400));
-    const waiting = await lone.post(...logoutPost('waits'));
-    expect(waiting.status).toBe(429);
-    expect(Number(waiting.headers.get('retry-after'))).toBe(1);
-    await lone.stop();
-  });
-
   it('never makes a sender wait whose deliveries are authentic', async () => {
     const posts = Array.from({ length: 300 }, (_, index) => logoutPost(`many-${index}`));
     const answers = await Promise.all(posts.map((post) => relay.post(...post)));

@@ -48,7 +48,7 @@ export type OpenIdServiceOptions = {
   database: Database;
   outbox: Outbox;
   /** Asked first: notices about issuers of others come in at the same listener. */
-  receivers: Pick<Receivers, 'handle'>;
+  receivers: Pick<Receivers, 'handle' | 'crowdedOut'>;
   clock: Clock;
   /** Started before. */
   issuingClock: Pick<IssuingClock, 'now' | 'state'>;
@@ -128,6 +128,7 @@ function listenerOf(
       if (await receivers.handle(request, response)) return;
       await handler(request, response);
     },
+    crowdedOut: receivers.crowdedOut,
     log,
   });
 }

@@ -57,12 +57,12 @@ export function createBackchannelLogout(options: BackchannelLogoutOptions): Rece
         error: 'invalid_request',
         error_description: explain(refused),
       }),
-    judge: async ({ body }, nowMs) => {
+    judge: async ({ body, allowance }, nowMs) => {
       const tokens = new URLSearchParams(body.toString('latin1')).getAll('logout_token');
       const [token] = tokens;
       if (token === undefined || tokens.length > 1)
         return refuse('malformed', { expected: 'one logout_token', found: `${tokens.length}` });
-      const jwt = await read(token);
+      const jwt = await read(token, allowance);
       if (jwt.kind === 'refused') return jwt;
       const notice = judgeNotice(jwt.claims, options, nowMs);
       if (notice.kind === 'refused') return notice;

@@ -1,32 +1,37 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../runtime/clock.ts';
-import { Fault } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
-import { sessionHash } from '../../runtime/session-hash.ts';
+import { networkOf } from '../../runtime/network.ts';
+import type { CarryOut, CarriedOut } from './carrying-out.ts';
+import type { DeliveryLimits, Source } from './delivery-limits.ts';
+import type { GoodSources } from './good-sources.ts';
+import type { MissedNotices } from './missed-notices.ts';
 import {
   emptyAnswer,
+  named,
   refusals,
   refuse,
-  type Accepted,
   type Answer,
   type Judged,
   type Receiver,
   type Refusal,
+  type Refused,
 } from './receiver.ts';
-import type { Recorder } from './recorder.ts';
 import type { RefusalThrottle } from './refusal-throttle.ts';
 import { readBody } from './request-body.ts';
 import type { WatchedSecrets } from './watched-secrets.ts';
 
 export type DeliveryHandlerOptions = {
-  readonly recorder: Recorder;
+  readonly carryOut: CarryOut;
+  readonly limits: DeliveryLimits;
+  readonly sources: GoodSources;
+  readonly missed: MissedNotices;
+  /** Limits the lines about refusals that anyone can cause. */
   readonly throttle: RefusalThrottle;
-  /** The address a request came from, for the throttle. */
+  /** The address a request came from. */
   clientAddress(request: IncomingMessage): string;
-  /** An authentic delivery could not be recorded. */
-  missed(issuers: readonly string[]): void;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<OwnerMetrics, 'receivedEvents'>;
@@ -36,6 +41,8 @@ export type GuardedReceiver = {
   readonly receiver: Receiver;
   /** What `Authorization` must be; empty: the signature is enough. */
   readonly authorization: WatchedSecrets<Buffer>;
+  /** How long its sender goes on trying to deliver; 0: it tries once. ms */
+  readonly redeliveryMs: number;
 };
 
 export type HandleDelivery = (
@@ -44,127 +51,144 @@ export type HandleDelivery = (
   response: ServerResponse,
 ) => Promise<void>;
 
-/** Deliveries in work at a time. A sender that is told to wait comes again. */
-const maxInWork = 512;
+/** From the head of a request to the end of its body; ms. */
+const bodyWithinMs = 2000;
+/** A sender is answered within this time. Its delivery is worked on all the same; ms. */
+const answerWithinMs = 12_000;
+
+type Outcome = CarriedOut | { readonly result: 'ignored' | Refusal; readonly answer: Answer };
 
 /** Takes a delivery from its socket to its answer. A 2xx is sent only when everything is committed. */
 export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDelivery {
-  const { throttle, clock, metrics } = options;
-  let inWork = 0;
+  const { clock, metrics, log, sources } = options;
 
-  async function take(guarded: GuardedReceiver, request: IncomingMessage, address: string): Promise<Outcome> {
+  /** @returns undefined when the client hung up before its body was here */
+  async function take(guarded: GuardedReceiver, request: IncomingMessage): Promise<Outcome | undefined> {
     const { receiver } = guarded;
-    const judged = await judge(guarded, request, clock.nowMs());
-    if (judged.kind === 'accepted') return await carryOut(receiver, judged, options);
-    if (judged.kind === 'ignored') {
-      options.log.debug('delivery changes nothing', { ...named(receiver), event: judged.event });
-      return { result: 'ignored', answer: receiver.accepted };
+    const network = networkOf(options.clientAddress(request));
+    const source = { network, isGood: sources.has(receiver.path, network) };
+    let share = 0;
+    const turnedAway = (used: number): void => {
+      share = used;
+    };
+    const judged = await judge(guarded, request, { source, turnedAway, nowMs: clock.nowMs(), ...options });
+    if (judged === undefined) return undefined;
+    if (judged.kind === 'refused') return refused(guarded, judged, { network, share });
+    if (judged.kind === 'accepted') {
+      const carriedOut = await options.carryOut(guarded, judged);
+      // A copy of an earlier one can be sent from anywhere.
+      if (carriedOut.result === 'accepted') sources.add(receiver.path, network);
+      return carriedOut;
     }
-    if (refusals[judged.reason].isAnyones) throttle.refused(address);
-    options.log.warn('delivery refused', { ...named(receiver), reason: judged.reason, ...judged.detail });
-    return { result: judged.reason, answer: receiver.refused(judged) };
+    log.debug('delivery changes nothing', { ...named(receiver), event: judged.event });
+    return { result: 'ignored', answer: receiver.accepted };
+  }
+
+  function refused(guarded: GuardedReceiver, refusal: Refused, from: { network: string; share: number }) {
+    const { receiver } = guarded;
+    const { reason, detail } = refusal;
+    const { isAnyones } = refusals[reason];
+    const isLimited = isAnyones && options.throttle.waitMs(from.network) > 0;
+    if (isAnyones) options.throttle.refused(from.network);
+    log[isLimited ? 'debug' : 'warn']('delivery refused', { ...named(receiver), reason, ...detail });
+    if (reason === 'keys_unavailable') options.missed.possible(guarded, 'keys');
+    if (reason === 'overloaded' && sources.mayBeAuthentic(receiver.path, from.network, from.share))
+      options.missed.possible(guarded, 'unread');
+    return { result: reason, answer: receiver.refused(refusal) };
   }
 
   return async (guarded, request, response) => {
-    const { kind: source } = guarded.receiver;
     if (request.method !== 'POST') return send(response, methodNotAllowed);
-    const address = options.clientAddress(request);
-    const waitMs = throttle.waitMs(address);
-    if (waitMs > 0 || inWork >= maxInWork) {
-      metrics.receivedEvents.inc({ source, result: 'overloaded' });
-      return send(response, waitMs > 0 ? later(429, waitMs) : later(503, 1000));
-    }
-    inWork += 1;
+    const timer = setTimeout(() => send(response, later), answerWithinMs).unref();
     try {
-      const { result, answer } = await take(guarded, request, address);
-      metrics.receivedEvents.inc({ source, result });
-      send(response, answer);
-    } catch (thrown) {
+      const outcome = await take(guarded, request);
       // A sender that hung up before its body was here gets no answer, and no line in the log.
-      if (!request.readableAborted) throw thrown;
+      if (outcome === undefined) return;
+      metrics.receivedEvents.inc({ source: guarded.receiver.kind, result: outcome.result });
+      send(response, outcome.answer);
     } finally {
-      inWork -= 1;
+      clearTimeout(timer);
     }
   };
 }
 
-/** Everything that can become of a delivery, for the metric; refusals beside these. */
-type Result = 'accepted' | 'duplicate' | 'ignored' | 'overloaded' | 'failed' | Refusal;
-
-type Outcome = { readonly result: Result; readonly answer: Answer };
+type Judging = Pick<DeliveryHandlerOptions, 'limits'> & {
+  readonly source: Source;
+  turnedAway(share: number): void;
+  readonly nowMs: number;
+};
 
 async function judge(
-  { receiver, authorization }: GuardedReceiver,
+  guarded: GuardedReceiver,
   request: IncomingMessage,
-  nowMs: number,
-): Promise<Judged> {
-  const { current: agreed } = authorization;
-  const given = authorizationDigest(request.headers.authorization ?? '');
-  if (agreed.length > 0 && !agreed.some((one) => timingSafeEqual(one, given)))
-    return refuse('unauthenticated');
-  const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== receiver.mediaType)
-    return refuse('malformed', { claim: 'content-type', expected: receiver.mediaType });
-  const body = await readBody(request, receiver.maxBodyBytes);
-  if (body === undefined) return refuse('too_large', { expected: `at most ${receiver.maxBodyBytes} bytes` });
+  { limits, source, turnedAway, nowMs }: Judging,
+): Promise<Judged | undefined> {
+  const { receiver } = guarded;
+  const { maxBodyBytes: maxBytes } = receiver;
+  const unfit = judgeHead(guarded, request);
+  if (unfit !== undefined) return unfit;
+  const read = await readBody(request, {
+    maxBytes,
+    withinMs: bodyWithinMs,
+    bodies: limits.bodies,
+    owner: source.network,
+    isReserved: source.isGood,
+    turnedAway,
+  });
+  if (read.kind === 'broken_off') return undefined;
+  if (read.kind !== 'whole') return refuse(read.kind, { expected: expectedOf(read.kind, maxBytes) });
+  const { body } = read;
+  const allowance = limits.allow(source, body.length, turnedAway);
   const header = (name: string): string | undefined => {
     const value = request.headers[name];
     return typeof value === 'string' ? value : undefined;
   };
-  return await receiver.judge({ body, header }, nowMs);
+  return await receiver.judge({ body, header, allowance }, nowMs);
 }
 
-async function carryOut(
-  receiver: Receiver,
-  accepted: Accepted,
-  { recorder, missed, log }: DeliveryHandlerOptions,
-): Promise<Outcome> {
-  try {
-    const result = await recorder.record(receiver, accepted);
-    log.info('delivery carried out', { ...named(receiver), ...about(accepted), result });
-    return { result, answer: receiver.accepted };
-  } catch (thrown) {
-    if (thrown instanceof Fault && thrown.code === 'ERR_REVOCATION_INVALID') {
-      // What is left once ids and issuers are checked.
-      const answer = receiver.refused(refuse('too_many_keys'));
-      log.error('delivery cannot be carried out', { ...named(receiver), ...about(accepted), err: thrown });
-      return { result: 'too_many_keys', answer };
-    }
-    log.error('delivery not recorded', { ...named(receiver), ...about(accepted), err: thrown });
-    missed(receiver.issuers);
-    return { result: 'failed', answer: later(503, 5000) };
+function expectedOf(reason: 'too_large' | 'too_slow' | 'overloaded', maxBytes: number): string {
+  switch (reason) {
+    case 'too_large':
+      return `at most ${maxBytes} bytes`;
+    case 'too_slow':
+      return `the body within ${bodyWithinMs} ms`;
+    case 'overloaded':
+      return 'room for the body';
   }
 }
 
-const named = ({ kind, path }: Receiver) => ({ part: kind, route: path });
-
-/** What was revoked, for the log: a session by a short hash, others by their number. */
-function about({ requests }: Accepted) {
-  const [first] = requests;
-  if (first === undefined) return {};
-  const { iss: issuer, kind, id, reason } = first;
-  const isOnly = requests.length === 1;
-  return {
-    issuer,
-    count: requests.length,
-    ...(isOnly ? { kind } : {}),
-    ...(isOnly && kind === 'session' && id !== undefined ? { sessionHash: sessionHash(id) } : {}),
-    ...(reason === undefined ? {} : { reason }),
-  };
+/** What a head is refused for, before any of its body is read. */
+function judgeHead(
+  { receiver, authorization }: GuardedReceiver,
+  { headers }: IncomingMessage,
+): Refused | undefined {
+  const { current: agreed } = authorization;
+  const given = authorizationDigest(headers.authorization ?? '');
+  if (agreed.length > 0 && !agreed.some((one) => timingSafeEqual(one, given)))
+    return refuse('unauthenticated');
+  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+  if (type === receiver.mediaType) return undefined;
+  return refuse('malformed', { claim: 'content-type', expected: receiver.mediaType });
 }
 
 /** Of equal length for all values, so that they can be compared in constant time. */
 export const authorizationDigest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 const methodNotAllowed: Answer = { status: 405, headers: { allow: 'POST', 'cache-control': 'no-store' } };
+const later = emptyAnswer(503);
+const retryAfterSeconds = 5;
 
-function later(status: number, waitMs: number): Answer {
-  const { headers } = emptyAnswer(status);
-  return { status, headers: { ...headers, 'retry-after': `${Math.max(1, Math.ceil(waitMs / 1000))}` } };
-}
-
+/** Does nothing for a request that was answered. */
 function send(response: ServerResponse, { status, headers, body }: Answer): void {
-  // What is left of a long body is not worth reading.
-  const closing = status === 413 ? { connection: 'close' } : {};
-  response.writeHead(status, { 'x-content-type-options': 'nosniff', ...headers, ...closing }).end(body);
+  if (response.headersSent) return;
+  const { complete } = response.req;
+  response
+    .writeHead(status, {
+      'x-content-type-options': 'nosniff',
+      ...(status === 503 ? { 'retry-after': `${retryAfterSeconds}` } : {}),
+      ...headers,
+      // What is left of a body that was not read is not worth reading.
+      ...(complete ? {} : { connection: 'close' }),
+    })
+    .end(body);
 }

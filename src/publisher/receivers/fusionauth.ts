@@ -68,12 +68,12 @@ export function createFusionAuth(options: FusionAuthOptions): Receiver {
 }
 
 async function readEvent(
-  { body, header }: Delivery,
+  { body, header, allowance }: Delivery,
   read: ReadSignedJwt,
 ): Promise<{ readonly kind: 'event'; readonly event: Event } | Refused> {
   const signature = header(signatureHeader);
   if (signature === undefined) return refuse('bad_signature', { expected: signatureHeader, found: 'absent' });
-  const jwt = await read(signature);
+  const jwt = await read(signature, allowance);
   if (jwt.kind === 'refused') return jwt;
   if (jwt.claims['request_body_sha256'] !== createHash('sha256').update(body).digest('base64'))
     return refuse('bad_signature', { claim: 'request_body_sha256', expected: 'the hash of the body' });

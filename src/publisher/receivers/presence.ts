@@ -1,6 +1,8 @@
+import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Outbox } from '../outbox.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, DatabaseTransaction } from '../store/database.ts';
+import { createOwedCutOffs, type OwedCutOffs } from './owed-cut-offs.ts';
 import type { PresenceStore } from './store/presence-store.ts';
 
 export type ExpectedIssuer = {
@@ -17,8 +19,28 @@ export type Presence = {
    * tokens are revoked, in the same transaction.
    */
   arrive(): Promise<void>;
-  /** An authentic notice could not be recorded. A sender that tries once won't bring it again. */
+  /**
+   * An authentic notice could not be recorded. For an issuer with a sender that tries once, all tokens are revoked with
+   * the next arrival.
+   */
   missed(issuers: readonly string[]): void;
+  /**
+   * What may have been a notice was answered without being judged. If its sender tries once, or all its attempts may
+   * have met with that, all tokens of the issuers are revoked, at most once a minute: anyone can cause it.
+   * @param redeliveryMs how long the sender goes on trying
+   */
+  mayHaveMissed(issuers: readonly string[], redeliveryMs: number): void;
+  /** Makes up for everything missed so far, before the stop. */
+  settle(): Promise<void>;
+};
+
+export type PresenceOptions = {
+  readonly database: Database;
+  readonly store: PresenceStore;
+  readonly outbox: Pick<Outbox, 'recordEvents' | 'wake'>;
+  readonly issuers: readonly ExpectedIssuer[];
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly log: Log;
 };
 
 /** Gaps up to this are the heartbeat's own. A replica that runs leaves none longer; ms. */
@@ -27,53 +49,60 @@ const heartbeatGapMs = 2000;
 const pauseGapMs = 10_000;
 const reason = 'absence';
 
-export function createPresence(options: {
-  readonly database: Database;
-  readonly store: PresenceStore;
-  readonly outbox: Pick<Outbox, 'recordEvents' | 'wake'>;
-  readonly issuers: readonly ExpectedIssuer[];
-  readonly log: Log;
-}): Presence {
-  const { database, store, outbox, issuers, log } = options;
+export function createPresence(options: PresenceOptions): Presence {
+  const { store, issuers } = options;
   const arrived = new Set<string>();
-  /** Notices missed, counted: one may be missed while the last is being made up for. */
-  const missed = new Map<string, number>();
+  const owed = createOwedCutOffs(options.clock);
+  const makeUp = createMakingUp(options, owed);
+  const triesOnce = new Set(
+    issuers.filter(({ redeliveryMs }) => redeliveryMs === 0).map(({ issuer }) => issuer),
+  );
 
   const allowedGapMs = ({ issuer, redeliveryMs }: ExpectedIssuer): number => {
-    if (missed.has(issuer) && redeliveryMs === 0) return -Infinity;
+    if (owed.isDue(issuer)) return -Infinity;
     return Math.max(redeliveryMs, arrived.has(issuer) ? pauseGapMs : heartbeatGapMs);
   };
-
-  /** @returns issuers whose notices may be lost */
-  async function note(here: readonly ExpectedIssuer[]): Promise<string[]> {
-    const names = here.map(({ issuer }) => issuer);
-    return await database.db.transaction().execute(async (trx) => {
-      const gaps = await store.arrive(trx, names);
-      const gone = here.filter((one) => (gaps.get(one.issuer) ?? Infinity) > allowedGapMs(one));
-      const cutOffs = gone.map(({ issuer: iss }) => ({ iss, kind: 'issuer' as const, reason }));
-      if (cutOffs.length > 0) await outbox.recordEvents(trx, cutOffs);
-      return cutOffs.map(({ iss }) => iss);
-    });
-  }
 
   return {
     arrive: async () => {
       const here = issuers.filter((issuer) => issuer.isUsable());
       if (here.length === 0) return;
-      const before = new Map(missed);
-      const absent = await note(here);
-      for (const { issuer } of here) {
-        arrived.add(issuer);
-        if (missed.get(issuer) === before.get(issuer)) missed.delete(issuer);
-      }
-      if (absent.length === 0) return;
-      outbox.wake();
-      for (const issuer of absent)
-        log.warn('notices may be lost: all tokens of the issuer so far are revoked', { issuer, reason });
+      await makeUp(async (trx) => {
+        const gaps = await store.arrive(
+          trx,
+          here.map(({ issuer }) => issuer),
+        );
+        const absent = here.filter((one) => (gaps.get(one.issuer) ?? Infinity) > allowedGapMs(one));
+        return absent.map(({ issuer }) => issuer);
+      });
+      for (const { issuer } of here) arrived.add(issuer);
     },
-    missed: (names) => {
-      for (const name of names) missed.set(name, (missed.get(name) ?? 0) + 1);
+    missed: (names) => owed.missed(names.filter((name) => triesOnce.has(name))),
+    mayHaveMissed: (names, redeliveryMs) => owed.mayHaveMissed(names, redeliveryMs),
+    settle: async () => {
+      const names = owed.all();
+      if (names.length > 0) await makeUp(() => Promise.resolve(names));
     },
+  };
+}
+
+type MakeUp = (due: (trx: DatabaseTransaction) => Promise<string[]>) => Promise<void>;
+
+/** Records the cut-offs that are found due inside a transaction, and says so. */
+function createMakingUp({ database, outbox, log }: PresenceOptions, owed: OwedCutOffs): MakeUp {
+  return async (due) => {
+    const before = owed.mark();
+    const names = await database.db.transaction().execute(async (trx) => {
+      const found = await due(trx);
+      const cutOffs = found.map((iss) => ({ iss, kind: 'issuer' as const, reason }));
+      if (cutOffs.length > 0) await outbox.recordEvents(trx, cutOffs);
+      return found;
+    });
+    owed.paid(names, before);
+    if (names.length === 0) return;
+    outbox.wake();
+    for (const issuer of names)
+      log.warn('notices may be lost: all tokens of the issuer so far are revoked', { issuer, reason });
   };
 }
 

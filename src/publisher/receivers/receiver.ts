@@ -1,5 +1,6 @@
 import type { RevocationRequest } from '../outbox.ts';
 import type { RejectionDetail } from '../../token/rejection.ts';
+import type { Allowance } from './delivery-limits.ts';
 
 export const receiverKinds = ['set-push', 'backchannel-logout', 'fusionauth', 'webhook'] as const;
 export type ReceiverKind = (typeof receiverKinds)[number];
@@ -9,13 +10,15 @@ export type Delivery = {
   readonly body: Buffer;
   /** A request header by its name in lower case. */
   header(name: string): string | undefined;
+  /** What it may use up before it is known to be authentic. */
+  readonly allowance: Allowance;
 };
 
 type Rule = {
   readonly status: number;
   /** What the sender is told: the rule, never our values. */
   readonly description: string;
-  /** Anyone can be refused so: it counts against the address it came from. */
+  /** Anyone can cause it, without a valid signature: the log's lines about it are limited. */
   readonly isAnyones: boolean;
 };
 
@@ -26,14 +29,16 @@ const senders = (status: number, description: string): Rule => ({ status, descri
 export const refusals = {
   malformed: anyones(400, 'the request is not of the form this endpoint takes'),
   too_large: anyones(413, 'the request is too large'),
+  too_slow: anyones(408, 'the request took too long to arrive'),
+  overloaded: anyones(503, 'there are too many requests at present'),
   unauthenticated: anyones(401, 'the Authorization header is not the agreed one'),
   algorithm_not_allowed: anyones(400, 'the signature algorithm is not accepted'),
   wrong_type: anyones(400, 'the token is of another type'),
   wrong_issuer: anyones(400, 'the issuer is not the expected one'),
   unknown_key: anyones(400, 'the signing key is not known'),
   bad_signature: anyones(400, 'the signature does not hold'),
-  keys_unavailable: senders(503, 'the signing keys cannot be had at present'),
-  // From here on the signature holds.
+  keys_unavailable: anyones(503, 'the signing keys cannot be had at present'),
+  // The signature holds where one of these is the reason.
   wrong_audience: senders(400, 'the audience is not the expected one'),
   expired: senders(400, 'it has expired'),
   too_old: senders(400, 'it is older than deliveries may be'),
@@ -97,7 +102,7 @@ export type Receiver = {
   /** The answer once everything is committed, also for a delivery that came before. */
   readonly accepted: Answer;
   refused(refused: Refused): Answer;
-  /** Verifies a delivery and says what it revokes. Cost: at most one signature, one wait for keys. */
+  /** Verifies a delivery and says what it revokes. Cost: at most one signature, and one wait for newer keys. */
   judge(delivery: Delivery, nowMs: number): Judged | Promise<Judged>;
   /** False while it can't verify anything. */
   isUsable(): boolean;
@@ -116,3 +121,6 @@ export const jsonAnswer = (status: number, body: unknown): Answer => ({
 
 /** An answer that says all by its status. */
 export const emptyAnswer = (status: number): Answer => ({ status, headers: { 'cache-control': 'no-store' } });
+
+/** A receiver as the log names it. */
+export const named = ({ kind, path }: Pick<Receiver, 'kind' | 'path'>) => ({ part: kind, route: path });

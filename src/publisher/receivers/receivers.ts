@@ -1,16 +1,27 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../runtime/clock.ts';
+import type { CrowdedOut } from '../../runtime/connections.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
+import { networkOf } from '../../runtime/network.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import type { Outbox } from '../outbox.ts';
 import type { Database } from '../store/database.ts';
-import { authorizationDigest, createDeliveryHandler, type GuardedReceiver } from './delivery-handler.ts';
+import { createCarryOut } from './carrying-out.ts';
+import {
+  authorizationDigest,
+  createDeliveryHandler,
+  type GuardedReceiver,
+  type HandleDelivery,
+} from './delivery-handler.ts';
+import { createDeliveryLimits } from './delivery-limits.ts';
+import { createGoodSources, type GoodSources } from './good-sources.ts';
+import { createMissedNotices, type MissedNotices } from './missed-notices.ts';
 import { createPresence, keepPresence, type ExpectedIssuer, type Presence } from './presence.ts';
 import type { Receiver, ReceiverKind } from './receiver.ts';
 import { createRecorder } from './recorder.ts';
-import { createRefusalThrottle, type RefusalThrottle } from './refusal-throttle.ts';
+import { createRefusalThrottle } from './refusal-throttle.ts';
 import { createDeliveryStore, type DeliveryStore } from './store/delivery-store.ts';
 import { createPresenceStore } from './store/presence-store.ts';
 import { watchSecrets } from './watched-secrets.ts';
@@ -32,10 +43,11 @@ export type ReceiversOptions = {
   readonly database: Database;
   readonly outbox: Outbox;
   clientAddress(request: IncomingMessage): string;
+  /** Connections come from proxies: an address of theirs says nothing about who sent something. */
+  readonly isBehindProxies: boolean;
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: Pick<OwnerMetrics, 'receivedEvents'>;
-  readonly throttle?: RefusalThrottle;
+  readonly metrics: Pick<OwnerMetrics, 'receivedEvents' | 'noticesMissed'>;
 };
 
 export type ReceiverState = {
@@ -56,10 +68,14 @@ export type Receivers = Part & {
   readonly listening: Part;
   /** Answers a request to one of the receivers. @returns false for any other, which is left as it is */
   handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+  /** Says that the listener closed a connection to make room: a notice may have been about to come by it. */
+  crowdedOut(connection: CrowdedOut): void;
   states(): ReceiverState[];
 };
 
 const purgeEveryMs = 60_000;
+/** A sender has sent its notice that long after it connected, or will never; ms. */
+const noticeWithinMs = 2000;
 
 /** @throws from `start`: ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID for a local file */
 export function createReceivers(options: ReceiversOptions): Receivers {
@@ -72,14 +88,12 @@ export function createReceivers(options: ReceiversOptions): Receivers {
     store: createPresenceStore(database),
     outbox,
     issuers: expectedIssuers(receivers),
+    clock,
     log,
   });
-  const handleDelivery = createDeliveryHandler({
-    ...options,
-    recorder: createRecorder({ database, outbox, store: deliveries }),
-    throttle: options.throttle ?? createRefusalThrottle(clock),
-    missed: presence.missed,
-  });
+  const sources = createGoodSources();
+  const missed = createMissedNotices({ ...options, presence });
+  const handleDelivery = deliveryHandler(options, { store: deliveries, sources, missed });
   let stopPurge: (() => Promise<void>) | undefined;
 
   return {
@@ -96,26 +110,67 @@ export function createReceivers(options: ReceiversOptions): Receivers {
         authorization.stop();
       }
       await stopPurge?.();
+      await settle(presence, log);
     },
-    listening: listeningPart(presence, log),
+    listening: listeningPart(presence, receivers, log),
     handle: async (request, response) => {
       const addressed = byPath.get(request.url?.split('?', 1)[0] ?? '');
       if (addressed === undefined) return false;
       await handleDelivery(addressed, request, response);
       return true;
     },
+    crowdedOut: (connection) => {
+      for (const one of guarded)
+        if (mayHaveLostNotice(one, connection, { sources, ...options })) missed.possible(one, 'connection');
+    },
     states: () => receivers.map(({ receiver }) => stateOf(receiver)),
   };
 }
 
-function listeningPart(presence: Presence, log: Log): Part {
+function deliveryHandler(
+  { database, outbox, ...options }: ReceiversOptions,
+  { store, sources, missed }: { store: DeliveryStore; sources: GoodSources; missed: MissedNotices },
+): HandleDelivery {
+  const recorder = createRecorder({ database, outbox, store });
+  return createDeliveryHandler({
+    ...options,
+    carryOut: createCarryOut({ ...options, recorder, missed }),
+    limits: createDeliveryLimits(),
+    sources,
+    missed,
+    throttle: createRefusalThrottle(options.clock),
+  });
+}
+
+function mayHaveLostNotice(
+  { receiver }: GuardedReceiver,
+  { address, silentMs, share }: CrowdedOut,
+  { sources, isBehindProxies }: { sources: GoodSources; isBehindProxies: boolean },
+): boolean {
+  if (silentMs >= noticeWithinMs) return false;
+  return isBehindProxies || sources.mayBeAuthentic(receiver.path, networkOf(address), share);
+}
+
+async function settle(presence: Presence, log: Log): Promise<void> {
+  try {
+    await presence.settle();
+  } catch (thrown) {
+    log.error('missed notices could not be made up for', { err: thrown });
+  }
+}
+
+function listeningPart(presence: Presence, receivers: readonly MountedReceiver[], log: Log): Part {
   let stop: (() => Promise<void>) | undefined;
   return {
     name: 'listening',
     start: () => {
       stop = keepPresence(presence, log);
     },
-    stop: async () => await stop?.(),
+    stop: async () => {
+      // The listener waits for the deliveries that it has begun: those that wait for keys get theirs now.
+      for (const { receiver } of receivers) receiver.stop();
+      await stop?.();
+    },
   };
 }
 
@@ -127,10 +182,10 @@ const stateOf = (receiver: Receiver): ReceiverState => ({
   keys: receiver.state(),
 });
 
-function withGuard({ receiver, authorization }: MountedReceiver, log: Log): GuardedReceiver {
+function withGuard({ receiver, authorization, redeliveryMs }: MountedReceiver, log: Log): GuardedReceiver {
   const secrets = authorization === undefined ? [] : [authorization];
   const read = (secret: Secret): Buffer => authorizationDigest(secret.text());
-  return { receiver, authorization: watchSecrets({ secrets, read, path: receiver.path, log }) };
+  return { receiver, redeliveryMs, authorization: watchSecrets({ secrets, read, path: receiver.path, log }) };
 }
 
 /** An issuer is listened for while all its receivers work, and must not be away longer than the least patient sender waits. */

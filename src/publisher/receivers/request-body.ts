@@ -1,19 +1,59 @@
 import type { IncomingMessage } from 'node:http';
+import type { FairShare } from '../../runtime/fair-share.ts';
+import { unitsOf } from './delivery-limits.ts';
 
-/**
- * Reads a body to its end. The server's request timeout bounds the wait.
- * @returns undefined if it is longer; the rest is left unread: close the connection
- */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return undefined;
+export type BodyOptions = {
+  readonly maxBytes: number;
+  /** From the request's head to the end of its body; ms. */
+  readonly withinMs: number;
+  /** What bodies that are being read may use. */
+  readonly bodies: FairShare;
+  /** Whose share it is. */
+  readonly owner: string;
+  readonly isReserved: boolean;
+  /** Called when the body loses its place, with the part of the whole that its owner used. */
+  turnedAway(share: number): void;
+};
+
+export type ReadBody =
+  | { readonly kind: 'whole'; readonly body: Buffer }
+  /** The rest is left unread: close the connection. */
+  | { readonly kind: 'too_large' | 'too_slow' | 'overloaded' }
+  /** There is nobody to answer. */
+  | { readonly kind: 'broken_off' };
+
+/** Reads a body to its end. Cost: the body's bytes in memory, counted in `bodies`. */
+export function readBody(request: IncomingMessage, options: BodyOptions): Promise<ReadBody> {
+  const { maxBytes, withinMs, bodies, owner, isReserved } = options;
+  const { promise, resolve } = Promise.withResolvers<ReadBody>();
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
+    return Promise.resolve({ kind: 'too_large' });
   const chunks: Buffer[] = [];
   let length = 0;
-  // The connection must live for the answer.
-  const body: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
-  for await (const chunk of body) {
+  const take = (chunk: Buffer): void => {
     length += chunk.length;
-    if (length > maxBytes) return undefined;
+    if (length > maxBytes) return finish({ kind: 'too_large' });
     chunks.push(chunk);
+    place.resize(unitsOf(length));
+  };
+  const end = (): void => finish({ kind: 'whole', body: Buffer.concat(chunks, length) });
+  const breakOff = (): void => finish({ kind: 'broken_off' });
+  // After a pause of this process the rest may be here, unread: sockets are read before the next immediate.
+  const timer = setTimeout(() => setImmediate(() => finish({ kind: 'too_slow' })), withinMs);
+  const evicted = (share: number): void => {
+    options.turnedAway(share);
+    finish({ kind: 'overloaded' });
+  };
+
+  function finish(read: ReadBody): void {
+    clearTimeout(timer);
+    request.off('data', take).off('end', end).off('close', breakOff).pause();
+    chunks.length = 0;
+    resolve(read);
   }
-  return Buffer.concat(chunks, length);
+
+  const place = bodies.enter({ owner, isReserved, units: 1, evicted });
+  // An aborted request emits an error before it closes; the listener stays, since an error may come later too.
+  request.on('error', breakOff).on('data', take).on('end', end).on('close', breakOff);
+  return promise.finally(() => place.leave());
 }

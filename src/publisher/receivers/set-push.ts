@@ -51,8 +51,8 @@ export function createSetPush(options: SetPushOptions): Receiver {
     maxBodyBytes,
     accepted: emptyAnswer(202),
     refused: setError,
-    judge: async ({ body }, nowMs) => {
-      const jwt = await read(body.toString('latin1').trim());
+    judge: async ({ body, allowance }, nowMs) => {
+      const jwt = await read(body.toString('latin1').trim(), allowance);
       if (jwt.kind === 'refused') return jwt;
       const notice = judgeNotice(jwt.claims, { ...options, needsExpiry: false }, nowMs);
       if (notice.kind === 'refused') return notice;

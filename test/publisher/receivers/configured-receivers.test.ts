@@ -157,6 +157,7 @@ describe('two receivers of one issuer', () => {
         database,
         outbox,
         clientAddress: () => 'here',
+        isBehindProxies: false,
         clock: steppedClock(),
         log: capturedLog().log,
         metrics: createOwnerMetrics(new Registry()),
@@ -188,5 +189,36 @@ describe('two receivers of one issuer', () => {
 
   it('listen only while both can verify', async () => {
     expect(await afterAbsence(70, 'one')).toBe(0);
+  });
+});
+
+describe('a connection that was closed to make room', () => {
+  function receiving() {
+    const database = openDatabase({ sqlite: ':memory:' });
+    onTestFinished(() => database.close());
+    const metrics = createOwnerMetrics(new Registry());
+    const receivers = createReceivers({
+      receivers: mounted([{ ...logout, redelivery: 0 }], issuerWithFile()),
+      database,
+      outbox: createOutbox({ database, issuers: [], clockToleranceMs: 5000 }),
+      clientAddress: () => 'here',
+      isBehindProxies: false,
+      clock: steppedClock(),
+      log: capturedLog().log,
+      metrics,
+    });
+    const missed = async (): Promise<number> => {
+      const { values } = await metrics.noticesMissed.get();
+      return values.find(({ labels }) => labels.cause === 'connection')?.value ?? 0;
+    };
+    return { receivers, missed };
+  }
+
+  it('may have been about to bring a notice, unless it had been silent for too long', async () => {
+    const { receivers, missed } = receiving();
+    receivers.crowdedOut({ address: '192.0.2.1', silentMs: 2000, share: 1 });
+    expect(await missed()).toBe(0);
+    receivers.crowdedOut({ address: '192.0.2.1', silentMs: 1999, share: 1 });
+    expect(await missed()).toBe(1);
   });
 });

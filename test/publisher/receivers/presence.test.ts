@@ -6,15 +6,17 @@ import { receiverMigrations } from '../../../src/publisher/receivers/receivers.t
 import { createPresenceStore } from '../../../src/publisher/receivers/store/presence-store.ts';
 import type { ReceiverTables } from '../../../src/publisher/receivers/store/receiver-tables.ts';
 import { migrate, openDatabase, type Database } from '../../../src/publisher/store/database.ts';
-import { capturedLog } from '../../token/fixtures.ts';
+import { capturedLog, steppedClock, type SteppedClock } from '../../token/fixtures.ts';
 
 const once = 'https://tries-once.test';
 const patient = 'https://tries-for-an-hour.test';
 
 let database: Database;
 let outbox: Outbox;
+let clock: SteppedClock;
 
 beforeEach(async () => {
+  clock = steppedClock();
   database = openDatabase({ sqlite: ':memory:' });
   onTestFinished(() => database.close());
   await migrate(database, [outboxMigrations, receiverMigrations]);
@@ -36,6 +38,7 @@ const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> 
     store: createPresenceStore(database),
     outbox,
     issuers,
+    clock,
     log: capturedLog().log,
     ...overrides,
   });
@@ -140,6 +143,71 @@ describe('presence', () => {
     expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
   });
 
+  it('makes up at most once a minute for what may have been notices, and at last for all of it', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    clock.nowSeconds += 60;
+    presence.mayHaveMissed([once], 0);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    for (let second = 0; second < 59; second += 1) {
+      clock.nowSeconds += 1;
+      presence.mayHaveMissed([once], 0);
+      await presence.arrive();
+    }
+    expect(await cutOffs()).toEqual([]);
+    clock.nowSeconds += 1;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    clock.nowSeconds += 120;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('makes up at once for a notice that was missed for certain, whatever was before', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    presence.mayHaveMissed([once], 0);
+    await presence.arrive();
+    await cutOffs();
+    presence.missed([once]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('makes up for a sender that tries again only once requests were turned away for as long as it tries', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    const turnAwayFor = async (seconds: number): Promise<void> => {
+      for (let passed = 0; passed < seconds; passed += 30) {
+        presence.mayHaveMissed([patient], 3_600_000);
+        clock.nowSeconds += 30;
+        await presence.arrive();
+      }
+    };
+    await turnAwayFor(3600);
+    expect(await cutOffs()).toEqual([]);
+    // A pause: what came before it, a retry of after it makes good.
+    clock.nowSeconds += 61;
+    await turnAwayFor(3600);
+    expect(await cutOffs()).toEqual([]);
+    await turnAwayFor(30);
+    expect(await cutOffs()).toEqual([`issuer ${patient}`]);
+  });
+
+  it('makes up before the stop for what is owed, though it is not due', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    presence.mayHaveMissed([once], 0);
+    await presence.settle();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presence.settle();
+    expect(await cutOffs()).toEqual([]);
+  });
+
   it('does not count an issuer whose notices cannot be verified', async () => {
     let isUsable = false;
     const presence = createPresence({
@@ -147,6 +215,7 @@ describe('presence', () => {
       store: createPresenceStore(database),
       outbox,
       issuers: [{ issuer: once, redeliveryMs: 60_000, isUsable: () => isUsable }],
+      clock,
       log: capturedLog().log,
     });
     await presence.arrive();

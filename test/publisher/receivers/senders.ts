@@ -2,6 +2,7 @@ import { createHash, createHmac, randomUUID } from 'node:crypto';
 import { parseJwkSet } from '../../../src/token/jwk-set.ts';
 import { createFixedKeySet, type KeySet } from '../../../src/token/key-set.ts';
 import { defaultAlgorithms } from '../../../src/token/algorithm.ts';
+import type { Allowance } from '../../../src/publisher/receivers/delivery-limits.ts';
 import type { Delivery, Judged, Receiver } from '../../../src/publisher/receivers/receiver.ts';
 import {
   issueToken,
@@ -141,12 +142,19 @@ export function webhookHeaders(
   };
 }
 
+/** A delivery has all the room it wants. */
+const unlimited: Allowance = {
+  verify: async (work) => await work(),
+  hold: (wait) => wait(new AbortController().signal),
+};
+
 export const delivery = (
   body: string | Buffer,
   headers: Readonly<Record<string, string>> = {},
 ): Delivery => ({
   body: Buffer.from(body),
   header: (name) => headers[name],
+  allowance: unlimited,
 });
 
 export const judge = async (

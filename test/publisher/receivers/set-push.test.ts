@@ -187,8 +187,9 @@ describe('a pushed Security Event Token', () => {
       ...keys,
       find: (...args: Parameters<typeof keys.find>) => keys.find(...args),
       vouchesFor: (...args: Parameters<typeof keys.vouchesFor>) => keys.vouchesFor(...args),
-      refreshForUnknownKey: async () => {
+      findNewer: async (...[kid, algorithm]: Parameters<typeof keys.findNewer>) => {
         keys = keySetOf(key, late);
+        return keys.find(kid, algorithm);
       },
     };
     expect(await judge(receiver({ keySet }), securityEventToken({ key: late }))).toMatchObject({
