@@ -111,4 +111,20 @@ describe('a relay that strangers flood', () => {
     expect(relay.logged()).toContain('notices may have been turned away');
     expect(await genuine(relay, 'after-all')).toBe(204);
   });
+
+  it.each([
+    ['a stranger', '127.0.9.9', false],
+    ['somebody at the sender’s own address', '127.0.0.1', true],
+  ])('takes a flood from %s for what it is, once it knows where the sender is', async (_, from, isMissed) => {
+    const relay = await started(triesOnce);
+    expect(await genuine(relay, 'known')).toBe(204);
+    const large = `${head('/webhook', 250_000)}${'x'.repeat(240_000)}`;
+    await many(80, () => silentAfter(relay, from, large));
+    const overloaded = 'curfew_received_events_total{source="webhook",result="overloaded"}';
+    await eventually('requests are turned away', async () =>
+      (await relay.metric(overloaded)) > 0 ? true : undefined,
+    );
+    expect((await relay.metric('curfew_notices_missed_total{cause="unread"}')) > 0).toBe(isMissed);
+    expect(await genuine(relay, 'still')).toBe(204);
+  });
 });
