@@ -65,7 +65,7 @@ export function injectionOptions(config: InjectorConfig): InjectionOptions {
     rules: {
       excludeNamespaces: new Set(config.excludeNamespaces),
       allowOptOut: config.allowOptOut,
-      defaultCapture: config.capture,
+      defaults: { capture: config.capture, trustedProxyHops: config.envoy.trustedProxyHops },
     },
     patch: {
       images: config.images,

@@ -8,7 +8,7 @@ import { optionalText, parseCommandLine, requiredOption, usageFault, type Comman
 
 export const envoyConfigCommand: Command = {
   usage: [
-    'envoy-config --config AUTHORIZER_FILE --upstream HOST:PORT [--listen HOST:PORT] [--public PATH|PREFIX/* …] [--cors-preflight allow|deny] [--json]',
+    'envoy-config --config AUTHORIZER_FILE --upstream HOST:PORT [--listen HOST:PORT] [--public PATH|PREFIX/* …] [--cors-preflight allow|deny] [--trusted-proxy-hops N] [--json]',
   ],
   run: async (args, { print }) => {
     const parsed = parseCommandLine(
@@ -19,6 +19,7 @@ export const envoyConfigCommand: Command = {
         listen: { type: 'string' },
         public: { type: 'string', multiple: true },
         'cors-preflight': { type: 'string' },
+        'trusted-proxy-hops': { type: 'string' },
         json: { type: 'boolean' },
       },
       { min: 0, max: 0 },
@@ -29,6 +30,7 @@ export const envoyConfigCommand: Command = {
       upstream: hostAndPort('upstream', requiredOption(parsed, 'upstream')),
       listen: hostAndPort('listen', optionalText(parsed, 'listen') ?? '0.0.0.0:8000'),
       corsPreflight: preflight(optionalText(parsed, 'cors-preflight') ?? 'allow'),
+      trustedProxyHops: hops(optionalText(parsed, 'trusted-proxy-hops') ?? '0'),
       publicPaths: (Array.isArray(paths) ? paths : []).map(toPathMatch),
     });
     const tree = envoyConfig(options);
@@ -50,6 +52,7 @@ function envoyOptions(
     listen: HostAndPort;
     publicPaths: readonly PathMatch[];
     corsPreflight: 'allow' | 'deny';
+    trustedProxyHops: number;
   },
 ): EnvoyConfigOptions {
   return {
@@ -65,6 +68,11 @@ function envoyOptions(
 function preflight(text: string): 'allow' | 'deny' {
   if (text === 'allow' || text === 'deny') return text;
   throw usageFault('--cors-preflight must be allow or deny');
+}
+
+function hops(text: string): number {
+  if (/^[0-8]$/.test(text)) return Number(text);
+  throw usageFault('--trusted-proxy-hops must be a number from 0 to 8');
 }
 
 function hostAndPort(option: string, text: string): HostAndPort {

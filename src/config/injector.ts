@@ -117,6 +117,8 @@ export const injectorSchema = v.pipe(
         concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)), 2),
         logLevel: v.optional(v.picklist(['debug', 'info', 'warning', 'error', 'off']), 'warning'),
         accessLog: v.optional(v.picklist(['stdout', 'none']), 'stdout'),
+        // A pod is reached through an ingress, which ends TLS; see `docs/kubernetes.md`.
+        trustedProxyHops: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(8)), 1),
       }),
       {},
     ),

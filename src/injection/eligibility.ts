@@ -2,7 +2,7 @@ import type { Admission } from './admission-review.ts';
 import { isOurContainer, isOurVolume, labels } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 import { choosePorts, type PodPorts } from './pod-ports.ts';
-import { parsePodSettings, type Capture, type PodSettings } from './pod-settings.ts';
+import { parsePodSettings, type PodSettings, type SettingDefaults } from './pod-settings.ts';
 import { refuse, type Refusal } from './refusal.ts';
 
 export type Eligibility =
@@ -13,7 +13,7 @@ export type Eligibility =
 export type EligibilityRules = {
   readonly excludeNamespaces: ReadonlySet<string>;
   readonly allowOptOut: boolean;
-  readonly defaultCapture: Capture;
+  readonly defaults: SettingDefaults;
 };
 
 /**
@@ -25,7 +25,7 @@ export function judgePod({ namespace, pod }: Admission, rules: EligibilityRules)
   if (rules.allowOptOut && isOptedOut(pod)) return { kind: 'skipped', reason: 'opted_out' };
   const unfit = judgeSpec(pod);
   if (unfit !== undefined) return unfit;
-  const parsed = parsePodSettings(pod.metadata.annotations ?? {}, { capture: rules.defaultCapture });
+  const parsed = parsePodSettings(pod.metadata.annotations ?? {}, rules.defaults);
   if (parsed.kind === 'refused') return parsed;
   const ports = choosePorts(pod, parsed.settings);
   if (ports.kind === 'refused') return ports;

@@ -56,6 +56,7 @@ export function envoyBootstrap(
       policy: settings.policy,
       publicPaths: settings.publicPaths,
       corsPreflight: settings.corsPreflight,
+      trustedProxyHops: settings.trustedProxyHops,
       ...(settings.maxStreamDurationMs !== undefined && {
         maxStreamDurationMs: settings.maxStreamDurationMs,
       }),

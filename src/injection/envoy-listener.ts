@@ -1,4 +1,5 @@
 import { Fault } from '../runtime/fault.ts';
+import { clientOptions } from './envoy-clients.ts';
 import { authorizerClusterName, socketAddress, typed } from './envoy-clusters.ts';
 import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
 import { reservedNames, stripReserved } from './envoy-reserved.ts';
@@ -29,10 +30,7 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
     // A request that trickles in holds memory; one whose answer trickles out may be a stream.
     request_headers_timeout: '10s',
     stream_idle_timeout: '3600s',
-    // Clients must not steer Envoy with x-envoy-* headers (retries, timeouts), so none is internal: neither by what
-    // X-Forwarded-For says, nor by its address. An empty list would mean all private ranges, where pods live.
-    use_remote_address: true,
-    internal_address_config: { cidr_ranges: [{ address_prefix: '0.0.0.0', prefix_len: 32 }] },
+    ...clientOptions(service.trustedProxyHops ?? 0),
     server_header_transformation: 'PASS_THROUGH',
     upgrade_configs: [{ upgrade_type: 'websocket' }],
     // RFC 8441: WebSockets over HTTP/2.

@@ -36,6 +36,11 @@ export type EnvoyService = {
   readonly publicPaths?: readonly PathMatch[];
   /** `allow` (default): CORS preflights, which can't carry a credential, are passed on without a check. */
   readonly corsPreflight?: 'allow' | 'deny';
+  /**
+   * Proxies in front of this Envoy whose `X-Forwarded-Proto` the service gets; 0 to 8, default 0: clients connect directly,
+   * and Envoy writes it.
+   */
+  readonly trustedProxyHops?: number;
   /** Ends streams after this time, so that a revocation reaches long ones too; ms; default: never. */
   readonly maxStreamDurationMs?: number;
 };

@@ -26,6 +26,7 @@ export const annotations = {
   capture: 'curfew/capture',
   corsPreflight: 'curfew/cors-preflight',
   maxStreamDuration: 'curfew/max-stream-duration',
+  trustedProxyHops: 'curfew/trusted-proxy-hops',
   resources: 'curfew/resources',
   /** Ours: the authorizer's configuration, mounted by the downward API. */
   authorizerConfig: 'curfew/authorizer-config',

@@ -24,11 +24,16 @@ export type PodSettings = {
   readonly publicPaths: readonly PathMatch[];
   readonly corsPreflight: 'allow' | 'deny';
   readonly maxStreamDurationMs: number | undefined;
+  /** Proxies in front whose `X-Forwarded-Proto` the application gets. */
+  readonly trustedProxyHops: number;
   readonly resources: {
     readonly authorizer?: ResourceRequirements | undefined;
     readonly envoy?: ResourceRequirements | undefined;
   };
 };
+
+/** What holds where a pod says nothing. */
+export type SettingDefaults = Pick<PodSettings, 'capture' | 'trustedProxyHops'>;
 
 export type ParsedSettings = { readonly kind: 'settings'; readonly settings: PodSettings } | Refusal;
 
@@ -113,6 +118,11 @@ const settingSchemas = {
   [annotations.capture]: v.picklist(['redirect', 'proxy'], 'must be redirect or proxy'),
   [annotations.corsPreflight]: v.picklist(['allow', 'deny'], 'must be allow or deny'),
   [annotations.maxStreamDuration]: duration(1000),
+  [annotations.trustedProxyHops]: v.pipe(
+    v.string(),
+    v.regex(/^[0-8]$/, 'must be a number from 0 to 8'),
+    v.transform(Number),
+  ),
   [annotations.resources]: resources,
 } as const;
 
@@ -128,7 +138,7 @@ const ours: ReadonlySet<string> = new Set([annotations.authorizerConfig, annotat
  */
 export function parsePodSettings(
   given: Readonly<Record<string, string>>,
-  defaults: { readonly capture: Capture },
+  defaults: SettingDefaults,
 ): ParsedSettings {
   const found: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(given)) {
@@ -145,7 +155,7 @@ export function parsePodSettings(
   return { kind: 'settings', settings: toSettings(found, defaults) };
 }
 
-function toSettings(found: Settings, defaults: { readonly capture: Capture }): PodSettings {
+function toSettings(found: Settings, defaults: SettingDefaults): PodSettings {
   const audience = found[annotations.audience];
   const wantedScopes = found[annotations.scopes];
   const maxExposure = found[annotations.maxExposure];
@@ -162,6 +172,7 @@ function toSettings(found: Settings, defaults: { readonly capture: Capture }): P
     publicPaths: found[annotations.publicPaths] ?? [],
     corsPreflight: found[annotations.corsPreflight] ?? 'allow',
     maxStreamDurationMs: maxStream === undefined ? undefined : parseDurationMs(maxStream),
+    trustedProxyHops: found[annotations.trustedProxyHops] ?? defaults.trustedProxyHops,
     resources: found[annotations.resources] ?? {},
   };
 }
