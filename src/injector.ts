@@ -28,7 +28,7 @@ export async function runInjector(configFile: string): Promise<number> {
   const webhook = createWebhook({
     address: config.listen,
     tls: config.tls,
-    answer: (body) => answerReview(body, options, record),
+    answer: (body, invocation) => answerReview(body, options, record, invocation),
     log,
   });
   let isListening = false;

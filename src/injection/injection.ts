@@ -21,17 +21,31 @@ export type InjectionOutcome =
 export type InjectionOptions = { readonly rules: EligibilityRules; readonly patch: PatchOptions };
 
 /**
+ * Whether the API server asks about a pod for the first time in its admission, or again, because admission steps after us
+ * changed it. The first time nothing in the pod is ours, whatever it is called: its author may have planted it.
+ */
+export type Invocation = 'first' | 'again';
+
+/**
  * Decides what happens to a pod. Pure but for the randomness of new probe paths; admitting the result again changes
  * nothing.
  */
-export function decideInjection(admission: Admission, options: InjectionOptions): InjectionOutcome {
+export function decideInjection(
+  admission: Admission,
+  options: InjectionOptions,
+  invocation: Invocation = 'first',
+): InjectionOutcome {
   const original = withoutInjection(admission.pod);
   const eligibility = judgePod({ ...admission, pod: original }, options.rules);
   if (eligibility.kind !== 'eligible') return eligibility;
   try {
     const after = inject(
       original,
-      { ...eligibility, earlier: readRewritten(admission.pod).probes },
+      {
+        ...eligibility,
+        earlier: readRewritten(admission.pod),
+        found: invocation === 'again' ? admission.pod : undefined,
+      },
       options.patch,
     );
     return {
@@ -62,11 +76,13 @@ export type InjectionRecorder = (record: InjectionRecord) => void;
 /**
  * Answers an AdmissionReview. Undefined when the body has no uid, so that no answer could name it.
  * @param body parsed JSON
+ * @param invocation what was decided the first time is recorded; what is decided again only where it is a refusal
  */
 export function answerReview(
   body: unknown,
   options: InjectionOptions,
   record: InjectionRecorder,
+  invocation: Invocation = 'first',
 ): ReviewAnswer | undefined {
   const parsed = parseAdmissionReview(body);
   if (parsed.kind === 'malformed') {
@@ -75,16 +91,8 @@ export function answerReview(
     return parsed.uid === undefined ? undefined : deny(parsed.uid, refusal);
   }
   const { admission } = parsed;
-  const { metadata } = admission.pod;
-  const outcome = decideInjection(admission, options);
-  record({
-    result: outcome.kind,
-    reason: outcome.kind === 'injected' ? outcome.capture : outcome.reason,
-    message: outcome.kind === 'refused' ? outcome.message : undefined,
-    namespace: admission.namespace,
-    pod: metadata.name ?? metadata.generateName,
-    uid: admission.uid,
-  });
+  const outcome = decideInjection(admission, options, invocation);
+  if (invocation === 'first' || outcome.kind === 'refused') record(recordOf(admission, outcome));
   switch (outcome.kind) {
     case 'injected':
       return admit(admission.uid, outcome.patch);
@@ -94,3 +102,12 @@ export function answerReview(
       return deny(admission.uid, outcome);
   }
 }
+
+const recordOf = ({ pod, namespace, uid }: Admission, outcome: InjectionOutcome): InjectionRecord => ({
+  result: outcome.kind,
+  reason: outcome.kind === 'injected' ? outcome.capture : outcome.reason,
+  message: outcome.kind === 'refused' ? outcome.message : undefined,
+  namespace,
+  pod: pod.metadata.name ?? pod.metadata.generateName,
+  uid,
+});

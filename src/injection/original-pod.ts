@@ -1,6 +1,7 @@
 import { withPortsRestored } from './moved-ports.ts';
 import { annotations, isOurContainer, isOurVolume, labels } from './names.ts';
 import type { Container, Pod } from './pod.ts';
+import { isPart } from './pod-resources.ts';
 import { handlerAt, readRewritten, withHandler, type RewrittenProbe } from './probe-rewriting.ts';
 
 /**
@@ -9,7 +10,7 @@ import { handlerAt, readRewritten, withHandler, type RewrittenProbe } from './pr
  */
 export function withoutInjection(pod: Pod): Pod {
   const { spec, metadata } = pod;
-  const { probes, ports } = readRewritten(pod);
+  const { probes, ports, resources } = readRewritten(pod);
   const restored = (container: Container): Container =>
     withPortsRestored(withProbesRestored(container, probes), ports);
   return {
@@ -27,6 +28,9 @@ export function withoutInjection(pod: Pod): Pod {
       ...(spec.initContainers !== undefined && {
         initContainers: spec.initContainers.filter(({ name }) => !isOurContainer(name)).map(restored),
       }),
+      // Only resources that still are what we made of them.
+      ...(resources !== undefined &&
+        isPart(resources.after, spec.resources) && { resources: resources.before }),
       ...(spec.volumes !== undefined && { volumes: spec.volumes.filter(({ name }) => !isOurVolume(name)) }),
     },
   };

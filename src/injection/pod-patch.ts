@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PatchOperation } from './admission-review.ts';
 import { envoyBootstrap, type BootstrapOptions } from './envoy-bootstrap.ts';
+import { keepChanges, keepVolumes } from './kept-changes.ts';
 import { movedPorts, withoutMoved, type MovedPort } from './moved-ports.ts';
 import { annotations, containerNames, labels } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 import type { PodPorts } from './pod-ports.ts';
+import { enlarged, isPart } from './pod-resources.ts';
 import type { PodSettings } from './pod-settings.ts';
 import { rewriteProbes, type ProbeTarget, type Rewritten, type RewrittenProbe } from './probe-rewriting.ts';
 import {
@@ -28,8 +30,10 @@ export type PatchOptions = SidecarOptions &
 export type InjectionPlan = {
   readonly settings: PodSettings;
   readonly ports: PodPorts;
-  /** Probes an earlier admission rewrote: they keep their paths. */
-  readonly earlier: readonly RewrittenProbe[];
+  /** What an earlier admission rewrote: probes keep their paths. */
+  readonly earlier: Rewritten;
+  /** The pod as an earlier look in the same admission, and the steps after it, left it: their changes of ours are kept. */
+  readonly found?: Pod | undefined;
 };
 
 /**
@@ -39,7 +43,8 @@ export type InjectionPlan = {
  */
 export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions): Pod {
   const { spec } = original;
-  const { settings, ports, earlier } = plan;
+  const { settings, ports, found } = plan;
+  const earlier = plan.earlier.probes;
   const rewriting = {
     probePort: ports.own.probes,
     openTcp: ports.openTcp,
@@ -53,23 +58,40 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
   const theirs = ({ container }: { container: Container }): Container => withoutMoved(container, moved);
   const targets = all.flatMap((one) => one.targets);
   const drain = drainHook(earlier, options);
+  const ours = ourContainers(plan, { targets, moved, drainPath: drain.path }, options).map((made) =>
+    keepChanges(
+      made,
+      found?.spec.initContainers?.find(({ name }) => name === made.name),
+    ),
+  );
+  const resources = podResources(original, plan, ours);
   const rewritten: Rewritten = {
     probes: [...all.flatMap((one) => one.rewritten), drain],
     ports: moved.map(({ container, port, name, hostPort }) => ({ container, port, name, hostPort })),
+    ...(resources !== undefined && { resources }),
   };
   return {
     ...original,
     metadata: metadataWithOurs(original, plan, rewritten, options),
     spec: {
       ...spec,
-      initContainers: [
-        ...ourContainers(plan, { targets, moved, drainPath: drain.path }, options),
-        ...initContainers.map(theirs),
-      ],
+      initContainers: [...ours, ...initContainers.map(theirs)],
       containers: containers.map(theirs),
-      volumes: [...(spec.volumes ?? []), ...sidecarVolumes(options)],
+      volumes: [...(spec.volumes ?? []), ...keepVolumes(sidecarVolumes(options), found?.spec.volumes)],
+      ...(resources !== undefined && resources !== plan.earlier.resources && { resources: resources.after }),
     },
   };
+}
+
+/** Room for ours in the pod's own resources, unless another step has changed them since we made that room. */
+function podResources(
+  { spec }: Pod,
+  { earlier, found }: InjectionPlan,
+  ours: readonly Container[],
+): Rewritten['resources'] {
+  const made = earlier.resources;
+  const isChanged = found !== undefined && made !== undefined && !isPart(made.after, found.spec.resources);
+  return isChanged ? made : enlarged(spec.resources, ours);
 }
 
 /** Remembered like a probe, so that a second admission keeps the path. */
@@ -93,7 +115,7 @@ function ourContainers(
 ): Container[] {
   const authorizer = { kind: 'unix', path: socketPath } as const;
   return [
-    ...(settings.capture === 'redirect' ? [redirectContainer(ports, options)] : []),
+    ...(settings.capture === 'redirect' ? [redirectContainer(settings, ports, options)] : []),
     authorizerContainer(settings, ports, options),
     envoyContainer(settings, ports, {
       ...options,
@@ -126,7 +148,12 @@ function metadataWithOurs(
 export function patchBetween(before: Pod, after: Pod): PatchOperation[] {
   return [
     ...memberPatch('/metadata', before.metadata, after.metadata, ['labels', 'annotations']),
-    ...memberPatch('/spec', before.spec, after.spec, ['initContainers', 'containers', 'volumes']),
+    ...memberPatch('/spec', before.spec, after.spec, [
+      'initContainers',
+      'containers',
+      'volumes',
+      'resources',
+    ]),
   ];
 }
 

@@ -29,6 +29,7 @@ export type PodSettings = {
   readonly resources: {
     readonly authorizer?: ResourceRequirements | undefined;
     readonly envoy?: ResourceRequirements | undefined;
+    readonly redirect?: ResourceRequirements | undefined;
   };
 };
 
@@ -104,7 +105,11 @@ const resources = v.pipe(
   v.string(),
   v.maxLength(4096),
   v.transform(parseJson),
-  v.strictObject({ authorizer: v.optional(requirements), envoy: v.optional(requirements) }),
+  v.strictObject({
+    authorizer: v.optional(requirements),
+    envoy: v.optional(requirements),
+    redirect: v.optional(requirements),
+  }),
 );
 
 /** The annotations a pod may have under `curfew/`. */

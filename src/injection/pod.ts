@@ -22,6 +22,10 @@ export const handlerActionSchema = v.looseObject(actions);
 
 const handler = v.looseObject({ ...actions, timeoutSeconds: v.optional(v.number()) });
 
+const amounts = v.optional(v.record(v.string(), v.string()));
+/** Requests and limits, of a container or of a pod. */
+export const resourcesSchema = v.looseObject({ requests: amounts, limits: amounts });
+
 const container = v.looseObject({
   name: v.string(),
   image: v.optional(v.string()),
@@ -42,6 +46,7 @@ const container = v.looseObject({
   startupProbe: v.optional(handler),
   lifecycle: v.optional(v.looseObject({ postStart: v.optional(handler), preStop: v.optional(handler) })),
   volumeMounts: v.optional(v.array(v.looseObject({ name: v.string() }))),
+  resources: v.optional(resourcesSchema),
 });
 
 const texts = v.record(v.string(), v.string());
@@ -64,6 +69,8 @@ export const podSchema = v.looseObject({
     hostNetwork: v.optional(v.boolean()),
     os: v.optional(v.looseObject({ name: v.optional(v.string()) })),
     nodeSelector: v.optional(texts),
+    /** Kubernetes 1.34: what all containers together may have. */
+    resources: v.optional(resourcesSchema),
   }),
 });
 

@@ -1,6 +1,13 @@
 import * as v from 'valibot';
 import { annotations } from './names.ts';
-import { handlerActionSchema, resolvePort, type Container, type Handler, type Pod } from './pod.ts';
+import {
+  handlerActionSchema,
+  resolvePort,
+  resourcesSchema,
+  type Container,
+  type Handler,
+  type Pod,
+} from './pod.ts';
 
 /** Where a container has handlers that kubelet calls from outside the pod. */
 export const handlerSlots = [
@@ -54,9 +61,10 @@ const rewrittenSchema = v.object({
     ),
     v.maxLength(64),
   ),
+  resources: v.optional(v.object({ before: resourcesSchema, after: resourcesSchema })),
 });
 
-/** What an admission took away from the application's containers, to be given back before the next one. */
+/** What an admission changed of the pod's own, to be given back before the next one. */
 export type Rewritten = v.InferOutput<typeof rewrittenSchema>;
 export type RewrittenProbe = Rewritten['probes'][number];
 

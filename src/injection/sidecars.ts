@@ -45,14 +45,18 @@ const restricted = (user: number): object => ({
 });
 
 /** Sets the rules of redirect capture before anything else of the pod runs. */
-export function redirectContainer(ports: PodPorts, options: SidecarOptions): Container {
+export function redirectContainer(
+  settings: PodSettings,
+  ports: PodPorts,
+  options: SidecarOptions,
+): Container {
   return {
     name: containerNames.redirect,
     image: options.images.redirect,
     imagePullPolicy: options.imagePullPolicy,
     command: ['nft'],
     args: [redirectRules(ports)],
-    resources: options.resources.redirect,
+    resources: settings.resources.redirect ?? options.resources.redirect,
     securityContext: {
       runAsUser: 0,
       runAsGroup: 0,

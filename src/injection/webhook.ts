@@ -6,13 +6,14 @@ import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import { secretFromFile, watchSecret } from '../runtime/secret.ts';
 import type { ReviewAnswer } from './admission-review.ts';
+import type { Invocation } from './injection.ts';
 
 export type WebhookOptions = {
   readonly address: Address;
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string };
   /** Undefined: the body names no review. @throws only for a defect */
-  answer(body: unknown): ReviewAnswer | undefined;
+  answer(body: unknown, invocation: Invocation): ReviewAnswer | undefined;
   readonly log: Log;
 };
 
@@ -26,10 +27,14 @@ const maxBodyBytes = 4 * 1024 * 1024;
 const maxConnections = 256;
 // The API server gives up after 5 s.
 const requestTimeoutMs = 5000;
-const path = '/inject';
+const invocations: ReadonlyMap<string, Invocation> = new Map([
+  ['/inject', 'first'],
+  ['/reinvoke', 'again'],
+]);
 
 /**
- * The admission webhook: `POST /inject` over TLS 1.2 or newer. Changed certificate files apply to new connections
+ * The admission webhook: `POST /inject` and `POST /reinvoke` over TLS 1.2 or newer. Only a webhook whose pods have all been
+ * at `/inject` in the same admission may lead to `/reinvoke`: what a pod has under our names is believed there. Changed certificate files apply to new connections
  * within 5 s; a pair that doesn't fit leaves the old one in use.
  */
 export function createWebhook(options: WebhookOptions): Webhook {
@@ -99,14 +104,15 @@ async function handle(
   response: ServerResponse,
   { answer }: WebhookOptions,
 ): Promise<void> {
-  if (request.url?.split('?', 1)[0] !== path) return send(response, 404, { error: 'not_found' });
+  const invocation = invocations.get(request.url?.split('?', 1)[0] ?? '');
+  if (invocation === undefined) return send(response, 404, { error: 'not_found' });
   if (request.method !== 'POST') return send(response, 405, { error: 'method_not_allowed' });
   if (!/^application\/json(?:$|\s*;)/i.test(request.headers['content-type'] ?? ''))
     return send(response, 415, { error: 'not_json' });
   const text = await readBody(request);
   if (text === undefined) return send(response, 413, { error: 'too_large' });
   const body = parseJson(text);
-  const review = body === undefined ? undefined : answer(body);
+  const review = body === undefined ? undefined : answer(body, invocation);
   if (review === undefined) return send(response, 400, { error: 'malformed_review' });
   send(response, 200, review);
 }

@@ -80,11 +80,10 @@ describe('the chart', () => {
 
   it('keeps its hands off system namespaces and its own', async () => {
     const webhook = named(await render(minimal), 'MutatingWebhookConfiguration', 'curfew-injector-curfew');
-    expect(webhook.webhooks).toHaveLength(2);
+    expect(webhook.webhooks).toHaveLength(4);
     for (const one of webhook.webhooks ?? []) {
       expect(one).toMatchObject({
         failurePolicy: 'Fail',
-        reinvocationPolicy: 'IfNeeded',
         sideEffects: 'None',
         timeoutSeconds: 5,
         namespaceSelector: {
@@ -109,7 +108,24 @@ describe('the chart', () => {
         .filter(({ key }) => key === 'curfew/inject')
         .map(({ operator }) => operator),
     );
-    expect(operators).toEqual([['In'], ['NotIn']]);
+    expect(operators).toEqual([['In'], ['In'], ['NotIn'], ['NotIn']]);
+  });
+
+  it('believes what a pod has under its names only after it has seen that pod in the same admission', async () => {
+    const webhook = named(await render(minimal), 'MutatingWebhookConfiguration', 'curfew-injector-curfew');
+    const parts = (webhook.webhooks ?? []).map((one) => {
+      const { name, clientConfig, reinvocationPolicy, ...rest } = one as unknown as {
+        name: string;
+        clientConfig: { service: { path: string } };
+        reinvocationPolicy: string;
+      };
+      return { call: [name.split('.')[1], clientConfig.service.path, reinvocationPolicy], rest };
+    });
+    const inject = ['inject', '/inject', 'Never'];
+    const reinvoke = ['reinvoke', '/reinvoke', 'IfNeeded'];
+    expect(parts.map(({ call }) => call)).toEqual([inject, reinvoke, inject, reinvoke]);
+    expect(parts[1]?.rest).toEqual(parts[0]?.rest);
+    expect(parts[3]?.rest).toEqual(parts[2]?.rest);
   });
 
   it("puts the readers' password into the labelled namespaces and the owner's nowhere else than its own", async () => {

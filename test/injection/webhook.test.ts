@@ -9,7 +9,7 @@ import { createLog } from '../../src/runtime/log.ts';
 import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { selfSigned } from './certificate.ts';
-import { applied, options, podFixture, podWith } from './fixtures.ts';
+import { applied, injected, options, podFixture, podWith } from './fixtures.ts';
 import type { Pod } from '../../src/injection/pod.ts';
 import type { PatchOperation } from '../../src/injection/admission-review.ts';
 
@@ -31,7 +31,8 @@ beforeEach(async () => {
   webhook = createWebhook({
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     tls: files,
-    answer: (body) => answerReview(body, options(), (record) => void records.push(record)),
+    answer: (body, invocation) =>
+      answerReview(body, options(), (record) => void records.push(record), invocation),
     log: createLog({ program: 'injector', level: 'silent' }),
   });
   await webhook.start();
@@ -104,6 +105,45 @@ describe('the webhook', () => {
       'curfew-authorizer',
       'curfew-envoy',
     ]);
+  });
+
+  it('keeps what other admission steps did to the sidecars where it is asked again, and nowhere else', async () => {
+    const once = injected(podFixture('file-server.yaml'));
+    const mirrored = {
+      ...once,
+      spec: {
+        ...once.spec,
+        initContainers: once.spec.initContainers?.map((one) => ({ ...one, image: `mirror/${one.image}` })),
+      },
+    };
+    const imagesAfter = async (path: string): Promise<unknown> => {
+      const { response } = (await send(review(mirrored), { path })).body as unknown as {
+        response: { patch?: string };
+      };
+      const patch = Buffer.from(response.patch ?? 'W10=', 'base64').toString();
+      const { spec } = applied(mirrored, JSON.parse(patch) as PatchOperation[]) as Pod;
+      return spec.initContainers?.map(({ image }) => image);
+    };
+    expect(await imagesAfter('/reinvoke?timeout=5s')).toEqual([
+      'mirror/curfew-redirect:1',
+      'mirror/curfew-authorizer:1',
+      'mirror/envoyproxy/envoy:v1.40.0',
+    ]);
+    expect(records).toEqual([]);
+    expect(await imagesAfter('/inject?timeout=5s')).toEqual([
+      'curfew-redirect:1',
+      'curfew-authorizer:1',
+      'envoyproxy/envoy:v1.40.0',
+    ]);
+    expect(records).toMatchObject([{ result: 'injected', reason: 'redirect' }]);
+  });
+
+  it('keeps out, and records, a pod that can no longer be protected when it is asked again', async () => {
+    const once = injected(podFixture('file-server.yaml'));
+    const meshed = { ...once, spec: { ...once.spec, hostNetwork: true } };
+    const { body } = await send(review(meshed), { path: '/reinvoke' });
+    expect(body['response']).toMatchObject({ allowed: false });
+    expect(records).toMatchObject([{ result: 'refused', reason: 'host_network' }]);
   });
 
   it('keeps a pod out that it refuses, and says why by name', async () => {

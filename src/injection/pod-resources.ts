@@ -1,0 +1,62 @@
+import { containerNames } from './names.ts';
+import type { Container, Pod } from './pod.ts';
+import { formatQuantity, parseQuantity } from './quantity.ts';
+
+export type PodResources = Pod['spec']['resources'];
+
+/** A pod's own resources, and what we made of them. */
+export type EnlargedResources = {
+  readonly before: NonNullable<PodResources>;
+  readonly after: NonNullable<PodResources>;
+};
+
+/**
+ * A pod's own resources bound all of its containers together, so they get room for ours. Undefined where there is nothing
+ * to add.
+ */
+export function enlarged(before: PodResources, ours: readonly Container[]): EnlargedResources | undefined {
+  if (before === undefined) return undefined;
+  const after = {
+    ...before,
+    ...(before.requests && { requests: withOurs(before.requests, ours, requestOf) }),
+    // Where a container of ours has no limit, it needs at least what it requests.
+    ...(before.limits && {
+      limits: withOurs(before.limits, ours, (one, name) => limitOf(one, name) ?? requestOf(one, name)),
+    }),
+  };
+  return isPart(after, before) ? undefined : { before, after };
+}
+
+/** Whether the resources still are what we made of them, but for what the API server added by its defaults. */
+export const isPart = (part: NonNullable<PodResources>, resources: PodResources): boolean =>
+  (['requests', 'limits'] as const).every((kind) =>
+    Object.entries(part[kind] ?? {}).every(([name, amount]) => resources?.[kind]?.[name] === amount),
+  );
+
+type AmountOf = (container: Container, name: string) => bigint | undefined;
+
+// The redirect has ended when the sidecars start.
+function withOurs(
+  amounts: Record<string, string>,
+  ours: readonly Container[],
+  amountOf: AmountOf,
+): Record<string, string> {
+  const added = (name: string): bigint => {
+    const of = (one: Container): bigint => amountOf(one, name) ?? 0n;
+    const isRedirect = (one: Container): boolean => one.name === containerNames.redirect;
+    const sidecars = ours.filter((one) => !isRedirect(one)).reduce((sum, one) => sum + of(one), 0n);
+    return ours.filter(isRedirect).reduce((most, one) => (of(one) > most ? of(one) : most), sidecars);
+  };
+  return Object.fromEntries(
+    Object.entries(amounts).map(([name, amount]) => {
+      const more = added(name);
+      const given = parseQuantity(amount);
+      return [name, given === undefined || more === 0n ? amount : formatQuantity(given + more)];
+    }),
+  );
+}
+
+const requestOf: AmountOf = ({ resources }, name) => read(resources?.requests?.[name]);
+const limitOf: AmountOf = ({ resources }, name) => read(resources?.limits?.[name]);
+const read = (text: string | undefined): bigint | undefined =>
+  text === undefined ? undefined : parseQuantity(text);
