@@ -65,6 +65,10 @@ export function injectionOptions(config: InjectorConfig): InjectionOptions {
     rules: {
       excludeNamespaces: new Set(config.excludeNamespaces),
       allowOptOut: config.allowOptOut,
+      networkPolicy: {
+        namespaces: new Set(config.networkPolicy.namespaces),
+        managedExternally: config.networkPolicy.managedExternally,
+      },
       defaults: { capture: config.capture, trustedProxyHops: config.envoy.trustedProxyHops },
     },
     patch: {

@@ -2,7 +2,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as v from 'valibot';
 import { injectorSchema } from '../config/injector.ts';
-import { findUnprotectedPods, type CoverageRules, type PodCoverage } from '../injection/coverage.ts';
+import {
+  findUnprotectedPods,
+  type CoverageRules,
+  type PodCoverage,
+  type UnprotectedPod,
+} from '../injection/coverage.ts';
 import { childEnvironment, loadConfig } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { describeError } from '../runtime/log.ts';
@@ -12,7 +17,7 @@ import { readInput } from './input.ts';
 /** Some twenty thousand pods. */
 const maxListBytes = 256 * 1024 * 1024;
 const kubectlTimeoutMs = 120_000;
-const kubectlArgs = ['get', 'namespaces,pods', '--all-namespaces', '--output', 'json'];
+const kubectlArgs = ['get', 'namespaces,pods,networkpolicies', '--all-namespaces', '--output', 'json'];
 
 export const checkCommand: Command = {
   usage: [
@@ -46,14 +51,17 @@ export const checkCommand: Command = {
 
 // The injector's own defaults, where its configuration isn't given.
 function coverageRules(configFile: string | undefined, excluded: readonly string[]): CoverageRules {
-  const { excludeNamespaces, allowOptOut } =
-    configFile === undefined
-      ? {
-          excludeNamespaces: v.getDefault(injectorSchema.pipe[0].entries.excludeNamespaces),
-          allowOptOut: true,
-        }
-      : loadConfig({ schema: injectorSchema, file: configFile });
-  return { excludeNamespaces: new Set([...excludeNamespaces, ...excluded]), allowOptOut };
+  if (configFile === undefined) {
+    const byDefault = v.getDefault(injectorSchema.pipe[0].entries.excludeNamespaces);
+    const excludeNamespaces = new Set([...byDefault, ...excluded]);
+    return { excludeNamespaces, allowOptOut: true, networkPolicyElsewhere: false };
+  }
+  const config = loadConfig({ schema: injectorSchema, file: configFile });
+  return {
+    excludeNamespaces: new Set([...config.excludeNamespaces, ...excluded]),
+    allowOptOut: config.allowOptOut,
+    networkPolicyElsewhere: config.networkPolicy.managedExternally,
+  };
 }
 
 async function readList(
@@ -95,10 +103,23 @@ const notAList = (problem: string): Fault =>
   new Fault('ERR_CONFIG_INVALID', `${problem}; wanted is what this prints: kubectl ${kubectlArgs.join(' ')}`);
 
 function describe({ wanted, unprotected }: Extract<PodCoverage, { kind: 'coverage' }>): string {
-  const lines = unprotected.map(({ namespace, pod }) => `${namespace}/${pod} runs without the sidecars`);
+  const lines = unprotected.map((one) => `${one.namespace}/${one.pod} ${why(one)}`);
   const summary =
     unprotected.length === 0
       ? `all ${wanted} running pods that ask for protection have it`
-      : `${unprotected.length} of ${wanted} running pods that ask for protection lack it; restart them`;
+      : `${unprotected.length} of ${wanted} running pods that ask for protection lack it`;
   return [...lines, summary].join('\n');
+}
+
+function why(pod: UnprotectedPod): string {
+  switch (pod.reason) {
+    case 'no_sidecars':
+      return 'runs without the sidecars; restart it';
+    case 'no_network_policy': {
+      const port = pod.port === undefined ? 'ports are' : `port ${pod.port} is`;
+      return `has proxy capture, and no NetworkPolicy of the list selects it: its own ${port} reachable without a token`;
+    }
+    case 'port_open':
+      return `has proxy capture, and the NetworkPolicy ${pod.policy} opens its own port ${pod.port}, reachable without a token`;
+  }
 }

@@ -103,6 +103,13 @@ export const injectorSchema = v.pipe(
     allowOptOut: v.optional(v.boolean(), true),
     allowSharedSecrets: v.optional(v.boolean(), false),
     capture: v.optional(v.picklist(['redirect', 'proxy']), 'redirect'),
+    networkPolicy: v.optional(
+      v.strictObject({
+        namespaces: v.optional(v.pipe(v.array(namespaceName), v.maxLength(4096)), []),
+        managedExternally: v.optional(v.boolean(), false),
+      }),
+      {},
+    ),
     addressFamilies: v.optional(v.picklist(['dual', 'ipv4']), 'dual'),
     resources: v.optional(
       v.strictObject({
@@ -152,6 +159,14 @@ export const injectorSchema = v.pipe(
       'an issuer with a shared `secret` would put what mints tokens into every pod; set allowSharedSecrets: true to accept that',
     ),
     ['allowSharedSecrets'],
+  ),
+  v.forward(
+    v.check(
+      ({ capture, networkPolicy: { namespaces, managedExternally } }) =>
+        capture !== 'proxy' || managedExternally || namespaces.length > 0,
+      'must name the namespaces whose NetworkPolicy closes the own ports of pods: with capture: proxy every pod would be refused',
+    ),
+    ['networkPolicy'],
   ),
 );
 

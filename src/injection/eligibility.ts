@@ -14,6 +14,12 @@ export type EligibilityRules = {
   readonly excludeNamespaces: ReadonlySet<string>;
   readonly allowOptOut: boolean;
   readonly defaults: SettingDefaults;
+  readonly networkPolicy: {
+    /** Where a NetworkPolicy closes the own ports of pods with proxy capture. */
+    readonly namespaces: ReadonlySet<string>;
+    /** Other policies than the chart's close them, in every namespace. */
+    readonly managedExternally: boolean;
+  };
 };
 
 /**
@@ -27,6 +33,8 @@ export function judgePod({ namespace, pod }: Admission, rules: EligibilityRules)
   if (unfit !== undefined) return unfit;
   const parsed = parsePodSettings(pod.metadata.annotations ?? {}, rules.defaults);
   if (parsed.kind === 'refused') return parsed;
+  const uncovered = judgeCapture(namespace, parsed.settings, rules);
+  if (uncovered !== undefined) return uncovered;
   const ports = choosePorts(pod, parsed.settings);
   if (ports.kind === 'refused') return ports;
   return judgeProxied(ports, parsed.settings) ?? { kind: 'eligible', settings: parsed.settings, ports };
@@ -82,6 +90,20 @@ const meshImages =
 
 const isMeshContainer = ({ name, image = '' }: Container): boolean =>
   meshNames.has(name) || meshImages.test(image);
+
+// With proxy capture the application's own port stays where it is, and only a NetworkPolicy keeps others from it.
+function judgeCapture(
+  namespace: string,
+  { capture }: PodSettings,
+  { networkPolicy }: EligibilityRules,
+): Refusal | undefined {
+  if (capture !== 'proxy' || networkPolicy.managedExternally || networkPolicy.namespaces.has(namespace))
+    return undefined;
+  return refuse(
+    'no_network_policy',
+    `in namespace ${namespace} no NetworkPolicy closes the pod's own ports, which curfew/capture: proxy leaves open; name the namespace in injector.namespaces with networkPolicy.enabled, set networkPolicy.managedExternally if a policy of your own does it, or use curfew/capture: redirect`,
+  );
+}
 
 // Services find the moved port by its name; one found by number would lead around Envoy.
 function judgeProxied(ports: PodPorts, { capture }: PodSettings): Refusal | undefined {

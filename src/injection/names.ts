@@ -14,6 +14,8 @@ export const labels = {
   inject: 'curfew/inject',
   /** Says how a pod is captured; NetworkPolicies and monitors select by it. */
   injected: 'curfew/injected',
+  /** Says how many ports of Envoy the NetworkPolicies open to a pod with proxy capture. */
+  proxiedPorts: 'curfew/proxied-ports',
 } as const;
 
 export const annotations = {

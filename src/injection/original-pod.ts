@@ -20,7 +20,9 @@ export function withoutInjection(pod: Pod): Pod {
       ...(metadata.annotations !== undefined && {
         annotations: without(metadata.annotations, [annotations.authorizerConfig, annotations.rewritten]),
       }),
-      ...(metadata.labels !== undefined && { labels: without(metadata.labels, [labels.injected]) }),
+      ...(metadata.labels !== undefined && {
+        labels: without(metadata.labels, [labels.injected, labels.proxiedPorts]),
+      }),
     },
     spec: {
       ...spec,

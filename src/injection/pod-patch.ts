@@ -135,7 +135,11 @@ function metadataWithOurs(
   const listeners = { listen: `unix://${socketPath}`, admin: `:${ports.own.authorizerAdmin}` };
   return {
     ...metadata,
-    labels: { ...metadata.labels, [labels.injected]: settings.capture },
+    labels: {
+      ...metadata.labels,
+      [labels.injected]: settings.capture,
+      ...(settings.capture === 'proxy' && { [labels.proxiedPorts]: String(ports.protected.length) }),
+    },
     annotations: {
       ...metadata.annotations,
       [annotations.authorizerConfig]: JSON.stringify({ ...listeners, ...authorizerSettings }),

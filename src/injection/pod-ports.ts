@@ -45,7 +45,7 @@ export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | Refusal
     ...open.ports.filter(({ protocol }) => protocol === 'UDP').map(({ port }) => port),
     ...declared.filter(({ port }) => port.protocol === 'UDP').map(({ port }) => port.containerPort),
   ];
-  return assign(wanted.ports, declared, { openTcp, openUdp });
+  return assign(wanted.ports, declared, { openTcp, openUdp }, settings.capture === 'proxy');
 }
 
 type Resolved = { readonly port: number; readonly protocol: string };
@@ -151,13 +151,23 @@ function assign(
   wanted: readonly Resolved[],
   declared: readonly Declared[],
   open: { readonly openTcp: readonly number[]; readonly openUdp: readonly number[] },
+  isFixed: boolean,
 ): PodPorts | Refusal {
   const taken = new Set([
     ...declared.map(({ port }) => port.containerPort),
     ...wanted.map(({ port }) => port),
     ...open.openTcp,
   ]);
-  const [probes, authorizerAdmin, envoyAdmin, ...rest] = ownPorts.filter((port) => !taken.has(port));
+  // Policies that open Envoy's ports can't follow where those would move.
+  const needed = ownPorts.slice(0, wanted.length + 3);
+  const clash = isFixed ? needed.find((port) => taken.has(port)) : undefined;
+  if (clash !== undefined)
+    return refuse(
+      'reserved_port',
+      `port ${clash} is one of Envoy's ${needed.join(', ')} with curfew/capture: proxy; let the application listen elsewhere`,
+    );
+  const free = isFixed ? needed : ownPorts.filter((port) => !taken.has(port));
+  const [probes, authorizerAdmin, envoyAdmin, ...rest] = free;
   if (
     probes === undefined ||
     authorizerAdmin === undefined ||

@@ -6,6 +6,8 @@ export const refusalReasons = [
   'no_http_port',
   'not_plain_http',
   'unnamed_target_port',
+  'no_network_policy',
+  'reserved_port',
   'unknown_port',
   'too_many_ports',
   'reserved_name',

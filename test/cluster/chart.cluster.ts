@@ -140,6 +140,58 @@ describe('the chart', () => {
     expect(JSON.stringify(manifests.filter(({ kind }) => kind === 'ConfigMap'))).not.toMatch(/"r"|"o"/);
   });
 
+  it('tells the injector in which namespaces policies close the ports of proxied pods', async () => {
+    type Config = { networkPolicy: { namespaces: string[]; managedExternally: boolean } };
+    const toldWith = async (networkPolicy: object): Promise<Config['networkPolicy']> => {
+      const manifests = await render({ ...minimal, injector: { namespaces: ['shop'] }, networkPolicy });
+      const text = named(manifests, 'ConfigMap', 'curfew-injector').data?.['injector.yaml'] ?? '';
+      return (parse(text) as Config).networkPolicy;
+    };
+    expect(await toldWith({})).toEqual({ namespaces: ['shop'], managedExternally: false });
+    expect(await toldWith({ enabled: false })).toEqual({ namespaces: [], managedExternally: false });
+    expect(await toldWith({ managedExternally: true })).toMatchObject({ managedExternally: true });
+  });
+
+  it("opens of a proxied pod Envoy's ports, and as many as the pod has", async () => {
+    type Spec = {
+      podSelector: { matchExpressions?: { values: string[] }[] };
+      ingress: { ports: { port: number }[] }[];
+    };
+    const manifests = await render({ ...minimal, injector: { namespaces: ['shop'] } });
+    const opened = (count: string): number[] =>
+      manifests
+        .filter(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.namespace === 'shop')
+        .map(({ spec }) => spec as unknown as Spec)
+        .filter(({ podSelector: { matchExpressions = [] } }) =>
+          matchExpressions.every(({ values }) => values.includes(count)),
+        )
+        .flatMap(({ ingress }) => ingress.flatMap(({ ports }) => ports.map(({ port }) => port)));
+    expect(opened('1')).toEqual([19_000, 19_001, 19_003]);
+    expect(opened('3')).toEqual([19_000, 19_001, 19_003, 19_004, 19_005]);
+    expect(opened('8')).toEqual([19_000, 19_001, ...Array.from({ length: 8 }, (_, at) => 19_003 + at)]);
+  });
+
+  it('lets nobody change the labels that policies find pods by, where Kubernetes can', async () => {
+    const kinds = async (version: string): Promise<string[]> =>
+      (await render(minimal, '--kube-version', version)).map(({ kind }) => kind);
+    expect(await kinds('1.30.0')).toContain('ValidatingAdmissionPolicyBinding');
+    expect(await kinds('1.29.4')).not.toContain('ValidatingAdmissionPolicy');
+  });
+
+  it('says after the install where pods with proxy capture are started', async () => {
+    const notes = async (values: Record<string, unknown>): Promise<string> => {
+      const file = valuesFile({ ...minimal, ...values });
+      return helm('install', 'curfew', chart, '--dry-run=client', '--namespace', 'curfew', '--values', file);
+    };
+    expect(await notes({ injector: { namespaces: ['shop', 'billing'] } })).toContain(
+      'Such pods are refused except in: shop, billing.',
+    );
+    expect(await notes({})).toContain('Such pods are refused except in: no namespace');
+    expect(await notes({ networkPolicy: { managedExternally: true } })).toContain(
+      'such pods are started in every namespace',
+    );
+  });
+
   it('knows its own identity as an issuer, by a way inside the cluster', async () => {
     const manifests = await render({ redis, identity });
     const config = parse(named(manifests, 'ConfigMap', 'curfew-injector').data?.['injector.yaml'] ?? '') as {
@@ -222,6 +274,16 @@ describe('the chart', () => {
       'a certificate without its authority',
       { ...minimal, injector: { tls: { existingSecret: 'tls' } } },
       'caBundle',
+    ],
+    [
+      'proxy capture without policies',
+      { ...minimal, injector: { capture: 'proxy', namespaces: ['shop'] }, networkPolicy: { enabled: false } },
+      'networkPolicy.enabled: injector.capture=proxy',
+    ],
+    [
+      'proxy capture and no namespace to have the policy',
+      { ...minimal, injector: { capture: 'proxy' } },
+      'injector.namespaces: name the namespaces',
     ],
     ['two owners of one log', { ...minimal, identity, relay: { enabled: true } }, 'a log has one owner'],
     [

@@ -120,6 +120,10 @@ export const permutations: Record<string, Record<string, unknown>> = {
     ...minimal,
     injector: { tls: { existingSecret: 'tls', caBundle: authority } },
   },
+  'proxy capture in its namespaces': {
+    ...minimal,
+    injector: { capture: 'proxy', namespaces: ['shop', 'billing'] },
+  },
   'everything to look at': {
     ...minimal,
     metrics: {
@@ -150,6 +154,6 @@ export const permutations: Record<string, Record<string, unknown>> = {
       affinity: { podAntiAffinity: {} },
       priorityClassName: 'system-cluster-critical',
     },
-    networkPolicy: { enabled: false },
+    networkPolicy: { enabled: false, managedExternally: true },
   },
 };

@@ -152,6 +152,8 @@ describe('the release', () => {
     // Helm doesn't wait for the pods' end.
     await until('the pods are gone', async () => !(await left()).includes('pod/')).catch(() => undefined);
     expect(await left()).toBe('');
-    expect(await kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name')).toBe('');
+    const rules =
+      'mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings';
+    expect(await kubectl('get', rules, '-l', 'app.kubernetes.io/instance=curfew', '-o', 'name')).toBe('');
   });
 });

@@ -74,15 +74,18 @@ describe('curfew check pods', () => {
     const { exitCode, printed } = await check(bad);
     expect(exitCode).toBe(1);
     expect(printed.split('\n')).toEqual([
-      'shop/old-2 runs without the sidecars',
-      'curfew/injector-3 runs without the sidecars',
-      '2 of 3 running pods that ask for protection lack it; restart them',
+      'shop/old-2 runs without the sidecars; restart it',
+      'curfew/injector-3 runs without the sidecars; restart it',
+      '2 of 3 running pods that ask for protection lack it',
     ]);
   });
 
   it('prints for machines, without the namespaces that are left out', async () => {
     const { printed } = await check(bad, '--exclude', 'curfew', '--json');
-    expect(JSON.parse(printed)).toEqual({ wanted: 2, unprotected: [{ namespace: 'shop', pod: 'old-2' }] });
+    expect(JSON.parse(printed)).toEqual({
+      wanted: 2,
+      unprotected: [{ namespace: 'shop', pod: 'old-2', reason: 'no_sidecars' }],
+    });
   });
 
   it("leaves out what the injector's configuration leaves out", async () => {
@@ -91,10 +94,49 @@ describe('curfew check pods', () => {
     expect(await check(bad, '--config', file)).toMatchObject({ exitCode: 0 });
   });
 
+  const proxied = (namespaceName: string): object => {
+    const { spec, metadata } = injected(podFixture('proxied.yaml'));
+    const { labels, annotations } = metadata;
+    return {
+      ...pod(namespaceName, 'cart-4', spec),
+      metadata: { name: 'cart-4', namespace: namespaceName, labels, annotations },
+    };
+  };
+  const policy = (name: string, ingress: object[]): object => ({
+    kind: 'NetworkPolicy',
+    metadata: { name, namespace: 'shop' },
+    spec: { podSelector: { matchLabels: { 'curfew/injected': 'proxy' } }, policyTypes: ['Ingress'], ingress },
+  });
+
+  it('names pods whose own port nothing closes, and why', async () => {
+    const without = await check(list(proxied('shop')));
+    expect(without.exitCode).toBe(1);
+    expect(without.printed).toContain(
+      'shop/cart-4 has proxy capture, and no NetworkPolicy of the list selects it: its own port 8080 is reachable without a token',
+    );
+    const policies = [policy('closes', []), policy('opens', [{ ports: [{ port: 8080 }] }])];
+    const opened = await check(list(proxied('shop'), ...policies));
+    expect(opened.printed).toContain(
+      'shop/cart-4 has proxy capture, and the NetworkPolicy opens opens its own port 8080',
+    );
+    expect(await check(list(proxied('shop'), policy('closes', [])))).toMatchObject({ exitCode: 0 });
+  });
+
+  it('believes an injector that is told that other policies close it', async () => {
+    const file = join(temporaryDirectory(), 'injector.yaml');
+    writeFileSync(file, stringify({ ...injectorSettings, networkPolicy: { managedExternally: true } }));
+    expect(await check(list(proxied('shop')), '--config', file, '--exclude', 'curfew')).toMatchObject({
+      exitCode: 0,
+    });
+  });
+
   it.each([
-    ['{', 'ERR_CONFIG_INVALID not JSON; wanted is what this prints: kubectl get namespaces,pods'],
+    [
+      '{',
+      'ERR_CONFIG_INVALID not JSON; wanted is what this prints: kubectl get namespaces,pods,networkpolicies',
+    ],
     ['{"items":[]}', 'ERR_CONFIG_INVALID there is no namespace in the list'],
-    ['[]', 'ERR_CONFIG_INVALID not a list of namespaces and pods'],
+    ['[]', 'ERR_CONFIG_INVALID not a list of namespaces, pods and NetworkPolicies'],
   ])('calls nothing protected that it cannot read: %s', async (text, message) => {
     expect(await check(text)).toMatchObject({ exitCode: null, warned: expect.stringContaining(message) });
   });
@@ -107,7 +149,7 @@ describe('curfew check pods', () => {
   it('asks kubectl itself, in the given context', () => {
     const file = join(temporaryDirectory(), 'list.json');
     writeFileSync(file, bad);
-    const kubectl = `[ "$*" = 'get namespaces,pods --all-namespaces --output json --context prod' ] && cat ${file}`;
+    const kubectl = `[ "$*" = 'get namespaces,pods,networkpolicies --all-namespaces --output json --context prod' ] && cat ${file}`;
     expect(spawned(['--kubectl', '--context', 'prod'], '', kubectl)).toMatchObject({
       exitCode: 1,
       printed: expect.stringContaining('shop/old-2'),

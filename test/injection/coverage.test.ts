@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { findUnprotectedPods } from '../../src/injection/coverage.ts';
 import { injected, podFixture } from './fixtures.ts';
 
-const rules = { excludeNamespaces: new Set(['kube-system']), allowOptOut: true };
+const rules = {
+  excludeNamespaces: new Set(['kube-system']),
+  allowOptOut: true,
+  networkPolicyElsewhere: false,
+};
 
 const namespace = (name: string, inject?: string): object => ({
   kind: 'Namespace',
@@ -32,8 +36,8 @@ describe('running pods without sidecars', () => {
       kind: 'coverage',
       wanted: 2,
       unprotected: [
-        { namespace: 'shop', pod: 'web' },
-        { namespace: 'billing', pod: 'web' },
+        { namespace: 'shop', pod: 'web', reason: 'no_sidecars' },
+        { namespace: 'billing', pod: 'web', reason: 'no_sidecars' },
       ],
     });
   });

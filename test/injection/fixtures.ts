@@ -22,6 +22,7 @@ export const injectorSettings = {
     envoy: 'envoyproxy/envoy:v1.40.0',
     redirect: 'curfew-redirect:1',
   },
+  networkPolicy: { namespaces: ['shop'] },
   secretMounts: [{ secret: 'curfew-redis', path: '/etc/curfew/redis' }],
   authorizer: {
     issuers: [{ issuer: 'https://idp.example', audiences: ['orders'] }],

@@ -23,13 +23,10 @@ const named = (pod: Pod, name: string): Container => {
 };
 
 /** What an admission step does that changes every init container. */
-const stepOn = (pod: Pod, change: (container: Container) => Partial<Container>): Pod => ({
-  ...pod,
-  spec: {
-    ...pod.spec,
-    initContainers: (pod.spec.initContainers ?? []).map((one) => ({ ...one, ...change(one) })),
-  },
-});
+function stepOn(pod: Pod, change: (container: Container) => Partial<Container>): Pod {
+  const changed = (container: Container): Container => ({ ...container, ...change(container) });
+  return { ...pod, spec: { ...pod.spec, initContainers: (pod.spec.initContainers ?? []).map(changed) } };
+}
 
 const sidecars = ['curfew-redirect', 'curfew-authorizer', 'curfew-envoy'];
 
@@ -126,9 +123,8 @@ describe('a second look at a pod in one admission', () => {
 
   it('keeps a volume of ours as a step left it', () => {
     const once = injected(podWith(http), given);
-    const sized = (once.spec.volumes ?? []).map((one) =>
-      one.name === 'curfew-socket' ? { ...one, emptyDir: { medium: 'Memory', sizeLimit: '4Mi' } } : one,
-    );
+    const larger = { name: 'curfew-socket', emptyDir: { medium: 'Memory', sizeLimit: '4Mi' } };
+    const sized = (once.spec.volumes ?? []).map((one) => (one.name === larger.name ? larger : one));
     const changed = { ...once, spec: { ...once.spec, volumes: sized } };
     expect(reinvoked(changed).spec.volumes).toEqual(sized);
   });

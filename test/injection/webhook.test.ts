@@ -10,7 +10,7 @@ import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { selfSigned } from './certificate.ts';
 import { applied, injected, options, podFixture, podWith } from './fixtures.ts';
-import type { Pod } from '../../src/injection/pod.ts';
+import type { Container, Pod } from '../../src/injection/pod.ts';
 import type { PatchOperation } from '../../src/injection/admission-review.ts';
 
 let webhook: Webhook;
@@ -71,6 +71,11 @@ async function send(
   return promise;
 }
 
+const fromMirror = (container: Container): Container => ({
+  ...container,
+  image: `mirror/${container.image}`,
+});
+
 const review = (pod: unknown, changes: Record<string, unknown> = {}): string =>
   JSON.stringify({
     apiVersion: 'admission.k8s.io/v1',
@@ -113,7 +118,7 @@ describe('the webhook', () => {
       ...once,
       spec: {
         ...once.spec,
-        initContainers: once.spec.initContainers?.map((one) => ({ ...one, image: `mirror/${one.image}` })),
+        initContainers: once.spec.initContainers?.map(fromMirror),
       },
     };
     const imagesAfter = async (path: string): Promise<unknown> => {

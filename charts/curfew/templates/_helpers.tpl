@@ -214,6 +214,13 @@ revocation:
 {{- if and .injector.enabled (not .injector.namespaces) (include "curfew.readerSecret" $) (not .redis.existingSecret) -}}
 {{- $problems = append $problems "injector.namespaces: name the namespaces that are going to be labelled, so that their sidecars get the Secret curfew-redis" -}}
 {{- end -}}
+{{- if and .injector.enabled (eq .injector.capture "proxy") (not .networkPolicy.managedExternally) -}}
+{{- if not .networkPolicy.enabled -}}
+{{- $problems = append $problems "networkPolicy.enabled: injector.capture=proxy leaves the own ports of pods open, and only a NetworkPolicy closes them; set networkPolicy.managedExternally if policies of your own do" -}}
+{{- else if not .injector.namespaces -}}
+{{- $problems = append $problems "injector.namespaces: name the namespaces that are going to be labelled; with injector.capture=proxy pods are started only where the policy curfew-proxied-pods closes their own ports" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s" (join "\n  - " $problems)) -}}
