@@ -152,7 +152,13 @@ function waysOfAsking(target: ProbeTarget): EnvoyObject {
       return { health_checks: [{ ...checking(target), tcp_health_check: {} }] };
     case 'grpc':
       return {
-        health_checks: [{ ...checking(target), grpc_health_check: { service_name: target.service } }],
+        health_checks: [
+          {
+            ...checking(target),
+            // By default the cluster's name, which holds the service's, and that may be anything.
+            grpc_health_check: { service_name: target.service, authority: `localhost:${target.port}` },
+          },
+        ],
         typed_extension_protocol_options: {
           [httpOptions]: typed(httpOptions, { explicit_http_config: { http2_protocol_options: {} } }),
         },

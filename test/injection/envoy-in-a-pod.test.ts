@@ -68,6 +68,7 @@ beforeAll(async () => {
     { kind: 'tcp', path: '/t2', port: await freePort(), timeoutMs: 1000 },
     { kind: 'grpc', path: '/g1', port: await serve(grpcHealth()), service: 'orders', timeoutMs: 1000 },
     { kind: 'grpc', path: '/g2', port: http, service: '', timeoutMs: 1000 },
+    { kind: 'grpc', path: '/g3', port: await serve(grpcHealth()), service: 'Cart / ready', timeoutMs: 1000 },
   ];
   const options = {
     listen: { host: '127.0.0.1', port: 0 },
@@ -129,6 +130,7 @@ describe("Envoy's probe port", () => {
     ['/t1', 200, 'a TCP port that is open'],
     ['/t2', 503, 'a TCP port that is closed'],
     ['/g1', 200, 'a gRPC service that is serving'],
+    ['/g3', 200, 'a gRPC service whose name no host could have'],
     ['/g2', 503, 'a port that does not speak gRPC'],
   ])('answers %s with %d, for %s', async (path, status) => {
     const settled = async () => ((await probe(path)) === status ? status : undefined);
