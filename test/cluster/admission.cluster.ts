@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Client } from './client.ts';
+import { helm } from './helm.ts';
 import { nodeImage } from './images.ts';
 import { apply, deleteNamespaces, failure, get, kubectl, repository, restricted, until } from './kubectl.ts';
 import { onlyPod, proxied, startRelease, stopRelease, urlHost } from './release.ts';
@@ -71,6 +72,11 @@ const ready = (at: string, name: string): Promise<string> =>
   kubectl('-n', at, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=180s');
 
 describe('proxy capture', () => {
+  it('is started in the namespaces that the notes of the release name', async () => {
+    const notes = await helm('get', 'notes', 'curfew', '-n', 'curfew');
+    expect(notes).toContain('Such pods are refused except in: shop, strict.');
+  });
+
   it('is refused in a labelled namespace that no policy covers', async () => {
     const pod = server({ name: 'uncovered', namespace: 'bounded', port: 8080, annotations: proxy });
     expect(await failure(apply(pod))).toContain('curfew: no_network_policy: ');

@@ -178,20 +178,6 @@ describe('the chart', () => {
     expect(await kinds('1.29.4')).not.toContain('ValidatingAdmissionPolicy');
   });
 
-  it('says after the install where pods with proxy capture are started', async () => {
-    const notes = async (values: Record<string, unknown>): Promise<string> => {
-      const file = valuesFile({ ...minimal, ...values });
-      return helm('install', 'curfew', chart, '--dry-run=client', '--namespace', 'curfew', '--values', file);
-    };
-    expect(await notes({ injector: { namespaces: ['shop', 'billing'] } })).toContain(
-      'Such pods are refused except in: shop, billing.',
-    );
-    expect(await notes({})).toContain('Such pods are refused except in: no namespace');
-    expect(await notes({ networkPolicy: { managedExternally: true } })).toContain(
-      'such pods are started in every namespace',
-    );
-  });
-
   it('knows its own identity as an issuer, by a way inside the cluster', async () => {
     const manifests = await render({ redis, identity });
     const config = parse(named(manifests, 'ConfigMap', 'curfew-injector').data?.['injector.yaml'] ?? '') as {
