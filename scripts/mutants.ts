@@ -156,8 +156,8 @@ const mutants: readonly Mutant[] = [
     [issuerList, 'this.#standingKeys.set(id, reason)', 'this.#standingKeys.set(id, String(at))'],
     [
       issuerList,
-      'if (this.#standingKeys.has(token.keyId))',
-      'if (token.issuedAt <= Number(this.#standingKeys.get(token.keyId)))',
+      'if (this.#standingKeys.has(name))',
+      'if (token.issuedAt <= Number(this.#standingKeys.get(name)))',
     ],
   ),
   mutant(
@@ -170,6 +170,16 @@ const mutants: readonly Mutant[] = [
     ],
     [issuerList, '    const { newestAt } = this.#current;\n', '    const newestAt = newestOfAll;\n'],
   ),
+  mutant('a key is known by the first of its names alone', [
+    issuerList,
+    'for (const name of token.keyNames)',
+    'for (const name of token.keyNames.slice(0, 1))',
+  ]),
+  mutant('a token is known by the first of its clients alone', [
+    issuerList,
+    'for (const id of clientIds) {',
+    'for (const id of clientIds.slice(0, 1)) {',
+  ]),
   mutant('what nothing named once is not looked for again', [list, '    this.#version += 1;\n', '']),
   mutant('a floor ends too soon', [list, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
   mutant('a floor is too low', [

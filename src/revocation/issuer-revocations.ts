@@ -110,14 +110,15 @@ export class IssuerRevocations {
   }
 
   find(token: Revocable): Finding | undefined {
-    if (this.#standingKeys.has(token.keyId)) return revoked('key', this.#standingKeys.get(token.keyId));
+    for (const name of token.keyNames)
+      if (this.#standingKeys.has(name)) return revoked('key', this.#standingKeys.get(name));
     if (this.#tooManyKeys || token.issuedAt <= this.#floorAt) return revoked('floor', undefined);
     return findIn(this.#current, token) ?? findIn(this.#previous, token);
   }
 }
 
 function findIn(entries: Generation, token: Revocable): Finding | undefined {
-  const { session, tokenId, clientId } = token;
+  const { session, tokenId } = token;
   if (session !== undefined && entries.session.has(session))
     return revoked('session', entries.session.reasonOf(session));
   if (tokenId !== undefined && entries.token.has(tokenId))
@@ -127,8 +128,16 @@ function findIn(entries: Generation, token: Revocable): Finding | undefined {
   return (
     cutOff('issuer', entries.issuer.get(token.issuer), issuedAt) ??
     cutOff('subject', entries.subject.get(token.subject), issuedAt) ??
-    (clientId === undefined ? undefined : cutOff('client', entries.client.get(clientId), issuedAt))
+    clientCutOff(entries, token, issuedAt)
   );
+}
+
+function clientCutOff(entries: Generation, { clientIds }: Revocable, issuedAt: number): Finding | undefined {
+  for (const id of clientIds) {
+    const found = cutOff('client', entries.client.get(id), issuedAt);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 const cutOff = (by: RevocationKind, found: CutOff | undefined, issuedAt: number): Finding | undefined =>

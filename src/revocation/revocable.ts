@@ -8,8 +8,10 @@ export type Revocable = Notable & {
   readonly subject: string;
   readonly session: string | undefined;
   readonly tokenId: string | undefined;
-  readonly clientId: string | undefined;
-  readonly keyId: string;
+  /** The client, under each claim that names one. */
+  readonly clientIds: readonly string[];
+  /** Every name of the key that signed it: its RFC 7638 thumbprint, and each `kid` it is known to have had. */
+  readonly keyNames: readonly string[];
   readonly issuedAt: EpochSeconds;
   readonly expiresAt: EpochSeconds;
 };

@@ -11,13 +11,17 @@ export type AccessToken = Notable & {
   readonly session: string | undefined;
   readonly tokenId: string | undefined;
   readonly clientId: string | undefined;
+  /** The client under every claim that names one, `clientId` first: a revocation of any of them refuses the token. */
+  readonly clientIds: readonly string[];
   readonly audiences: readonly string[];
   readonly scopes: readonly string[];
   readonly issuedAt: EpochSeconds;
   readonly notBefore: EpochSeconds | undefined;
   readonly expiresAt: EpochSeconds;
-  /** The name a `key` revocation uses: the `kid`, else the RFC 7638 thumbprint, or a secret's configured name. */
+  /** The key's name in logs: the `kid`, else the RFC 7638 thumbprint, or a secret's configured name. */
   readonly keyId: string;
+  /** Every name that a `key` revocation may use for the key; see `VerificationKey`. */
+  readonly keyNames: readonly string[];
   /** The payload as it came, without a prototype. */
   readonly claims: Readonly<Record<string, unknown>>;
 };

@@ -1,6 +1,6 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
 import type { AccessToken } from './access-token.ts';
-import { readAudiences, readId, readScopes, readTimes, type Unfit } from './claim-values.ts';
+import { readAudiences, readClientIds, readId, readScopes, readTimes, type Unfit } from './claim-values.ts';
 import { lifetimeSlackSeconds, type IssuerRules } from './issuer-rules.ts';
 import type { SessionExemption } from './preset.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
@@ -12,6 +12,7 @@ export type Context = {
   /** Normalized `typ`; `none` when absent. */
   readonly type: string;
   readonly keyId: string;
+  readonly keyNames: readonly string[];
 };
 
 /**
@@ -28,11 +29,8 @@ export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Con
   if (subject.value === undefined) return missing('sub');
   const tokenId = readId(claims, 'jti');
   if (tokenId.kind === 'unfit') return tokenId;
-  const clientId = readId(
-    claims,
-    rules.clientClaims.find((name) => claims[name] !== undefined) ?? 'client_id',
-  );
-  if (clientId.kind === 'unfit') return clientId;
+  const clientIds = readClientIds(claims, rules.clientClaims);
+  if (clientIds.kind === 'unfit') return clientIds;
   const session = readId(claims, rules.sessionClaim);
   if (session.kind === 'unfit') return session;
   const audiences = readAudiences(claims);
@@ -44,13 +42,15 @@ export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Con
     subject: subject.value,
     session: session.value,
     tokenId: tokenId.value,
-    clientId: clientId.value,
+    clientId: clientIds.value[0],
+    clientIds: clientIds.value,
     audiences: audiences.value,
     scopes: scopes.value,
     issuedAt: times.issuedAt,
     notBefore: times.notBefore,
     expiresAt: times.expiresAt,
     keyId: context.keyId,
+    keyNames: context.keyNames,
     claims,
     notes: [],
   };

@@ -43,6 +43,25 @@ export function readId(claims: JsonObject, claim: string): Value<string | undefi
   return unfit('malformed_token', claim, `a text of 1 to ${maxIdLength} characters`, found);
 }
 
+/**
+ * The clients that a token names, in the order of `names` and each once. RFC 9068 has `client_id`, OpenID Connect `azp`;
+ * a token with both may name two, and either may be revoked. An unreadable one couldn't be, so the token is refused.
+ */
+export function readClientIds(
+  claims: JsonObject,
+  names: readonly string[],
+): Value<readonly string[]> | Unfit {
+  const found: string[] = [];
+  for (const name of names) {
+    // Some providers write null for a claim that they leave out; beside another that names the client it does no harm.
+    if (claims[name] === null && found.length > 0) continue;
+    const id = readId(claims, name);
+    if (id.kind === 'unfit') return id;
+    if (id.value !== undefined && !found.includes(id.value)) found.push(id.value);
+  }
+  return { kind: 'value', value: found };
+}
+
 /** `aud` as a list (RFC 7519 §4.1.3); empty when absent. */
 export function readAudiences(claims: JsonObject): Value<readonly string[]> | Unfit {
   const value = claims['aud'];

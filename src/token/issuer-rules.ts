@@ -33,7 +33,7 @@ export type IssuerRules = {
   readonly types: readonly string[];
   readonly sessionClaim: string;
   readonly sessionExempt: SessionExemption | undefined;
-  /** Where the client's id may stand, most telling first. */
+  /** Claims that may name the client; the first one present is the token's client. */
   readonly clientClaims: readonly string[];
   readonly maxTokenLifetimeSeconds: number;
   readonly clockToleranceSeconds: number;

@@ -56,7 +56,8 @@ function readJwk(jwk: unknown, accepted: readonly Algorithm[]): VerificationKey 
   const weakness = weaknessOf(key);
   if (weakness !== undefined) return { kid, why: weakness };
   const thumbprint = thumbprintOf(key);
-  return { kid, keyId: kid ?? thumbprint, algorithms: fitting, key, thumbprint };
+  const names = kid === undefined ? [thumbprint] : [thumbprint, kid];
+  return { kid, keyId: kid ?? thumbprint, algorithms: fitting, key, thumbprint, names };
 }
 
 // RFC 7517 §4: `kty`, `use`, `key_ops` and `alg` must all agree with the algorithm; absent ones agree with any.

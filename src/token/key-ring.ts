@@ -5,20 +5,29 @@ import type { RejectionDetail } from './rejection.ts';
 /** A key that may verify signatures, and for which algorithms. */
 export type VerificationKey = {
   readonly kid: string | undefined;
-  /** The name a `key` revocation uses: the `kid`, else the RFC 7638 thumbprint, or a secret's configured name. */
+  /** Its name in logs: the `kid`, else the RFC 7638 thumbprint, or a secret's configured name. */
   readonly keyId: string;
   /** What the key, its JWK and the issuer's list agree on; never empty. */
   readonly algorithms: readonly Algorithm[];
   readonly key: KeyObject;
-  /** Equal for equal key material (RFC 7638); a digest for a secret. Never shown. */
+  /** RFC 7638; equal for equal key material. That of a secret is a digest of the secret: never shown, never published. */
   readonly thumbprint: string;
+  /** Every name that a `key` revocation may use for it: its thumbprint, and each `kid` known for its key material. */
+  readonly names: readonly string[];
 };
 
 /** An issuer's keys at one moment. Immutable; a refresh makes another. */
 export type KeyRing = {
   readonly keys: ReadonlySet<VerificationKey>;
   readonly byKid: ReadonlyMap<string, readonly VerificationKey[]>;
+  /** Names by thumbprint, also of keys that were in an earlier ring: the same key may come back under another `kid`. */
+  readonly names: ReadonlyMap<string, readonly string[]>;
 };
+
+/** Keys whose names are kept; the ones longest out of the set are dropped first. A set holds at most 100. */
+const maxNamedKeys = 1000;
+/** Kids kept for one key; the oldest are dropped first. */
+const maxKidsOfKey = 100;
 
 export type KeyLookup =
   | { readonly kind: 'found'; readonly key: VerificationKey }
@@ -31,7 +40,11 @@ export type KeyLookup =
  *   verified
  */
 export function createKeyRing(keys: readonly VerificationKey[], previous?: KeyRing): KeyRing {
-  const kept = keys.map((key) => carriedOver(key, previous) ?? key);
+  const names = gatherNames(keys, previous);
+  const kept = keys.map((read) => {
+    const key = { ...read, names: names.get(read.thumbprint) ?? read.names };
+    return carriedOver(key, previous) ?? key;
+  });
   const byKid = new Map<string, VerificationKey[]>();
   for (const key of kept) {
     if (key.kid === undefined) continue;
@@ -39,15 +52,33 @@ export function createKeyRing(keys: readonly VerificationKey[], previous?: KeyRi
     if (sameName === undefined) byKid.set(key.kid, [key]);
     else sameName.push(key);
   }
-  return { keys: new Set(kept), byKid };
+  return { keys: new Set(kept), byKid, names };
 }
 
+function gatherNames(keys: readonly VerificationKey[], previous: KeyRing | undefined): KeyRing['names'] {
+  const gathered = new Map(previous?.names);
+  for (const { thumbprint, names } of keys) {
+    const kids = new Set([...(gathered.get(thumbprint) ?? []), ...names]);
+    kids.delete(thumbprint);
+    // Deleted first, so that it moves to the end: the first entries are dropped.
+    gathered.delete(thumbprint);
+    gathered.set(thumbprint, [thumbprint, ...[...kids].slice(-maxKidsOfKey)]);
+  }
+  for (const thumbprint of gathered.keys()) {
+    if (gathered.size <= maxNamedKeys) break;
+    gathered.delete(thumbprint);
+  }
+  return gathered;
+}
+
+/** A key with a new name isn't carried over: tokens it verified are verified again, and then judged by that name too. */
 function carriedOver(key: VerificationKey, previous: KeyRing | undefined): VerificationKey | undefined {
   for (const old of previous?.keys ?? []) {
     const same =
       old.kid === key.kid &&
       old.thumbprint === key.thumbprint &&
-      old.algorithms.join() === key.algorithms.join();
+      old.algorithms.join() === key.algorithms.join() &&
+      old.names.join('\n') === key.names.join('\n');
     if (same) return old;
   }
   return undefined;

@@ -30,10 +30,18 @@ export function sharedSecretKeys(shared: SharedSecret, accepted: readonly Algori
     read: () => {
       const bytes = decodeSecret(shared);
       for (const algorithm of accepted) requireLength(bytes, algorithm, secret.source);
-      const thumbprint = createHash('sha256').update(bytes).digest('base64url');
-      return [{ kid: name, keyId: name, algorithms: accepted, key: createSecretKey(bytes), thumbprint }];
+      const thumbprint = thumbprintOf(bytes);
+      const names = [thumbprint, name];
+      const key = createSecretKey(bytes);
+      return [{ kid: name, keyId: name, algorithms: accepted, key, thumbprint, names }];
     },
   };
+}
+
+/** RFC 7638 §3.2, for `kty` "oct". */
+function thumbprintOf(secret: Buffer): string {
+  const members = { k: secret.toString('base64url'), kty: 'oct' };
+  return createHash('sha256').update(JSON.stringify(members)).digest('base64url');
 }
 
 function decodeSecret({ secret, encoding }: SharedSecret): Buffer {

@@ -8,7 +8,7 @@ export type Preset = {
   readonly types: readonly string[];
   readonly sessionClaim: string;
   readonly sessionExempt?: SessionExemption;
-  /** Where the client's id may stand, most telling first. */
+  /** Claims that may name the client; the first one present is the token's client, and a revocation of any refuses it. */
   readonly clientClaims: readonly string[];
 };
 

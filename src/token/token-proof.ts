@@ -128,7 +128,11 @@ function concluded(candidate: Candidate, key: VerificationKey, isSigned: boolean
   // The key may have been withdrawn meanwhile.
   if (!issuer.keySet.vouchesFor(key))
     return reject('unknown_key', { claim: 'kid', found: 'withdrawn' }, origin);
-  const judged = judgeClaims(claims, issuer.rules, { type: header.type, keyId: key.keyId });
+  const judged = judgeClaims(claims, issuer.rules, {
+    type: header.type,
+    keyId: key.keyId,
+    keyNames: key.names,
+  });
   if (judged.kind === 'unfit') return reject(judged.reason, judged.detail, origin);
   const verified: Verified = { kind: 'verified', token: judged.token, rules: issuer.rules };
   return { kind: 'proof', verified, key, keySet: issuer.keySet };

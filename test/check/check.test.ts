@@ -184,7 +184,7 @@ describe('revocation', () => {
     const check = testCheck({
       revocations: {
         judge: (token, limits, nowMs) => {
-          asked.push([token.session, token.keyId, limits, nowMs]);
+          asked.push([token.session, token.keyNames[1], limits, nowMs]);
           return { kind: 'clear' };
         },
       },
@@ -312,7 +312,13 @@ describe('credentials', () => {
   it('in a signature verified at once is refused and noted, and takes nobody a place', async () => {
     const rsa = testKey('RS256');
     // An HMAC with a public key: such a key never gets here, and node:crypto throws.
-    const misfit = { kid: 'misfit', keyId: 'misfit', thumbprint: 'misfit', key: rsa.publicKey };
+    const misfit = {
+      kid: 'misfit',
+      keyId: 'misfit',
+      thumbprint: 'misfit',
+      names: ['misfit'],
+      key: rsa.publicKey,
+    };
     const { rules, keySet } = trusted({ algorithms: ['HS256', 'RS256'] }, rsa);
     const find: typeof keySet.find = (kid, algorithm) =>
       algorithm === 'HS256'

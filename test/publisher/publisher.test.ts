@@ -119,8 +119,8 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
       subject: 'alice',
       session: 's',
       tokenId: 't',
-      clientId: 'web',
-      keyId: 'k',
+      clientIds: ['web'],
+      keyNames: ['k'],
       issuedAt,
       expiresAt: issuedAt + 60,
       notes: [],
@@ -158,8 +158,8 @@ describe('a revocation', () => {
       session: { session: names.session },
       token: { tokenId: names.token },
       subject: { subject: names.subject },
-      client: { clientId: names.client },
-      key: { keyId: names.key },
+      client: { clientIds: [names.client] },
+      key: { keyNames: [names.key] },
       issuer: {},
     };
     for (const kind of revocationKinds.toSorted((one) => (one === 'issuer' ? 1 : -1))) {
@@ -315,7 +315,7 @@ describe('an owner', () => {
     const sidecar = await startSidecar(redis);
     await live(sidecar);
     expect(sidecar.judge({ session: 'a' })).toMatchObject({ by: 'session' });
-    expect(sidecar.judge({ keyId: 'leaked' })).toMatchObject({ by: 'key' });
+    expect(sidecar.judge({ keyNames: ['leaked'] })).toMatchObject({ by: 'key' });
   });
 
   it('warns when Redis may evict the log', async () => {

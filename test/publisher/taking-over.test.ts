@@ -152,7 +152,7 @@ describe('an owner that finds a log whose truth is Redis', () => {
       await eventually('it is live', () => (one.feed.status().state === 'live' ? true : undefined));
       const issuedAt = Date.now() / 1000 + 2;
       const token = { issuedAt, expiresAt: issuedAt + 1 };
-      expect(one.judge({ ...token, keyId: 'leaked' })).toBe('key');
+      expect(one.judge({ ...token, keyNames: ['leaked'] })).toBe('key');
       expect(acknowledged.filter((session) => one.judge({ ...token, session }) !== 'session')).toEqual([]);
     }
   }, 60_000);

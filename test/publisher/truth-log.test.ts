@@ -81,8 +81,8 @@ describe('a log whose truth is Redis', () => {
     await follower.untilRefused({ ...fresh, session: 'session-1' }, 'session');
     expect(follower.judge({ ...fresh, tokenId: 'jti-☃-😀' })).toBe('token');
     expect(follower.judge({ ...fresh, subject: 'ada' })).toBe('subject');
-    expect(follower.judge({ ...fresh, clientId: 'web' })).toBe('client');
-    expect(follower.judge({ ...fresh, keyId: 'leaked' })).toBe('key');
+    expect(follower.judge({ ...fresh, clientIds: ['web'] })).toBe('client');
+    expect(follower.judge({ ...fresh, keyNames: ['leaked'] })).toBe('key');
     expect(follower.judge({ ...fresh, issuer: other, session: 'session-1' })).toBe('clear');
     expect(follower.judge(fresh)).toBe('clear');
 
@@ -301,7 +301,7 @@ describe('trimming by the script', () => {
     expect(sizes.at(-1)).toBe(9);
     const follower = await follow(server.url, logName, [issuer]);
     const issuedAt = Date.now() / 1000 + 2;
-    expect(follower.judge({ keyId: 'leaked', issuedAt, expiresAt: issuedAt + 1 })).toBe('key');
+    expect(follower.judge({ keyNames: ['leaked'], issuedAt, expiresAt: issuedAt + 1 })).toBe('key');
     expect(follower.judge({ session: 'late-0', issuedAt, expiresAt: issuedAt + 1 })).toBe('session');
   });
 });

@@ -48,8 +48,8 @@ function judge(token: Partial<Revocable>) {
     subject: 'nobody',
     session: 'none',
     tokenId: undefined,
-    clientId: undefined,
-    keyId: 'key',
+    clientIds: [],
+    keyNames: ['key'],
     issuedAt,
     expiresAt: issuedAt + 60,
     notes: [],
@@ -117,11 +117,11 @@ describe('an event that is delivered', () => {
       ),
     );
     expect(answer.status).toBe(204);
-    await untilRevoked({ keyId: 'leaked' }, 'key');
+    await untilRevoked({ keyNames: ['leaked'] }, 'key');
     await untilRevoked({ tokenId: 't-1' }, 'token');
     // A time in the future is brought down to where a clock can be.
     const later = Date.now() / 1000 + 10;
-    expect(judge({ clientId: 'c-1', issuedAt: later, expiresAt: later + 60 })).toEqual({ kind: 'clear' });
+    expect(judge({ clientIds: ['c-1'], issuedAt: later, expiresAt: later + 60 })).toEqual({ kind: 'clear' });
   });
 });
 

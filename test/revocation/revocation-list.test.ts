@@ -17,8 +17,8 @@ const token = (claims: Partial<Revocable> = {}): Revocable => ({
   subject: 'alice',
   session: 'session-1',
   tokenId: 'token-1',
-  clientId: 'web',
-  keyId: 'key-1',
+  clientIds: ['web'],
+  keyNames: ['key-1'],
   issuedAt: at - 10,
   expiresAt: at + 50,
   notes: [],
@@ -79,7 +79,8 @@ describe('a token that was asked about before', () => {
 
   it('is judged as one that was never asked about, whatever comes and is forgotten meanwhile', () => {
     const ids = fc.constantFrom('a', 'b', 'c', 'd');
-    const names = fc.record({ session: ids, tokenId: ids, subject: ids, clientId: ids, keyId: ids });
+    const some = fc.array(ids, { maxLength: 3 });
+    const names = fc.record({ session: ids, tokenId: ids, subject: ids, clientIds: some, keyNames: some });
     const step = fc.record({
       kind: fc.constantFrom(...revocationKinds),
       id: ids,
@@ -167,7 +168,7 @@ describe('what a revocation refuses', () => {
 
   it('nothing of a token without session, id or client, but by subject, key and issuer', () => {
     const { list: revoked } = list();
-    const bare = token({ session: undefined, tokenId: undefined, clientId: undefined });
+    const bare = token({ session: undefined, tokenId: undefined, clientIds: [] });
     for (const kind of ['session', 'token', 'client'] as const) revoked.apply(event(kind, 'undefined'), 0);
     expect(revoked.find(bare)).toBeUndefined();
     revoked.apply(event('subject', 'alice'), 0);
@@ -201,10 +202,10 @@ describe('how long a revocation is remembered', () => {
     const { list: revoked } = list();
     for (let index = 0; index < 1000; index += 1) revoked.apply(event('key', `key-${index}`), 0);
     for (let count = 1; count < 5; count += 1) revoked.tick(count * period);
-    expect(revoked.find(token({ keyId: 'key-999' }))).toMatchObject({ by: 'key' });
-    expect(revoked.find(token({ keyId: 'other' }))).toBeUndefined();
+    expect(revoked.find(token({ keyNames: ['key-999'] }))).toMatchObject({ by: 'key' });
+    expect(revoked.find(token({ keyNames: ['other'] }))).toBeUndefined();
     revoked.apply(event('key', 'one too many'), 0);
-    expect(revoked.find(token({ keyId: 'other' }))).toMatchObject({ by: 'floor' });
+    expect(revoked.find(token({ keyNames: ['other'] }))).toMatchObject({ by: 'floor' });
     expect(revoked.find(token({ issuer: other }))).toBeUndefined();
   });
 
@@ -244,7 +245,7 @@ describe('more revocations than fit', () => {
     revoked.apply(event('session', 'old'), 0);
     revoked.tick(period);
     for (let index = 0; index < 9; index += 1) revoked.apply(event('session', `s-${index}`), period);
-    expect(revoked.find(token({ keyId: 'leaked', issuedAt: at + 1000 }))).toMatchObject({ by: 'key' });
+    expect(revoked.find(token({ keyNames: ['leaked'], issuedAt: at + 1000 }))).toMatchObject({ by: 'key' });
     expect(revoked.find(token({ session: 'old', issuedAt: at + 1000 }))).toMatchObject({ by: 'session' });
   });
 
@@ -266,7 +267,7 @@ describe('more revocations than fit', () => {
           const id = one.kind === 'issuer' ? issuer : `id-${one.id}`;
           revoked.apply(event(one.kind, id, { at: at + one.at }), now);
           expect(revoked.size).toBeLessThanOrEqual(20);
-          const names = { session: id, tokenId: id, subject: id, clientId: id };
+          const names = { session: id, tokenId: id, subject: id, clientIds: [id] };
           expect(revoked.find(token({ ...names, issuedAt: at }))).toBeDefined();
         }
       }),

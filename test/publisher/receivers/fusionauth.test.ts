@@ -110,6 +110,7 @@ describe("FusionAuth's webhook", () => {
       algorithms: ['HS256' as const],
       key: createSecretKey(testSecret),
       thumbprint: 'x',
+      names: ['x', 'hmac'],
     };
     const body = fusionAuthEvent();
     const signature = hmacSignature(body);

@@ -40,7 +40,8 @@ export class Issuer {
   readonly revocations: Revocation[] = [];
   readonly #options: IssuerOptions;
   readonly #sessions: Session[] = [];
-  #keys = ['key-0'];
+  /** By number: each has a kid and a thumbprint. */
+  #keys = [0];
   #count = 0;
 
   constructor(options: IssuerOptions) {
@@ -54,14 +55,14 @@ export class Issuer {
     const { world, nowMs, lifetimeSeconds } = this.#options;
     if (world.random.chance(0.3)) this.#login();
     const session = world.random.pick(this.#sessions);
-    const keyId = this.#keys.at(-1);
-    if (session === undefined || keyId === undefined) return;
+    const key = this.#keys.at(-1);
+    if (session === undefined || key === undefined) return;
     const issuedAt = Math.floor((nowMs() + world.random.between(-skewMs, skewMs)) / 1000);
     const slowMs = world.random.chance(0.05) ? 9000 : 20;
     const signingMs = world.random.between(0, slowMs);
     world.after(world.random.between(0, slowMs), () => {
       const token = {
-        ...this.#claims(session, keyId, issuedAt, lifetimeSeconds),
+        ...this.#claims(session, key, issuedAt, lifetimeSeconds),
         readAt: world.now,
         readyAt: world.now + signingMs,
         isForged: false,
@@ -75,16 +76,11 @@ export class Issuer {
   forge(): void {
     const { world, nowMs } = this.#options;
     const session = world.random.pick(this.#sessions);
-    const keyId = world.random.pick(this.#keys);
-    if (session === undefined || keyId === undefined) return;
+    const key = world.random.pick(this.#keys);
+    if (session === undefined || key === undefined) return;
     const issuedAt = Math.floor(nowMs() / 1000 + world.random.between(-10, 40));
     const { lifetimeSeconds } = this.#options;
-    const claims = this.#claims(
-      { ...session, id: `forged-${this.#count}` },
-      keyId,
-      issuedAt,
-      lifetimeSeconds,
-    );
+    const claims = this.#claims({ ...session, id: `forged-${this.#count}` }, key, issuedAt, lifetimeSeconds);
     this.#keep({ ...claims, readAt: world.now, readyAt: world.now, isForged: true });
   }
 
@@ -137,15 +133,16 @@ export class Issuer {
     if (this.#sessions.length > 12) this.#sessions.shift();
   }
 
-  #claims(session: Session, keyId: string, issuedAt: number, lifetimeSeconds: number): Revocable {
+  #claims(session: Session, key: number, issuedAt: number, lifetimeSeconds: number): Revocable {
     this.#count += 1;
     return {
       issuer: this.name,
       subject: session.subject,
       session: session.id,
       tokenId: `token-${this.#count}`,
-      clientId: session.client,
-      keyId,
+      // `client_id` and `azp`.
+      clientIds: [session.client, `for-${session.client}`],
+      keyNames: [`thumbprint-${key}`, `kid-${key}`],
       issuedAt,
       expiresAt: issuedAt + lifetimeSeconds,
       notes: [],
@@ -162,13 +159,14 @@ export class Issuer {
       case 'subject':
         return `subject-${random.below(3)}`;
       case 'client':
-        return `client-${random.below(2)}`;
+        return `${random.chance(0.5) ? '' : 'for-'}client-${random.below(2)}`;
       case 'issuer':
         return this.name;
       case 'key': {
         const leaked = this.#keys.at(-1);
-        this.#keys = [...this.#keys, `key-${this.#keys.length}`];
-        return leaked;
+        if (leaked === undefined) return undefined;
+        this.#keys = [...this.#keys, this.#keys.length];
+        return `${random.chance(0.5) ? 'thumbprint' : 'kid'}-${leaked}`;
       }
     }
   }
@@ -177,18 +175,18 @@ export class Issuer {
 /** True if the event means the token: it names it, and the token was made before the commit. */
 function names(event: RevocationEvent, token: Token, committedAt: number): boolean {
   // Someone who has the key writes what he likes: only revoking the key helps.
-  if (token.isForged) return event.kind === 'key' && event.id === token.keyId;
+  if (token.isForged) return event.kind === 'key' && token.keyNames.includes(event.id);
   switch (event.kind) {
     case 'session':
       return event.id === token.session;
     case 'token':
       return event.id === token.tokenId;
     case 'key':
-      return event.id === token.keyId;
+      return token.keyNames.includes(event.id);
     case 'subject':
       return event.id === token.subject && isBefore(token, committedAt);
     case 'client':
-      return event.id === token.clientId && isBefore(token, committedAt);
+      return token.clientIds.includes(event.id) && isBefore(token, committedAt);
     case 'issuer':
       return isBefore(token, committedAt);
   }
@@ -207,11 +205,11 @@ function covers(event: RevocationEvent, token: Token): boolean {
     case 'token':
       return event.id === token.tokenId;
     case 'key':
-      return event.id === token.keyId;
+      return token.keyNames.includes(event.id);
     case 'subject':
       return event.id === token.subject && isCutOff;
     case 'client':
-      return event.id === token.clientId && isCutOff;
+      return token.clientIds.includes(event.id) && isCutOff;
     case 'issuer':
       return isCutOff;
   }
