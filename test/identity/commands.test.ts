@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { calculateJwkThumbprint, createRemoteJWKSet, jwtVerify } from 'jose';
 import { disableUser } from '../../src/identity/account/commands.ts';
 import { importKey, listKeys, revokeKey, rotateKeys } from '../../src/identity/key/commands.ts';
 import { listAudit, revoke } from '../../src/identity/session/commands.ts';
@@ -211,6 +211,34 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     const refused = { kind: 'refused', why: 'revoked' };
     expect(await importKey(identity.config, text)).toEqual({ ...refused, id });
     expect(await importKey(identity.config, text, 'fresh')).toEqual({ ...refused, id: 'fresh' });
+  });
+
+  it('revokes a named key by its thumbprint too, and with it what is stored of the same key', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const text = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    neverPrinted(text.split('\n')[5] ?? '');
+    const thumbprint = await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }));
+    await importKey(identity.config, text, 'spring');
+    await importKey(identity.config, text, 'summer');
+    expect(await revokeKey(identity.config, 'spring', 'leaked')).toMatchObject({ isKnown: true });
+    const targets = (await events()).map(({ kind, target, reason }) => [kind, target, reason]);
+    expect(targets[0]).toEqual(['key', 'spring', 'leaked']);
+    expect(targets.toSorted()).toEqual(
+      ['spring', 'summer', thumbprint].map((name) => ['key', name, 'leaked']).toSorted(),
+    );
+    expect(await listKeys(identity.config)).toMatchObject([{ state: 'signing' }]);
+    const again = { kind: 'refused', id: 'autumn', why: 'revoked' };
+    expect(await importKey(identity.config, text, 'autumn')).toEqual(again);
+  });
+
+  it('revokes a stored key that is named by its thumbprint', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const text = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    neverPrinted(text.split('\n')[5] ?? '');
+    const thumbprint = await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }));
+    await importKey(identity.config, text, 'winter');
+    expect(await revokeKey(identity.config, thumbprint)).toMatchObject({ isKnown: true });
+    expect(await listKeys(identity.config)).toMatchObject([{ state: 'signing' }]);
   });
 
   it('finds what was done to one person or with one client, and since when', async () => {

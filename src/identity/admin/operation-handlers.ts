@@ -118,9 +118,10 @@ async function listSessions(
 async function revoke(
   actor: Actor,
   { kind, id, issuedBefore, reason }: Read<'revocationBody'>,
-  { revokeTarget, refreshKeys, logName }: AdminWork,
+  { revokeTarget, keyRing, refreshKeys, logName }: AdminWork,
 ): Promise<Read<'revocationAnswer'>> {
-  const target = (kind === 'everything' ? { kind } : { kind, id }) as RevocationTarget;
+  const names = kind === 'key' && id !== undefined ? { names: await keyRing.namesOf(id) } : {};
+  const target = (kind === 'everything' ? { kind } : { kind, id, ...names }) as RevocationTarget;
   const revocation = await revokeTarget(target, {
     actor,
     reason,

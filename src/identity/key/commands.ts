@@ -1,7 +1,6 @@
 import { createLog } from '../../runtime/log.ts';
 import { operator, withCommandContext, type CommandConfig } from '../session/commands.ts';
 import type { TargetRevocation } from '../session/revoke-target.ts';
-import { createKeyStore } from '../store/key-store.ts';
 import { createPublicationStore } from '../store/publication-store.ts';
 import type { ListedKey } from './key-schedule.ts';
 import { readSigningKey } from './key-material.ts';
@@ -60,18 +59,18 @@ export const importKey = (config: KeyCommandConfig, text: string, kid?: string):
 export type KeyRevocation = TargetRevocation & { isKnown: boolean };
 
 /**
- * Revokes a key for ever: nothing it signed is accepted any more. If it was the signing one, another takes over at
+ * Revokes a key for ever, under each of its names: nothing it signed is accepted any more. If it was the signing one, another takes over at
  * once; sessions go on with their next refresh.
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_REVOCATION_INVALID
  */
 export const revokeKey = (config: KeyCommandConfig, id: string, reason?: string): Promise<KeyRevocation> =>
   withCommandContext(config, async ({ database, revokeTarget, clock }) => {
-    const stored = await createKeyStore(database).list();
-    const isKnown = stored.some((key) => key.id === id && key.purpose === 'signature');
     // Opened before anything is changed: a wrong key file must not cost the keys.
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
-    const revocation = await revokeTarget({ kind: 'key', id }, { actor: operator(), reason });
+    const names = await ring.namesOf(id);
+    const isKnown = (await ring.list()).some((key) => names.includes(key.id));
+    const revocation = await revokeTarget({ kind: 'key', id, names }, { actor: operator(), reason });
     await ring.refresh();
     return { ...revocation, isKnown };
   });

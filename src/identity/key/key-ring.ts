@@ -1,4 +1,4 @@
-import type { JWK } from 'jose';
+import { calculateJwkThumbprint, type JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
@@ -46,6 +46,11 @@ export type KeyRing = {
   add(key: ReadKey): Promise<boolean>;
   /** The stored signing keys, the oldest first. */
   list(): Promise<ListedKey[]>;
+  /**
+   * Every name of a key: the given one first, its thumbprint, and the id of each stored key with the same key material.
+   * @throws ERR_SECRET_UNREADABLE
+   */
+  namesOf(name: string): Promise<readonly string[]>;
 };
 
 export type KeyRingOptions = {
@@ -102,7 +107,22 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
       const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');
       return describeKeys(stored, scheduleOf(options, stored, 'signature', options.algorithm).active);
     },
+    namesOf: (name) => namesOf(name, options),
   };
+}
+
+async function namesOf(name: string, { store, sealer }: KeyRingOptions): Promise<readonly string[]> {
+  const names = new Set([name]);
+  const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');
+  const keys = await Promise.all(
+    stored.map(async (key) => ({
+      id: key.id,
+      thumbprint: await calculateJwkThumbprint(JSON.parse(sealer.open(key)) as JWK),
+    })),
+  );
+  for (const { id, thumbprint } of keys) if (id === name) names.add(thumbprint);
+  for (const { id, thumbprint } of keys) if (names.has(thumbprint)) names.add(id);
+  return [...names];
 }
 
 function scheduleOf(

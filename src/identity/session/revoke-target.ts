@@ -19,8 +19,8 @@ export type RevocationTarget =
   /** An account's id or user name, or a client's id for its own tokens. */
   | { kind: 'subject'; id: string }
   | { kind: 'client'; id: string }
-  /** A `kid`: revoked for ever. */
-  | { kind: 'key'; id: string }
+  /** A `kid` or a thumbprint, and every name of the same key (`KeyRing.namesOf`): revoked for ever. */
+  | { kind: 'key'; id: string; names: readonly string[] }
   /** Every token and session of the issuer. */
   | { kind: 'everything' };
 
@@ -54,6 +54,8 @@ type Plan = {
   before?: (trx: DatabaseTransaction) => Promise<void>;
   /** What is recorded beside the sessions that end; none: those alone. */
   event?: Omit<RevocationRequest, 'iss' | 'reason'>;
+  /** Further names of a key, each an event of its own. */
+  aliases?: readonly string[];
   eachSession: boolean;
 };
 
@@ -74,7 +76,9 @@ export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
         const ids = new Set(plan.eachSession ? removed.map(({ id }) => id) : []);
         if (target.kind === 'session') ids.add(target.id);
         const sessions = [...ids].map((id) => sessionEvent(issuer, id, reason));
-        return plan.event === undefined ? sessions : [...sessions, { ...plan.event, iss: issuer, reason }];
+        if (plan.event === undefined) return sessions;
+        const event = { ...plan.event, iss: issuer, reason };
+        return [...sessions, event, ...(plan.aliases ?? []).map((id) => ({ ...event, id }))];
       },
       audit: {
         actor,
@@ -118,9 +122,12 @@ async function planOf(
       return { selection: { clientId: id }, event: { kind: 'client', id, ...at }, eachSession };
     }
     case 'key': {
-      const { id } = target;
-      const before = (trx: DatabaseTransaction) => keys.deleteWith(trx, id);
-      return { selection: { none: true }, before, event: { kind: 'key', id }, eachSession: false };
+      const { id, names } = target;
+      const before = async (trx: DatabaseTransaction): Promise<void> => {
+        for (const name of names) await keys.deleteWith(trx, name);
+      };
+      const aliases = names.filter((name) => name !== id);
+      return { selection: { none: true }, before, event: { kind: 'key', id }, aliases, eachSession: false };
     }
     case 'everything': {
       const before = (trx: DatabaseTransaction) => accounts.endLogins(trx, { all: true }, clock.nowMs());
