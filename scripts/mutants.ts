@@ -19,6 +19,9 @@ const copied = ['src/revocation', 'src/publisher', 'src/runtime', 'test/revocati
 const view = 'src/revocation/view.ts';
 const proof = 'src/revocation/proof.ts';
 const judge = 'src/revocation/judge.ts';
+const intake = 'src/revocation/intake.ts';
+const event = 'src/revocation/event.ts';
+const patience = 'src/revocation/connection-patience.ts';
 const list = 'src/revocation/revocation-list.ts';
 const issuerList = 'src/revocation/issuer-revocations.ts';
 const leader = 'src/publisher/leader.ts';
@@ -52,7 +55,7 @@ const mutants: readonly Mutant[] = [
   mutant('complete moves on a probe that has something to read', [
     view,
     '    if (head.seq > held.applied) {',
-    "    this.#complete(head, head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
+    "    this.#proof.complete(head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
   ]),
   mutant('the switch does not count the set', [
     scripts,
@@ -202,6 +205,52 @@ const mutants: readonly Mutant[] = [
     '    if (held === undefined || this.#owes(head)) return this.#snapshot(head);\n',
     '    if (held === undefined) return this.#snapshot(head);\n    if (held.epoch < head.epoch) held.epoch = head.epoch;\n',
   ]),
+  mutant('an event of another version is passed over', [
+    intake,
+    '      this.#proof.distrust(read.iss, { epoch, seq });\n',
+    '',
+  ]),
+  mutant('an event of another version that names no issuer concerns nobody', [
+    proof,
+    'this.#beyond.has(issuer) || this.#beyond.has(anyIssuer)',
+    'this.#beyond.has(issuer)',
+  ]),
+  mutant('an event whose version is a text is taken for nothing', [
+    event,
+    'const malformed: ReadEvent = {',
+    "if (typeof v === 'string') return { kind: 'malformed', iss: 'nobody' };\n  const malformed: ReadEvent = {",
+  ]),
+  mutant('an event of another version is forgiven before it is trimmed', [
+    proof,
+    'if (epoch === head.epoch && seq < head.trimBelow)',
+    'if (epoch === head.epoch && seq < head.trimBelow + 1)',
+  ]),
+  mutant('an event of another version is forgiven when an earlier one is trimmed', [
+    proof,
+    'if (last === undefined || isBefore(last, place))',
+    'if (last === undefined)',
+  ]),
+  mutant('an event of another version concerns its issuer for good', [
+    proof,
+    'if (epoch === head.epoch && seq < head.trimBelow)',
+    'if (epoch > head.epoch)',
+  ]),
+  mutant('an issuer that the log does not cover is proven with the others', [
+    proof,
+    "    if (this.#uncovered.has(issuer)) return 'uncovered';\n",
+    '',
+  ]),
+  mutant('one issuer that cannot be proven holds up the view', [
+    proof,
+    'this.#issuers.filter((issuer) => this.#causeOf(issuer) === undefined)',
+    'this.#issuers.filter(() => true)',
+  ]),
+  mutant(
+    'one issuer that cannot be proven costs the connection',
+    [patience, 'Math.min(connectedMs, view.logStalenessMs())', 'connectedMs'],
+    [patience, 'if (view.isLogLive) {', 'if (view.isLogLive && view.unproven().length === 0) {'],
+    [patience, "'isLogLive' | 'logStalenessMs'", "'isLogLive' | 'logStalenessMs' | 'unproven'"],
+  ),
   mutant('the lease is taken without a new epoch', [
     'test/revocation/model/database.ts',
     'this.#extend({ holder, epoch: lease.epoch + 1 });',

@@ -122,9 +122,9 @@ function createDescription(asJson: boolean): (observation: FeedObservation) => s
 }
 
 function stateLine(status: FeedStatus): string {
-  const { state, connected, address, log, owner, truth, epoch, covers, uncovered } = status;
+  const { state, connected, address, log, owner, truth, epoch, covers, unproven } = status;
   if (!connected) return `${state}: no connection to ${address}`;
   if (owner === undefined) return `${state}: no log "${log}" at ${address}`;
-  const lacking = uncovered.length === 0 ? '' : `, not ${uncovered.map(printable).join(', ')}`;
+  const lacking = unproven.map(({ issuer, cause }) => `, not ${printable(issuer)} (${cause})`).join('');
   return `${state}: log "${log}", owner ${printable(owner)}, truth ${truth ?? '?'}, epoch ${epoch ?? '?'}, covers ${covers.map(printable).join(', ')}${lacking}`;
 }

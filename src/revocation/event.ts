@@ -48,20 +48,18 @@ const isKind = (value: unknown): value is RevocationKind =>
 export type ReadEvent =
   /** `asKnown` is false for a kind, or an id, this version can't apply: the event is then the issuer's cut-off. */
   | { readonly kind: 'event'; readonly event: RevocationEvent; readonly asKnown: boolean }
-  /** Of a later format: what it revokes can't be known. Without a readable issuer it concerns all. */
-  | { readonly kind: 'unknown_version'; readonly iss: string | undefined }
-  | { readonly kind: 'malformed' };
-
-const malformed: ReadEvent = { kind: 'malformed' };
+  /**
+   * Of another version, or damaged: what it revokes can't be known. Every version names its issuer in `iss`, if it is about
+   * one issuer; without a readable one the event may concern any.
+   */
+  | { readonly kind: 'unknown_version' | 'malformed'; readonly iss: string | undefined };
 
 /** Reads a decoded event. */
 export function readEvent(value: unknown): ReadEvent {
-  if (!isObject(value)) return malformed;
+  if (!isObject(value)) return { kind: 'malformed', iss: undefined };
   const { v, iss, kind, id, at, reason } = value;
-  if (v !== formatVersion) {
-    if (typeof v !== 'number') return malformed;
-    return { kind: 'unknown_version', iss: isIssuer(iss) ? iss : undefined };
-  }
+  const malformed: ReadEvent = { kind: 'malformed', iss: isIssuer(iss) ? iss : undefined };
+  if (v !== formatVersion) return v === undefined ? malformed : { ...malformed, kind: 'unknown_version' };
   if (!isIssuer(iss) || !isAt(at)) return malformed;
   const why = isReason(reason) ? { reason } : {};
   if (isKind(kind) && (kind === 'issuer' || isId(id)))

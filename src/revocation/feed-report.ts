@@ -3,10 +3,19 @@ import type { RevocationEvent } from './event.ts';
 import { feedStates, type FeedState, type FeedStatus, type RevocationFeedOptions } from './feed.ts';
 import type { Head } from './head.ts';
 import type { EventResult, EventSource } from './intake.ts';
+import { unprovenCauses, type UnprovenCause, type UnprovenIssuer } from './proof.ts';
 import type { RevocationList } from './revocation-list.ts';
 import type { ResyncCause, ViewReport } from './view-options.ts';
 
 const keptEvents = 20;
+
+const warnings: Readonly<Record<UnprovenCause, string>> = {
+  uncovered: 'the revocation log does not cover this issuer',
+  not_understood:
+    'the revocation log holds an event of another version, or a damaged one, that may concern this issuer',
+};
+
+type ViewState = { readonly state: FeedState; worstStalenessMs(): number; unproven(): UnprovenIssuer[] };
 
 type ReportOptions = Pick<
   RevocationFeedOptions,
@@ -24,6 +33,7 @@ export class FeedReport implements ViewReport {
   #head: Head | undefined;
   #problem: string | undefined;
   #state: FeedState | undefined;
+  readonly #unproven = new Map<string, UnprovenCause>();
   #hadMalformed = false;
   #hadUnknown = false;
 
@@ -59,15 +69,6 @@ export class FeedReport implements ViewReport {
     if (head === undefined || (before?.owner === head.owner && before.epoch === head.epoch)) return;
     const { owner, epoch, seq, covers } = head;
     log.info('following the revocation log', { log: logName, owner, epoch, seq, covers });
-    for (const issuer of this.uncovered)
-      log.warn(
-        'the revocation log does not cover this issuer: only tokens younger than maxExposure are accepted',
-        {
-          issuer,
-          log: logName,
-          owner,
-        },
-      );
   }
 
   overflow(issuers: readonly string[]): void {
@@ -78,8 +79,11 @@ export class FeedReport implements ViewReport {
   }
 
   /** About once a second: what changes without an event. */
-  update(state: FeedState, stalenessMs: number, list: RevocationList): void {
+  update(view: ViewState, list: RevocationList): void {
     const { metrics, log } = this.#options;
+    const { state } = view;
+    const stalenessMs = view.worstStalenessMs();
+    this.#nameUnproven(view.unproven());
     for (const [result, count] of this.#counts) metrics.revocationEvents.inc({ result }, count);
     this.#counts.clear();
     for (const [kind, count] of Object.entries(list.counts())) metrics.revocations.set({ kind }, count);
@@ -96,14 +100,6 @@ export class FeedReport implements ViewReport {
     return this.#head;
   }
 
-  get uncovered(): string[] {
-    const head = this.#head;
-    if (head === undefined) return [];
-    return this.#options.issuers
-      .map(({ issuer }) => issuer)
-      .filter((issuer) => !head.covers.includes(issuer));
-  }
-
   lastEvents(): FeedStatus['lastEvents'] {
     const newestFirst = [
       ...this.#lastEvents.slice(this.#next),
@@ -116,6 +112,28 @@ export class FeedReport implements ViewReport {
       at,
       reason,
     }));
+  }
+
+  /** Says when an issuer begins or ceases to be one about whom nothing can be proven. */
+  #nameUnproven(unproven: readonly UnprovenIssuer[]): void {
+    const { issuers, log, logName: name, metrics } = this.#options;
+    for (const { issuer } of issuers) {
+      const cause = unproven.find((one) => one.issuer === issuer)?.cause;
+      const before = this.#unproven.get(issuer);
+      for (const one of unprovenCauses)
+        metrics.feedUnproven.set({ issuer, cause: one }, one === cause ? 1 : 0);
+      if (cause === before) continue;
+      if (cause === undefined) {
+        this.#unproven.delete(issuer);
+        log.info('the revocation log proves this issuer again', { issuer, log: name });
+      } else {
+        this.#unproven.set(issuer, cause);
+        log.warn(`${warnings[cause]}: only tokens younger than maxExposure are accepted`, {
+          issuer,
+          log: name,
+        });
+      }
+    }
   }
 
   #warnOnce(result: 'malformed' | 'unknown'): void {

@@ -3,12 +3,14 @@ import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { RevocationEvent, RevocationKind } from './event.ts';
+import type { UnprovenIssuer } from './proof.ts';
 import type { RedisOptions } from './redis-connection.ts';
 import type { Revocations } from './revocable.ts';
 
 /**
- * How sure the view is of itself. `starting`: no connection or no log yet. `syncing`: reading the log. `live`: every
- * revocation older than `maxExposure` is known. `stale`: it was live, and can't prove it any more.
+ * How sure the view is of the issuers that can be proven (`FeedStatus.unproven` names the others). `starting`: no
+ * connection or no log yet. `syncing`: reading the log, or no issuer can be proven. `live`: every revocation older than
+ * `maxExposure` is known. `stale`: it was live, and can't prove it any more.
  */
 export const feedStates = ['starting', 'syncing', 'live', 'stale'] as const;
 export type FeedState = (typeof feedStates)[number];
@@ -32,7 +34,13 @@ export type RevocationFeedOptions = {
   readonly log: Log;
   readonly metrics: Pick<
     AuthorizerMetrics,
-    'revocations' | 'revocationEvents' | 'propagation' | 'feedState' | 'feedStaleness' | 'feedResyncs'
+    | 'revocations'
+    | 'revocationEvents'
+    | 'propagation'
+    | 'feedState'
+    | 'feedStaleness'
+    | 'feedUnproven'
+    | 'feedResyncs'
   >;
   /** 0 to 1, for jitter; default `Math.random`. */
   readonly random?: () => number;
@@ -52,7 +60,7 @@ export type FeedObservation =
 
 export type FeedStatus = {
   readonly state: FeedState;
-  /** Worst of the issuers; null while nothing is proven. */
+  /** Worst of the issuers that can be proven; null while nothing is proven. */
   readonly stalenessMs: number | null;
   readonly log: string;
   readonly address: string;
@@ -62,6 +70,8 @@ export type FeedStatus = {
   readonly covers: readonly string[];
   /** Configured issuers the log doesn't vouch for. */
   readonly uncovered: readonly string[];
+  /** Configured issuers about whom nothing can be proven, and why: older tokens of theirs are refused. */
+  readonly unproven: readonly UnprovenIssuer[];
   readonly epoch: number | undefined;
   readonly seq: number | undefined;
   readonly applied: number | undefined;
@@ -84,8 +94,8 @@ export type RevocationFeed = Part & {
   readonly revocations: Revocations;
   /** For `/status` and `/readyz`. Cost: hashes the last events' ids. */
   status(): FeedStatus;
-  /** True from the first moment the view was live, for good. */
-  wasLive(): boolean;
-  /** Resolves with true once the view was live, with false after `timeoutMs`; 0 doesn't wait, Infinity waits for good. */
+  /** True from the first moment at which everything was proven that can be, for good. */
+  wasSynced(): boolean;
+  /** Resolves with true once `wasSynced`, with false after `timeoutMs`; 0 doesn't wait, Infinity waits for good. */
   waitForSync(timeoutMs: number): Promise<boolean>;
 };

@@ -54,10 +54,9 @@ export class Intake {
 
   #apply(value: unknown, epoch: number, seq: number, via: EventSource): void {
     const read = readEvent(value);
-    if (read.kind === 'malformed') return this.#report('malformed');
-    if (read.kind === 'unknown_version') {
-      this.#proof.distrust(read.iss, epoch);
-      return this.#report('unknown');
+    if (read.kind !== 'event') {
+      this.#proof.distrust(read.iss, { epoch, seq });
+      return this.#report(read.kind === 'malformed' ? 'malformed' : 'unknown');
     }
     const applied = this.#list.apply(read.event, this.#clock.monotonicMs());
     const result = applied === 'elsewhere' ? 'ignored' : read.asKnown ? applied : 'unknown';

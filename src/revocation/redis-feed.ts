@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { Fault } from '../runtime/fault.ts';
 import { Backoff, pause } from './backoff.ts';
+import { ConnectionPatience } from './connection-patience.ts';
 import { FeedReport } from './feed-report.ts';
 import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.ts';
 import { headFields } from './head.ts';
@@ -17,13 +18,6 @@ import { View } from './view.ts';
 const tickMs = 1000;
 /** A connection that lasted this long was a good one; ms. */
 const goodConnectionMs = 5000;
-/**
- * A connection that proves nothing for this long is given up, then one for twice as long, up to the maximum: it may lead
- * to a master that was cut off, and a new one be found in its place; ms.
- */
-const patienceMs = 15_000;
-const maxPatienceMs = 120_000;
-
 /**
  * The authorizer's view of what is revoked: drives `View` with one connection to Redis, for messages and reads alike.
  * `start` returns at once; until the log was read, young tokens are accepted and others are not.
@@ -48,8 +42,8 @@ class RedisFeed implements RevocationFeed {
   #ticker: NodeJS.Timeout | undefined;
   #waitTimer: NodeJS.Timeout | undefined;
   #connection: Connection | undefined;
-  #wasLive = false;
-  #patienceMs = patienceMs;
+  #wasSynced = false;
+  readonly #patience = new ConnectionPatience();
 
   constructor(options: RevocationFeedOptions) {
     const { issuers, maxEntries, maxExposureMs, clock, redis, random = Math.random } = options;
@@ -82,12 +76,12 @@ class RedisFeed implements RevocationFeed {
     await this.#running;
   }
 
-  wasLive(): boolean {
-    return this.#wasLive;
+  wasSynced(): boolean {
+    return this.#wasSynced;
   }
 
   async waitForSync(timeoutMs: number): Promise<boolean> {
-    if (this.#wasLive) return true;
+    if (this.#wasSynced) return true;
     if (timeoutMs <= 0) return false;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiters.add(resolve);
@@ -95,12 +89,13 @@ class RedisFeed implements RevocationFeed {
     await promise;
     clearTimeout(timer);
     this.#waiters.delete(resolve);
-    return this.#wasLive;
+    return this.#wasSynced;
   }
 
   status(): FeedStatus {
     const head = this.#report.lastHead;
     const stalenessMs = this.#view.worstStalenessMs();
+    const unproven = this.#view.unproven();
     return {
       state: this.#view.state,
       stalenessMs: stalenessMs === Infinity ? null : Math.round(stalenessMs),
@@ -110,7 +105,8 @@ class RedisFeed implements RevocationFeed {
       owner: head?.owner,
       truth: head?.truth,
       covers: head?.covers ?? [],
-      uncovered: this.#report.uncovered,
+      uncovered: unproven.filter(({ cause }) => cause === 'uncovered').map(({ issuer }) => issuer),
+      unproven,
       epoch: head?.epoch,
       seq: head?.seq,
       applied: this.#view.applied,
@@ -207,22 +203,15 @@ class RedisFeed implements RevocationFeed {
 
   /** What follows from the view's state, where that may have changed. */
   #settle(): void {
-    const { state } = this.#view;
+    const view = this.#view;
     this.#options.observe?.({ kind: 'status', status: this.status() });
-    this.#report.update(state, this.#view.worstStalenessMs(), this.#list);
-    if (state !== 'live') return this.#loseConnectionInTime();
-    this.#patienceMs = patienceMs;
-    if (this.#wasLive) return;
-    this.#wasLive = true;
-    for (const resolve of this.#waiters) resolve();
-  }
-
-  #loseConnectionInTime(): void {
+    this.#report.update(view, this.#list);
     const connection = this.#connection;
-    if (connection === undefined) return;
-    const connectedMs = this.#options.clock.monotonicMs() - connection.sinceMs;
-    if (Math.min(connectedMs, this.#view.worstStalenessMs()) < this.#patienceMs) return;
-    this.#patienceMs = Math.min(2 * this.#patienceMs, maxPatienceMs);
-    connection.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'nothing is proven over this connection'));
+    const connectedMs = connection && this.#options.clock.monotonicMs() - connection.sinceMs;
+    if (this.#patience.isOver(view, connectedMs))
+      connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'nothing is proven over this connection'));
+    if (this.#wasSynced || !view.isSynced) return;
+    this.#wasSynced = true;
+    for (const resolve of this.#waiters) resolve();
   }
 }

@@ -4,30 +4,15 @@ import { Intake } from './intake.ts';
 import type { Knowledge } from './judge.ts';
 import { LogReading, pageSize, type PageOutcome } from './log-reading.ts';
 import { readMessage, type ReadMessage } from './message.ts';
-import { Proof, type Moment, type Source } from './proof.ts';
+import { Proof, type Source, type UnprovenIssuer } from './proof.ts';
 import type { Revocable } from './revocable.ts';
 import type { RevocationList } from './revocation-list.ts';
+import { SnapshotJitter } from './snapshot-jitter.ts';
 import type { ViewCommand, ViewOptions } from './view-options.ts';
+import { idle, type Held, type Work } from './view-work.ts';
 
-/** The epoch whose log was read whole, and the sequence number up to which all of it is known. */
-type Held = { owner: string; epoch: number; retentionSeconds: number; applied: number };
-
-type Work =
-  | { readonly kind: 'idle' }
-  /** `doubt` is a reading that only a fresh head can complete. */
-  | {
-      readonly kind: 'probing';
-      readonly startedAt: Moment;
-      readonly appliedBefore: number;
-      readonly doubt: LogReading | undefined;
-    }
-  | { readonly kind: 'reading'; readonly reading: LogReading };
-
-const idle: Work = { kind: 'idle' };
 const nothing: readonly ViewCommand[] = [];
 const soon: readonly ViewCommand[] = [{ kind: 'wait', ms: 250 }];
-/** So that not all sidecars read a new epoch at once; ms. */
-const snapshotJitterMs = 1000;
 
 /**
  * The reader's state machine: message, head, page, close and tick come in, commands go out, and `knowledge` is what a
@@ -35,22 +20,23 @@ const snapshotJitterMs = 1000;
  */
 export class View implements Knowledge {
   readonly #options: ViewOptions;
-  readonly #proof = new Proof();
+  readonly #proof: Proof;
   readonly #intake: Intake;
   readonly #pageSize: number;
   #subscribed = false;
   #head: Head | undefined;
-  #owner: string | undefined;
   #held: Held | undefined;
   #work: Work = idle;
   #ticket = 0;
   #probeAgain = false;
-  #snapshotDue: { epoch: string; atMs: number } | undefined;
+  readonly #jitter: SnapshotJitter;
 
   constructor(options: ViewOptions) {
     this.#options = options;
     this.#pageSize = options.pageSize ?? pageSize;
-    const { list, clock, report } = options;
+    const { issuers, list, clock, random, report } = options;
+    this.#jitter = new SnapshotJitter(random);
+    this.#proof = new Proof(issuers.map(({ issuer }) => issuer));
     this.#intake = new Intake({ list, proof: this.#proof, clock, report: report.event });
   }
 
@@ -128,19 +114,40 @@ export class View implements Knowledge {
     return this.#held?.retentionSeconds;
   }
 
-  /** Staleness of the issuer that is worst off. */
+  /** Staleness of the issuer that is worst off among those that can be proven; Infinity if none can. */
   worstStalenessMs(): number {
-    const { clock, issuers } = this.#options;
-    const [now, monotonic] = [clock.nowMs(), clock.monotonicMs()];
-    return Math.max(0, ...issuers.map(({ issuer }) => this.stalenessMs(issuer, now, monotonic)));
+    const { clock } = this.#options;
+    return this.#proof.worstStalenessMs(clock.nowMs(), clock.monotonicMs());
+  }
+
+  /** Staleness of the log itself, whichever issuers it covers: how long its connection has proven nothing. */
+  logStalenessMs(): number {
+    const { clock } = this.#options;
+    return this.#proof.logStalenessMs(clock.nowMs(), clock.monotonicMs());
+  }
+
+  /** The issuers about whom nothing can be proven, whatever the view reads. */
+  unproven(): UnprovenIssuer[] {
+    return this.#proof.unproven();
   }
 
   get state(): FeedState {
-    const stalenessMs = this.worstStalenessMs();
-    const reachable = this.#subscribed && this.#head !== undefined;
-    if (stalenessMs === Infinity) return reachable ? 'syncing' : 'starting';
-    if (stalenessMs > this.#options.maxExposureMs) return 'stale';
-    return reachable && this.#owes(this.#head) ? 'syncing' : 'live';
+    return this.#stateAt(this.worstStalenessMs());
+  }
+
+  /** Whether the log is read and proven fresh. That depends on the connection and the log's owner, and on no issuer. */
+  get isLogLive(): boolean {
+    return this.#stateAt(this.logStalenessMs()) === 'live';
+  }
+
+  /**
+   * Whether waiting longer would prove no more: the view is live for every issuer that can be proven. A log that covers none
+   * of them is hardly the right one, so there it is worth waiting.
+   */
+  get isSynced(): boolean {
+    const unproven = this.unproven();
+    if (unproven.length === 0 || unproven.length < this.#options.issuers.length) return this.state === 'live';
+    return this.isLogLive && unproven.some(({ cause }) => cause === 'not_understood');
   }
 
   /** The sequence number up to which all of the log is known. */
@@ -150,6 +157,13 @@ export class View implements Knowledge {
 
   get isSubscribed(): boolean {
     return this.#subscribed;
+  }
+
+  #stateAt(stalenessMs: number): FeedState {
+    const reachable = this.#subscribed && this.#head !== undefined;
+    if (stalenessMs === Infinity) return reachable ? 'syncing' : 'starting';
+    if (stalenessMs > this.#options.maxExposureMs) return 'stale';
+    return reachable && this.#owes(this.#head) ? 'syncing' : 'live';
   }
 
   #noHead(read: Exclude<ReadHead, { kind: 'head' }>): readonly ViewCommand[] {
@@ -171,10 +185,8 @@ export class View implements Knowledge {
     isSameSource: boolean,
   ): readonly ViewCommand[] {
     this.#head = head;
-    if (this.#owner !== head.owner) this.#proof.withdrawAll();
-    this.#owner = head.owner;
-    for (const { issuer } of this.#options.issuers)
-      if (!head.covers.includes(issuer)) this.#proof.withdraw(issuer);
+    // Should the former owner come back, its log has to be read again: what it said of others was forgotten.
+    if (this.#proof.follow(head) && this.#held !== undefined) this.#held = { ...this.#held, epoch: 0 };
     const proven = isSameSource ? this.#proof.sight(head, probe.startedAt) : undefined;
     if (probe.doubt !== undefined) return this.#settle(probe.doubt, head) ? this.#probe() : nothing;
     const held = this.#held;
@@ -186,12 +198,10 @@ export class View implements Knowledge {
       this.#options.report.resync('behind');
       return this.#read(new LogReading(head, held.applied, this.#pageSize));
     }
-    this.#complete(head, head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
+    this.#proof.complete(head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
     if (this.#probeAgain) return this.#probe();
     // Two beats are needed for the first proof: look more often until then.
-    return this.#proof.isEmpty && this.#options.issuers.some(({ issuer }) => head.covers.includes(issuer))
-      ? soon
-      : nothing;
+    return this.logStalenessMs() === Infinity ? soon : nothing;
   }
 
   /** True while the log of the head's epoch hasn't been read whole. */
@@ -208,21 +218,10 @@ export class View implements Knowledge {
     return nothing;
   }
 
-  #complete(head: Head, moment: Moment | undefined): void {
-    if (moment === undefined) return;
-    for (const { issuer } of this.#options.issuers)
-      if (head.covers.includes(issuer)) this.#proof.complete(issuer, moment);
-  }
-
   #snapshot(head: Head): readonly ViewCommand[] {
-    const { clock, list, random, report } = this.#options;
-    const epoch = `${head.epoch} ${head.owner}`;
+    const { clock, list, maxExposureMs, report } = this.#options;
     const monotonicMs = clock.monotonicMs();
-    if (this.#snapshotDue?.epoch !== epoch) {
-      const isLive = this.worstStalenessMs() <= this.#options.maxExposureMs;
-      this.#snapshotDue = { epoch, atMs: monotonicMs + (isLive ? random() * snapshotJitterMs : 0) };
-    }
-    const waitMs = this.#snapshotDue.atMs - monotonicMs;
+    const waitMs = this.#jitter.waitMs(head, this.logStalenessMs() <= maxExposureMs, monotonicMs);
     if (waitMs > 0) return [{ kind: 'wait', ms: Math.ceil(waitMs) }];
     report.resync(this.#held === undefined ? 'start' : 'epoch');
     // What is held of the epoch before must last as long as that one's tokens, until this one is known.

@@ -126,7 +126,13 @@ export function createAuthorizerMetrics(registry: Registry) {
     }),
     feedStaleness: new Gauge({
       name: 'curfew_feed_staleness_seconds',
-      help: 'Time since which every revocation is known to have arrived.',
+      help: 'Time since which every revocation of the issuers that can be proven is known to have arrived.',
+      registers,
+    }),
+    feedUnproven: new Gauge({
+      name: 'curfew_feed_issuer_unproven',
+      help: '1 while the revocation log can prove nothing about this issuer, for this cause.',
+      labelNames: ['issuer', 'cause'],
       registers,
     }),
     feedResyncs: new Counter({

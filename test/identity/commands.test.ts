@@ -223,9 +223,8 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await revokeKey(identity.config, 'spring', 'leaked')).toMatchObject({ isKnown: true });
     const targets = (await events()).map(({ kind, target, reason }) => [kind, target, reason]);
     expect(targets[0]).toEqual(['key', 'spring', 'leaked']);
-    expect(targets.toSorted()).toEqual(
-      ['spring', 'summer', thumbprint].map((name) => ['key', name, 'leaked']).toSorted(),
-    );
+    expect(targets).toHaveLength(3);
+    for (const name of ['summer', thumbprint]) expect(targets).toContainEqual(['key', name, 'leaked']);
     expect(await listKeys(identity.config)).toMatchObject([{ state: 'signing' }]);
     const again = { kind: 'refused', id: 'autumn', why: 'revoked' };
     expect(await importKey(identity.config, text, 'autumn')).toEqual(again);

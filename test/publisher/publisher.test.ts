@@ -228,7 +228,7 @@ describe('a sidecar', () => {
     expect(await sidecar.feed.waitForSync(10)).toBe(false);
     await startOwner(redis);
     await live(sidecar);
-    expect(sidecar.feed.wasLive()).toBe(true);
+    expect(sidecar.feed.wasSynced()).toBe(true);
     expect(sidecar.judge()).toEqual({ kind: 'clear' });
   });
 

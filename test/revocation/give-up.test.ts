@@ -27,13 +27,11 @@ afterAll(async () => {
 });
 
 /** A whole log whose owner shows no life, so that nothing is ever proven: as on a master that was cut off. */
-async function makeSilentLog(): Promise<void> {
+async function makeSilentLog(covers: readonly string[] = [issuer]): Promise<void> {
+  await client.flushall();
   const numbers = { epoch: 1, seq: 0, beat: 0, trimBelow: 1, retentionSeconds: 75 };
   await client.zadd(keys.log(1), 0, writeSentinel('owner', 1));
-  await client.hset(
-    keys.head,
-    ...writeHead({ owner: 'owner', covers: [issuer], truth: 'owner', ...numbers }),
-  );
+  await client.hset(keys.head, ...writeHead({ owner: 'owner', covers, truth: 'owner', ...numbers }));
 }
 
 const untilProven = (feed: RevocationFeed): Promise<unknown> =>
@@ -43,13 +41,13 @@ const untilProven = (feed: RevocationFeed): Promise<unknown> =>
   });
 
 /** A feed whose time passes only when the test says so. */
-function startFeed() {
+function startFeed(issuers: readonly string[] = [issuer]) {
   let nowMs = 0;
   let looks = 0;
   const feed = createRevocationFeed({
     redis: { url: server.url },
     logName: 'curfew',
-    issuers: [{ issuer, clockToleranceSeconds: 5 }],
+    issuers: issuers.map((name) => ({ issuer: name, clockToleranceSeconds: 5 })),
     maxExposureMs: 30_000,
     maxEntries: 100,
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
@@ -148,6 +146,54 @@ describe('a connection over which nothing is proven', () => {
     await client.hset(keys.head, 'epoch', 2);
     await eventually('it knows', () => (feed.status().state === 'syncing' ? true : undefined));
     expect(await settled()).toBe(connection);
+    pass(15_000);
+    expect(await settled()).not.toBe(connection);
+  }, 60_000);
+});
+
+describe('a connection over which the log is proven', () => {
+  const other = 'https://other.example';
+
+  /** The owner works, and more time passes than a connection without a proof is given. */
+  async function connectionsOf({ settled, pass }: ReturnType<typeof startFeed>): Promise<Set<string>> {
+    const connections = new Set([await settled()]);
+    for (const passMs of [16_000, 0]) {
+      for (const _ of ['sighted', 'proven']) {
+        await client.hincrby(keys.head, 'beat', 2);
+        connections.add(await settled());
+      }
+      pass(passMs);
+    }
+    return connections;
+  }
+
+  it('is kept while the log does not cover an issuer, or any', async () => {
+    for (const covers of [[issuer], ['https://elsewhere.example']]) {
+      await makeSilentLog(covers);
+      const started = startFeed([issuer, other]);
+      await started.started();
+      expect(await connectionsOf(started)).toHaveProperty('size', 1);
+      await started.feed.stop();
+    }
+  }, 120_000);
+
+  it('is kept while the log holds an event of a later version, for one issuer or for any', async () => {
+    for (const iss of [other, undefined]) {
+      await makeSilentLog([issuer, other]);
+      await client.zadd(keys.log(1), 1, JSON.stringify({ v: 2, seq: 1, iss }));
+      await client.hset(keys.head, 'seq', 1);
+      const started = startFeed([issuer, other]);
+      await started.started();
+      expect(await connectionsOf(started)).toHaveProperty('size', 1);
+      await started.feed.stop();
+    }
+  }, 120_000);
+
+  it('is given up once the owner shows no life, whoever is covered', async () => {
+    await makeSilentLog(['https://elsewhere.example']);
+    const { started, settled, pass } = startFeed([issuer, other]);
+    await started();
+    const connection = await settled();
     pass(15_000);
     expect(await settled()).not.toBe(connection);
   }, 60_000);

@@ -60,7 +60,7 @@ describe('an event', () => {
     ['a time in milliseconds', { ...wire, at: 1_732_450_000_123 }],
     ['a time before 1970', { ...wire, at: -1 }],
   ])('is malformed with %s', (_, event) => {
-    expect(readEvent(event)).toEqual({ kind: 'malformed' });
+    expect(readEvent(event)).toMatchObject({ kind: 'malformed' });
   });
 
   it('keeps no reason that is not a short word', () => {

@@ -19,6 +19,12 @@ export const sessionEvent = (id: string): RevocationEvent => ({
   at: wallMs / 1000,
 });
 
+/** An event of another version, or a damaged one: written as it is, and numbered. */
+export type ForeignEvent = { readonly v: unknown } & Readonly<Record<string, unknown>>;
+
+const write = (event: RevocationEvent | ForeignEvent, seq: number): string =>
+  'v' in event ? JSON.stringify({ ...event, seq }) : writeEvent(event, seq);
+
 /** A view whose Redis is the test. Time stands still unless told otherwise. */
 export class Harness {
   now = 0;
@@ -39,7 +45,7 @@ export class Harness {
   };
   source = master;
   /** The log of the present epoch, oldest first; the first is number `head.trimBelow`. */
-  events: RevocationEvent[] = [];
+  events: (RevocationEvent | ForeignEvent)[] = [];
   hasSentinel = true;
 
   constructor(options: { pageSize?: number; random?: number; issuers?: string[] } = {}) {
@@ -62,7 +68,7 @@ export class Harness {
   }
 
   /** Appends to the log as the owner does, and raises the beat. */
-  append(...events: readonly RevocationEvent[]): void {
+  append(...events: readonly (RevocationEvent | ForeignEvent)[]): void {
     this.events.push(...events);
     this.head = { ...this.head, seq: this.head.seq + events.length, beat: this.head.beat + 1 };
   }
@@ -72,7 +78,7 @@ export class Harness {
     const first = this.head.seq - count;
     const members = this.events
       .slice(this.events.length - count)
-      .map((event, index) => writeEvent(event, first + index + 1));
+      .map((event, index) => write(event, first + index + 1));
     return writeMessage(this.head.owner, this.head.epoch, this.head.seq, members);
   }
 
@@ -84,7 +90,7 @@ export class Harness {
   page({ below, above }: { below: number; above: number }, size = 100): string[] {
     const entries = this.events.map((event, index) => {
       const seq = this.head.seq - this.events.length + index + 1;
-      return [writeEvent(event, seq), seq] as const;
+      return [write(event, seq), seq] as const;
     });
     const all = this.hasSentinel
       ? [[writeSentinel(this.head.owner, this.head.epoch), 0] as const, ...entries]

@@ -69,13 +69,13 @@ describe('a view that starts', () => {
     expect(harness.problems).toEqual(['replica']);
   });
 
-  it('believes nothing about issuers the log does not cover', () => {
+  it('believes nothing about issuers the log does not cover, and is live for the others', () => {
     const harness = new Harness({ issuers: [issuer, second] });
     harness.head = { ...harness.head, covers: [second] };
     harness.live();
     expect(harness.staleness(issuer)).toBe(Infinity);
     expect(harness.staleness(second)).toBeLessThan(2500);
-    expect(harness.view.state).toBe('syncing');
+    expect(harness.view.state).toBe('live');
   });
 });
 
@@ -353,7 +353,7 @@ describe('events this version does not understand', () => {
     expect([harness.staleness(issuer), harness.staleness(second)]).toEqual([Infinity, Infinity]);
   });
 
-  it('that are damaged are counted and passed over', () => {
+  it('that are damaged are counted, and what follows is read', () => {
     const harness = new Harness().live();
     harness.append({ ...sessionEvent('x'), at: -1 });
     harness.view.message(harness.message(1));

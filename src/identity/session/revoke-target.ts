@@ -77,8 +77,9 @@ export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
         if (target.kind === 'session') ids.add(target.id);
         const sessions = [...ids].map((id) => sessionEvent(issuer, id, reason));
         if (plan.event === undefined) return sessions;
-        const event = { ...plan.event, iss: issuer, reason };
-        return [...sessions, event, ...(plan.aliases ?? []).map((id) => ({ ...event, id }))];
+        const events = [...sessions, { ...plan.event, iss: issuer, reason }];
+        for (const id of plan.aliases ?? []) events.push({ iss: issuer, kind: 'key', id, reason });
+        return events;
       },
       audit: {
         actor,

@@ -1,6 +1,7 @@
 import type { RevocationEvent, RevocationKind } from '../../../src/revocation/event.ts';
 import type { Revocable } from '../../../src/revocation/revocable.ts';
 import type { Database } from './database.ts';
+import type { EventForm } from './scenario.ts';
 import type { World } from './world.ts';
 
 /** A token, and what is true of it. Times are true time in ms unless they are claims. */
@@ -84,13 +85,13 @@ export class Issuer {
     this.#keep({ ...claims, readAt: world.now, readyAt: world.now, isForged: true });
   }
 
-  /** Revokes something: a row, an id of the database, and some time later the commit. */
-  revoke(kind: RevocationKind, commitMs: number): void {
+  /** Revokes something: a row, an id of the database, and some time later the commit. The reason says how it is written. */
+  revoke(kind: RevocationKind, commitMs: number, form: EventForm = 'own'): void {
     const { world, database, nowMs, wake } = this.#options;
     const id = this.#target(kind);
     if (id === undefined) return;
     const margin = kind === 'subject' || kind === 'client' || kind === 'issuer' ? cutOffMarginSeconds : 0;
-    const row = database.insert({ iss: this.name, kind, id, at: nowMs() / 1000 + margin, reason: 'model' });
+    const row = database.insert({ iss: this.name, kind, id, at: nowMs() / 1000 + margin, reason: form });
     world.after(commitMs, () => {
       database.commit(row);
       this.revocations.push({ event: row.event, committedAt: world.now });

@@ -33,8 +33,17 @@ export class Oracles {
     this.#bounds = bounds;
   }
 
-  /** A request with a token. @param healthySince true time of the last fault's end */
-  request(sidecar: Sidecar, issuer: Issuer, token: Token, healthySince: number): void {
+  /**
+   * A request with a token.
+   * @param healthySince true time of the last fault's end
+   * @param provableSince since when the log can prove the issuer; Infinity if it can't
+   */
+  request(
+    sidecar: Sidecar,
+    issuer: Issuer,
+    token: Token,
+    { healthySince, provableSince }: { healthySince: number; provableSince: number },
+  ): void {
     const { maxExposureMs, clockToleranceSeconds } = this.#bounds;
     const nowMs = sidecar.clock.nowMs();
     const now = sidecar.world.now;
@@ -50,7 +59,7 @@ export class Oracles {
         throw new Violation('I1', `accepted too late: ${what}`);
       if (this.#refusals(sidecar).has(token)) throw new Violation('I3', `resurrected: ${what}`);
       const promptBy = Math.max(dead + healthyMs, Math.max(healthySince, sidecar.bornAt) + recoveredMs);
-      if (now > promptBy)
+      if (now > Math.max(promptBy, provableSince))
         throw new Violation('I2', `not prompt (healthy since ${healthySince.toFixed(0)}): ${what}`);
     }
     if (finding.kind === 'revoked') {
@@ -62,10 +71,29 @@ export class Oracles {
     if (
       finding.kind === 'unproven' &&
       !token.isForged &&
-      now > Math.max(healthySince, sidecar.bornAt) + provenMs
+      now > Math.max(healthySince, sidecar.bornAt, provableSince) + provenMs
     )
       throw new Violation('I5', `unproven in health since ${healthySince.toFixed(0)}: ${what}`);
     if (finding.kind === 'outlives_log') throw new Violation('I5', `lifetime: ${what}`);
+  }
+
+  /** In health, what can't be proven about some issuers holds up neither the view nor its connection. */
+  progress(sidecar: Sidecar, healthySince: number, isSomeProvable: boolean): void {
+    const { view, bornAt, world } = sidecar;
+    if (world.now <= Math.max(healthySince, bornAt) + provenMs) return;
+    const { state, isSynced, isLogLive } = view;
+    if (!isLogLive || !isSynced || (isSomeProvable && state !== 'live'))
+      throw new Violation(
+        'I6',
+        `held up at ${world.now.toFixed(0)}, healthy since ${healthySince.toFixed(0)}: ${JSON.stringify({ state, isSynced, isLogLive, unproven: view.unproven() })}`,
+      );
+  }
+
+  /** A connection is given up, which is wrong in health. */
+  gaveUp(sidecar: Sidecar, healthySince: number): void {
+    const { now } = sidecar.world;
+    if (now > Math.max(healthySince, sidecar.bornAt) + provenMs)
+      throw new Violation('I6', `a good connection given up at ${now.toFixed(0)}`);
   }
 
   /** Everything committed before `complete` is in the view, if a token it names may still be alive. */

@@ -1,6 +1,7 @@
 import type { Source } from '../../../src/revocation/proof.ts';
 import type { PageRequest } from '../../../src/revocation/log-reading.ts';
 import type { Append, LogReply, Seed, Switch } from '../../../src/publisher/log-writes.ts';
+import { asWritten } from './later-version.ts';
 import { append, emptyState, headValues, page, seed, switchTo, withoutLog } from './redis-state.ts';
 import type { RedisState, Writer, Written } from './redis-state.ts';
 import type { Process, World } from './world.ts';
@@ -80,9 +81,9 @@ export class RedisServer {
       case 'page':
         return page(this.#state, request.page, request.size);
       case 'append':
-        return this.#write(append(this.#state, request.writer, request.call));
+        return this.#write(append(this.#state, request.writer, asWritten(request.call)));
       case 'seed':
-        return this.#write(seed(this.#state, request.writer, request.call));
+        return this.#write(seed(this.#state, request.writer, asWritten(request.call)));
       case 'switch':
         return this.#write(switchTo(this.#state, request.writer, request.call));
       case 'expire':

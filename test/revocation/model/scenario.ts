@@ -76,6 +76,14 @@ const what = fc.oneof(
   fc.record({ kind: fc.constant('stepClock' as const), which, toMs: ms(-1500, 1500) }),
   fc.record({ kind: fc.constant('secondOwner' as const), ms: ms(1000, 4000) }),
   fc.record({ kind: fc.constant('flood' as const), count: ms(3, 40) }),
+  // An owner of a later version, and sidecars of this one.
+  fc.record({
+    kind: fc.constant('later' as const),
+    what: fc.constantFrom(...revocationKinds),
+    form: fc.constantFrom('later' as const, 'later' as const, 'later_unnamed' as const),
+    isQuiet: fc.boolean(),
+    commitMs: ms(0, 1000),
+  }),
   fc.record({
     kind: fc.constant('revoke' as const),
     what: fc.constantFrom(...revocationKinds),
@@ -83,6 +91,9 @@ const what = fc.oneof(
     count: ms(1, 4),
   }),
 );
+
+/** How an event is written: as this version writes it, or as a later one might, with and without its issuer. */
+export type EventForm = 'own' | 'later' | 'later_unnamed';
 
 /** `at` in thousandths of the time in which faults begin. */
 export const action = fc.record({ at: fc.noBias(fc.nat(1000)), what });

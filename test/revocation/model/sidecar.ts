@@ -3,6 +3,7 @@ import type { Revocations } from '../../../src/revocation/revocable.ts';
 import { RevocationList } from '../../../src/revocation/revocation-list.ts';
 import type { ViewCommand } from '../../../src/revocation/view-options.ts';
 import { View } from '../../../src/revocation/view.ts';
+import { ConnectionPatience } from '../../../src/revocation/connection-patience.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
 import { Connection, sourceReply, values, type MessageFaults, type RedisServer } from './redis.ts';
 import { Process, type World } from './world.ts';
@@ -17,6 +18,8 @@ export type SidecarOptions = {
   master(): RedisServer | undefined;
   /** A probe was answered: the moment at which the view may think better of itself. */
   probed(sidecar: Sidecar): void;
+  /** The connection is given up, as nothing is proven over it. */
+  gaveUp(sidecar: Sidecar): void;
 };
 
 const tickMs = 1000;
@@ -33,7 +36,9 @@ export class Sidecar extends Process {
   wallOffset = 0;
   cutOffUntil = 0;
   readonly #options: SidecarOptions;
+  readonly #patience = new ConnectionPatience();
   #connection: Connection | undefined;
+  #connectedAt = 0;
 
   constructor(world: World, options: SidecarOptions) {
     super(world);
@@ -72,8 +77,16 @@ export class Sidecar extends Process {
   #tick(): void {
     this.after(tickMs, () => {
       this.#execute(this.view.tick());
+      this.#giveUpInTime();
       this.#tick();
     });
+  }
+
+  #giveUpInTime(): void {
+    const connectedMs = this.#connection && this.world.now - this.#connectedAt;
+    if (!this.#patience.isOver(this.view, connectedMs)) return;
+    this.#options.gaveUp(this);
+    this.#connection?.close();
   }
 
   #connect(): void {
@@ -87,6 +100,7 @@ export class Sidecar extends Process {
         this.#later();
       });
       this.#connection = connection;
+      this.#connectedAt = this.world.now;
       connection.onMessage = (text) => this.#execute(this.view.message(text));
       connection.request({ kind: 'source' }, (source) =>
         connection.request({ kind: 'subscribe' }, () =>

@@ -1,6 +1,7 @@
 import { revocationKinds } from '../../../src/revocation/event.ts';
 import { Database } from './database.ts';
 import { Issuer } from './issuer.ts';
+import { concernedByLater } from './later-version.ts';
 import { Oracles } from './oracles.ts';
 import { RedisServer, type MessageFaults } from './redis.ts';
 import { emptyState, withoutHead, withoutLog, type RedisState } from './redis-state.ts';
@@ -19,15 +20,21 @@ const sidecarCount = 2;
 /** A lease of a leader that is gone, a statement that hangs, and the time until a replica asks for the lease; ms. */
 const leaseMs = 5000;
 
-/** `noisy` has revocations; of `quiet` nothing is ever revoked. Both are covered by one owner. */
+/**
+ * `noisy` has revocations; of `quiet` little is ever revoked. Both are covered by one owner. `outside` is covered only by an
+ * owner that has no business on this log.
+ */
 const noisy = 'https://noisy';
 const quiet = 'https://quiet';
+const outside = 'https://outside';
 
 /** Identity providers, owners, Redis and sidecars, and what befalls them. */
 export class Simulation {
   readonly #scenario: Scenario;
   readonly #world: World;
   readonly #database: Database;
+  /** Of `outside`. */
+  readonly #otherDatabase: Database;
   readonly #issuers: readonly Issuer[];
   readonly #oracles: Oracles;
   readonly #messages: MessageFaults = { drop: 0, duplicate: 0, reorder: 0 };
@@ -36,12 +43,16 @@ export class Simulation {
   #master: RedisServer;
   #sidecarsLeadTo: RedisServer | undefined;
   #faultUntil = 0;
+  /** When the log last held events of a later version that may concern an issuer. */
+  readonly #laterSeenAt = new Map<string, number>();
+  #hasLater = false;
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     this.#world = new World(scenario.seed);
     this.#master = new RedisServer(this.#world);
     this.#database = new Database(this.#world, 'owner-a', retentionSeconds);
+    this.#otherDatabase = new Database(this.#world, 'owner-b', retentionSeconds);
     const shared = {
       world: this.#world,
       database: this.#database,
@@ -49,7 +60,11 @@ export class Simulation {
       nowMs: () => this.#databaseMs(),
       wake: () => this.#wake(),
     };
-    this.#issuers = [new Issuer({ ...shared, name: noisy }), new Issuer({ ...shared, name: quiet })];
+    this.#issuers = [
+      new Issuer({ ...shared, name: noisy }),
+      new Issuer({ ...shared, name: quiet }),
+      new Issuer({ ...shared, name: outside, database: this.#otherDatabase }),
+    ];
     this.#oracles = new Oracles({
       maxExposureMs,
       clockToleranceSeconds,
@@ -65,10 +80,12 @@ export class Simulation {
   run(): void {
     const { seconds, actions, isBusy } = this.#scenario;
     const last = seconds * 1000;
-    const [active, silent] = this.#issuers;
-    if (active === undefined || silent === undefined) return;
+    const [active, silent, uncovered] = this.#issuers;
+    if (active === undefined || silent === undefined || uncovered === undefined) return;
     this.#every(300, 500, () => active.mint());
     this.#every(1500, 2500, () => silent.mint());
+    this.#every(1500, 2500, () => uncovered.mint());
+    this.#every(3000, 9000, () => uncovered.revoke(this.#kind(), this.#world.random.between(0, 1000)));
     this.#every(5000, 9000, () => active.forge());
     if (isBusy)
       this.#every(800, 4000, () => active.revoke(this.#kind(), this.#world.random.between(0, 1000)));
@@ -88,11 +105,34 @@ export class Simulation {
 
   #request(): void {
     const { random, now } = this.#world;
-    const issuer = random.chance(0.85) ? this.#issuers[0] : this.#issuers[1];
+    const issuer = random.chance(0.75) ? this.#issuers[0] : random.pick(this.#issuers.slice(1));
     const sidecar = random.pick(this.#sidecars);
     const token = issuer && random.pick(issuer.tokens);
     if (issuer === undefined || sidecar === undefined || token === undefined || token.readyAt > now) return;
-    this.#oracles.request(sidecar, issuer, token, this.#faultUntil);
+    const provableSince = this.#provableSince(issuer.name);
+    this.#oracles.request(sidecar, issuer, token, { healthySince: this.#faultUntil, provableSince });
+    this.#judgeProgress(sidecar);
+  }
+
+  /** Since when the log can prove an issuer; Infinity if it can't. */
+  #provableSince(issuer: string): number {
+    if (issuer === outside) return Infinity;
+    if (!this.#hasLater) return 0;
+    const concerned = concernedByLater(this.#master.state);
+    if (!concerned.has(issuer) && !concerned.has('*')) return this.#laterSeenAt.get(issuer) ?? 0;
+    this.#laterSeenAt.set(issuer, this.#world.now);
+    return Infinity;
+  }
+
+  #judgeProgress(sidecar: Sidecar): void {
+    const since = [noisy, quiet].map((issuer) => this.#provableSince(issuer));
+    // What was just trimmed is proven within a moment.
+    const latest = Math.max(this.#faultUntil, ...since.filter((at) => at < Infinity));
+    this.#oracles.progress(
+      sidecar,
+      latest,
+      since.some((at) => at < Infinity),
+    );
   }
 
   #look(issuer: Issuer): void {
@@ -114,7 +154,7 @@ export class Simulation {
 
   #replica(database: Database): Replica {
     const { drainSize, seedSize } = this.#scenario;
-    const covers = database === this.#database ? [noisy, quiet] : ['https://elsewhere'];
+    const covers = database === this.#database ? [noisy, quiet] : [outside];
     return new Replica({
       database,
       writer: { owner: database.owner, covers, retentionSeconds },
@@ -130,7 +170,7 @@ export class Simulation {
   #sidecar(): Sidecar {
     const { maxEntries, pageSize } = this.#scenario;
     return new Sidecar(this.#world, {
-      issuers: [noisy, quiet],
+      issuers: [noisy, quiet, outside],
       clockToleranceSeconds,
       maxExposureMs,
       maxEntries,
@@ -138,6 +178,7 @@ export class Simulation {
       faults: this.#messages,
       master: () => this.#sidecarsLeadTo ?? this.#master,
       probed: (sidecar) => this.#issuers.forEach((issuer) => this.#oracles.view(sidecar, issuer)),
+      gaveUp: (sidecar) => this.#oracles.gaveUp(sidecar, this.#faultUntil),
     });
   }
 
@@ -220,6 +261,9 @@ export class Simulation {
         // Nothing is wrong, but 40 events in one go take their time in pages of one.
         this.#fault(1000);
         return this.#issuers[0]?.flood(what.count);
+      case 'later':
+        this.#hasLater = true;
+        return this.#issuers[what.isQuiet ? 1 : 0]?.revoke(what.what, what.commitMs, what.form);
       case 'revoke':
         for (let index = 0; index < what.count; index += 1)
           this.#issuers[0]?.revoke(what.what, what.commitMs);
@@ -414,7 +458,7 @@ export class Simulation {
 
   /** Another owner on the same log. Where it won the log, an operator removes it afterwards. */
   #secondOwner(durationMs: number): void {
-    const database = new Database(this.#world, 'owner-b', retentionSeconds);
+    const database = this.#otherDatabase;
     const other = this.#replica(database);
     this.#fault(durationMs);
     this.#world.after(durationMs, () => {
