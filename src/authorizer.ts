@@ -6,7 +6,7 @@ import { createDecisionRecord } from './envoy/decision-record.ts';
 import { createHealthService, type HealthService } from './envoy/health-service.ts';
 import { wantedHeaders } from './envoy/wanted-headers.ts';
 import { createConfiguredCheck, createJudges, type Dependencies, type Judges } from './judges.ts';
-import type { RevocationFeed } from './revocation/feed.ts';
+import type { FeedStatus } from './revocation/feed.ts';
 import { formatAddress, isLoopback } from './runtime/address.ts';
 import { createAdminServer, type Readiness } from './runtime/admin-server.ts';
 import { systemClock } from './runtime/clock.ts';
@@ -108,12 +108,13 @@ function createProgress({ issuers, verifier, feed }: Judges): Progress {
     // Later staleness is a metric: an authorizer taken out of service helps nobody.
     wasReady ||= verifier.isUsable() && (isSynced || feed?.wasSynced() === true);
     const keys = issuers.map(({ rules, keySet }) => [rules.issuer, keySet.state()]);
+    const status = feed?.status();
     return {
       ready: wasReady && !isDraining,
       parts: {
         keys: Object.fromEntries(keys),
-        revocation: feed?.status().state ?? 'off',
-        ...(feed === undefined ? {} : { unproven: unprovenOf(feed) }),
+        revocation: status?.state ?? 'off',
+        ...(status === undefined ? {} : { unproven: unprovenOf(status) }),
         draining: isDraining,
       },
     };
@@ -132,8 +133,8 @@ function createProgress({ issuers, verifier, feed }: Judges): Progress {
 }
 
 /** The issuers about whom the log proves nothing, with the cause. */
-const unprovenOf = (feed: RevocationFeed): Record<string, string> =>
-  Object.fromEntries(feed.status().unproven.map(({ issuer, cause }) => [issuer, cause]));
+const unprovenOf = ({ unproven }: FeedStatus): Record<string, string> =>
+  Object.fromEntries(unproven.map(({ issuer, cause }) => [issuer, cause]));
 
 /** Loads every issuer's keys. A local file must be right at start; a server may still be away. */
 function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {

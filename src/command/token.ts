@@ -65,7 +65,7 @@ async function explain(token: string, file: string, route: ReadonlyMap<string, s
     await start(judges);
     const check = createConfiguredCheck(dependencies, judges, () => true);
     const explanation = await explainToken({ token, check, sources: config.token.sources, route });
-    return { ...explanation, revocations: judges.feed?.status().state ?? 'not configured' };
+    return { ...explanation, revocations: describeLog(judges, explanation.claims?.['iss']) };
   } finally {
     for (const { keySet } of judges.issuers) keySet.stop();
     await judges.feed?.stop();
@@ -75,6 +75,14 @@ async function explain(token: string, file: string, route: ReadonlyMap<string, s
 async function start({ issuers, feed }: Judges): Promise<void> {
   await Promise.all([...issuers.map(({ keySet }) => keySet.start()), feed?.start()]);
   await feed?.waitForSync(syncTimeoutMs);
+}
+
+/** The state of the revocation log, and why it proves nothing about this issuer, if so. */
+function describeLog({ feed }: Judges, issuer: unknown): string {
+  if (feed === undefined) return 'not configured';
+  const { state, unproven } = feed.status();
+  const cause = unproven.find((one) => one.issuer === issuer)?.cause;
+  return cause === undefined ? state : `${state}, but it proves nothing about this issuer (${cause})`;
 }
 
 function describe(found: Found): string {

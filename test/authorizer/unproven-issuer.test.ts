@@ -1,12 +1,15 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Redis } from 'ioredis';
 import { createTruthLog } from '../../src/publisher/redis-truth-log.ts';
 import { logKeys } from '../../src/revocation/log-keys.ts';
 import { openRedis } from '../../src/revocation/redis-connection.ts';
-import { eventually } from '../processes.ts';
+import { neverPrinted } from '../output.ts';
+import { eventually, repository } from '../processes.ts';
 import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
-import { testIssuer } from '../token/tokens.ts';
+import { issueToken, testIssuer } from '../token/tokens.ts';
 import { fileIssuer, startAuthorizer, type AuthorizerProgram } from './authorizer-program.ts';
 
 const other = 'https://other.test';
@@ -70,6 +73,25 @@ describe('an authorizer whose log can prove nothing about one of its issuers', (
     );
     const warnings = authorizer.log().filter(({ msg }) => /does not cover this issuer/.test(String(msg)));
     expect(warnings).toMatchObject([{ level: 'warn', issuer: other, log: 'curfew' }]);
+  });
+
+  it('has its reason told by token inspect', async () => {
+    await createLog(testIssuer);
+    await start();
+    const now = Math.floor(Date.now() / 1000) - 40;
+    for (const [iss, told] of [
+      [other, 'revocation log: live, but it proves nothing about this issuer (uncovered)'],
+      [testIssuer, 'revocation log: live\n'],
+    ] as const) {
+      const token = issueToken({ now, claims: { iss } });
+      neverPrinted(token);
+      const args = ['token', 'inspect', '--config', join(folder, 'authorizer.yaml')];
+      const { stdout } = spawnSync(join(repository, 'bin', 'curfew'), args, {
+        input: token,
+        encoding: 'utf8',
+      });
+      expect(stdout).toContain(told);
+    }
   });
 
   it('says so when an event of another version arrives, and becomes ready with one in the log', async () => {
