@@ -209,7 +209,11 @@ describe('an owner that finds a log whose truth is Redis', () => {
         expect(events).toContainEqual({ ...event, seq: expect.any(Number) as number });
       const { epoch } = await readHeadOf(client, logName);
       await untilProven(logName, epoch, doubting);
-      expect(doubting.feed.status()).toMatchObject({ state: 'syncing', stalenessMs: null, epoch });
+      const unproven = [{ issuer: other, cause: 'not_understood' }];
+      expect(doubting.feed.status()).toMatchObject({ unproven, epoch });
+      await eventually('the other issuer is proven', () =>
+        doubting.feed.status().state === 'live' ? true : undefined,
+      );
       if (turn > 0) break;
       await client.del(logKeys(logName).head, logKeys(logName).log(epoch));
       await eventually('the log is back', async () =>
