@@ -29,13 +29,17 @@ type Listeners = {
 export const startEnvoy = (options: EnvoyConfigOptions): Promise<RunningEnvoy> =>
   startEnvoyWith(envoyConfig({ admin: { host: '127.0.0.1', port: 0 }, ...options }));
 
-/** Starts a real Envoy with any configuration that has an admin address, and waits until its listeners listen. */
-export async function startEnvoyWith(config: EnvoyObject): Promise<RunningEnvoy> {
+/**
+ * Starts a real Envoy with any configuration that has an admin address, and waits until its listeners listen.
+ * @param config text is YAML, which Envoy reads with a parser of its own
+ */
+export async function startEnvoyWith(config: EnvoyObject | string): Promise<RunningEnvoy> {
   const folder = mkdtempSync(join(tmpdir(), 'curfew-envoy-'));
   const program = await findEnvoy({ sharedDirectory: folder });
-  const configFile = join(folder, 'envoy.json');
+  const isText = typeof config === 'string';
+  const configFile = join(folder, isText ? 'envoy.yaml' : 'envoy.json');
   const adminFile = join(folder, 'admin');
-  writeFileSync(configFile, JSON.stringify(config));
+  writeFileSync(configFile, isText ? config : JSON.stringify(config));
   const options = { '--config-path': configFile, '--admin-address-path': adminFile, ...quick };
   const args = [...program.args, '--disable-hot-restart', ...Object.entries(options).flat()];
   const running = startProgram('envoy', program.command, args);

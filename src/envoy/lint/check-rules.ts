@@ -1,6 +1,7 @@
 import { finding, type Finding } from './rules.ts';
-import { at, field, isTrue, items, secondsOf, textOf, type Node } from './node.ts';
+import { at, field, items, type Node } from './node.ts';
 import type { Pieces } from './pieces.ts';
+import { isEnum, isTrue, numberOf, secondsOf, textOf } from './values.ts';
 
 /** Longer than this is as good as for ever to a client that waits; seconds. */
 const longestTimeout = 10;
@@ -74,15 +75,10 @@ function skipping(config: Node): Finding[] {
 
 /** envoy.type.v3.FractionalPercent: nothing of a hundred when left out. */
 function partOf(fraction: Node | undefined): number {
-  const numerator = Number(field(fraction, 'numerator')?.value ?? 0);
-  const denominator = field(fraction, 'denominator')?.value;
-  const parts: Readonly<Record<string, number>> = {
-    TEN_THOUSAND: 10_000,
-    1: 10_000,
-    MILLION: 1_000_000,
-    2: 1_000_000,
-  };
-  return Math.min(1, numerator / (parts[String(denominator)] ?? 100)) || 0;
+  const numerator = numberOf(field(fraction, 'numerator')) ?? 0;
+  const denominator = field(fraction, 'denominator');
+  if (isEnum(denominator, { TEN_THOUSAND: 1 })) return Math.min(1, numerator / 10_000);
+  return Math.min(1, numerator / (isEnum(denominator, { MILLION: 2 }) ? 1_000_000 : 100));
 }
 
 function timeouts(config: Node): Finding[] {
@@ -100,29 +96,26 @@ function timeouts(config: Node): Finding[] {
 }
 
 // envoy.type.v3.StatusCode
-const serverErrors: ReadonlySet<unknown> = new Set([
-  'Forbidden',
-  'InternalServerError',
-  'NotImplemented',
-  'BadGateway',
-  'ServiceUnavailable',
-  'GatewayTimeout',
-  'HTTPVersionNotSupported',
-  'VariantAlsoNegotiates',
-  'InsufficientStorage',
-  'LoopDetected',
-  'NotExtended',
-  'NetworkAuthenticationRequired',
+const serverErrors = {
+  Forbidden: 403,
+  InternalServerError: 500,
+  NotImplemented: 501,
+  BadGateway: 502,
+  ServiceUnavailable: 503,
+  GatewayTimeout: 504,
+  HTTPVersionNotSupported: 505,
+  VariantAlsoNegotiates: 506,
+  InsufficientStorage: 507,
+  LoopDetected: 508,
+  NotExtended: 510,
+  NetworkAuthenticationRequired: 511,
   // Out of Envoy's range, or left out: 403.
-  'Empty',
-  0,
-  403,
-]);
+  Empty: 0,
+};
 
 function statusOnError(config: Node): Finding[] {
   const code = at(config, 'status_on_error', 'code');
-  if (code === undefined || serverErrors.has(code.value)) return [];
-  if (typeof code.value === 'number' && code.value >= 500) return [];
+  if (code === undefined || isEnum(code, serverErrors)) return [];
   return [
     finding(
       'status-on-error',

@@ -1,4 +1,4 @@
-import { parseAllDocuments } from 'yaml';
+import { parseAllDocuments, Scalar, visit } from 'yaml';
 
 export type Documents =
   | { readonly kind: 'documents'; readonly documents: readonly unknown[] }
@@ -25,12 +25,42 @@ export function readDocuments(text: string): Documents {
 
 function readYaml(text: string): Documents {
   // Keys may repeat, and numbers be large: Envoy's parser has the last word on what it takes.
-  const parsed = parseAllDocuments(text, { uniqueKeys: false, logLevel: 'silent' });
+  const parsed = parseAllDocuments(text, { schema: 'failsafe', uniqueKeys: false, logLevel: 'silent' });
   if (!Array.isArray(parsed)) return { kind: 'unreadable', message: 'it is empty' };
   const [broken] = parsed.flatMap(({ errors }) => errors);
   if (broken !== undefined) return unreadable(broken);
-  const documents = parsed.map((document) => document.toJS({ maxAliasCount }) as unknown);
+  const documents = parsed.map((document) => {
+    visit(document, { Scalar: (key, scalar) => void (key !== 'key' && (scalar.value = valueOf(scalar))) });
+    return document.toJS({ maxAliasCount }) as unknown;
+  });
   return { kind: 'documents', documents: documents.filter((one) => one !== null && one !== undefined) };
+}
+
+/** Quoted, or a block; `!` alone has the same meaning in yaml-cpp. Any other tag makes a plain scalar of it. */
+const isText = ({ tag, type }: Scalar): boolean =>
+  tag === '!' || ((tag === undefined || tag === '') && type !== Scalar.PLAIN);
+
+/**
+ * A scalar as yaml-cpp, Envoy's parser, reads it, which follows YAML 1.1 in part: `on` is true and `017` is 15, but
+ * `1.5` stays a string. Source: Envoy's source/common/protobuf/yaml_utility.cc; yaml-cpp's convert.cpp.
+ */
+function valueOf(scalar: Scalar): unknown {
+  const text = typeof scalar.value === 'string' ? scalar.value : '';
+  if (isText(scalar)) return text;
+  if (/^(?:~|null|Null|NULL)?$/.test(text)) return null;
+  if (/^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/.test(text)) return true;
+  if (/^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/.test(text)) return false;
+  return integerOf(text) ?? text;
+}
+
+function integerOf(text: string): number | undefined {
+  const [, sign, digits = ''] = /^([+-]?)(0x[\da-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text) ?? [];
+  if (sign === undefined) return undefined;
+  const isOctal = /^0\d/.test(digits);
+  const number = isOctal ? Number.parseInt(digits, 8) : Number(digits);
+  // A larger one is a string to Envoy as well.
+  if (!Number.isSafeInteger(number)) return undefined;
+  return sign === '-' ? -number : number;
 }
 
 // The first line of a message says where; the others quote the file, which may hold secrets.

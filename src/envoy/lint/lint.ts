@@ -1,10 +1,12 @@
 import { isLoopback, lintCheck, lintOverride } from './check-rules.ts';
 import { lintManager } from './manager-rules.ts';
 import type { LintOptions } from './options.ts';
-import { at, textOf, type Node } from './node.ts';
+import { at, type Node } from './node.ts';
 import { findPieces, routeTableOf, type Pieces } from './pieces.ts';
+import { assumedCheck } from './route-policies.ts';
 import { lintRoutes, routeFacts } from './route-rules.ts';
 import { finding, type Finding, type Severity } from './rules.ts';
+import { textOf } from './values.ts';
 
 export type LintReport =
   | { readonly kind: 'linted'; readonly findings: readonly Finding[] }
@@ -37,9 +39,7 @@ export function lintEnvoy(documents: readonly unknown[], options: LintOptions): 
     ...managers.flatMap((manager) => lintManager(manager, pieces, options)),
     ...checks.flatMap((check) => lintCheck(check, pieces)),
     ...pieces.overrides.flatMap(lintOverride),
-    ...foreignTables(pieces).flatMap((table) =>
-      lintRoutes(routeFacts(table, 'envoy.filters.http.ext_authz')),
-    ),
+    ...foreignTables(pieces).flatMap((table) => lintRoutes(routeFacts(table, assumedCheck(table)))),
   ];
   return { kind: 'linted', findings: withoutRepeats(findings).toSorted(bySeverity) };
 }

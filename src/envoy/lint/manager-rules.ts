@@ -1,10 +1,12 @@
 import { lintOrder } from './order-rules.ts';
-import { at, field, isTrue, items, textOf, type Node } from './node.ts';
+import { at, field, items, type Node } from './node.ts';
 import { httpFilter, isCheck, routeTableOf, type Manager, type Pieces } from './pieces.ts';
 import type { LintOptions } from './options.ts';
+import { usualCheck } from './route-policies.ts';
 import { lintPaths, lintRoutes, routeFacts, type RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
-import { lintAllowedHeaders, lintReserved } from './strip-rules.ts';
+import { chainsAhead, lintAllowedHeaders, lintReserved } from './strip-rules.ts';
+import { isEnum, isTrue, numberOf, textOf } from './values.ts';
 
 /** What one HTTP connection manager risks. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
 export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
@@ -12,15 +14,15 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
   const position = filters.findIndex(isCheck);
   const check = filters[position];
   const routeTable = routeTableOf(manager, pieces);
-  const facts = routeFacts(routeTable, check?.name ?? 'envoy.filters.http.ext_authz');
+  const facts = routeFacts(routeTable, check ?? usualCheck);
   if (check === undefined) return lintUnchecked(manager, facts);
-  const before = filters.slice(0, position);
+  const chains = chainsAhead(filters.slice(0, position), facts);
   return [
-    ...lintOrder({ filters, position, prefix: options.prefix, routeTable }),
+    ...lintOrder({ filters, position, prefix: options.prefix, routeTable, facts }),
     ...lintPaths(config, facts),
-    ...lintReserved(manager, before, facts, options),
+    ...lintReserved(manager, chains, options),
     ...(check.kind === 'ext_authz' && check.config !== undefined
-      ? lintAllowedHeaders(check.config, before, options, manager)
+      ? lintAllowedHeaders(check.config, chains, options, manager)
       : []),
     ...lintClients(config),
     ...lintUpgrades(config),
@@ -29,9 +31,8 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
 }
 
 function lintUnchecked({ config, listener, filters }: Manager, { isPartial, routes }: RouteFacts): Finding[] {
-  const direction = field(listener, 'traffic_direction')?.value;
   // What a sidecar's service asks of others is theirs to check.
-  if (direction === 'OUTBOUND' || direction === 2) return [];
+  if (isEnum(field(listener, 'traffic_direction'), { OUTBOUND: 2 })) return [];
   if (!isPartial && routes.length === 0) return [];
   const name = textOf(field(listener, 'name'));
   const what = `${name === undefined ? 'the listener' : `listener ${JSON.stringify(name)}`} asks nobody`;
@@ -45,7 +46,7 @@ function lintClients(config: Node): Finding[] {
   const detects = items(field(config, 'original_ip_detection_extensions')).length > 0;
   const remote = field(config, 'use_remote_address');
   const hops = field(config, 'xff_num_trusted_hops');
-  const trusted = Number(hops?.value ?? 0);
+  const trusted = numberOf(hops) ?? 0;
   return [
     ...(isTrue(remote) || detects
       ? []
@@ -68,7 +69,7 @@ function lintClients(config: Node): Finding[] {
 function lintUpgrades(config: Node): Finding[] {
   return items(field(config, 'upgrade_configs')).flatMap((upgrade) => {
     const own = items(field(upgrade, 'filters')).map(httpFilter);
-    if (own.length === 0 || own.some(isCheck)) return [];
+    if (own.length === 0 || own.some((filter) => isCheck(filter) && filter.isOn)) return [];
     const type = textOf(at(upgrade, 'upgrade_type')) ?? 'an upgrade';
     return [
       finding(

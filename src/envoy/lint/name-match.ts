@@ -1,4 +1,5 @@
-import { field, isTrue, items, textOf, type Node } from './node.ts';
+import { field, items, type Node } from './node.ts';
+import { isTrue, textOf } from './values.ts';
 
 /** Longer ones are not tried: they would be somebody's attempt, and the names tried are short. */
 const maxRegexLength = 512;

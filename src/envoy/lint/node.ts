@@ -3,7 +3,7 @@ export type Node = { readonly value: unknown; readonly path: string };
 
 type Mapping = Readonly<Record<string, unknown>>;
 
-const isMapping = (value: unknown): value is Mapping =>
+export const isMapping = (value: unknown): value is Mapping =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const join = (path: string, key: string): string => {
@@ -57,35 +57,17 @@ export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = ()
   }
 }
 
-export const isTrue = (node: Node | undefined): boolean => node?.value === true;
-
-export const textOf = (node: Node | undefined): string | undefined =>
-  typeof node?.value === 'string' ? node.value : undefined;
-
-/** A protobuf enum: by name, or by number as a machine may write it. */
-export const isEnum = (node: Node | undefined, names: Readonly<Record<string, number>>): boolean =>
-  Object.entries(names).some(([name, number]) => node?.value === name || node?.value === number);
-
-/** A protobuf Duration in seconds; undefined when there is none, or none that Envoy would take. */
-export function secondsOf(node: Node | undefined): number | undefined {
-  if (isMapping(node?.value)) {
-    const { seconds = 0, nanos = 0 } = node.value;
-    return Number(seconds) + Number(nanos) / 1e9;
-  }
-  const text = textOf(node);
-  const found = text === undefined ? null : /^(\d{1,12}(?:\.\d{0,9})?)s$/.exec(text);
-  return found === null ? undefined : Number(found[1]);
-}
-
 /** The message's name of an `@type`, without host; TypedStruct's own is the one inside. */
 export function typeOf(node: Node | undefined): string {
-  const name = (type: Node | undefined): string => textOf(type)?.split('/').at(-1) ?? '';
+  const name = (type: Node | undefined): string =>
+    typeof type?.value === 'string' ? (type.value.split('/').at(-1) ?? '') : '';
   const type = name(field(node, '@type'));
   return type.endsWith('.TypedStruct') ? name(field(node, 'type_url')) : type;
 }
 
 /** The message that an `@type` names. */
 export function messageOf(node: Node): Node {
-  const isWrapped = textOf(field(node, '@type'))?.endsWith('.TypedStruct') ?? false;
+  const type = field(node, '@type')?.value;
+  const isWrapped = typeof type === 'string' && type.endsWith('.TypedStruct');
   return isWrapped ? (field(node, 'value') ?? node) : node;
 }

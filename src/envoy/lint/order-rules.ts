@@ -1,6 +1,9 @@
-import { at, descendants, field, isEnum, isTrue, items, textOf, type Node } from './node.ts';
-import { isCheck, perRouteConfigs, type HttpFilter } from './pieces.ts';
+import { at, descendants, field, items, type Node } from './node.ts';
+import { isOnSomewhere, settingsOf } from './per-route.ts';
+import { isCheck, type HttpFilter } from './pieces.ts';
+import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
+import { booleanOf, isEnum, isTrue, textOf } from './values.ts';
 
 export type FilterOrder = {
   readonly filters: readonly HttpFilter[];
@@ -8,17 +11,17 @@ export type FilterOrder = {
   readonly position: number;
   readonly prefix: string;
   readonly routeTable: Node | undefined;
+  readonly facts: RouteFacts;
 };
 
 /** What stands before the check and after it. */
-export function lintOrder({ filters, position, prefix, routeTable }: FilterOrder): Finding[] {
+export function lintOrder({ filters, position, prefix, routeTable, facts }: FilterOrder): Finding[] {
   const router = filters.findIndex(({ kind }) => kind === 'router');
   const check = filters[position];
-  const isOff = ({ entry, name }: HttpFilter): boolean =>
-    isTrue(field(entry, 'disabled')) && perRouteConfigs(routeTable, name).length === 0;
+  const isOff = ({ isOn, name }: HttpFilter): boolean => !isOn && !isOnSomewhere(routeTable, name);
   const working = (some: readonly HttpFilter[]): HttpFilter[] => some.filter((filter) => !isOff(filter));
   return [
-    ...(check === undefined ? [] : lintPlace(check)),
+    ...(check === undefined ? [] : lintPlace(check, facts)),
     ...(router !== -1 && router < position && check !== undefined
       ? [finding('check-after-router', check.entry.path, 'ext_authz stands behind the router')]
       : []),
@@ -27,18 +30,9 @@ export function lintOrder({ filters, position, prefix, routeTable }: FilterOrder
   ];
 }
 
-function lintPlace({ entry, kind }: HttpFilter): Finding[] {
-  const disabled = field(entry, 'disabled');
+function lintPlace({ entry, kind, isOn }: HttpFilter, facts: RouteFacts): Finding[] {
   return [
-    ...(isTrue(disabled)
-      ? [
-          finding(
-            'check-disabled-by-default',
-            disabled?.path ?? entry.path,
-            'only routes that switch it on are checked',
-          ),
-        ]
-      : []),
+    ...(isOn ? [] : [lintDisabled(field(entry, 'disabled') ?? entry, facts)]),
     ...(kind === 'ext_authz'
       ? []
       : [
@@ -49,6 +43,22 @@ function lintPlace({ entry, kind }: HttpFilter): Finding[] {
           ),
         ]),
   ];
+}
+
+function lintDisabled({ path }: Node, { isPartial, routes }: RouteFacts): Finding {
+  const open = routes.filter(({ policy }) => policy.kind === 'unchecked' && policy.said === undefined);
+  const [first] = open;
+  if (first !== undefined) {
+    const others = open.length === 1 ? '' : `, nor for ${open.length - 1} other routes`;
+    return finding('check-disabled-by-default', path, `it is not switched on for ${first.text}${others}`);
+  }
+  const isOnEverywhere = !isPartial && routes.length > 0;
+  return finding(
+    'check-disabled-by-default',
+    path,
+    'only routes that switch it on are checked',
+    isOnEverywhere ? 'warn' : 'error',
+  );
 }
 
 const answering: ReadonlySet<string> = new Set(['cache', 'cache_v2', 'file_server', 'aws_lambda']);
@@ -94,7 +104,10 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
     return [finding('route-cache-cleared', flag.path, `${kind} clears the route cache after the check`)];
   switch (kind) {
     case 'lua':
-      return lintLua(filter, perRouteConfigs(routeTable, name));
+      return lintLua(
+        filter,
+        settingsOf(routeTable, name).map(({ said }) => said),
+      );
     case 'grpc_json_transcoder':
       if (isTrue(field(config, 'match_incoming_request_route'))) return [];
       return [
@@ -120,8 +133,8 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
   }
 }
 
-const isClearing = ({ path, value }: Node): boolean =>
-  value === true && /(?:^|\.)(?:clear_route_cache|clearRouteCache)$/.test(path);
+const isClearing = (node: Node): boolean =>
+  /(?:^|\.)(?:clear_route_cache|clearRouteCache)$/.test(node.path) && isTrue(node);
 
 const changesHeaders = /:\s*(?:add|replace|remove)\s*\(|clearRouteCache/;
 
@@ -130,7 +143,7 @@ function lintLua({ entry, config }: HttpFilter, perRoute: readonly Node[]): Find
   const configs = config === undefined ? perRoute : [config, ...perRoute];
   const nodes = configs.flatMap((one) => Array.from(descendants(one)));
   const isElsewhere = nodes.some((node) => field(node, 'filename') !== undefined);
-  const keeps = field(config, 'clear_route_cache')?.value === false;
+  const keeps = booleanOf(field(config, 'clear_route_cache')) === false;
   const touches = isElsewhere || nodes.some((node) => changesHeaders.test(textOf(node) ?? ''));
   if (!touches) return [];
   if (!keeps)

@@ -1,9 +1,12 @@
-import { at, children, descendants, field, items, messageOf, textOf, typeOf, type Node } from './node.ts';
+import { at, descendants, field, items, messageOf, typeOf, type Node } from './node.ts';
+import { isTrue, textOf } from './values.ts';
 
 /** An HTTP filter, as it stands in a connection manager's list. */
 export type HttpFilter = {
   readonly entry: Node;
   readonly name: string;
+  /** False: `disabled`, so that only routes that name it have it. */
+  readonly isOn: boolean;
   /** The last part of the extension's name: `ext_authz`, `lua`, `router`. */
   readonly kind: string;
   readonly config: Node | undefined;
@@ -87,7 +90,8 @@ export function httpFilter(entry: Node): HttpFilter {
   const type = typeOf(typed);
   const kind =
     /\.filters\.http\.(\w+)\./.exec(type)?.[1] ?? /^envoy\.filters\.http\.(\w+)$/.exec(name)?.[1] ?? '';
-  return { entry, name, kind, config: typed === undefined ? undefined : messageOf(typed) };
+  const isOn = !isTrue(field(entry, 'disabled'));
+  return { entry, name, kind, isOn, config: typed === undefined ? undefined : messageOf(typed) };
 }
 
 const isListener = (node: Node): boolean =>
@@ -123,12 +127,3 @@ export const isCheck = ({ kind, config }: HttpFilter): boolean =>
 
 const holdsCheck = (config: Node): boolean =>
   [...descendants(config)].some((node) => typeOf(node) === checkType);
-
-/** What routes say of a filter, by its name in the connection manager: `typed_per_filter_config`. */
-export const perRouteConfigs = (table: Node | undefined, filterName: string): Node[] =>
-  table === undefined
-    ? []
-    : [...descendants(table)]
-        .flatMap((node) => children(field(node, 'typed_per_filter_config')))
-        .filter(({ key }) => key === filterName)
-        .map(({ node }) => node);

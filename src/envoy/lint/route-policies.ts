@@ -1,16 +1,35 @@
-import { at, children, field, isTrue, items, textOf, typeOf, type Node } from './node.ts';
+import { at, children, descendants, field, items, typeOf, type Node } from './node.ts';
+import { filterState, type Levels } from './per-route.ts';
+import { textOf } from './values.ts';
 
 /** What a route asks of the check. */
 export type RoutePolicy = {
   readonly kind: 'checked' | 'unchecked';
   /** Equal for routes that ask for the same. */
   readonly key: string;
-  /** Where it is said; undefined: nowhere, the filter's own configuration holds. */
+  /** Where it is said; undefined: nowhere, it is as in the list of filters. */
   readonly said: Node | undefined;
 };
 
+/** The check as it stands in the list of filters. */
+export type CheckSwitch = { readonly name: string; readonly isOn: boolean };
+
+export const usualCheck: CheckSwitch = { name: 'envoy.filters.http.ext_authz', isOn: true };
+
+/** The check of a listener that is described elsewhere, by what its routes say. */
+export const assumedCheck = (table: Node): CheckSwitch => {
+  const entries = [...descendants(table)].flatMap((node) => children(field(node, 'typed_per_filter_config')));
+  const found = entries.find(({ node }) => isCheckSetting(node));
+  return found === undefined ? usualCheck : { name: found.key, isOn: true };
+};
+
+/** Whether an entry of `typed_per_filter_config` is for ext_authz, by its type. */
+export const isCheckSetting = (entry: Node): boolean =>
+  [entry, field(entry, 'config')].some((node) => typeOf(node).endsWith('.ExtAuthzPerRoute'));
+
 export type Route = {
   readonly node: Node;
+  readonly levels: Levels;
   /** How its path is matched: one path, all of them, or some. */
   readonly match: 'one' | 'all' | 'some';
   /** Whether it is chosen by more than the path. */
@@ -19,30 +38,23 @@ export type Route = {
   readonly policy: RoutePolicy;
 };
 
-const byDefault: RoutePolicy = { kind: 'checked', key: '', said: undefined };
-
 /** Routes that lead to a service; those that redirect or answer by themselves need no check. */
-export function forwardingRoutes(table: Node, checkName: string): Route[] {
-  const outer = policyAt(table, checkName) ?? byDefault;
-  return items(field(table, 'virtual_hosts')).flatMap((host) => {
-    const inherited = policyAt(host, checkName) ?? outer;
-    return items(field(host, 'routes'))
+export const forwardingRoutes = (table: Node, check: CheckSwitch): Route[] =>
+  items(field(table, 'virtual_hosts')).flatMap((host) =>
+    items(field(host, 'routes'))
       .filter((node) => !['direct_response', 'redirect'].some((kind) => field(node, kind) !== undefined))
-      .flatMap((node) => routesOf(node, checkName, inherited));
-  });
-}
+      .flatMap((node) => routesOf([node, host, table], check)),
+  );
 
 /** Whether the table says all there is: no other part of it comes from elsewhere, or is chosen by a matching tree. */
 export const isWholeTable = (table: Node): boolean =>
   field(table, 'vhds') === undefined &&
   items(field(table, 'virtual_hosts')).every((host) => field(host, 'matcher') === undefined);
 
-// One for each weighted cluster that says something of its own.
-function routesOf(node: Node, checkName: string, inherited: RoutePolicy): Route[] {
-  const own = policyAt(node, checkName) ?? inherited;
-  const weighted = items(at(node, 'route', 'weighted_clusters', 'clusters'))
-    .map((cluster) => policyAt(cluster, checkName))
-    .filter((policy) => policy !== undefined);
+// One for each weighted cluster, which may say something of its own.
+function routesOf(levels: readonly [Node, Node, Node], check: CheckSwitch): Route[] {
+  const [node] = levels;
+  const clusters = items(at(node, 'route', 'weighted_clusters', 'clusters'));
   const match = field(node, 'match');
   const described = {
     node,
@@ -59,7 +71,11 @@ function routesOf(node: Node, checkName: string, inherited: RoutePolicy): Route[
     ].some((kind) => field(match, kind) !== undefined),
     text: describe(match),
   };
-  return [own, ...weighted].map((policy) => Object.assign({ policy }, described));
+  const variants: Levels[] =
+    clusters.length === 0 ? [levels] : clusters.map((cluster) => [cluster].concat(levels));
+  return variants.map((variant) =>
+    Object.assign({ levels: variant, policy: policyOf(variant, check) }, described),
+  );
 }
 
 function matchOf(match: Node | undefined): Route['match'] {
@@ -81,25 +97,21 @@ const describe = (match: Node | undefined): string => {
   return regex === undefined ? 'other requests' : `paths like ${JSON.stringify(regex)}`;
 };
 
-// A route's configuration goes by the name of the filter; without one there, by the extension's.
-function policyAt(node: Node, checkName: string): RoutePolicy | undefined {
-  const all = children(field(node, 'typed_per_filter_config'));
-  const said =
-    all.find(({ key }) => key === checkName) ??
-    all.find(({ node: one, key }) => key === 'envoy.filters.http.ext_authz' || isPerRoute(one));
-  if (said === undefined) return undefined;
-  const outer = said.node;
-  const inner = typeOf(outer) === 'envoy.config.route.v3.FilterConfig' ? field(outer, 'config') : outer;
-  if (isTrue(field(outer, 'disabled')) || isTrue(field(inner, 'disabled')))
-    return { kind: 'unchecked', key: 'unchecked', said: outer };
-  return { kind: 'checked', key: keyOf(inner), said: outer };
+function policyOf(levels: Levels, { name, isOn }: CheckSwitch): RoutePolicy {
+  const state = filterState(levels, name, isOn);
+  return state.isOn
+    ? { kind: 'checked', key: keyOf(state.configs), said: state.said }
+    : { kind: 'unchecked', key: 'unchecked', said: state.said };
 }
 
-const isPerRoute = (node: Node): boolean => typeOf(node).endsWith('.ExtAuthzPerRoute');
-
-/** The context extensions, in any order. */
-const keyOf = (policy: Node | undefined): string =>
-  children(at(policy, 'check_settings', 'context_extensions'))
-    .map(({ key, node }) => `${key}=${String(node.value)}`)
+/** The context extensions of all levels, in any order. The most specific level wins. */
+function keyOf(configs: readonly Node[]): string {
+  const extensions = configs
+    .toReversed()
+    .flatMap((config) => children(at(config, 'check_settings', 'context_extensions')))
+    .map(({ key, node }) => [key, String(node.value)] as const);
+  return [...new Map(extensions)]
+    .map(([key, value]) => `${key}=${value}`)
     .toSorted()
     .join('\n');
+}

@@ -1,6 +1,7 @@
-import { field, isEnum, isTrue, type Node } from './node.ts';
-import { forwardingRoutes, isWholeTable, type Route } from './route-policies.ts';
+import { field, type Node } from './node.ts';
+import { forwardingRoutes, isWholeTable, type CheckSwitch, type Route } from './route-policies.ts';
 import { finding, type Finding } from './rules.ts';
+import { isEnum, isTrue } from './values.ts';
 
 /** What the rules about a connection manager need to know of its routes. */
 export type RouteFacts = {
@@ -14,8 +15,8 @@ export type RouteFacts = {
   readonly differByPath: boolean;
 };
 
-export function routeFacts(table: Node | undefined, checkName: string): RouteFacts {
-  const routes = table === undefined ? [] : forwardingRoutes(table, checkName);
+export function routeFacts(table: Node | undefined, check: CheckSwitch): RouteFacts {
+  const routes = table === undefined ? [] : forwardingRoutes(table, check);
   const keys = new Set(routes.map(({ policy }) => policy.key));
   const differ = keys.size > 1;
   return {
@@ -43,7 +44,7 @@ export function lintRoutes({ routes }: RouteFacts): Finding[] {
     if (seen.has(path)) return [];
     seen.add(path);
     if (match === 'all' && !isConditional)
-      return [finding('everything-unchecked', path, 'the route for all other paths switches the check off')];
+      return [finding('everything-unchecked', path, 'there is no check for all other paths')];
     return [
       finding('route-unchecked', path, `no check for ${text}${isConditional ? ', on conditions' : ''}`),
     ];

@@ -1,9 +1,11 @@
-import { at, descendants, field, isEnum, items, messageOf, textOf, type Node } from './node.ts';
+import { at, descendants, field, items, messageOf, type Node } from './node.ts';
+import { filterState } from './per-route.ts';
 import { listMatchesName, matchesName } from './name-match.ts';
 import type { HttpFilter, Manager } from './pieces.ts';
 import type { LintOptions } from './options.ts';
 import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
+import { isEnum, textOf } from './values.ts';
 
 /** How much of the reserved names is gone before the check. */
 type Stripped = {
@@ -13,18 +15,42 @@ type Stripped = {
   readonly trailers: boolean;
 };
 
-/** Whether clients can write identity headers of their own. @param before the filters ahead of the check */
-export function lintReserved(
-  manager: Manager,
-  before: readonly HttpFilter[],
-  facts: RouteFacts,
-  options: LintOptions,
-): Finding[] {
+/** The filters ahead of the check on some of the routes, those that are on. */
+type Chain = {
+  readonly filters: readonly HttpFilter[];
+  /** Whether requests take it that the authorizer never sees. */
+  readonly isOpen: boolean;
+};
+
+/** Every chain of filters that a request can take. @param before the filters ahead of the check */
+export function chainsAhead(before: readonly HttpFilter[], { isPartial, routes }: RouteFacts): Chain[] {
+  const found = new Map<string, Chain>();
+  const add = (filters: readonly HttpFilter[], isOpen: boolean): void =>
+    void found.set(`${filters.map(({ entry }) => entry.path).join()} ${isOpen}`, { filters, isOpen });
+  for (const { levels, policy } of routes)
+    add(
+      before.filter(({ name, isOn }) => filterState(levels, name, isOn).isOn),
+      policy.kind === 'unchecked',
+    );
+  if (isPartial || routes.length === 0)
+    add(
+      before.filter(({ isOn }) => isOn),
+      isPartial,
+    );
+  return [...found.values()];
+}
+
+/** Whether clients can write identity headers of their own. @param chains ahead of the check */
+export function lintReserved(manager: Manager, chains: readonly Chain[], options: LintOptions): Finding[] {
   const { prefix } = options;
-  const stripped = strippedBy(manager, before, options);
+  const found = chains.map(({ filters, isOpen }) => ({
+    ...strippedBy(manager, filters, options),
+    isOpen,
+  }));
+  const isAlways = (part: keyof Stripped): boolean => found.every((stripped) => stripped[part]);
   const { path } = manager.config;
-  if (!stripped.hyphens) {
-    const isOpen = facts.hasUnchecked || facts.isPartial;
+  if (!isAlways('hyphens')) {
+    const isOpen = found.some((stripped) => stripped.isOpen && !stripped.hyphens);
     return [
       finding(
         'reserved-headers-kept',
@@ -37,18 +63,18 @@ export function lintReserved(
     ];
   }
   return [
-    ...(stripped.underscores
+    ...(isAlways('underscores')
       ? []
       : [
           finding('underscores-allowed', path, `${prefix.replaceAll('-', '_')}… headers of clients are kept`),
         ]),
-    ...(stripped.others && stripped.trailers
+    ...(isAlways('others') && isAlways('trailers')
       ? []
       : [
           finding(
             'reserved-spellings-kept',
             path,
-            `${stripped.others ? 'trailers' : 'other spellings'} of ${prefix}… are kept`,
+            `${isAlways('others') ? 'trailers' : 'other spellings'} of ${prefix}… are kept`,
           ),
         ]),
   ];
@@ -57,7 +83,7 @@ export function lintReserved(
 /** Whether the authorizer is shown what it decides by. @param config of the check */
 export function lintAllowedHeaders(
   config: Node,
-  before: readonly HttpFilter[],
+  chains: readonly Chain[],
   options: LintOptions,
   manager: Manager,
 ): Finding[] {
@@ -69,7 +95,7 @@ export function lintAllowedHeaders(
       listMatchesName(allowed, name)) &&
     !listMatchesName(disallowed, name);
   const missing = options.credentials.filter((name) => !isSent(name));
-  const isStripped = strippedBy(manager, before, options).hyphens;
+  const isStripped = chains.every(({ filters }) => strippedBy(manager, filters, options).hyphens);
   return [
     ...missing.map((name) =>
       finding(
@@ -99,9 +125,7 @@ function strippedBy(
     const typed = field(one, 'typed_config');
     return typed === undefined ? undefined : messageOf(typed);
   });
-  const filters = before.filter(
-    ({ kind, entry }) => kind === 'header_mutation' && field(entry, 'disabled')?.value !== true,
-  );
+  const filters = before.filter(({ kind }) => kind === 'header_mutation');
   const requests = [
     ...early.flatMap((one) => items(field(one, 'mutations'))),
     ...filters.flatMap((one) => items(at(one.config, 'mutations', 'request_mutations'))),

@@ -26,12 +26,24 @@ const unchecked = {
 };
 const route = (match: object, perFilter: object = {}): Tree =>
   ({ match, route: { cluster: 'orders' }, typed_per_filter_config: perFilter }) as unknown as Tree;
-const asking = (timeout: string): object => ({
+const asking = (timeout: string) => ({
   'envoy.filters.http.ext_authz': {
     '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute',
     check_settings: { grpc_service: { timeout } },
   },
 });
+const switchedOn = {
+  'envoy.filters.http.ext_authz': {
+    '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig',
+    config: {},
+  },
+};
+const withoutStripping = {
+  'curfew.strip_reserved_headers': {
+    '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig',
+    disabled: true,
+  },
+};
 const script = (code: string): Record<string, unknown> => ({ default_source_code: { inline_string: code } });
 const changing = "function envoy_on_request(handle) handle:headers():replace(':path', '/') end";
 const removing = (...names: readonly string[]): object[] =>
@@ -59,6 +71,13 @@ const samples: readonly Sample[] = [
     name: 'the mark of an unchecked request',
     at: /failure_mode_allow_header_add$/,
     spoil: ({ check }) => put(check, { failure_mode_allow_header_add: true }),
+  },
+  {
+    rule: 'failure-mode-allow',
+    name: 'a boolean as text',
+    at: /failure_mode_allow$/,
+    spoil: ({ check }) => put(check, { failure_mode_allow: 'Yes' }),
+    repair: ({ check }) => put(check, { failure_mode_allow: 'n' }),
   },
   {
     rule: 'check-can-be-skipped',
@@ -95,6 +114,26 @@ const samples: readonly Sample[] = [
     name: 'a filter that routes switch on',
     at: /http_filters\[1\]\.disabled$/,
     spoil: ({ filters }) => put(filters[1] as Tree, { disabled: true }),
+  },
+  {
+    rule: 'check-disabled-by-default',
+    name: 'a filter that all routes but one switch on',
+    at: /http_filters\[1\]\.disabled$/,
+    spoil: ({ filters, routes }) => (
+      put(filters[1] as Tree, { disabled: 'true' }),
+      put(routes[2] as Tree, { typed_per_filter_config: switchedOn }),
+      void routes.unshift(route({ prefix: '/forgotten/' }))
+    ),
+  },
+  {
+    rule: 'check-disabled-by-default',
+    name: 'a filter that a virtual host switches on, as a warning',
+    severity: 'warn',
+    at: /http_filters\[1\]\.disabled$/,
+    spoil: ({ filters, host }) => (
+      put(filters[1] as Tree, { disabled: true }),
+      put(host, { typed_per_filter_config: switchedOn })
+    ),
   },
   {
     rule: 'check-conditional',
@@ -402,6 +441,36 @@ const samples: readonly Sample[] = [
   },
   {
     rule: 'reserved-headers-kept',
+    name: 'a filter that is switched off by default',
+    at: /typed_config$/,
+    spoil: ({ filters }) => put(filters[0] as Tree, { disabled: 'yes' }),
+    repair: ({ filters, manager }) => (
+      put(filters[0] as Tree, { disabled: true }),
+      put(manager['route_config'] as Tree, {
+        typed_per_filter_config: {
+          'curfew.strip_reserved_headers': switchedOn['envoy.filters.http.ext_authz'],
+        },
+      })
+    ),
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'a public route that switches the filter off',
+    severity: 'error',
+    at: /typed_config$/,
+    spoil: ({ routes }) =>
+      void routes.unshift(route({ path: '/open' }, { ...unchecked, ...withoutStripping })),
+    repair: ({ routes }) => void routes.unshift(route({ path: '/open' }, unchecked)),
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'a checked route that switches the filter off',
+    severity: 'warn',
+    at: /typed_config$/,
+    spoil: ({ routes }) => void routes.unshift(route({ path: '/checked' }, withoutStripping)),
+  },
+  {
+    rule: 'reserved-headers-kept',
     name: 'a filter that removes them too late',
     at: /typed_config$/,
     spoil: ({ filters }) => void filters.splice(0, 2, filters[1] as Tree, filters[0] as Tree),
@@ -545,6 +614,32 @@ const samples: readonly Sample[] = [
         },
       } as unknown as Tree),
     repair: ({ routes }) => void routes.splice(0, 2),
+  },
+  {
+    rule: 'route-unchecked',
+    name: 'a route that leaves the check off',
+    at: /routes\[0\]$/,
+    spoil: ({ filters, routes }) => (
+      put(filters[1] as Tree, { disabled: true }),
+      void routes.unshift(route({ path: '/forgotten' }))
+    ),
+    repair: ({ filters, routes }) => (
+      put(filters[1] as Tree, { disabled: true }),
+      void routes.unshift(route({ path: '/remembered' }, switchedOn))
+    ),
+  },
+  {
+    rule: 'route-unchecked',
+    name: "a route that only switches the filter on, under its virtual host's settings",
+    at: /virtual_hosts\[0\]\.routes\[0\]$/,
+    spoil: ({ host, routes }) => (
+      put(host, { typed_per_filter_config: unchecked }),
+      void routes.unshift(route({ path: '/on' }, switchedOn))
+    ),
+    repair: ({ host, routes }) => (
+      put(host, { typed_per_filter_config: unchecked }),
+      void routes.unshift(route({ path: '/on' }, asking('1s')))
+    ),
   },
   {
     rule: 'everything-unchecked',

@@ -1,0 +1,48 @@
+import { field, isMapping, type Node } from './node.ts';
+
+/**
+ * Values as Envoy reads them: protobuf's JSON mapping, and the spellings that Envoy's parser takes beyond it. A value
+ * that it refuses is undefined here, as one that is absent: such a configuration never runs.
+ */
+
+/** A bool or BoolValue. Strings count too: `"yes"` is true. */
+export function booleanOf(node: Node | undefined): boolean | undefined {
+  const value = unwrapped(node);
+  if (typeof value === 'boolean') return value;
+  if (typeof value !== 'string') return undefined;
+  if (/^(?:true|t|yes|y|1)$/i.test(value)) return true;
+  return /^(?:false|f|no|n|0)$/i.test(value) ? false : undefined;
+}
+
+export const isTrue = (node: Node | undefined): boolean => booleanOf(node) === true;
+
+/** A number, or a wrapper message such as UInt32Value. */
+export function numberOf(node: Node | undefined): number | undefined {
+  const value = unwrapped(node);
+  if (typeof value === 'number') return value;
+  if (typeof value !== 'string') return undefined;
+  const isNumber = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$|^0x[\da-f]+$/i.test(value);
+  return isNumber ? Number(value) : undefined;
+}
+
+export const textOf = (node: Node | undefined): string | undefined =>
+  typeof node?.value === 'string' ? node.value : undefined;
+
+/** Whether an enum has one of these values. Envoy takes names in any case, and numbers, quoted or not. */
+export function isEnum(node: Node | undefined, values: Readonly<Record<string, number>>): boolean {
+  const number = numberOf(node);
+  const name = textOf(node)?.toLowerCase();
+  return Object.entries(values).some(([known, value]) => number === value || name === known.toLowerCase());
+}
+
+/** A Duration in seconds. */
+export function secondsOf(node: Node | undefined): number | undefined {
+  if (isMapping(node?.value))
+    return (numberOf(field(node, 'seconds')) ?? 0) + (numberOf(field(node, 'nanos')) ?? 0) / 1e9;
+  const found = /^(\d{1,12}(?:\.\d{1,9})?)s$/.exec(textOf(node) ?? '');
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** Envoy also takes a wrapper (BoolValue, UInt32Value) as the message that it is. */
+const unwrapped = (node: Node | undefined): unknown =>
+  isMapping(node?.value) ? field(node, 'value')?.value : node?.value;
