@@ -10,6 +10,7 @@ const recommendedTimeout = 1;
 /** What one ext_authz filter's own configuration risks. Source: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz. */
 export const lintCheck = (config: Node, pieces: Pieces): Finding[] => [
   ...failureMode(config),
+  ...shadowing(config),
   ...skipping(config),
   ...timeouts(config),
   ...statusOnError(config),
@@ -33,6 +34,12 @@ function failureMode(config: Node): Finding[] {
       ? [finding('failure-mode-header', pathOf(mark), 'requests that pass without an answer get a header')]
       : []),
   ];
+}
+
+function shadowing(config: Node): Finding[] {
+  const shadow = field(config, 'shadow_mode');
+  if (!isTrue(shadow)) return [];
+  return [finding('shadow-mode', pathOf(shadow), 'requests that the authorizer denies are forwarded')];
 }
 
 function skipping(config: Node): Finding[] {

@@ -1,3 +1,4 @@
+import { lintIgnoredSettings } from './ignored-settings.ts';
 import { lintOrder } from './order-rules.ts';
 import { at, field, items, type Node } from './node.ts';
 import { httpFilter, isCheck, routeTableOf, type Manager, type Pieces } from './pieces.ts';
@@ -27,6 +28,7 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
     ...lintClients(config),
     ...lintUpgrades(config),
     ...lintRoutes(facts),
+    ...lintIgnoredSettings(manager, routeTable, pieces),
   ];
 }
 

@@ -21,6 +21,11 @@ export const lintRules = {
     why: 'It marks requests that were let through unchecked; there should be none, and a service that trusts the mark trusts a header.',
     instead: 'leave failure_mode_allow_header_add out',
   },
+  'shadow-mode': {
+    severity: 'error',
+    why: 'Envoy asks the authorizer and records its answer, but forwards every request, whatever the answer is.',
+    instead: 'leave shadow_mode out',
+  },
   'check-can-be-skipped': {
     severity: 'error',
     why: 'Requests for which the filter is switched off go through without a check.',
@@ -144,6 +149,11 @@ export const lintRules = {
     severity: 'info',
     why: 'Requests to it need no token. That is how a public path is made; see that it is meant.',
     instead: 'nothing, if it is meant',
+  },
+  'route-setting-ignored': {
+    severity: 'error',
+    why: 'Envoy looks for the settings of a route under the name of the filter in http_filters. It ignores any other name.',
+    instead: 'typed_per_filter_config under the name that the filter has in http_filters',
   },
   'everything-unchecked': {
     severity: 'warn',

@@ -80,6 +80,13 @@ const samples: readonly Sample[] = [
     repair: ({ check }) => put(check, { failure_mode_allow: 'n' }),
   },
   {
+    rule: 'shadow-mode',
+    name: 'an answer that is only recorded',
+    at: /http_filters\[1\]\.typed_config\.shadow_mode$/,
+    spoil: ({ check }) => put(check, { shadow_mode: true }),
+    repair: ({ check }) => put(check, { shadow_mode: 'false' }),
+  },
+  {
     rule: 'check-can-be-skipped',
     name: 'a check of some requests',
     severity: 'error',
@@ -639,6 +646,36 @@ const samples: readonly Sample[] = [
     repair: ({ host, routes }) => (
       put(host, { typed_per_filter_config: unchecked }),
       void routes.unshift(route({ path: '/on' }, asking('1s')))
+    ),
+  },
+  {
+    rule: 'route-setting-ignored',
+    name: 'scopes under a name that no filter has',
+    severity: 'error',
+    at: /routes\[0\]\.typed_per_filter_config\.ext_authz$/,
+    spoil: ({ routes }) =>
+      void routes.unshift(
+        route({ prefix: '/admin' }, { ext_authz: asking('1s')['envoy.filters.http.ext_authz'] }),
+      ),
+    repair: ({ filters, routes }) => (
+      put(filters[1] as Tree, { name: 'ext_authz' }),
+      void routes.splice(
+        0,
+        2,
+        route({ prefix: '/admin' }, { ext_authz: asking('1s')['envoy.filters.http.ext_authz'] }),
+      )
+    ),
+  },
+  {
+    rule: 'route-setting-ignored',
+    name: 'settings of another filter that is not there',
+    severity: 'warn',
+    at: /routes\[0\]\.typed_per_filter_config\["envoy\.filters\.http\.lua"\]$/,
+    spoil: ({ routes }) =>
+      void routes.unshift(route({ path: '/a' }, { 'envoy.filters.http.lua': { disabled: true } })),
+    repair: (parts) => (
+      beforeCheck(parts, filter('lua', 'Lua')),
+      void parts.routes.unshift(route({ path: '/a' }, { 'envoy.filters.http.lua': { disabled: true } }))
     ),
   },
   {
