@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { authorizerSchema } from './config/authorizer.ts';
 import { injectorSchema, type InjectorConfig } from './config/injector.ts';
 import type { EnvoyNeeds } from './injection/envoy-bootstrap.ts';
+import { otherSpellings } from './injection/envoy-reserved.ts';
 import { createInjectorMetrics } from './injection/injection-metrics.ts';
 import { answerReview, type InjectionOptions, type InjectionRecorder } from './injection/injection.ts';
 import { createWebhook } from './injection/webhook.ts';
@@ -52,9 +53,14 @@ export async function runInjector(configFile: string): Promise<number> {
   return runUntilSignal(createLifecycle([admin, webhook, readiness], { drainMs: config.drain, log }), log);
 }
 
-/** What the configuration says of every injection. */
+/**
+ * What the configuration says of every injection.
+ * @throws ERR_CONFIG_INVALID
+ */
 export function injectionOptions(config: InjectorConfig): InjectionOptions {
   const authorizer = v.parse(authorizerSchema, config.authorizer);
+  // A source that Envoy can't match is refused at the start, not with each pod.
+  otherSpellings(authorizer.token.sources);
   const needs: EnvoyNeeds = {
     sources: authorizer.token.sources,
     reservedPrefix: authorizer.upstream.prefix,

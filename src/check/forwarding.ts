@@ -36,7 +36,11 @@ export function createForwarding(options: ForwardingOptions): Forwarding {
   const hidden = credentials.flatMap((source) => ('header' in source ? [source.header] : []));
   const cookies = credentials.flatMap((source) => ('cookie' in source ? [source.cookie] : []));
   const names = Object.keys(options.headers);
-  const reserved = createReservedHeaders({ prefix: options.prefix, names: [...names, ...hidden] });
+  const reserved = createReservedHeaders({
+    prefix: options.prefix,
+    credentials: options.sources.flatMap((source) => ('header' in source ? [source.header] : [])),
+    names: [...names, ...hidden],
+  });
   const identities = createUpstreamIdentity({ ...options, hidden });
   const always = [...names, ...hidden];
 

@@ -14,18 +14,25 @@ export type HeadersToRemove = (
  * for `-` (RFC 3875 §4.1.18 makes X-Auth-Subject and X_Auth_Subject the same variable).
  * Cost: one comparison of the first character for most headers; a list only where there is something to take away.
  * @param options.prefix every header whose name folds to it is ours; ends in a hyphen
+ * @param options.credentials headers that tokens are looked for in: every other spelling of them is unverified
  * @param options.names those we set or take away ourselves; Envoy removes after it sets, so they are left out here
  */
 export function createReservedHeaders(options: {
   readonly prefix: string;
+  readonly credentials: readonly string[];
   readonly names: readonly string[];
 }): HeadersToRemove {
   const prefix = fold(options.prefix);
   const ours = new Set(options.names);
+  const credentials = new Set(options.credentials);
+  const spellings = [...new Set(options.credentials.filter(hasSpellings).map(fold))];
+  const isUnverified = (name: string): boolean =>
+    spellings.some((folded) => folded.length === name.length && foldsTo(name, folded)) &&
+    !credentials.has(name);
   return (request, always) => {
     let remove: string[] | undefined;
     for (const name of request?.headers.keys() ?? none) {
-      if (!foldsTo(name, prefix) || ours.has(name)) continue;
+      if (!(foldsTo(name, prefix) && !ours.has(name)) && !isUnverified(name)) continue;
       remove ??= [...always];
       remove.push(name);
     }
@@ -34,6 +41,9 @@ export function createReservedHeaders(options: {
 }
 
 const none: readonly string[] = [];
+
+/** Whether another name folds to the same: case aside, one with something to fold. */
+export const hasSpellings = (name: string): boolean => /[^a-z0-9]/.test(name);
 
 export const fold = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-');
 

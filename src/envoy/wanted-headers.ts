@@ -1,19 +1,26 @@
 import type { CredentialSource } from '../token/bearer.ts';
+import { fold, hasSpellings } from '../check/reserved-headers.ts';
 import { answerHeaders } from './denied-answer.ts';
 
 /** Which headers of a request somebody looks at. */
 export type WantedHeaders = {
   /** In lower case. */
   readonly names: readonly string[];
+  /** In any spelling: once letters are in lower case and all else is a hyphen. */
+  readonly folded: readonly string[];
   /** Headers are wanted too whose name begins with this once letters are in lower case and all else is a hyphen. */
   readonly prefix: string;
 };
 
 /** The headers that a check with these sources of tokens and this reserved prefix looks at, and its answers. */
-export const wantedHeaders = (sources: readonly CredentialSource[], prefix: string): WantedHeaders => ({
-  names: [...sources.map((source) => ('header' in source ? source.header : 'cookie')), ...answerHeaders],
-  prefix,
-});
+export function wantedHeaders(sources: readonly CredentialSource[], prefix: string): WantedHeaders {
+  const credentials = sources.map((source) => ('header' in source ? source.header : 'cookie'));
+  return {
+    names: [...credentials, ...answerHeaders],
+    folded: [...new Set(credentials.filter(hasSpellings).map(fold))],
+    prefix,
+  };
+}
 
 /** Finds the name, in lower case, of a wanted header in bytes; undefined for all others. Allocates nothing. */
 export type HeaderFinder = (bytes: Buffer, start: number, end: number) => string | undefined;
@@ -23,17 +30,20 @@ export type HeaderFinder = (bytes: Buffer, start: number, end: number) => string
  * twenty, two of which matter. A name with a byte outside ASCII is wanted where it might be one of the prefix: whoever
  * looks at it knows better.
  */
-export function createHeaderFinder({ names, prefix }: WantedHeaders): HeaderFinder {
+export function createHeaderFinder({ names, folded: inAnySpelling, prefix }: WantedHeaders): HeaderFinder {
   const byLength: Buffer[][] = [];
   for (const name of new Set(names)) (byLength[name.length] ??= []).push(Buffer.from(name, 'latin1'));
   const texts = new Map(byLength.flat().map((name) => [name, name.toString('latin1')]));
   const prefixBytes = Buffer.from(prefix, 'latin1');
+  const spellings = inAnySpelling.map((name) => Buffer.from(name, 'latin1'));
   return (bytes, start, end) => {
     for (const name of byLength[end - start] ?? none) {
       if (equals(bytes, start, name)) return texts.get(name);
     }
-    if (!mayHavePrefix(bytes, start, end, prefixBytes)) return undefined;
-    return bytes.toString('utf8', start, end).toLowerCase();
+    const isWanted =
+      mayHavePrefix(bytes, start, end, prefixBytes) ||
+      spellings.some((name) => mayBeSpelling(bytes, start, end, name));
+    return isWanted ? bytes.toString('utf8', start, end).toLowerCase() : undefined;
   };
 }
 
@@ -56,6 +66,16 @@ function mayHavePrefix(bytes: Buffer, start: number, end: number, prefix: Buffer
     if (folded(byte) !== folded(prefix[index] ?? 0)) return false;
   }
   return end - start >= prefix.length;
+}
+
+/** Also true for a name with a byte outside ASCII that is equal up to there. @param name folded */
+function mayBeSpelling(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
+  for (let index = 0; index < name.length && start + index < end; index += 1) {
+    const byte = bytes[start + index] ?? 0;
+    if (byte >= 0x80) return true;
+    if (folded(byte) !== name[index]) return false;
+  }
+  return end - start === name.length;
 }
 
 function folded(byte: number): number {

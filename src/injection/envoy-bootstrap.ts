@@ -68,6 +68,7 @@ export function envoyBootstrap(
     sourceAddress,
     targets,
     reservedPrefix: options.needs.reservedPrefix,
+    sources: options.needs.sources,
     drain: { path: options.drainPath, adminPort: ports.own.envoyAdmin },
   };
   const text = JSON.stringify(forPod(withProbes(config, probeListener(probes), probeClusters(probes))));

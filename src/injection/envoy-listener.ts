@@ -2,7 +2,7 @@ import { Fault } from '../runtime/fault.ts';
 import { clientOptions } from './envoy-clients.ts';
 import { authorizerClusterName, socketAddress, typed } from './envoy-clusters.ts';
 import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-options.ts';
-import { reservedNames, stripReserved } from './envoy-reserved.ts';
+import { credentialHeaders, credentialNames, reservedNames, stripReserved } from './envoy-reserved.ts';
 import { virtualHost } from './envoy-routes.ts';
 
 const maxTimeoutMs = 1000;
@@ -37,8 +37,11 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
     http2_protocol_options: { allow_connect: true },
     ...(options.accessLog === 'none' ? {} : { access_log: [accessLog] }),
     // First, so that nothing of it is there for the authorizer, nor on routes that never ask it.
-    http_filters: [stripReserved(options.reservedPrefix), authorize(options), router],
-    route_config: { name: service.name, virtual_hosts: [virtualHost(service)] },
+    http_filters: [stripReserved(options.reservedPrefix, options.sources), authorize(options), router],
+    route_config: {
+      name: service.name,
+      virtual_hosts: [virtualHost(service, credentialHeaders(options.sources))],
+    },
   });
 }
 
@@ -62,11 +65,10 @@ const router = {
 };
 
 function authorize(options: EnvoyConfigOptions): EnvoyObject {
-  const { authorizerTimeoutMs = maxTimeoutMs, sources = [{ header: 'authorization' }] } = options;
+  const { authorizerTimeoutMs = maxTimeoutMs, sources } = options;
   if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxTimeoutMs))
     throw new Fault('ERR_CONFIG_INVALID', `authorizerTimeoutMs: must be from 1 to ${maxTimeoutMs}`);
   const exact = new Set([
-    ...sources.map((source) => ('header' in source ? source.header : 'cookie')),
     'content-type',
     ...(options.cors === true ? ['origin'] : []),
     ...(options.loginRedirect === true ? ['accept', 'sec-fetch-mode'] : []),
@@ -81,7 +83,12 @@ function authorize(options: EnvoyConfigOptions): EnvoyObject {
       // Bytes as they came, and every value of a repeated header on its own.
       encode_raw_headers: true,
       allowed_headers: {
-        patterns: [...[...exact].map((name) => ({ exact: name })), reservedNames(options.reservedPrefix)],
+        patterns: [
+          // The other spellings are gone before, unless somebody changes the filters.
+          ...credentialNames(sources),
+          ...[...exact].map((name) => ({ exact: name })),
+          reservedNames(options.reservedPrefix),
+        ],
       },
       grpc_service: {
         envoy_grpc: { cluster_name: authorizerClusterName, max_receive_message_length: 65_536 },

@@ -54,6 +54,9 @@ export type AuthorizerTls = {
   readonly serverName: string;
 };
 
+/** Where a token is looked for. */
+export type TokenSource = { readonly header: string } | { readonly cookie: string };
+
 export type EnvoyConfigOptions = {
   readonly services: readonly EnvoyService[];
   /** Where the authorizer listens. */
@@ -62,7 +65,7 @@ export type EnvoyConfigOptions = {
   /** How long Envoy waits for a decision before it answers 503; ms, 1 to 1000, default 1000. */
   readonly authorizerTimeoutMs?: number;
   /** As the authorizer's `token.sources`; default: the Authorization header. */
-  readonly sources?: readonly ({ readonly header: string } | { readonly cookie: string })[];
+  readonly sources?: readonly TokenSource[];
   /** As the authorizer's `upstream.prefix`; default `x-auth-`. */
   readonly reservedPrefix?: string;
   /** The authorizer has `denied.corsOrigins`: it needs to see the origin. */

@@ -1,6 +1,6 @@
 import { socketAddress, typed } from './envoy-clusters.ts';
 import { drainCluster, drainFilter, drainRoute, type DrainOptions } from './envoy-drain.ts';
-import type { EnvoyObject } from './envoy-options.ts';
+import type { EnvoyObject, TokenSource } from './envoy-options.ts';
 import { stripReserved } from './envoy-reserved.ts';
 import type { ProbeTarget } from './probe-rewriting.ts';
 
@@ -16,6 +16,8 @@ export type ProbeOptions = {
   readonly targets: readonly ProbeTarget[];
   /** As the authorizer's `upstream.prefix`; default `x-auth-`. */
   readonly reservedPrefix?: string | undefined;
+  /** As the authorizer's `token.sources`; default: the Authorization header. */
+  readonly sources?: readonly TokenSource[] | undefined;
   readonly drain?: DrainOptions;
 };
 
@@ -26,16 +28,16 @@ const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
  * in nobody's name.
  */
 export function probeListener(
-  options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix' | 'drain'>,
+  options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix' | 'sources' | 'drain'>,
 ): EnvoyObject {
-  const { listen, targets, reservedPrefix, drain } = options;
+  const { listen, targets, reservedPrefix, sources, drain } = options;
   const manager = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: 'curfew_probes',
     codec_type: 'AUTO',
     request_headers_timeout: '5s',
     server_header_transformation: 'PASS_THROUGH',
     http_filters: [
-      stripReserved(reservedPrefix),
+      stripReserved(reservedPrefix, sources),
       ...(drain === undefined ? [] : [drainFilter]),
       ...targets.filter(isChecked).map(healthFilter),
       {

@@ -5,8 +5,11 @@ import type { EnvoyObject, EnvoyService, PathMatch, RoutePolicy } from './envoy-
 const perRoute = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
 const extAuthz = 'envoy.filters.http.ext_authz';
 
-/** The virtual host of a service: public paths, preflights, routes with a policy, everything else. */
-export function virtualHost(service: EnvoyService): EnvoyObject {
+/**
+ * The virtual host of a service: public paths, preflights, routes with a policy, everything else.
+ * @param credentials the headers that tokens come in
+ */
+export function virtualHost(service: EnvoyService, credentials: readonly string[]): EnvoyObject {
   const { name, publicPaths = [], routes = [], policy = {} } = service;
   const unchecked = { [extAuthz]: typed(perRoute, { disabled: true }) };
   return {
@@ -14,7 +17,7 @@ export function virtualHost(service: EnvoyService): EnvoyObject {
     domains: ['*'],
     routes: [
       ...publicPaths.map((path) => route(service, narrowMatch(path), unchecked)),
-      ...(service.corsPreflight === 'deny' ? [] : [route(service, preflight, unchecked)]),
+      ...(service.corsPreflight === 'deny' ? [] : [route(service, preflight(credentials), unchecked)]),
       ...routes.map((entry) => route(service, checkedMatch(entry.path, entry.policy), checked(entry.policy))),
       route(service, { prefix: '/' }, checked(policy)),
     ],
@@ -56,7 +59,7 @@ const absent = (name: string): EnvoyObject => ({ name, present_match: true, inve
 
 // Fetch Standard: a preflight is an OPTIONS request with these two headers, never has a credential or a body. Nothing
 // else that a service might answer like a plain request is one.
-const preflight: EnvoyObject = {
+const preflight = (credentials: readonly string[]): EnvoyObject => ({
   prefix: '/',
   headers: [
     { name: ':method', string_match: { exact: 'OPTIONS' } },
@@ -64,10 +67,9 @@ const preflight: EnvoyObject = {
     matching('access-control-request-method', "[A-Za-z0-9!#$%&'*+.^_`|~-]+"),
     absent('content-length'),
     absent('transfer-encoding'),
-    absent('authorization'),
-    absent('cookie'),
+    ...[...new Set(['authorization', 'cookie', ...credentials])].map(absent),
   ],
-};
+});
 
 // A route that asks for less than the others is matched as narrowly as a public path, one that asks for more widely.
 const checkedMatch = (path: PathMatch, { access }: RoutePolicy): EnvoyObject => {

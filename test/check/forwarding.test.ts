@@ -123,7 +123,11 @@ describe('what the upstream is told', () => {
 });
 
 describe('the reserved prefix', () => {
-  const reserved = createReservedHeaders({ prefix: 'x-auth-', names: ['x-auth-subject'] });
+  const reserved = createReservedHeaders({
+    prefix: 'x-auth-',
+    credentials: [],
+    names: ['x-auth-subject'],
+  });
   const removed = (...names: readonly string[]) =>
     reserved(
       requestOf({ token: undefined, headers: Object.fromEntries(names.map((name) => [name, 'v'])) }),
@@ -181,6 +185,68 @@ describe('the reserved prefix', () => {
       'x_auth_role',
     );
     expect((await testCheck({ isReady: () => false }).decide({ headers })).remove).toContain('x_auth_role');
+  });
+});
+
+describe('another spelling of a header that tokens come in', () => {
+  const sources = [{ header: 'authorization' }, { header: 'x-api-key' }, { header: 'legacy.key' }];
+  const spellings = ['x_api_key', 'x.api-key', 'x-api_key', 'legacy-key', 'legacy_key'];
+  const others = ['x-api-keys', 'xapikey', 'x-api', 'x--api-key', 'legacy.keys', 'authorizations'];
+  const headers = Object.fromEntries([...spellings, ...others].map((name) => [name, 'Bearer forged']));
+
+  it.each([true, false])(
+    'is taken away with every decision, with forwardAuthorization: %s',
+    async (forwards) => {
+      const upstream = { ...upstreamDefaults, forwardAuthorization: forwards };
+      const check = testCheck({ sources, upstream });
+      const optional = { 'curfew.access': 'optional' };
+      for (const request of [
+        { headers },
+        { headers, token: undefined, route: optional },
+        { headers, token: undefined },
+        { headers, token: 'garbage' },
+        { headers, route: { 'curfew.x': 'y' } },
+      ]) {
+        const { remove } = await check.decide(request);
+        expect(remove).toEqual(expect.arrayContaining(spellings));
+        expect(remove.filter((name) => others.includes(name))).toEqual([]);
+      }
+    },
+  );
+
+  it('is not the header itself, which the service gets as before', async () => {
+    const check = testCheck({ sources });
+    const decision = await check.decide({
+      token: undefined,
+      headers: { 'x-api-key': `Bearer ${goodToken()}` },
+    });
+    expect(decision).toMatchObject({ kind: 'allow', remove: [] });
+  });
+
+  it('is not one of two sources that are spellings of each other', async () => {
+    const check = testCheck({ sources: [{ header: 'x-api-key' }, { header: 'x_api_key' }] });
+    const token = `Bearer ${goodToken()}`;
+    const both = { 'x-api-key': token, x_api_key: token, 'x.api.key': token };
+    expect(await check.decide({ token: undefined, headers: both })).toMatchObject({
+      kind: 'allow',
+      remove: ['x.api.key'],
+    });
+  });
+
+  it('is exactly what folds to the same name', () => {
+    const removed = createReservedHeaders({ prefix: 'x-auth-', credentials: ['a-b.c'], names: [] });
+    const names = fc.oneof(
+      fc.string({ maxLength: 6 }),
+      fc
+        .tuple(fc.constantFrom('-', '_', '.', '+', '0'), fc.constantFrom('-', '.', '_', 'd'))
+        .map(([one, two]) => `a${one}b${two}c`),
+    );
+    const property = fc.property(names, (name) => {
+      const request = requestOf({ token: undefined, headers: { [name]: 'v' } });
+      const isOther = fold(name) === 'a-b-c' && name !== 'a-b.c';
+      return (removed(request, []).length === 1) === isOther;
+    });
+    expect(() => fc.assert(property, { numRuns: 2000 })).not.toThrow();
   });
 });
 

@@ -173,7 +173,11 @@ describe('a check request', () => {
 });
 
 const someNames = ['authorization', 'cookie'];
-const decodeSome = createCheckRequestDecoder({ names: someNames, prefix: 'x-auth-' });
+const decodeSome = createCheckRequestDecoder({
+  names: someNames,
+  folded: ['x-api-key'],
+  prefix: 'x-auth-',
+});
 
 describe('with the headers named that are looked at', () => {
   const names = (headers: Record<string, string>): string[] => {
@@ -184,6 +188,11 @@ describe('with the headers named that are looked at', () => {
   it('leaves out all others', () => {
     const browser = { authorization: 'a', Cookie: 'b', accept: 'c', authorizatioN2: 'd', 'x-auth': 'e' };
     expect(names(browser)).toEqual(['authorization', 'cookie']);
+  });
+
+  it('keeps every spelling of those that have several', () => {
+    const spelled = { 'x-api-key': 'a', x_api_key: 'b', 'X.Api-Key': 'c', 'x-api-keys': 'd', 'x-api': 'e' };
+    expect(names(spelled)).toEqual(['x-api-key', 'x_api_key', 'x.api-key']);
   });
 
   it('takes no byte of a long name for its end', () => {

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { fold } from '../../src/check/reserved-headers.ts';
 import { defaultBounds } from '../../src/envoy/server-bounds.ts';
 import { findEnvoy } from '../../src/demo/programs.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import type { EnvoyConfigOptions, EnvoyService } from '../../src/injection/envoy-options.ts';
+import { otherSpellings } from '../../src/injection/envoy-reserved.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { createAuthority } from './certificates.ts';
 
@@ -67,6 +69,21 @@ describe('the Envoy configuration we recommend', () => {
       ),
     ],
     ['one without an access log', config({ accessLog: 'none' })],
+    [
+      'one for a header with every sign that names may have',
+      config({ sources: [{ header: "!b#c$d%e&f'g*h+i.j^k_l`m|n~o-" }, { header: '-.a' }] }),
+    ],
+    [
+      'one for the longest headers',
+      config({
+        sources: [
+          { header: `x-${'a'.repeat(85)}` },
+          { header: `${'a'.repeat(62)}-_.^~-b` },
+          { header: '-'.repeat(22) },
+          { header: 'a'.repeat(128) },
+        ],
+      }),
+    ],
   ])('is accepted by Envoy: %s', async (_, tree) => {
     const folder = temporaryDirectory();
     const { cert, key } = createAuthority().issue('envoy');
@@ -104,6 +121,40 @@ describe('the Envoy configuration we recommend', () => {
       'envoy.filters.http.router',
     ]);
   });
+
+  it.each([
+    [['x-api-key']],
+    [['a.b']],
+    [['-a^b']],
+    [['x-api-key', 'x_api_key']],
+    [['x-api-key', 'x_api_key', 'x.api.key', 'x-api.key']],
+    [['authorization', "~a]-\\b'"]],
+  ])('removes exactly the other spellings of %j', (headers) => {
+    const regexes = otherSpellings(headers.map((header) => ({ header }))).map(
+      (matcher) => new RegExp(`^(?:${(matcher['safe_regex'] as { regex: string }).regex})$`),
+    );
+    const sign = fc.constantFrom('-', '_', '.', '^', ']', '\\', '[', '+', '~', "'", '0', 'a');
+    const near = fc
+      .tuple(fc.constantFrom(...headers), fc.array(sign, { minLength: 5, maxLength: 5 }))
+      .map(([name, signs]) => name.replaceAll(/[^a-z0-9]/g, () => signs.pop() ?? ''));
+    fc.assert(
+      fc.property(fc.oneof(near, fc.constantFrom(...headers), fc.string({ maxLength: 5 })), (name) => {
+        const isOther =
+          name === name.toLowerCase() &&
+          !headers.includes(name) &&
+          headers.some((header) => fold(header) === fold(name));
+        expect(regexes.some((regex) => regex.test(name))).toBe(isOther);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([`x-${'a'.repeat(86)}`, '-'.repeat(23), 'a-'.repeat(20)])(
+    'refuses %j as a source: Envoy has no room for the expressions that match it',
+    (header) => {
+      expect(() => config({ sources: [{ header }] })).toThrow(/source .* too long/);
+    },
+  );
 
   it.each([0, -1, 1001, NaN, Infinity])('refuses a time-out of %d ms', (authorizerTimeoutMs) => {
     expect(() => config({ authorizerTimeoutMs })).toThrow(/authorizerTimeoutMs/);

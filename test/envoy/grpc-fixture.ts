@@ -22,6 +22,7 @@ import type { CheckResponse__Output } from '../../src/envoy/generated/envoy/serv
 import type { HealthCheckResponse__Output } from '../../src/envoy/generated/grpc/health/v1/HealthCheckResponse.ts';
 import { createHealthService, type HealthService } from '../../src/envoy/health-service.ts';
 import { authorizationDefinition, healthDefinition } from '../../src/envoy/protocol.ts';
+import type { WantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { formatAddress, type Address } from '../../src/runtime/address.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Log } from '../../src/runtime/log.ts';
@@ -60,7 +61,7 @@ export type TestServer = {
 /** The real server around a given check. */
 export async function startServer(
   check: Check,
-  options: Partial<AuthorizerServerOptions> & { log?: Log } = {},
+  { headers, ...options }: Partial<AuthorizerServerOptions> & { log?: Log; headers?: WantedHeaders } = {},
 ): Promise<TestServer> {
   let ready = true;
   const decisions: Decision[] = [];
@@ -72,6 +73,7 @@ export async function startServer(
     respond,
     respondToFault: respond,
     record: (decision) => decisions.push(decision),
+    ...(headers !== undefined && { headers }),
     clock: systemClock,
     log,
   });

@@ -55,7 +55,7 @@ const spelled = (name: string) =>
     );
 const name = fc.oneof(
   fc.constantFrom('authorization', 'x-token', 'cookie', 'content-type', 'origin', 'accept', 'sec-fetch-mode'),
-  fc.constantFrom('x-auth-subject', 'x-auth-', 'x-auth-other', 'x-auth').chain(spelled),
+  fc.constantFrom('x-auth-subject', 'x-auth-', 'x-auth-other', 'x-auth', 'x-token', 'x-t').chain(spelled),
   fc.string({ maxLength: 16 }),
 );
 const value = fc.constantFrom(

@@ -41,7 +41,7 @@ function grpcHealth(): Server {
 beforeAll(async () => {
   const application = createServer((request, response) => {
     seen.push(`${request.method} ${request.url} ${String(request.headers['x-probe'] ?? '')}`.trim());
-    posing.push(...Object.keys(request.headers).filter((name) => /^x.auth./.test(name)));
+    posing.push(...Object.keys(request.headers).filter((name) => /^x.auth.|^x[^-]api/.test(name)));
     if (request.url === '/old') response.writeHead(302, { location: '/secret' }).end();
     else if (request.url === '/broken') response.writeHead(500).end();
     else response.writeHead(200).end('ok');
@@ -75,6 +75,7 @@ beforeAll(async () => {
     upstreamHost: '127.0.0.1',
     sourceAddress: '127.0.0.6',
     targets,
+    sources: [{ header: 'x-api-key' }],
   };
   envoy = await startEnvoyWith({
     admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } },
@@ -103,7 +104,8 @@ describe("Envoy's probe port", () => {
   it('asks in nobody’s name, whoever else than kubelet asks it', async () => {
     seen.length = 0;
     posing.length = 0;
-    const spoofed = { 'x-auth-subject': 'root', x_auth_subject: 'root', 'x.auth.subject': 'root' };
+    const names = ['x-auth-subject', 'x_auth_subject', 'x.auth.subject', 'x_api_key', 'x.api.key'];
+    const spoofed = Object.fromEntries(names.map((name) => [name, 'root']));
     const steering = { 'x-envoy-retry-on': '5xx', 'x-envoy-max-retries': '5' };
     expect(await probe('/a3', { headers: { ...spoofed, ...steering } })).toBe(500);
     expect(seen).toHaveLength(1);

@@ -123,6 +123,13 @@ describe('an injected pod', () => {
     expect(new Set(paths).size).toBe(2);
   });
 
+  it('is refused at the start where Envoy could not match a header that tokens come in', () => {
+    const config = v.parse(injectorSchema, injectorSettings);
+    const token = { sources: [{ header: 'a-'.repeat(40) }] };
+    const tooLong = { ...config, authorizer: { ...(config.authorizer as object), token } };
+    expect(() => injectionOptions(tooLong)).toThrow(/too long/);
+  });
+
   it('takes other ports of its own where the pod uses ours', () => {
     const pod = injected(
       podWith([{ containerPort: 8080 }, { containerPort: 19_000 }], { 'curfew/ports': '8080' }),

@@ -115,6 +115,12 @@ export const lintRules = {
     why: 'The authorizer never sees the token, so it refuses every request that has one.',
     instead: 'the header that holds the token (or cookie) in allowed_headers, and not in disallowed_headers',
   },
+  'credential-spellings-kept': {
+    severity: 'warn',
+    why: 'CGI, WSGI and others read x_api_token as x-api-token. The authorizer looks for a token in one of them only.',
+    instead:
+      'the other spellings removed before ext_authz, as envoy-config --config does, or let through by allowed_headers',
+  },
   'reserved-headers-not-sent': {
     severity: 'warn',
     why: 'The authorizer removes only what it is shown: a spelling that it did not see reaches the service.',

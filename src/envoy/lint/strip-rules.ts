@@ -95,6 +95,11 @@ export function lintAllowedHeaders(
       listMatchesName(allowed, name)) &&
     !listMatchesName(disallowed, name);
   const missing = options.credentials.filter((name) => !isSent(name));
+  const kept = options.credentials
+    .flatMap(spellingsOf)
+    .filter(
+      (name) => !isSent(name) && !chains.every((chain) => chain.isOpen || removes(manager, chain, name)),
+    );
   const isStripped = chains.every(({ filters }) => strippedBy(manager, filters, options).hyphens);
   return [
     ...missing.map((name) =>
@@ -104,6 +109,15 @@ export function lintAllowedHeaders(
         `${name} is not sent to the authorizer`,
       ),
     ),
+    ...(kept.length === 0
+      ? []
+      : [
+          finding(
+            'credential-spellings-kept',
+            (allowed ?? disallowed ?? config).path,
+            `${kept.join(', ')} of clients reach the service`,
+          ),
+        ]),
     ...(isStripped || options.identity.every(isSent)
       ? []
       : [
@@ -116,39 +130,58 @@ export function lintAllowedHeaders(
   ];
 }
 
+/** Other names that many servers take for this one. */
+function spellingsOf(name: string, _: number, all: readonly string[]): string[] {
+  const spellings = ['-', '_', '.'].map((sign) => name.replaceAll(/[^a-z0-9]/g, sign));
+  return [...new Set(spellings)].filter((spelling) => !all.includes(spelling));
+}
+
+/** Whether a header is gone before the check. */
+const removes = (manager: Manager, { filters }: Chain, name: string): boolean =>
+  (name.includes('_') && removesUnderscores(manager)) ||
+  requestMutations(manager, filters).some((one) => removesName(one, name));
+
 function strippedBy(
-  { config }: Manager,
+  manager: Manager,
   before: readonly HttpFilter[],
   { prefix, identity }: LintOptions,
 ): Stripped {
-  const early = items(field(config, 'early_header_mutation_extensions')).map((one) => {
-    const typed = field(one, 'typed_config');
-    return typed === undefined ? undefined : messageOf(typed);
-  });
-  const filters = before.filter(({ kind }) => kind === 'header_mutation');
-  const requests = [
-    ...early.flatMap((one) => items(field(one, 'mutations'))),
-    ...filters.flatMap((one) => items(at(one.config, 'mutations', 'request_mutations'))),
-  ];
-  const trailers = filters.flatMap((one) => items(at(one.config, 'mutations', 'request_trailers_mutations')));
+  const requests = requestMutations(manager, before);
+  const trailers = before
+    .filter(isMutation)
+    .flatMap((one) => items(at(one.config, 'mutations', 'request_trailers_mutations')));
   const isScripted = before.some((one) => isScriptedRemoval(one, prefix));
   // Each of them, with another sign for its hyphens.
-  const removes = (mutations: readonly Node[], sign: string): boolean =>
+  const removesAll = (mutations: readonly Node[], sign: string): boolean =>
     identity
       .map((name) => name.replaceAll(/[^a-z0-9]/g, sign))
       .every((name) => mutations.some((one) => removesName(one, name)));
   return {
-    hyphens: removes(requests, '-') || isScripted,
-    underscores:
-      removes(requests, '_') ||
-      isEnum(at(config, 'common_http_protocol_options', 'headers_with_underscores_action'), {
-        REJECT_REQUEST: 1,
-        DROP_HEADER: 2,
-      }),
-    others: removes(requests, '.'),
-    trailers: removes(trailers, '-'),
+    hyphens: removesAll(requests, '-') || isScripted,
+    underscores: removesAll(requests, '_') || removesUnderscores(manager),
+    others: removesAll(requests, '.'),
+    trailers: removesAll(trailers, '-'),
   };
 }
+
+const isMutation = ({ kind }: HttpFilter): boolean => kind === 'header_mutation';
+
+function requestMutations({ config }: Manager, before: readonly HttpFilter[]): Node[] {
+  const early = items(field(config, 'early_header_mutation_extensions')).map((one) => {
+    const typed = field(one, 'typed_config');
+    return typed === undefined ? undefined : messageOf(typed);
+  });
+  return [
+    ...early.flatMap((one) => items(field(one, 'mutations'))),
+    ...before.filter(isMutation).flatMap((one) => items(at(one.config, 'mutations', 'request_mutations'))),
+  ];
+}
+
+const removesUnderscores = ({ config }: Manager): boolean =>
+  isEnum(at(config, 'common_http_protocol_options', 'headers_with_underscores_action'), {
+    REJECT_REQUEST: 1,
+    DROP_HEADER: 2,
+  });
 
 /** Source: envoy.config.common.mutation_rules.v3.HeaderMutation. */
 const removesName = (mutation: Node, name: string): boolean =>

@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lintRules, type RuleName, type Severity } from '../../../src/envoy/lint/rules.ts';
-import { filter, lint, partsOf, put, recommended, type Parts, type Tree } from './samples.ts';
+import { lintEnvoy } from '../../../src/envoy/lint/lint.ts';
+import { defaultLintOptions } from '../../../src/envoy/lint/options.ts';
+import { lintRules, type Finding, type RuleName, type Severity } from '../../../src/envoy/lint/rules.ts';
+import { filter, findingsIn, partsOf, put, recommended, type Parts, type Tree } from './samples.ts';
 
 type Sample = {
   readonly rule: RuleName;
   readonly name: string;
   readonly severity?: Severity;
+  /** Headers that tokens come in; default `authorization`. */
+  readonly credentials?: readonly string[];
   /** Ends the path of the finding. */
   readonly at: RegExp;
   spoil(parts: Parts): void;
@@ -540,6 +544,30 @@ const samples: readonly Sample[] = [
       put(check, { disallowed_headers: { patterns: [{ safe_regex: { regex: '(?i)AUTH.*' } }] } }),
   },
   {
+    rule: 'credential-spellings-kept',
+    name: 'a spelling that neither Envoy nor the authorizer removes',
+    credentials: ['x-token'],
+    at: /allowed_headers$/,
+    spoil: ({ check }) => put(check, { allowed_headers: { patterns: [{ exact: 'x-token' }] } }),
+    repair: ({ check }) =>
+      put(check, { allowed_headers: { patterns: [{ safe_regex: { regex: 'x[^a-z0-9]token' } }] } }),
+  },
+  {
+    rule: 'credential-spellings-kept',
+    name: 'a spelling with a dot',
+    credentials: ['x-token'],
+    at: /allowed_headers$/,
+    spoil: ({ check, manager }) => (
+      put(manager, { common_http_protocol_options: { headers_with_underscores_action: 'drop_header' } }),
+      put(check, { allowed_headers: { patterns: [{ exact: 'x-token' }] } })
+    ),
+    repair: ({ check, manager, strip }) => (
+      put(manager, { common_http_protocol_options: { headers_with_underscores_action: 'drop_header' } }),
+      put(check, { allowed_headers: { patterns: [{ exact: 'x-token' }] } }),
+      void strip['request_mutations']?.push({ remove: 'x.token' } as unknown as Tree)
+    ),
+  },
+  {
     rule: 'reserved-headers-not-sent',
     name: 'reserved headers that nobody removes',
     at: /allowed_headers$/,
@@ -755,22 +783,25 @@ const samples: readonly Sample[] = [
   },
 ];
 
-function lintChanged(change: ((parts: Parts) => unknown) | undefined): ReturnType<typeof lint> {
+function lintChanged(
+  change: ((parts: Parts) => unknown) | undefined,
+  credentials: readonly string[] = defaultLintOptions.credentials,
+): readonly Finding[] {
   const root = recommended();
   change?.(partsOf(root));
-  return lint(root);
+  return findingsIn(lintEnvoy([root], { ...defaultLintOptions, credentials }));
 }
 
-describe.each(samples)('$rule', ({ rule, name, severity, at, spoil, repair }) => {
+describe.each(samples)('$rule', ({ rule, name, severity, credentials, at, spoil, repair }) => {
   it(`finds ${name}`, () => {
-    const found = lintChanged(spoil).filter((one) => one.rule === rule);
+    const found = lintChanged(spoil, credentials).filter((one) => one.rule === rule);
     expect(found.map((one) => one.path)).toEqual(expect.arrayContaining([expect.stringMatching(at)]));
     const here = found.find((one) => at.test(one.path));
     expect(here?.severity).toBe(severity ?? lintRules[rule].severity);
   });
 
   it(`finds nothing in the place of ${name} when it is put right`, () => {
-    const found = lintChanged(repair).filter((one) => one.rule === rule);
+    const found = lintChanged(repair, credentials).filter((one) => one.rule === rule);
     // The public path of the sample is a note by itself.
     expect(found.filter((one) => rule !== 'route-unchecked' || at.test(one.path))).toEqual([]);
   });
