@@ -12,6 +12,7 @@ import { outboxMigrations } from './publisher/outbox.ts';
 import { readinessOf } from './publisher/publisher-readiness.ts';
 import { createPublisher } from './publisher/publisher.ts';
 import { receiverMigrations, type Receivers } from './publisher/receivers/receivers.ts';
+import { createDatabaseReport } from './publisher/store/database-report.ts';
 import { migrate, openDatabase, type Database } from './publisher/store/database.ts';
 import { announceReceivers, createConfiguredReceivers, foreignIssuers } from './receiving.ts';
 import { formatAddress } from './runtime/address.ts';
@@ -162,8 +163,7 @@ const settings = (config: IdentityConfig) => ({
 
 function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database {
   if ('sqlite' in database) return openDatabase(database);
-  const onIdleError = (thrown: unknown): void => log.warn('database connection lost', { err: thrown });
-  return openDatabase({ postgres: { ...database.postgres, onIdleError } });
+  return openDatabase({ postgres: { ...database.postgres, report: createDatabaseReport(log) } });
 }
 
 function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined) {

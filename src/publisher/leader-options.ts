@@ -13,7 +13,7 @@ export type LeaderOptions = {
   readonly clockToleranceSeconds: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly random: () => number;
-  /** Between two looks at the outbox; ms. */
+  /** Between two looks at the outbox; ms. Read each time: it depends on whether notifications arrive. */
   readonly pollMs: number;
   /** Rows a drain takes; default 500. */
   readonly drainSize?: number;

@@ -51,6 +51,15 @@ export class PublisherReport {
     this.#failure = message;
   }
 
+  hearing(isHearing: boolean): void {
+    const { log } = this.#options;
+    if (isHearing) log.info('notifications of the database arrive again');
+    else
+      log.warn(
+        'no notifications of the database arrive, as through a pooler in transaction mode: the outbox is polled instead',
+      );
+  }
+
   async measure(lease: OutboxLease): Promise<void> {
     const { metrics, log } = this.#options;
     try {

@@ -16,7 +16,7 @@ import type { Listener } from './store/postgres-listener.ts';
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };
 
-/** Between two looks at the outbox where other processes can't notify this one, and where they can; ms. */
+/** Between two looks at the outbox while no notifications of other processes arrive, and while they do; ms. */
 const pollMs = 50;
 const notifiedPollMs = 500;
 const measureEveryMs = 5000;
@@ -86,7 +86,10 @@ class Driver {
     const redis = this.#createSession(owner, leader);
     redis.start();
     this.#running = { owner, leader, redis, working: this.#work(owner, leader, redis) };
-    this.#listener = this.#options.database.listen(wakeChannel, () => this.wake());
+    this.#listener = this.#options.database.listen(wakeChannel, {
+      heard: () => this.wake(),
+      changed: (isHearing) => this.#report.hearing(isHearing),
+    });
     this.#measuring = setInterval(() => void this.#report.measure(this.#lease), measureEveryMs);
   }
 
@@ -126,7 +129,8 @@ class Driver {
   }
 
   #createLeader(owner: string): Leader {
-    const { issuers, clock, metrics, database, clockToleranceMs, random = Math.random } = this.#options;
+    const { issuers, clock, metrics, clockToleranceMs, random = Math.random } = this.#options;
+    const currentPollMs = (): number => (this.#listener?.isHearing() === true ? notifiedPollMs : pollMs);
     return new Leader(
       {
         holder: this.#holder,
@@ -136,7 +140,9 @@ class Driver {
         clockToleranceSeconds: clockToleranceMs / 1000,
         clock,
         random,
-        pollMs: database.dialect === 'postgres' ? notifiedPollMs : pollMs,
+        get pollMs() {
+          return currentPollMs();
+        },
       },
       { reseed: (cause) => metrics.logReseeds.inc({ cause }), published: this.#published },
     );

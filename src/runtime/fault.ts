@@ -16,6 +16,7 @@ export const faultCodes = [
   'ERR_LOG_INVALID',
   'ERR_REVOCATION_INVALID',
   'ERR_DATABASE',
+  'ERR_DATABASE_UNAVAILABLE',
   'ERR_ADMIN_API',
   'ERR_PROGRAM_UNAVAILABLE',
   'ERR_INTERNAL',
@@ -33,3 +34,10 @@ export class Fault extends Error {
     this.code = code;
   }
 }
+
+/** Whether the database could not be used at this moment: the same call may succeed later. Answer it with 503. */
+export const isDatabaseUnavailable = (thrown: unknown): boolean =>
+  thrown instanceof Fault && thrown.code === 'ERR_DATABASE_UNAVAILABLE';
+
+/** `Retry-After` of an answer that the database's absence decided; long enough for a restart. */
+export const databaseRetrySeconds = 2;

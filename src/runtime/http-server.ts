@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { listen, type Address } from './address.ts';
 import { systemClock } from './clock.ts';
 import { watchConnections, type CrowdedOut } from './connections.ts';
+import { databaseRetrySeconds, isDatabaseUnavailable } from './fault.ts';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
@@ -56,9 +57,10 @@ export function createHttpServer(options: HttpServerOptions): Part {
         log.debug('request broken off', { err: thrown });
         return;
       }
-      log.error('request failed', { err: thrown });
+      if (isDatabaseUnavailable(thrown)) log.debug('request failed', { err: thrown });
+      else log.error('request failed', { err: thrown });
       if (response.headersSent) response.destroy();
-      else response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
+      else answerFault(response, thrown);
     }
   }
 
@@ -84,4 +86,18 @@ function refuseBroken(thrown: Error & { readonly code?: string }, socket: Duplex
   if (!socket.writable) return;
   const status = thrown.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
+}
+
+function answerFault(response: ServerResponse, thrown: unknown): void {
+  if (isDatabaseUnavailable(thrown)) {
+    response
+      .writeHead(503, {
+        'content-type': 'text/plain',
+        'cache-control': 'no-store',
+        'retry-after': String(databaseRetrySeconds),
+      })
+      .end('unavailable at present\n');
+    return;
+  }
+  response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
 }

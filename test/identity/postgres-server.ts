@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   cpSync,
@@ -12,6 +13,7 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +31,25 @@ export type PostgresServer = {
    * which ends the database's connections for it. @returns its URL
    */
   copyDatabase(from: string): Promise<string>;
+  readonly port: number;
+  /** Ends the process: SIGINT is a fast shutdown, SIGQUIT an immediate one, which is a crash to its clients. */
+  shutDown(signal?: NodeJS.Signals): Promise<void>;
+  /** Starts it again on the same port with the same data. */
+  start(): Promise<void>;
+  /** Ends all connections to a database but the caller's, as an administrator does. */
+  terminateConnections(database: string): Promise<void>;
+  /** Makes a streaming replica of this server, which is restarted for that. */
+  createReplica(): Promise<PostgresReplica>;
   /** Stops it and removes its folder. */
+  stop(): Promise<void>;
+};
+
+export type PostgresReplica = {
+  readonly port: number;
+  /** Resolves when it has all that is committed at the primary. */
+  untilLevel(): Promise<void>;
+  /** Makes it take writes. */
+  promote(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -45,19 +65,83 @@ export async function startPostgres(): Promise<PostgresServer> {
   chmodSync(directory, 0o755);
   const binaries = ofDistribution() ?? fromPackage(directory);
   const data = join(directory, 'data');
+  initialize(binaries, data);
+  const port = await freePort();
+  const url = (name: string): string => urlOf(port, name);
+  let server = await startProcess(binaries, data, port);
+  const replicas: PostgresReplica[] = [];
+
+  const createDatabase = async (template = 'template1'): Promise<string> => {
+    const name = `curfew_${randomUUID().replaceAll('-', '')}`;
+    await query(url('postgres'), `create database ${name} template ${template}`);
+    return url(name);
+  };
+  const start = async (): Promise<void> => {
+    server = await startProcess(binaries, data, port);
+  };
+
+  return {
+    describe: binaries.describe,
+    port,
+    createDatabase: () => createDatabase(),
+    copyDatabase: async (from) => {
+      const [dump, restore] = ['pg_dump', 'pg_restore'].map((name) => join(binaries.folder, name));
+      if (dump === undefined || restore === undefined || !existsSync(dump) || !existsSync(restore))
+        return await copyByServer(from, url('postgres'), createDatabase);
+      const file = join(directory, `${randomUUID()}.dump`);
+      run(dump, ['--format=custom', `--file=${file}`, from]);
+      const to = await createDatabase();
+      run(restore, ['--exit-on-error', `--dbname=${to}`, file]);
+      return to;
+    },
+    shutDown: (signal = 'SIGINT') => server.end(signal),
+    start,
+    terminateConnections: (database) => terminateConnections(url('postgres'), database),
+    createReplica: async () => {
+      await server.end('SIGINT');
+      const copy = join(directory, `replica-${replicas.length}`);
+      cpSync(data, copy, { recursive: true });
+      await start();
+      const replica = await startReplica(binaries, { data: copy, primary: port });
+      replicas.push(replica);
+      return replica;
+    },
+    stop: async () => {
+      for (const replica of replicas) await replica.stop();
+      // Fast shutdown: it does not wait for its clients.
+      await server.end('SIGINT');
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+const urlOf = (port: number, name: string): string => `postgres://curfew@127.0.0.1:${port}/${name}`;
+
+const terminateConnections = (administration: string, database: string): Promise<void> =>
+  query(
+    administration,
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`,
+  );
+
+const asServer = (binaries: Binaries, data: string) => ({
+  cwd: data,
+  env: { ...process.env, ...binaries.env, LC_ALL: 'C' },
+  ...(isRoot ? nobody : {}),
+});
+
+function initialize(binaries: Binaries, data: string): void {
   mkdirSync(data, { mode: 0o700 });
   if (isRoot) chownSync(data, nobody.uid, nobody.gid);
-  const options = {
-    cwd: data,
-    env: { ...process.env, ...binaries.env, LC_ALL: 'C' },
-    ...(isRoot ? nobody : {}),
-  };
   const init = ['-D', data, '-U', 'curfew', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'];
-  const made = spawnSync(join(binaries.folder, 'initdb'), init, { ...options, encoding: 'utf8' });
+  const options = { ...asServer(binaries, data), encoding: 'utf8' } as const;
+  const made = spawnSync(join(binaries.folder, 'initdb'), init, options);
   if (made.status !== 0)
     throw new Error(`initdb of ${binaries.describe}: ${made.error?.message ?? made.stderr}`);
+}
 
-  const port = await freePort();
+type ServerProcess = { end(signal: NodeJS.Signals): Promise<void> };
+
+async function startProcess(binaries: Binaries, data: string, port: number): Promise<ServerProcess> {
   const settings = [
     'fsync=off',
     'listen_addresses=127.0.0.1',
@@ -66,7 +150,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   ];
   const args = ['-D', data, '-p', String(port), ...settings.flatMap((one) => ['-c', one])];
   const server = spawn(join(binaries.folder, 'postgres'), args, {
-    ...options,
+    ...asServer(binaries, data),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const copy = createWriteStream(outputFile('postgres'));
@@ -79,39 +163,52 @@ export async function startPostgres(): Promise<PostgresServer> {
   }
   const { promise: exited, resolve } = Promise.withResolvers<void>();
   server.on('close', () => copy.end(() => resolve()));
-  const url = (name: string): string => `postgres://curfew@127.0.0.1:${port}/${name}`;
   await eventually(`${binaries.describe} answers: ${tail(printed)}`, () =>
-    query(url('postgres'), 'select 1').then(
+    query(urlOf(port, 'postgres'), 'select 1').then(
       () => true,
       () => undefined,
     ),
   );
-
-  const createDatabase = async (template = 'template1'): Promise<string> => {
-    const name = `curfew_${randomUUID().replaceAll('-', '')}`;
-    await query(url('postgres'), `create database ${name} template ${template}`);
-    return url(name);
-  };
-
   return {
-    describe: binaries.describe,
-    createDatabase: () => createDatabase(),
-    copyDatabase: async (from) => {
-      const [dump, restore] = ['pg_dump', 'pg_restore'].map((name) => join(binaries.folder, name));
-      if (dump === undefined || restore === undefined || !existsSync(dump) || !existsSync(restore))
-        return await copyByServer(from, url('postgres'), createDatabase);
-      const file = join(directory, `${randomUUID()}.dump`);
-      run(dump, ['--format=custom', `--file=${file}`, from]);
-      const to = await createDatabase();
-      run(restore, ['--exit-on-error', `--dbname=${to}`, file]);
-      return to;
+    end: (signal) => {
+      server.kill(signal);
+      return exited;
     },
-    stop: async () => {
-      // Fast shutdown: it does not wait for its clients.
-      server.kill('SIGINT');
-      await exited;
-      rmSync(directory, { recursive: true, force: true });
-    },
+  };
+}
+
+/** Starts a copy of a server's data as its replica. */
+async function startReplica(
+  binaries: Binaries,
+  { data, primary }: { data: string; primary: number },
+): Promise<PostgresReplica> {
+  writeFileSync(join(data, 'standby.signal'), '');
+  appendFileSync(
+    join(data, 'postgresql.auto.conf'),
+    `primary_conninfo = 'host=127.0.0.1 port=${primary} user=curfew'\n`,
+  );
+  if (isRoot)
+    for (const path of ['.', ...readdirSync(data, { recursive: true, encoding: 'utf8' })])
+      chownSync(join(data, path), nobody.uid, nobody.gid);
+  chmodSync(data, 0o700);
+  const port = await freePort();
+  const server = await startProcess(binaries, data, port);
+  // Fails with a division by zero until then.
+  const level = 'select 1 / count(*) from pg_stat_replication where replay_lsn >= pg_current_wal_lsn()';
+  const untilLevel = async (): Promise<void> => {
+    await eventually('the replica is level', () =>
+      query(urlOf(primary, 'postgres'), level).then(
+        () => true,
+        () => undefined,
+      ),
+    );
+  };
+  await untilLevel();
+  return {
+    port,
+    untilLevel,
+    promote: () => query(urlOf(port, 'postgres'), 'select pg_promote()'),
+    stop: () => server.end('SIGINT'),
   };
 }
 
@@ -128,10 +225,7 @@ async function copyByServer(
   const name = new URL(from).pathname.slice(1);
   await query(administration, `alter database ${name} allow_connections false`);
   try {
-    await query(
-      administration,
-      `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`,
-    );
+    await terminateConnections(administration, name);
     return await eventually('no connection is left', () => createDatabase(name).catch(() => undefined));
   } finally {
     await query(administration, `alter database ${name} allow_connections true`);

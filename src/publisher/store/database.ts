@@ -1,11 +1,15 @@
-import { Kysely, PostgresDialect, sql, type RawBuilder, type Transaction } from 'kysely';
+import { Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
 import { Migrator, type Migration } from 'kysely/migration';
-import pg, { type ClientConfig } from 'pg';
 import { Fault } from '../../runtime/fault.ts';
 import { describeError } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import { nodeSqliteDialect } from './node-sqlite.ts';
-import { listenToPostgres, type Listener } from './postgres-listener.ts';
+import { migrationLock, resilientPostgresDialect } from './postgres-dialect.ts';
+import { describeUrl } from './postgres-hosts.ts';
+import { listenToPostgres, type ListenOptions, type Listener } from './postgres-listener.ts';
+import type { DatabaseReport } from './postgres-pool.ts';
+
+export type { DatabaseReport } from './postgres-pool.ts';
 
 /**
  * No tables: a room adds its own with `$extendTables`, so rooms share a database without sharing a schema. What is
@@ -19,11 +23,15 @@ export type DatabaseOptions =
   | { sqlite: string }
   | {
       postgres: {
-        /** Read at each new connection, so that a changed password file is picked up. */
+        /**
+         * Read at each new connection, so that a changed password file is picked up. With several hosts, as in
+         * `postgres://user@a:5432,b:5432/name`, the one that takes writes is used.
+         */
         url: Pick<Secret, 'text'>;
         poolSize: number;
-        /** Told of a connection that broke while idle; the pool replaces it. */
-        onIdleError?: (thrown: unknown) => void;
+        report?: DatabaseReport;
+        /** Longest time of one statement; ms. Default 10 s. */
+        statementTimeoutMs?: number;
       };
     };
 
@@ -39,74 +47,73 @@ export type Database = {
    * Calls `heard` for each notification on a channel, and now and then without one. PostgreSQL only: undefined where
    * a database can't notify.
    */
-  listen(channel: string, heard: () => void): Listener | undefined;
+  listen(channel: string, options: ListenOptions): Listener | undefined;
+  /** Runs a transaction that may take minutes, such as a migration. */
+  runLong<Outcome>(work: (trx: DatabaseTransaction) => Promise<Outcome>): Promise<Outcome>;
   close(): Promise<void>;
 };
 
 /** A room's migrations by name. Names are unique in the database, start with the room's and sort in order of age. */
 export type Migrations = Readonly<Record<string, Migration>>;
 
+const defaultStatementTimeoutMs = 10_000;
+const longStatementTimeoutMs = 10 * 60_000;
+
 /**
- * Opens a database. Cost: none; SQLite opens its file, PostgreSQL connects, at the first statement.
+ * Opens a database. Cost: none; SQLite opens its file, PostgreSQL connects, at the first statement. Every statement
+ * throws ERR_DATABASE_UNAVAILABLE where the same call may succeed later; nothing of its transaction is then kept,
+ * unless the connection was lost during the commit.
  * @param options.sqlite path of the file; created with mode 0600 if absent. `:memory:` for tests
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  if ('sqlite' in options) {
-    const db = new Kysely<NoTables>({ dialect: nodeSqliteDialect(options.sqlite) });
-    return {
-      db,
-      dialect: 'sqlite',
-      description: options.sqlite,
-      now: () => sql<number>`cast(round(unixepoch('subsec') * 1000) as integer)`,
-      listen: () => undefined,
-      close: () => db.destroy(),
-    };
-  }
-  const { url } = options.postgres;
-  const db = new Kysely<NoTables>({ dialect: new PostgresDialect({ pool: createPool(options.postgres) }) });
+  return 'sqlite' in options ? openSqliteDatabase(options) : openPostgresDatabase(options.postgres);
+}
+
+function openSqliteDatabase({ sqlite }: Extract<DatabaseOptions, { sqlite: string }>): Database {
+  const db = new Kysely<NoTables>({ dialect: nodeSqliteDialect(sqlite) });
   return {
     db,
-    dialect: 'postgres',
-    description: describeUrl(url.text()),
-    // Not now(): that is the start of the transaction.
-    now: () => sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`,
-    listen: (channel, heard) => listenToPostgres({ url, channel, heard }),
+    dialect: 'sqlite',
+    description: sqlite,
+    now: () => sql<number>`cast(round(unixepoch('subsec') * 1000) as integer)`,
+    listen: () => undefined,
+    runLong: (work) => db.transaction().execute(work),
     close: () => db.destroy(),
   };
 }
 
 type PostgresOptions = Extract<DatabaseOptions, { postgres: unknown }>['postgres'];
 
-function createPool({ url, poolSize, onIdleError }: PostgresOptions): pg.Pool {
-  class CurrentCredentialsClient extends pg.Client {
-    constructor(config?: string | ClientConfig) {
-      super({ ...(typeof config === 'object' ? config : {}), connectionString: url.text() });
-    }
-  }
-  const pool = new pg.Pool({
-    Client: CurrentCredentialsClient,
-    max: poolSize,
-    connectionTimeoutMillis: 5000,
-    statement_timeout: 30_000,
-    idle_in_transaction_session_timeout: 30_000,
-    application_name: 'curfew',
-    keepAlive: true,
-    types,
-  });
-  pool.on('error', (thrown) => onIdleError?.(thrown));
-  return pool;
-}
-
-// Our bigint columns count milliseconds and rows: far below 2^53.
-const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) =>
-    oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format),
-};
-
-function describeUrl(text: string): string {
-  if (!URL.canParse(text)) return 'postgres';
-  const { host, pathname } = new URL(text);
-  return `postgres://${host}${pathname}`;
+function openPostgresDatabase(options: PostgresOptions): Database {
+  const { url, statementTimeoutMs = defaultStatementTimeoutMs } = options;
+  const db = new Kysely<NoTables>({ dialect: resilientPostgresDialect({ ...options, statementTimeoutMs }) });
+  const notify = async (channel: string, payload: string): Promise<void> => {
+    await sql`select pg_notify(${channel}, ${payload})`.execute(db);
+  };
+  return {
+    db,
+    dialect: 'postgres',
+    description: describeUrl(url.text()),
+    // Not now(): that is the start of the transaction.
+    now: () => sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`,
+    listen: (channel, listening) =>
+      listenToPostgres({
+        url,
+        channel,
+        notify: (payload) => notify(channel, payload),
+        ...listening,
+      }),
+    runLong: async (work) => {
+      const limits = { url, poolSize: 1, statementTimeoutMs: longStatementTimeoutMs };
+      const patient = new Kysely<NoTables>({ dialect: resilientPostgresDialect(limits) });
+      try {
+        return await patient.transaction().execute(work);
+      } finally {
+        await patient.destroy();
+      }
+    },
+    close: () => db.destroy(),
+  };
 }
 
 /**
@@ -115,18 +122,27 @@ function describeUrl(text: string): string {
  * @throws ERR_DATABASE
  */
 export async function migrate(database: Database, migrations: readonly Migrations[]): Promise<void> {
-  const all: Record<string, Migration> = Object.assign({}, ...migrations);
+  try {
+    await database.runLong(async (trx) => {
+      if (database.dialect === 'postgres') await migrationLock(trx);
+      await migrateIn(trx, Object.assign({}, ...migrations) as Record<string, Migration>);
+    });
+  } catch (thrown) {
+    throw new Fault(
+      'ERR_DATABASE',
+      `cannot prepare the database ${database.description}: ${describeError(thrown).message}`,
+      { cause: thrown },
+    );
+  }
+}
+
+async function migrateIn(trx: DatabaseTransaction, all: Record<string, Migration>): Promise<void> {
   const migrator = new Migrator({
-    db: database.db,
+    db: trx,
     provider: { getMigrations: () => Promise.resolve(all) },
     // Rooms grow independently of each other.
     allowUnorderedMigrations: true,
   });
   const { error } = await migrator.migrateToLatest();
-  if (error === undefined) return;
-  throw new Fault(
-    'ERR_DATABASE',
-    `cannot prepare the database ${database.description}: ${describeError(error).message}`,
-    { cause: error },
-  );
+  if (error !== undefined) throw error;
 }

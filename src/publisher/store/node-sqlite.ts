@@ -11,6 +11,7 @@ import {
   type SqliteDatabase,
   type SqliteStatement,
 } from 'kysely';
+import { Fault } from '../../runtime/fault.ts';
 
 /** How long a statement waits for another process's transaction, and how often it tries. */
 const busyTimeoutMs = 5000;
@@ -54,7 +55,13 @@ async function whenFree<Outcome>(work: () => Outcome | Promise<Outcome>): Promis
     try {
       return await work();
     } catch (thrown) {
-      if (!isBusy(thrown) || performance.now() > deadlineMs) throw thrown;
+      if (!isBusy(thrown)) throw thrown;
+      if (performance.now() > deadlineMs)
+        throw new Fault(
+          'ERR_DATABASE_UNAVAILABLE',
+          `the database has been locked by another process for ${busyTimeoutMs} ms`,
+          { cause: thrown },
+        );
       await setTimeout(busyRetryMs);
     }
   }
