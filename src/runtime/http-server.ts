@@ -57,8 +57,7 @@ export function createHttpServer(options: HttpServerOptions): Part {
         log.debug('request broken off', { err: thrown });
         return;
       }
-      if (isDatabaseUnavailable(thrown)) log.debug('request failed', { err: thrown });
-      else log.error('request failed', { err: thrown });
+      log[isDatabaseUnavailable(thrown) ? 'debug' : 'error']('request failed', { err: thrown });
       if (response.headersSent) response.destroy();
       else answerFault(response, thrown);
     }

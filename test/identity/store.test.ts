@@ -239,6 +239,8 @@ const requestScope = (): RequestScope => ({
   credentials: undefined,
   isLoginRefused: false,
   rotation: undefined,
+  uses: [],
+  isDatabaseLost: false,
 });
 
 /** Storage as oidc-provider sees it, in one request. */
@@ -249,6 +251,7 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     tokens,
     sessions: createSessionStore(database),
     revoker: revoker(),
+    recovery: { settle: () => Promise.resolve() },
     clock,
     ownTokens: { verify: () => Promise.resolve(undefined) },
     scope: () => scope,

@@ -1,3 +1,4 @@
+import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import type { Account, AccountStore } from '../store/account-store.ts';
@@ -81,7 +82,11 @@ export async function createAuthenticate(options: AuthenticateOptions): Promise<
       return throttled(1000);
     }
     try {
-      const account = await verify(name, password);
+      const account = await verify(name, password).catch((thrown: unknown) => {
+        // Nothing was learnt about the password.
+        if (isDatabaseUnavailable(thrown)) throttle.giveBack(key, address);
+        throw thrown;
+      });
       metrics.logins.inc({ result: account === undefined ? 'refused' : 'ok' });
       if (account === undefined) return { kind: 'refused' };
       throttle.giveBack(key, address);

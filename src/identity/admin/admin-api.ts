@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
-import { Fault } from '../../runtime/fault.ts';
+import { databaseRetrySeconds, Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { adminAudience, type AdminScope } from '../grant/admin-scopes.ts';
 import type { OwnToken, OwnTokens } from '../session/own-tokens.ts';
 import { createOperationHandlers, type AdminWork, type Request } from './operation-handlers.ts';
@@ -100,8 +100,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What was asked for can't be done; other faults are ours. */
+/** What was asked for can't be done, or not now; other faults are ours. */
 function refusalOf(thrown: unknown): Refusal {
+  if (isDatabaseUnavailable(thrown)) return { refusal: 503, detail: 'try again later' };
   const isRefusal = thrown instanceof Fault && ['ERR_USAGE', 'ERR_REVOCATION_INVALID'].includes(thrown.code);
   if (!isRefusal) throw thrown;
   return { refusal: 400, detail: thrown.message };
@@ -111,6 +112,7 @@ function sendRefusal(response: ServerResponse, { refusal, detail }: Refusal): vo
   // RFC 6750 §3.
   if (refusal === 401) response.setHeader('www-authenticate', `Bearer realm="${adminAudience}"`);
   if (refusal === 403) response.setHeader('www-authenticate', 'Bearer error="insufficient_scope"');
+  if (refusal === 503) response.setHeader('retry-after', databaseRetrySeconds);
   if (refusal === 413) response.setHeader('connection', 'close');
   const problem = { type: 'about:blank', title: titles[refusal], status: refusal, detail };
   send(response, refusal, `${JSON.stringify(problem)}\n`, 'application/problem+json');

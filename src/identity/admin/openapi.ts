@@ -49,7 +49,7 @@ export function openApiDocument(issuer: string): Record<string, unknown> {
 
 function operationOf(operationId: string, operation: Operation): Record<string, unknown> {
   const { summary, scopes, query, body, status, answer } = operation;
-  const refusals = ['400', '401', '403', '413'].map((code) => [code, { $ref: problemRef }] as const);
+  const refusals = ['400', '401', '403', '413', '503'].map((code) => [code, { $ref: problemRef }] as const);
   return {
     operationId,
     summary,

@@ -1,7 +1,7 @@
 import type { AdminScope } from '../grant/admin-scopes.ts';
 
 /** A request that isn't carried out; the status decides the title. */
-export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413; detail?: string };
+export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413 | 503; detail?: string };
 
 export const titles: Readonly<Record<Refusal['refusal'], string>> = {
   400: 'Bad request',
@@ -10,6 +10,7 @@ export const titles: Readonly<Record<Refusal['refusal'], string>> = {
   404: 'No such path',
   405: 'No such method here',
   413: 'Too long',
+  503: 'Not available at present',
 };
 
 export const refusedScope = (scopes: readonly AdminScope[]): Refusal => ({

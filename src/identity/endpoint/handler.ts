@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
+import { databaseRetrySeconds, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { isAdminPath, type AdminApi } from '../admin/admin-api.ts';
 import { isAccountPath, type AccountPages } from '../interaction/account-pages.ts';
 import { isInteractionPath, type Interactions, type Page } from '../interaction/interactions.ts';
 import { errorPage } from '../interaction/pages.ts';
-import { textsFor } from '../interaction/strings.ts';
+import { textsFor, type Texts } from '../interaction/strings.ts';
 import { wrapAccessToken } from '../store/access-token-adapter.ts';
 import type { Resources } from '../grant/resources.ts';
 import type { ClientThrottle } from './client-throttle.ts';
@@ -52,14 +53,26 @@ export function createHandler(options: HandlerOptions): Handler {
       if (options.adminApi !== undefined && isAdminPath(path))
         return await options.adminApi.answer(request, response);
       const answer = pageAt(path, options);
-      if (answer !== undefined) {
-        const page = await answer(request, response, path);
-        if (page !== undefined) sendPage(response, page);
-        return;
-      }
-      await passOn(request, response, path, options);
+      if (answer === undefined) return await passOn(request, response, path, options);
+      const page = await answer(request, response, path).catch((thrown: unknown) => {
+        if (!isDatabaseUnavailable(thrown) || response.headersSent) throw thrown;
+        // A cookie may name a session that was not stored: the browser keeps the one it has.
+        response.removeHeader('set-cookie');
+        return unavailablePage(path, texts);
+      });
+      if (page !== undefined) sendPage(response, page);
     });
   };
+}
+
+const askedByScript = /(?:\/passkey-challenge|\/passkeys\/challenge)$/;
+
+function unavailablePage(path: string, texts: Texts): Page {
+  const answer = { status: 503, retryAfterSeconds: databaseRetrySeconds };
+  const { unavailable } = texts.error;
+  if (askedByScript.test(path))
+    return { ...answer, body: JSON.stringify({ problem: unavailable }), isJson: true };
+  return { ...answer, body: errorPage(texts, unavailable) };
 }
 
 type Answer = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<Page | undefined>;

@@ -9,6 +9,7 @@ import { createKeyStore, type KeyStore } from '../store/key-store.ts';
 import { createPublicationStore } from '../store/publication-store.ts';
 import { createSessionStore, type SessionStore } from '../store/session-store.ts';
 import { createTokenStore, type TokenStore } from '../store/token-store.ts';
+import { createUseRecovery, type UseRecovery } from '../store/use-recovery.ts';
 import type { OpenIdServiceOptions } from './openid-service.ts';
 
 /** What every way in works on: the stores, and what is decided about sessions and tokens. */
@@ -17,6 +18,7 @@ export type IdentityCore = {
   sessions: SessionStore;
   grants: GrantStore;
   tokens: TokenStore;
+  recovery: UseRecovery;
   keys: KeyStore;
   audit: AuditStore;
   revoker: Revoker;
@@ -34,6 +36,7 @@ export function createIdentityCore(
   const { database, outbox, issuer, clock, log, metrics, sharedKey } = options;
   const accounts = createAccountStore(database);
   const grants = createGrantStore(database);
+  const tokens = createTokenStore(database);
   const keys = createKeyStore(database);
   const audit = createAuditStore(database);
   const publications = createPublicationStore(database);
@@ -43,7 +46,8 @@ export function createIdentityCore(
     accounts,
     sessions: createSessionStore(database),
     grants,
-    tokens: createTokenStore(database),
+    tokens,
+    recovery: createUseRecovery({ tokens, log }),
     keys,
     audit,
     revoker,

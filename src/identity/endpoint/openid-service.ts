@@ -66,7 +66,7 @@ export type OpenIdServiceOptions = {
 
 const defaultRotationLeewayMs = 3000;
 
-/** The OpenID provider with its pages. Parts in order: the provider, what it tells clients, the listener in front. */
+/** The OpenID provider with its pages. Parts in order: what takes lost uses back, the provider, what it tells clients, the listener in front. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { issuer, clock, log, metrics, keyRing } = options;
   const scopes = createRequestScopes(options);
@@ -84,8 +84,8 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   const holder = createProviderHolder({
     provider: {
       ...options,
+      ...core,
       clients: [...options.clients, accountClient(issuer)],
-      resources,
       authenticate,
       findAccount: createFindAccount({ accounts, sessions, scope }),
       adapter: createProviderAdapter({ ...core, clock, scope, rotationLeewayMs, maxSessionsPerAccount }),
@@ -115,7 +115,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     adminApi: adminApiOf(options, core, holder, scope),
     scopes,
   });
-  return [holder, notices, listenerOf(options, handler)];
+  return [core.recovery, holder, notices, listenerOf(options, handler)];
 }
 
 function listenerOf(

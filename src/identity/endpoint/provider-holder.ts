@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
-import { Fault } from '../../runtime/fault.ts';
+import { Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import { describeError, type Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import { deviceGrantType, loginGrantType } from '../grant/grant-types.ts';
 import type { KeyRing } from '../key/key-ring.ts';
+import { noteDatabaseLoss } from './answer-unavailable.ts';
 import { createProvider, type ProviderOptions } from './provider.ts';
 
 export type ProviderHolderOptions = {
@@ -57,9 +58,10 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
       await refresh();
       await checkClients(current().provider, options.provider);
       timer = setInterval(() => {
-        refreshing = refresh().catch((thrown: unknown) =>
-          log.error('keys could not be read; the former stay in use', { err: thrown }),
-        );
+        refreshing = refresh().catch((thrown: unknown) => {
+          const level = isDatabaseUnavailable(thrown) ? 'debug' : 'error';
+          log[level]('keys could not be read; the former stay in use', { err: thrown });
+        });
       }, refreshEveryMs);
       timer.unref();
     },
@@ -92,12 +94,13 @@ const grantLabels: Readonly<Record<string, string>> = {
 };
 
 /** Counts and logs. Only codes: a description may hold what a client sent. */
-function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): void {
+function observe(provider: Provider, { provider: { scope }, metrics, log }: ProviderHolderOptions): void {
   provider.on('grant.success', (ctx) => {
     const grant = grantLabels[String(ctx.oidc.params?.['grant_type'])];
     if (grant !== undefined) metrics.tokensIssued.inc({ grant });
   });
   const refused = (ctx: KoaContextWithOIDC, thrown: unknown): void => {
+    noteDatabaseLoss(scope(), thrown);
     const { error } = thrown as { error?: unknown };
     log.debug('request refused', {
       route: ctx.oidc.route,
@@ -112,9 +115,10 @@ function observe(provider: Provider, { metrics, log }: ProviderHolderOptions): v
   provider.on('introspection.error', refused);
   provider.on('device_authorization.error', refused);
   provider.on('code_verification.error', refused);
-  provider.on('server_error', (ctx, thrown) =>
-    log.error('request failed', { route: ctx.oidc.route, err: thrown }),
-  );
+  provider.on('server_error', (ctx, thrown) => {
+    const level = noteDatabaseLoss(scope(), thrown) ? 'debug' : 'error';
+    log[level]('request failed', { route: ctx.oidc.route, err: thrown });
+  });
   // Koa's own; without a listener it prints to the console.
   EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown, ctx?: KoaContextWithOIDC) => {
     if (thrown === ctx?.req.socket.errored) log.debug('request broken off', { err: thrown });

@@ -17,7 +17,9 @@ import type { Resources } from '../grant/resources.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import type { RequestScope } from '../session/request-scope.ts';
+import type { UseRecovery } from '../store/use-recovery.ts';
 import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
+import { answerUnavailable } from './answer-unavailable.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
@@ -36,6 +38,7 @@ export type ProviderOptions = {
   findAccount: FindAccount;
   adapter: AdapterFactory;
   scope(): RequestScope;
+  recovery: Pick<UseRecovery, 'add'>;
 };
 
 // The others need a script, or leave the code where scripts find it.
@@ -59,6 +62,7 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   );
   nameFamilyInRefreshTokens(provider, scope);
   takeOverLogoutNotices(provider);
+  provider.use(answerUnavailable(options));
   provider.use(refuseToMint(scope));
   provider.use(correctAnswers(scope, responseModes));
   return provider;

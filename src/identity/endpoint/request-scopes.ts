@@ -67,6 +67,8 @@ export function createRequestScopes(options: RequestScopesOptions): RequestScope
         credentials: undefined,
         isLoginRefused: false,
         rotation: undefined,
+        uses: [],
+        isDatabaseLost: false,
       };
       return storage.run(scope, work);
     },

@@ -113,6 +113,7 @@ const en = {
     request: 'The app that sent you here made a request that is not allowed. Its makers can look this up:',
     notFound: 'There is no such page.',
     crossSite: 'This form was sent from another site.',
+    unavailable: 'The service is not available at present. Try again in a moment.',
     tooMany: 'There were too many visits from your network. Wait a moment and try again.',
   },
 };
@@ -238,6 +239,7 @@ const de: Texts = {
       'Die App, die Sie hergeschickt hat, hat eine unzulässige Anfrage gestellt. Ihre Hersteller können dies nachschlagen:',
     notFound: 'Diese Seite gibt es nicht.',
     crossSite: 'Dieses Formular kam von einer anderen Website.',
+    unavailable: 'Der Dienst ist zurzeit nicht verfügbar. Versuchen Sie es gleich noch einmal.',
     tooMany:
       'Aus Ihrem Netz kamen zu viele Besuche. Warten Sie einen Moment und versuchen Sie es noch einmal.',
   },

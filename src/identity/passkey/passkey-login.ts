@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { PublicKeyCredentialRequestOptionsJSON } from '@simplewebauthn/server';
 import type { Log } from '../../runtime/log.ts';
+import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import type { Authentication } from '../account/authenticate.ts';
 import type { LoginThrottle } from '../account/login-throttle.ts';
@@ -51,7 +52,10 @@ export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
         metrics.logins.inc({ result: 'throttled' });
         return { kind: 'throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) };
       }
-      const judgement = await judge(answer, interaction, options);
+      const judgement = await judge(answer, interaction, options).catch((thrown: unknown) => {
+        if (isDatabaseUnavailable(thrown)) throttle.giveBack(key, address);
+        throw thrown;
+      });
       if (judgement.kind === 'refused') return refuse(judgement.reason, options);
       metrics.logins.inc({ result: 'ok' });
       throttle.giveBack(key, address);

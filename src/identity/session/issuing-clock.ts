@@ -1,5 +1,5 @@
 import type { Clock, EpochSeconds } from '../../runtime/clock.ts';
-import { Fault } from '../../runtime/fault.ts';
+import { Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 
@@ -73,9 +73,10 @@ export function createIssuingClock(options: IssuingClockOptions): IssuingClock {
     start: async () => {
       await measure();
       timer = setInterval(() => {
-        measuring = measure().catch((thrown: unknown) =>
-          log.warn('the database does not tell its time; its former goes on', { err: thrown }),
-        );
+        measuring = measure().catch((thrown: unknown) => {
+          const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
+          log[level]('the database does not tell its time; its former goes on', { err: thrown });
+        });
       }, everyMs);
       timer.unref();
     },

@@ -3,6 +3,7 @@ import type { AdapterPayload } from 'oidc-provider';
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { Texts } from '../interaction/strings.ts';
 import type { Credentials } from '../store/account-store.ts';
+import type { LostUse } from '../store/token-store.ts';
 
 /** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
 export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';
@@ -41,6 +42,10 @@ export type RequestScope = {
   credentials: Credentials | undefined;
   /** The account of the browser's login is out: the login ends with this request. */
   isLoginRefused: boolean;
+  /** Tokens that the request uses up. Where the database goes away before the answer, they are taken back. */
+  readonly uses: LostUse[];
+  /** The database went away under the request: the answer is 503, whatever became of it. */
+  isDatabaseLost: boolean;
   /** A refresh token marked as used, to be committed together with its successor. */
   rotation: { tokenId: string } | undefined;
 };

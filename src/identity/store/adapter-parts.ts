@@ -7,12 +7,14 @@ import type { RevocationReason, Revoker } from '../session/revoker.ts';
 import type { GrantStore } from './grant-store.ts';
 import type { SessionStore } from './session-store.ts';
 import type { StoredToken, TokenStore } from './token-store.ts';
+import type { UseRecovery } from './use-recovery.ts';
 
 export type ProviderAdapterOptions = {
   grants: GrantStore;
   tokens: TokenStore;
   sessions: SessionStore;
   revoker: Revoker;
+  recovery: Pick<UseRecovery, 'settle'>;
   ownTokens: OwnTokens;
   clock: Clock;
   /** The session unused for longest ends for a new one beyond. */

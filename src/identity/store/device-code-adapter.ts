@@ -14,11 +14,13 @@ const handlePrefix = '#';
 
 /** Codes of the device flow (RFC 8628). */
 export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapter {
-  const { tokens, grants, revoker, clock, scope } = options;
+  const { tokens, grants, revoker, recovery, clock, scope } = options;
 
   const find = async (id: string): Promise<StoredToken | undefined> => {
-    if (!id.startsWith(handlePrefix)) return await tokens.findPlain(hashOf(kind, id));
-    return scope().route === 'token' ? undefined : await tokens.findPlain(id.slice(1));
+    if (id.startsWith(handlePrefix))
+      return scope().route === 'token' ? undefined : await tokens.findPlain(id.slice(1));
+    await recovery.settle(kind, id);
+    return await tokens.findPlain(hashOf(kind, id));
   };
 
   return {
@@ -42,8 +44,9 @@ export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapte
       return { ...payload, userCode };
     },
     consume: async (id) => {
-      const { address, device } = scope();
+      const { address, device, uses } = scope();
       const use = { by: callerHash(scope()), nowMs: clock.nowMs() };
+      uses.push({ kind, id, use });
       const grantId = (await find(id))?.grantId;
       if (await tokens.consume(kind, id, use)) {
         // Until now the grant was known by the browser it was allowed in.

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Database } from '../../publisher/store/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 import { identityTables } from './tables.ts';
@@ -51,7 +52,8 @@ export function createPurge(options: { database: Database; clock: Clock; log: Lo
       const count = await purgeExpired(database, clock.nowMs());
       if (count > 0) log.debug('expired rows deleted', { count });
     } catch (thrown) {
-      log.warn('expired rows could not be deleted', { err: thrown });
+      const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
+      log[level]('expired rows could not be deleted', { err: thrown });
     }
   }
 

@@ -10,12 +10,13 @@ const kind = 'RefreshToken';
 
 /** Refresh tokens: each is used once, and its successor is committed with its use. */
 export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adapter {
-  const { grants, tokens, revoker, clock, scope } = options;
+  const { grants, tokens, revoker, recovery, clock, scope } = options;
   const plain = createTokenAdapter(options, kind);
 
   return {
     ...plain,
     find: async (id) => {
+      await recovery.settle(kind, id);
       const token = await tokens.find(kind, id);
       if (scope().route === 'token' && isJustRotated(token, options))
         throw new errors.InvalidGrant({ detail: 'refresh token was used a moment ago' });
@@ -58,7 +59,9 @@ async function rotate(
   options: ProviderAdapterOptions,
 ): Promise<void> {
   const { tokens, revoker, clock, scope } = options;
-  const refusal = await tokens.rotate(usedId, successor, { by: callerHash(scope()), nowMs: clock.nowMs() });
+  const use = { by: callerHash(scope()), nowMs: clock.nowMs() };
+  scope().uses.push({ kind, id: usedId, use, successorId: successor.id });
+  const refusal = await tokens.rotate(usedId, successor, use);
   if (refusal === undefined) return;
   const used = refusal === 'used' ? await tokens.find(kind, usedId) : undefined;
   if (used?.grantId !== undefined && !isJustRotated(used, options))

@@ -12,7 +12,7 @@ import type { TokenKind } from './token-store.ts';
 
 /** Codes and other tokens of one use. */
 export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {
-  const { tokens, revoker, clock, scope } = options;
+  const { tokens, revoker, recovery, clock, scope } = options;
   return {
     ...emptyAdapter(kind),
     upsert: async (id, payload, expiresIn) => {
@@ -28,10 +28,13 @@ export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenK
         throw new errors.InvalidGrant({ detail: 'the grant is gone' });
     },
     find: async (id) => {
+      await recovery.settle(kind, id);
       return payloadOf(await tokens.find(kind, id), id);
     },
     consume: async (id) => {
-      if (await tokens.consume(kind, id, { by: callerHash(scope()), nowMs: clock.nowMs() })) return;
+      const use = { by: callerHash(scope()), nowMs: clock.nowMs() };
+      scope().uses.push({ kind, id, use });
+      if (await tokens.consume(kind, id, use)) return;
       const grantId = (await tokens.find(kind, id))?.grantId;
       if (grantId !== undefined) await revoker.revoke({ id: grantId }, 'reuse');
       throw new errors.InvalidGrant({ detail: `${kind} already used` });

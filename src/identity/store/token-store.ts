@@ -32,7 +32,21 @@ export type StoredToken = {
 export type RotationRefusal = 'gone' | 'used';
 
 /** By whom, as a hash, and when a token is used. */
-export type TokenUse = { by: string; nowMs: number };
+export type TokenUse = {
+  by: string;
+  nowMs: number;
+  /** Set by the store once the token is marked; whether that is committed is another question. */
+  isMarked?: boolean;
+};
+
+/** A use whose request failed: nobody was sent what it was used for. */
+export type LostUse = {
+  kind: TokenKind;
+  id: string;
+  use: TokenUse;
+  /** The id of the refresh token that was to take its place. */
+  successorId?: string;
+};
 
 export type TokenStore = {
   /** Writes a token, replacing one of the same id. @returns false if its grant is gone */
@@ -51,6 +65,11 @@ export type TokenStore = {
     successor: NewToken & { sessionUid: string | undefined },
     use: TokenUse,
   ): Promise<RotationRefusal | undefined>;
+  /**
+   * Takes a use back: the token is unused again and its successor gone, whether or not they were committed. Waits for
+   * a commit that is still under way.
+   */
+  takeBack(lost: LostUse): Promise<void>;
   delete(kind: TokenKind, id: string): Promise<void>;
   /** Deletes a token and hands it to one caller alone. @returns its payload; undefined if it is gone or too old */
   take(kind: TokenKind, id: string, nowMs: number): Promise<string | undefined>;
@@ -97,7 +116,8 @@ export function createTokenStore(database: Database): TokenStore {
       const payload = row === undefined ? undefined : unseal(id, kind, row.payload);
       return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
-    consume: (kind, id, use) => markUsed(db, hashOf(kind, id), use),
+    // In a transaction: a statement alone could still be carried out by a server that hung, after it was taken back.
+    consume: (kind, id, use) => db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), use)),
     rotate: (usedId, successor, use) =>
       db.transaction().execute(async (trx) => {
         const grantId = successor.grantId ?? '';
@@ -108,12 +128,36 @@ export function createTokenStore(database: Database): TokenStore {
           await extendSession(trx, successor.sessionUid, successor.expiresAtMs);
         return undefined;
       }),
+    takeBack: (lost) => db.transaction().execute((trx) => takeBack(trx, database.dialect, lost)),
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
     },
     take: (kind, id, nowMs) => take(db, { kind, id, nowMs }),
     ...deviceCodes(db),
   };
+}
+
+async function takeBack(
+  trx: Tables,
+  dialect: Database['dialect'],
+  { kind, id, use, successorId }: LostUse,
+): Promise<void> {
+  const idHash = hashOf(kind, id);
+  await trx
+    .selectFrom('identity_tokens')
+    .select('id_hash')
+    .where('id_hash', '=', idHash)
+    .$if(dialect === 'postgres', (query) => query.forUpdate())
+    .execute();
+  if (successorId !== undefined)
+    await trx.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, successorId)).execute();
+  await trx
+    .updateTable('identity_tokens')
+    .set({ consumed_at_ms: null, consumed_by: null })
+    .where('id_hash', '=', idHash)
+    .where('consumed_at_ms', '=', use.nowMs)
+    .where('consumed_by', '=', use.by)
+    .execute();
 }
 
 async function take(
@@ -186,14 +230,15 @@ async function useGrant(db: Tables, id: string, expiresAtMs: number, nowMs: numb
   return numUpdatedRows > 0n;
 }
 
-async function markUsed(db: Tables, idHash: string, { by, nowMs }: TokenUse): Promise<boolean> {
+async function markUsed(db: Tables, idHash: string, use: TokenUse): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('identity_tokens')
-    .set({ consumed_at_ms: nowMs, consumed_by: by })
+    .set({ consumed_at_ms: use.nowMs, consumed_by: use.by })
     .where('id_hash', '=', idHash)
     .where('consumed_at_ms', 'is', null)
     .executeTakeFirst();
-  return numUpdatedRows > 0n;
+  use.isMarked = numUpdatedRows > 0n;
+  return use.isMarked;
 }
 
 const rowOf = (token: NewToken): IdentityTables['identity_tokens'] => ({

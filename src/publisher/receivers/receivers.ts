@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrowdedOut } from '../../runtime/connections.ts';
+import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
@@ -209,7 +210,8 @@ function keepPurged(deliveries: DeliveryStore, clock: Clock, log: Log): () => Pr
       const count = await deliveries.purge(clock.nowMs());
       if (count > 0) log.debug('old deliveries forgotten', { count });
     } catch (thrown) {
-      log.warn('old deliveries could not be forgotten', { err: thrown });
+      const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
+      log[level]('old deliveries could not be forgotten', { err: thrown });
     }
   };
   const timer = setInterval(() => {

@@ -1,0 +1,51 @@
+import type { Provider } from 'oidc-provider';
+import { databaseRetrySeconds, isDatabaseUnavailable } from '../../runtime/fault.ts';
+import { errorPage } from '../interaction/pages.ts';
+import type { RequestScope } from '../session/request-scope.ts';
+import type { UseRecovery } from '../store/use-recovery.ts';
+
+export type AnswerUnavailableOptions = {
+  scope(): RequestScope;
+  recovery: Pick<UseRecovery, 'add'>;
+};
+
+/** What oidc-provider met of a database that went away, whatever it made of it. */
+export function noteDatabaseLoss(scope: RequestScope, thrown: unknown): boolean {
+  let cause = thrown;
+  for (let depth = 0; depth < maxCauses && cause instanceof Error; depth += 1) {
+    if (isDatabaseUnavailable(cause)) scope.isDatabaseLost = true;
+    cause = cause.cause;
+  }
+  return scope.isDatabaseLost;
+}
+
+const maxCauses = 5;
+
+/** Answers with 503 where the database went away under a request, and takes back what the request had used up. */
+export const answerUnavailable =
+  ({ scope, recovery }: AnswerUnavailableOptions): Parameters<Provider['use']>[0] =>
+  async (ctx, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      if (!noteDatabaseLoss(scope(), thrown)) throw thrown;
+    }
+    const { isDatabaseLost, uses, texts } = scope();
+    if (!isDatabaseLost) return;
+    recovery.add(uses);
+    const isPage = ctx.response.is('html') !== false || ctx.accepts('json', 'html') === 'html';
+    ctx.status = 503;
+    ctx.set('retry-after', String(databaseRetrySeconds));
+    ctx.set('cache-control', 'no-store');
+    // A cookie may name a session that was not stored: the browser keeps the one it has.
+    ctx.remove('set-cookie');
+    ctx.remove('location');
+    if (isPage) ctx.type = 'html';
+    // RFC 6749 §4.1.2.1 names the code; RFC 7009 §2.2.1 the status.
+    ctx.body = isPage
+      ? errorPage(texts, texts.error.unavailable)
+      : {
+          error: 'temporarily_unavailable',
+          error_description: 'the service is unavailable at present, try again later',
+        };
+  };
