@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isDatabaseUnavailable } from '../runtime/fault.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import { raceSeconds } from '../revocation/judge.ts';
 import { describeRedis } from '../revocation/redis-connection.ts';
@@ -103,7 +104,7 @@ class Driver {
     const epoch = this.#running?.leader.epoch;
     this.#options.metrics.logLeader.set(0);
     // Without this another replica has to wait for the lease to end.
-    if (epoch !== undefined) await this.#lease.release(epoch);
+    if (epoch !== undefined) await this.#release(epoch);
   }
 
   wake(): void {
@@ -183,6 +184,17 @@ class Driver {
     } catch (thrown) {
       leader.failed();
       this.#report.failed(command, thrown);
+    }
+  }
+
+  async #release(epoch: number): Promise<void> {
+    try {
+      await this.#lease.release(epoch);
+    } catch (thrown) {
+      if (!isDatabaseUnavailable(thrown)) throw thrown;
+      this.#options.log.warn('the lease of the revocation log was not released: it ends by itself', {
+        err: thrown,
+      });
     }
   }
 

@@ -38,8 +38,11 @@ export type PostgresServer = {
   start(): Promise<void>;
   /** Ends all connections to a database but the caller's, as an administrator does. */
   terminateConnections(database: string): Promise<void>;
-  /** Makes a streaming replica of this server, which is restarted for that. */
-  createReplica(): Promise<PostgresReplica>;
+  /**
+   * Makes a streaming replica of this server, which is restarted for that.
+   * @param options.isSynchronous a commit then waits until the replica has it
+   */
+  createReplica(options?: { isSynchronous?: boolean }): Promise<PostgresReplica>;
   /** Stops it and removes its folder. */
   stop(): Promise<void>;
 };
@@ -97,13 +100,14 @@ export async function startPostgres(): Promise<PostgresServer> {
     shutDown: (signal = 'SIGINT') => server.end(signal),
     start,
     terminateConnections: (database) => terminateConnections(url('postgres'), database),
-    createReplica: async () => {
+    createReplica: async ({ isSynchronous = false } = {}) => {
       await server.end('SIGINT');
       const copy = join(directory, `replica-${replicas.length}`);
       cpSync(data, copy, { recursive: true });
       await start();
       const replica = await startReplica(binaries, { data: copy, primary: port });
       replicas.push(replica);
+      if (isSynchronous) await makeSynchronous(url('postgres'));
       return replica;
     },
     stop: async () => {
@@ -137,6 +141,11 @@ function initialize(binaries: Binaries, data: string): void {
   const made = spawnSync(join(binaries.folder, 'initdb'), init, options);
   if (made.status !== 0)
     throw new Error(`initdb of ${binaries.describe}: ${made.error?.message ?? made.stderr}`);
+}
+
+async function makeSynchronous(administration: string): Promise<void> {
+  await query(administration, `alter system set synchronous_standby_names = '*'`);
+  await query(administration, 'select pg_reload_conf()');
 }
 
 type ServerProcess = { end(signal: NodeJS.Signals): Promise<void> };

@@ -47,7 +47,10 @@ export function isRefusedParameter(thrown: unknown): boolean {
   return code === '08P01' && message.includes('unsupported startup parameter');
 }
 
-export const unavailable = (cause: unknown): Fault =>
-  new Fault('ERR_DATABASE_UNAVAILABLE', `the database is unavailable: ${describeError(cause).message}`, {
-    cause,
-  });
+export function unavailable(thrown: unknown): Fault {
+  if (thrown instanceof Fault && thrown.code === 'ERR_DATABASE_UNAVAILABLE') return thrown;
+  return new Fault(
+    'ERR_DATABASE_UNAVAILABLE',
+    `the database is unavailable: ${describeError(thrown).message}`,
+  );
+}
