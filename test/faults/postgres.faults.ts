@@ -47,7 +47,8 @@ async function underLoad(identity: IdentityProgram, fault: () => Promise<void>):
   return report;
 }
 
-function expectHarmless(fault: string, report: LoadReport, boundMs: number): void {
+/** Notes what was measured. @returns what is asserted */
+function judge(fault: string, report: LoadReport, boundMs: number): typeof harmless {
   const { answers, lost, strange, worstGapMs } = report;
   const { 200: good = 0, 503: refused = 0 } = answers;
   measured({
@@ -56,10 +57,10 @@ function expectHarmless(fault: string, report: LoadReport, boundMs: number): voi
     measured: `${good} times 200, ${refused} times 503, ${strange.length} others, ${lost} sessions lost, no token for ${seconds(worstGapMs)}`,
     design: '-',
   });
-  expect(strange).toEqual([]);
-  expect(lost).toBe(0);
-  expect(worstGapMs).toBeLessThan(boundMs);
+  return { strange, lost, isBackInTime: worstGapMs < boundMs };
 }
+
+const harmless = { strange: [] as readonly string[], lost: 0, isBackInTime: true };
 
 describe('identity under load, and its PostgreSQL', () => {
   it.each([
@@ -74,7 +75,7 @@ describe('identity under load, and its PostgreSQL', () => {
         await setTimeout(1000);
       }
     });
-    expectHarmless(`PostgreSQL ${how}, 3 times under load`, report, 15_000);
+    expect(judge(`PostgreSQL ${how}, 3 times under load`, report, 15_000)).toEqual(harmless);
   });
 
   it('ends every connection, twenty times', async () => {
@@ -86,7 +87,7 @@ describe('identity under load, and its PostgreSQL', () => {
         await setTimeout(150);
       }
     });
-    expectHarmless('pg_terminate_backend of all, 20 times under load', report, 5000);
+    expect(judge('pg_terminate_backend of all, 20 times under load', report, 5000)).toEqual(harmless);
   });
 
   it('fails over: the primary crashes, and its replica is promoted', async () => {
@@ -101,7 +102,7 @@ describe('identity under load, and its PostgreSQL', () => {
       await replica.promote();
       await setTimeout(1000);
     });
-    expectHarmless('fail-over to a synchronous replica, both in the URL', report, 15_000);
+    expect(judge('fail-over to a synchronous replica, both in the URL', report, 15_000)).toEqual(harmless);
   });
 
   it('hangs: nothing passes for 15 s', async () => {
@@ -112,7 +113,7 @@ describe('identity under load, and its PostgreSQL', () => {
       await setTimeout(15_000);
       link.resume();
     });
-    expectHarmless('PostgreSQL hangs for 15 s under load', report, 30_000);
+    expect(judge('PostgreSQL hangs for 15 s under load', report, 30_000)).toEqual(harmless);
   });
 });
 
@@ -131,7 +132,9 @@ describe('identity under load, behind PgBouncer in transaction mode', () => {
       await pooler.start();
       await setTimeout(2000);
     });
-    expectHarmless('PgBouncer in transaction mode: PostgreSQL, then PgBouncer restarts', report, 20_000);
+    expect(
+      judge('PgBouncer in transaction mode: PostgreSQL, then PgBouncer restarts', report, 20_000),
+    ).toEqual(harmless);
     await expectPublished(identity, redis);
   });
 
@@ -157,14 +160,15 @@ describe('a relay, and its PostgreSQL', () => {
     await untilLeading(relay);
     const answers: Record<string, number> = {};
     const recorded: string[] = [];
-    let isOver = false;
+    const strange: string[] = [];
+    const over = new AbortController();
     const sending = (async () => {
-      for (let count = 0; !isOver; count += 1) {
+      for (let count = 0; !over.signal.aborted; count += 1) {
         const session = `session-${count}`;
         const { status, headers } = await relay.post(...logoutPost(session));
         answers[status] = (answers[status] ?? 0) + 1;
         if (status === 200) recorded.push(session);
-        else expect(headers.has('retry-after')).toBe(true);
+        else if (status !== 503 || !headers.has('retry-after')) strange.push(session);
         await setTimeout(20);
       }
     })();
@@ -173,7 +177,9 @@ describe('a relay, and its PostgreSQL', () => {
       await postgres.start();
       await setTimeout(500);
     }
-    isOver = true;
+    const before = recorded.length;
+    await eventually('it records again', () => (recorded.length >= before + 20 ? true : undefined));
+    over.abort();
     await sending;
     expect(relay.program.child.exitCode).toBeNull();
     const sidecar = startSidecar({ url: redis.url }, { issuer: testIssuer });
@@ -184,13 +190,13 @@ describe('a relay, and its PostgreSQL', () => {
       recorded.every((session) => sidecar.knows(session)) ? 0 : undefined,
     );
     await relay.program.stop();
-    const { 200: good = 0, 503: refused = 0, ...others } = answers;
+    const { 200: good = 0, 503: refused = 0 } = answers;
     measured({
       fault: 'PostgreSQL of a relay restarts, 3 times under load',
       expected: 'lives; 200 or 503 with Retry-After; all that was answered with 200 is published',
       measured: `${good} times 200, ${refused} times 503, ${missing} of the recorded missing`,
       design: '-',
     });
-    expect(others).toEqual({});
+    expect(strange).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { describeError } from '../../src/runtime/log.ts';
 import { loginGrantType, password } from './identity-program.ts';
 
 /** What clients saw that log in once and then refresh without a pause. */
@@ -22,7 +23,7 @@ export async function startLoad(issuer: string, username: string): Promise<Load>
   const answers: Record<string, number> = {};
   const strange: string[] = [];
   let lost = 0;
-  let isOver = false;
+  const over = new AbortController();
   let worstGapMs = 0;
   let lastMs = performance.now();
 
@@ -47,7 +48,7 @@ export async function startLoad(issuer: string, username: string): Promise<Load>
   async function act(begun: () => void): Promise<void> {
     const login = { grant_type: loginGrantType, username, password };
     let token: string | undefined;
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const fields = token === undefined ? login : { grant_type: 'refresh_token', refresh_token: token };
       try {
         const { status, refresh } = await send(fields);
@@ -62,7 +63,8 @@ export async function startLoad(issuer: string, username: string): Promise<Load>
           token = undefined;
         }
       } catch (thrown) {
-        strange.push(thrown instanceof Error ? String(thrown.cause ?? thrown.message) : String(thrown));
+        const { message, cause } = describeError(thrown);
+        strange.push(cause ?? message);
       }
       await setTimeout(retryMs);
     }
@@ -75,7 +77,7 @@ export async function startLoad(issuer: string, username: string): Promise<Load>
   lastMs = performance.now();
   return {
     end: async () => {
-      isOver = true;
+      over.abort();
       await Promise.all(acting);
       succeeded();
       return { answers, lost, strange, worstGapMs };
