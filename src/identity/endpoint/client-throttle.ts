@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { parse } from 'node:querystring';
+import { decodeJwt } from 'jose';
 import { networkOf } from '../../runtime/network.ts';
 import { createBuckets, type ThrottleLimit } from '../account/login-throttle.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -15,7 +17,7 @@ export type ClientThrottleOptions = {
 export type ClientRequest = {
   path: string;
   headers: IncomingHttpHeaders;
-  /** The body. */
+  /** The body as oidc-provider gets it. */
   form: Buffer;
   address: string;
 };
@@ -71,14 +73,41 @@ export function createClientThrottle({
   };
 }
 
-const basic = /^basic +(?<pair>[\w+/=-]+)$/i;
+/*
+ * Everything here reads a request as oidc-provider does, with the same parsers. Read otherwise, one client could be
+ * named in many ways, and each would get a limit of its own.
+ */
 
-/** The client that a request names, as far as a throttle has to know; longer ids than there are count as one. */
+/** The client that a request names. What no client can be called counts as one. */
 function clientOf({ authorization = '' }: IncomingHttpHeaders, form: Buffer): string {
-  const pair = basic.exec(authorization)?.groups?.['pair'];
-  const named =
-    pair === undefined
-      ? (new URLSearchParams(form.toString('utf8')).get('client_id') ?? '')
-      : (Buffer.from(pair, 'base64').toString('utf8').split(':', 1)[0] ?? '');
+  const named = authorization === '' ? clientOfForm(form) : clientOfHeader(authorization);
   return named.length > maxIdLength ? '' : named;
+}
+
+const basic = /^basic (?<pair>[\w+/=-]+)$/i;
+
+/** RFC 6749 §2.3.1: the id in the header is form-encoded. */
+function clientOfHeader(authorization: string): string {
+  const pair = basic.exec(authorization)?.groups?.['pair'] ?? '';
+  const [id = ''] = Buffer.from(pair, 'base64').toString('utf8').split(':', 1);
+  try {
+    return decodeURIComponent(id.replaceAll('+', '%20'));
+  } catch {
+    return '';
+  }
+}
+
+function clientOfForm(form: Buffer): string {
+  const { client_id: id, client_assertion: assertion } = parse(form.toString('utf8'));
+  if (typeof id === 'string' && id !== '') return id;
+  return id === undefined || id === '' ? subjectOf(assertion) : '';
+}
+
+/** RFC 7523 §3: a client's assertion names it, and no `client_id` has to. */
+function subjectOf(assertion: unknown): string {
+  try {
+    return typeof assertion === 'string' ? (decodeJwt(assertion).sub ?? '') : '';
+  } catch {
+    return '';
+  }
 }

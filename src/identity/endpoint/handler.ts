@@ -1,15 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
 import { databaseRetrySeconds, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { isAdminPath, type AdminApi } from '../admin/admin-api.ts';
 import { isAccountPath, type AccountPages } from '../interaction/account-pages.ts';
 import { isInteractionPath, type Interactions, type Page } from '../interaction/interactions.ts';
 import { errorPage } from '../interaction/pages.ts';
 import { textsFor, type Texts } from '../interaction/strings.ts';
-import { wrapAccessToken } from '../store/access-token-adapter.ts';
 import type { Resources } from '../grant/resources.ts';
 import type { ClientThrottle } from './client-throttle.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
+import { providerForm, withResourceUri } from './provider-form.ts';
 import { mountPath } from './provider.ts';
 import { routes, type RequestScopes } from './request-scopes.ts';
 import type { VisitThrottle } from './visit-throttle.ts';
@@ -106,6 +105,9 @@ function crowded(
 // RFC 9112 §3.2.2: a target may be a whole URL. oidc-provider would take its host for ours.
 const originOfTarget = /^https?:\/\/[^/?#]*/i;
 
+// RFC 3986 §3.3. oidc-provider reads other characters its own way: `/token#` and `/token\#` are `/token` to it.
+const pathPattern = /^\/(?:[\w!$&'()*+,;=:@%.~-][\w!$&'()*+,;=:@%.~/-]*)?$/;
+
 /** The path below the issuer's, which is taken off the request's URL; undefined when it lies elsewhere. */
 function pathBelow(mount: string, request: IncomingMessage, resources: Resources): string | undefined {
   const url = withResourceUri((request.url ?? '/').replace(originOfTarget, ''), resources);
@@ -113,7 +115,8 @@ function pathBelow(mount: string, request: IncomingMessage, resources: Resources
   // Where oidc-provider looks for the part that is taken off.
   if (mount !== '') Object.assign(request, { originalUrl: url });
   request.url = url.slice(mount.length);
-  return request.url.split('?', 1)[0];
+  const path = request.url.split('?', 1)[0] ?? '';
+  return pathPattern.test(path) ? path : undefined;
 }
 
 /** Host and scheme are the issuer's, whatever a header says. */
@@ -154,8 +157,6 @@ function sendPage(response: ServerResponse, page: Page): void {
     .end(page.body);
 }
 
-const formType = 'application/x-www-form-urlencoded';
-
 /** How long a copy of the keys may be kept: far less than a new key is published before it signs. */
 const keysMaxAgeSeconds = 300;
 
@@ -168,20 +169,16 @@ async function passOn(
   if (path === routes.jwks || path.startsWith('/.well-known/'))
     response.setHeader('cache-control', `public, max-age=${keysMaxAgeSeconds}`);
   const listener = options.listener();
-  const isForm = request.method === 'POST' && request.headers['content-type']?.startsWith(formType);
-  if (isForm !== true) return await listener(request, response);
-  const form = await readFormBody(request);
-  if (form.kind === 'too_large') return refuseLongForm(response);
+  if (request.method !== 'POST') return await listener(request, response);
+  // Whatever its media type says: oidc-provider authenticates clients also without one.
+  const read = await readFormBody(request);
+  if (read.kind === 'too_large') return refuseLongForm(response);
+  const { bytes } = read;
+  const form = providerForm(request, path, { bytes, resources: options.resources });
   const { address } = options.scopes.current();
-  const { headers } = request;
-  const attempt = options.clientThrottle.begin({ path, headers, form: form.bytes, address });
+  const attempt = options.clientThrottle.begin({ path, headers: request.headers, form: form.body, address });
   if (attempt !== undefined && attempt.waitMs > 0) return refuseGuess(response, attempt.waitMs);
-  const body = introspecting.test(path)
-    ? formWithWrappedToken(form.bytes)
-    : formWithResourceUri(form.bytes, options.resources);
-  headers['content-length'] = String(body.length);
-  delete headers['transfer-encoding'];
-  await listener(replay(request, body), response);
+  await listener(form.request, response);
   attempt?.answered(response.statusCode);
 }
 
@@ -202,44 +199,4 @@ function refuseLongForm(response: ServerResponse): void {
     .end(
       `${JSON.stringify({ error: 'invalid_request', error_description: `longer than ${maxFormBytes} bytes` })}\n`,
     );
-}
-
-/** The request with its body to be read again. */
-function replay(request: IncomingMessage, body: Buffer): IncomingMessage {
-  return Object.create(request, {
-    readable: { value: true },
-    readableEncoding: { value: null },
-    iterator: { value: () => Readable.from([body]).iterator({ destroyOnReturn: false }) },
-  }) as IncomingMessage;
-}
-
-const hasResource = /(?:^|[?&])resource=/;
-
-/** Resources may be named as they are configured; oidc-provider wants absolute URIs. */
-function withResourceUri(url: string, resources: Resources): string {
-  if (!hasResource.test(url)) return url;
-  const [path = '', ...query] = url.split('?');
-  return `${path}?${renameResources(query.join('?'), resources)}`;
-}
-
-function formWithResourceUri(bytes: Buffer, resources: Resources): Buffer {
-  const text = bytes.toString('utf8');
-  return hasResource.test(text) ? Buffer.from(renameResources(text, resources)) : bytes;
-}
-
-const introspecting = /^\/token\/introspection\/?$/i;
-
-/** See `wrapAccessToken`. */
-function formWithWrappedToken(bytes: Buffer): Buffer {
-  const wrapped = new URLSearchParams();
-  for (const [name, value] of new URLSearchParams(bytes.toString('utf8')))
-    wrapped.append(name, name === 'token' ? wrapAccessToken(value) : value);
-  return Buffer.from(wrapped.toString());
-}
-
-function renameResources(query: string, resources: Resources): string {
-  const renamed = new URLSearchParams();
-  for (const [name, value] of new URLSearchParams(query))
-    renamed.append(name, name === 'resource' ? resources.identifierOf(value) : value);
-  return renamed.toString();
 }
