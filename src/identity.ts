@@ -157,6 +157,7 @@ const settings = (config: IdentityConfig) => ({
   idTokenAlgorithm: keyAlgorithm(config),
   accessTokenLifetimeSeconds: config.tokens.lifetime / 1000,
   refreshTokenLifetimeSeconds: Math.floor(config.tokens.refreshLifetime / 1000),
+  refreshGraceMs: config.tokens.refreshGrace,
   maxSessionsPerAccount: config.limits.sessionsPerAccount,
   passkeys: { ...config.accounts.passkeys, maxPerAccount: config.limits.passkeysPerAccount },
 });

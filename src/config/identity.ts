@@ -23,6 +23,7 @@ const tokensSchema = v.pipe(
     algorithm: v.optional(v.picklist(['RS256', 'ES256', 'EdDSA', 'HS256']), 'RS256'),
     lifetime: v.optional(durationMs({ min: '10s', max: '1h' }), '60s'),
     refreshLifetime: v.optional(durationMs({ min: '5m', max: '365d' }), '14d'),
+    refreshGrace: v.optional(durationMs({ max: '5m' }), '30s'),
     secret: v.optional(
       v.strictObject({
         file: nonEmpty(),

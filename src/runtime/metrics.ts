@@ -168,6 +168,12 @@ export function createOwnerMetrics(registry: Registry) {
       labelNames: ['grant'],
       registers,
     }),
+    tokenRepeats: new Counter({
+      name: 'curfew_token_repeats_total',
+      help: 'Requests that got the same refresh token as an earlier one with the same refresh token or code.',
+      labelNames: ['grant', 'caller'],
+      registers,
+    }),
     refreshReuse: new Counter({
       name: 'curfew_refresh_reuse_total',
       help: 'Refresh tokens presented a second time; each revoked its family.',

@@ -31,12 +31,23 @@ describe('the configuration of identity', () => {
       admin: { host: '127.0.0.1', port: 9012 },
       database: { sqlite: './identity.db' },
       revocation: { log: 'curfew', clockTolerance: 5000 },
-      tokens: { algorithm: 'RS256', lifetime: 60_000, refreshLifetime: 14 * 24 * 3_600_000 },
+      tokens: {
+        algorithm: 'RS256',
+        lifetime: 60_000,
+        refreshLifetime: 14 * 24 * 3_600_000,
+        refreshGrace: 30_000,
+      },
       keys: { rotateEvery: 30 * 24 * 3_600_000 },
       accounts: { passkeys: { enabled: true } },
       limits: { passkeysPerAccount: 10 },
       clients: [{ grant_types: ['authorization_code'], application_type: 'web' }],
     });
+  });
+
+  it('takes a refreshGrace from none to five minutes', () => {
+    for (const refreshGrace of ['0s', '500ms', '5m'])
+      expect(problems({ tokens: { refreshGrace } })).toEqual([]);
+    expect(problems({ tokens: { refreshGrace: '301s' } })).toEqual(['must be at most 5m']);
   });
 
   it('grants a client the scopes of the administration API, all of them and no other', () => {

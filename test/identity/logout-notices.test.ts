@@ -133,7 +133,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
 
   it('is told when a refresh token comes back that was used', async () => {
     const { tokens, sid } = await logIn();
-    await refresh(identity, tokens, 'web');
+    await refresh(identity, await refresh(identity, tokens, 'web'), 'web');
     const thief = { 'user-agent': 'somebody else' };
     const body = { grant_type: 'refresh_token', client_id: 'web', refresh_token: tokens.refresh };
     await fetch(`${identity.issuer}/token`, {

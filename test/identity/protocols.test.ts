@@ -157,12 +157,13 @@ onEachDatabase('the device flow', ({ start }) => {
     expect(payloadOf(next.access_token)['grant_id']).toBe(payloadOf(answer.access_token)['grant_id']);
   });
 
-  it('gives tokens once: a device code that comes back ends the session', async () => {
+  it('gives one refresh token: a device code that comes back after that was used ends the session', async () => {
     const codes = await begin();
     await allow(openBrowser(), codes.user_code, 'dorothy');
     const answer = (await (await poll(codes.device_code)).json()) as client.TokenEndpointResponse;
+    const next = await client.refreshTokenGrant(party, answer.refresh_token ?? '');
     expect((await poll(codes.device_code)).status).toBe(400);
-    await expect(client.refreshTokenGrant(party, answer.refresh_token ?? '')).rejects.toMatchObject({
+    await expect(client.refreshTokenGrant(party, next.refresh_token ?? '')).rejects.toMatchObject({
       error: 'invalid_grant',
     });
   });

@@ -71,7 +71,11 @@ onEachDatabase('storage', ({ create }) => {
       await tokens.put(refreshToken('first', 'g1'), nowMs);
     });
     const rotateTo = (id: string, grantId = 'g1') =>
-      tokens.rotate('first', { ...refreshToken(id, grantId), sessionUid: undefined }, use);
+      tokens.rotate(
+        { kind: 'RefreshToken', id: 'first' },
+        { ...refreshToken(id, grantId), sessionUid: undefined, isKept: true },
+        use,
+      );
 
     it('uses the old token and writes the new one', async () => {
       expect(await rotateTo('second')).toBeUndefined();
@@ -238,9 +242,11 @@ const requestScope = (): RequestScope => ({
   loginUid: undefined,
   credentials: undefined,
   isLoginRefused: false,
+  mayRefresh: true,
   rotation: undefined,
   uses: [],
   isDatabaseLost: false,
+  repeated: undefined,
 });
 
 /** Storage as oidc-provider sees it, in one request. */
@@ -256,6 +262,8 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     ownTokens: { verify: () => Promise.resolve(undefined) },
     scope: () => scope,
     rotationLeewayMs: 0,
+    refreshGraceMs: 30_000,
+    noteRepeat: () => undefined,
     maxSessionsPerAccount: 10,
   });
   return create(model);

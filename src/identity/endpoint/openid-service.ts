@@ -17,6 +17,7 @@ import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import type { IssuingClock } from '../session/issuing-clock.ts';
+import type { ProviderAdapterOptions } from '../store/adapter-parts.ts';
 import { createProviderAdapter } from '../store/provider-adapter.ts';
 import { createClientNotices } from './backchannel-logout.ts';
 import { createClientThrottle } from './client-throttle.ts';
@@ -41,6 +42,8 @@ export type OpenIdServiceOptions = {
   idTokenAlgorithm: 'RS256' | 'ES256' | 'EdDSA';
   accessTokenLifetimeSeconds: number;
   refreshTokenLifetimeSeconds: number;
+  /** See `ProviderAdapterOptions`. */
+  refreshGraceMs: number;
   /** Signs access tokens; left out: the key that signs ID tokens. */
   sharedKey?: { kid: string; current(): Buffer };
   keyRing: KeyRing;
@@ -53,7 +56,7 @@ export type OpenIdServiceOptions = {
   /** Started before. */
   issuingClock: Pick<IssuingClock, 'now' | 'state'>;
   log: Log;
-  metrics: Pick<OwnerMetrics, 'tokensIssued' | 'refreshReuse' | 'logins'>;
+  metrics: Pick<OwnerMetrics, 'tokensIssued' | 'tokenRepeats' | 'refreshReuse' | 'logins'>;
   /** Most sessions of an account; the one unused for longest ends for a new one. */
   maxSessionsPerAccount: number;
   passkeys: PasskeyServiceSettings;
@@ -79,7 +82,8 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   const authenticate = await createAuthenticate({ accounts, throttle, metrics, log, ...cost });
   const passkeys = await createPasskeyService(options, { core, authenticate, throttle, scope });
   const rotationLeewayMs = options.rotationLeewayMs ?? defaultRotationLeewayMs;
-  const { maxSessionsPerAccount } = options;
+  const { maxSessionsPerAccount, refreshGraceMs } = options;
+  const limits = { rotationLeewayMs, refreshGraceMs, maxSessionsPerAccount };
 
   const holder = createProviderHolder({
     provider: {
@@ -88,7 +92,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
       clients: [...options.clients, accountClient(issuer)],
       authenticate,
       findAccount: createFindAccount({ accounts, sessions, scope }),
-      adapter: createProviderAdapter({ ...core, clock, scope, rotationLeewayMs, maxSessionsPerAccount }),
+      adapter: createProviderAdapter({ ...core, ...limits, clock, scope, noteRepeat: repeatNoter(options) }),
       scope,
     },
     keyRing,
@@ -117,6 +121,19 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   });
   return [core.recovery, holder, notices, listenerOf(options, handler)];
 }
+
+const grantOfKind = {
+  RefreshToken: 'refresh_token',
+  AuthorizationCode: 'authorization_code',
+  DeviceCode: 'device_code',
+} as const;
+
+const repeatNoter =
+  ({ metrics, log }: OpenIdServiceOptions): ProviderAdapterOptions['noteRepeat'] =>
+  (kind, caller) => {
+    metrics.tokenRepeats.inc({ grant: grantOfKind[kind], caller });
+    log.info('token request answered again', { kind: grantOfKind[kind] });
+  };
 
 function listenerOf(
   { address, receivers, log }: OpenIdServiceOptions,

@@ -61,6 +61,7 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
     'resource',
   );
   nameFamilyInRefreshTokens(provider, scope);
+  handOutSuccessors(provider, scope);
   takeOverLogoutNotices(provider);
   provider.use(answerUnavailable(options));
   provider.use(refuseToMint(scope));
@@ -77,6 +78,23 @@ function nameFamilyInRefreshTokens(provider: Provider, scope: () => RequestScope
         throw new Fault('ERR_INTERNAL', 'a refresh token needs a grant read in the same request');
       return generateRefreshTokenId(this.grantId, familyKey);
     },
+  });
+}
+
+/** The answer to a repeated request holds the refresh token that is stored, not the one that was made for it. */
+function handOutSuccessors(provider: Provider, scope: () => RequestScope): void {
+  const { prototype } = provider.RefreshToken as { prototype: { save(): Promise<string> } };
+  const { save } = prototype;
+  Object.defineProperty(prototype, 'save', {
+    async value(this: RefreshToken): Promise<string> {
+      const made = await save.call(this);
+      return scope().repeated ?? made;
+    },
+  });
+  provider.use(async (ctx, next) => {
+    await next();
+    if (scope().rotation !== undefined && ctx.status === 200)
+      throw new Fault('ERR_INTERNAL', 'a code was answered and not used up');
   });
 }
 
@@ -151,7 +169,8 @@ function tokensOf({
     },
     // Binds refresh tokens of a browser to its login: else a logout would revoke nothing. A device is another one.
     expiresWithSession: (_, source) => source.sessionUid !== undefined && source.kind !== 'DeviceCode',
-    issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+    // Asked also where a code is used: it is committed with its refresh token.
+    issueRefreshToken: () => scope().mayRefresh,
     rotateRefreshToken: (ctx) => rotateForTarget(ctx, resources),
     revokeGrantPolicy: () => true,
     ttl: {

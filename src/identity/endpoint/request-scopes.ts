@@ -66,9 +66,13 @@ export function createRequestScopes(options: RequestScopesOptions): RequestScope
         loginUid: undefined,
         credentials: undefined,
         isLoginRefused: false,
+        get mayRefresh() {
+          return Provider.ctx?.oidc.client?.grantTypeAllowed('refresh_token') === true;
+        },
         rotation: undefined,
         uses: [],
         isDatabaseLost: false,
+        repeated: undefined,
       };
       return storage.run(scope, work);
     },

@@ -46,8 +46,12 @@ export type RequestScope = {
   readonly uses: LostUse[];
   /** The database went away under the request: the answer is 503, whatever became of it. */
   isDatabaseLost: boolean;
-  /** A refresh token marked as used, to be committed together with its successor. */
-  rotation: { tokenId: string } | undefined;
+  /** Whether the client that authenticated gets refresh tokens. */
+  readonly mayRefresh: boolean;
+  /** A refresh token or code that is used, to be committed together with its successor. */
+  rotation: { kind: 'RefreshToken' | 'AuthorizationCode' | 'DeviceCode'; id: string } | undefined;
+  /** The refresh token that an earlier request with the same token got: this one gets it, too. */
+  repeated: string | undefined;
 };
 
 const maxDeviceLength = 256;

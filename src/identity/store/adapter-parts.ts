@@ -6,7 +6,7 @@ import type { RequestScope } from '../session/request-scope.ts';
 import type { RevocationReason, Revoker } from '../session/revoker.ts';
 import type { GrantStore } from './grant-store.ts';
 import type { SessionStore } from './session-store.ts';
-import type { StoredToken, TokenStore } from './token-store.ts';
+import type { OneUseKind, StoredToken, TokenStore } from './token-store.ts';
 import type { UseRecovery } from './use-recovery.ts';
 
 export type ProviderAdapterOptions = {
@@ -23,6 +23,10 @@ export type ProviderAdapterOptions = {
   scope(): RequestScope;
   /** How long after its rotation a refresh token is refused without ending its family; ms. */
   rotationLeewayMs: number;
+  /** How long after its first use a refresh token or code gets the same successor again; ms, 0: never. */
+  refreshGraceMs: number;
+  /** Called for each request that gets an earlier one's successor. `other`: from another address or `User-Agent`. */
+  noteRepeat(kind: OneUseKind, caller: 'same' | 'other'): void;
 };
 
 export const expiryOf = (clock: Clock, expiresInSeconds: number | undefined): number =>

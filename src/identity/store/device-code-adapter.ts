@@ -1,6 +1,6 @@
 import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
 import { emptyAdapter, expiryOf, payloadOf, reasonOf, type ProviderAdapterOptions } from './adapter-parts.ts';
-import { callerHash } from '../session/request-scope.ts';
+import { payloadOfOneUse, useCode } from './one-use.ts';
 import { hashOf } from './sealing.ts';
 import type { StoredToken } from './token-store.ts';
 
@@ -14,7 +14,7 @@ const handlePrefix = '#';
 
 /** Codes of the device flow (RFC 8628). */
 export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapter {
-  const { tokens, grants, revoker, recovery, clock, scope } = options;
+  const { tokens, revoker, recovery, clock, scope } = options;
 
   const find = async (id: string): Promise<StoredToken | undefined> => {
     if (id.startsWith(handlePrefix))
@@ -36,26 +36,14 @@ export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapte
       if (!(await tokens.putDeviceCode(device, clock.nowMs())))
         throw new errors.InvalidGrant({ detail: 'the grant is gone' });
     },
-    find: async (id) => payloadOf(await find(id), id),
+    find: async (id) => await payloadOfOneUse({ kind, id }, await find(id), options),
     findByUserCode: async (userCode) => {
       const found = await tokens.findByUserCode(hashOf('UserCode', userCode));
       if (found === undefined) return undefined;
       const payload = payloadOf(found, `${handlePrefix}${found.idHash}`) as AdapterPayload;
       return { ...payload, userCode };
     },
-    consume: async (id) => {
-      const { address, device, uses } = scope();
-      const use = { by: callerHash(scope()), nowMs: clock.nowMs() };
-      uses.push({ kind, id, use });
-      const grantId = (await find(id))?.grantId;
-      if (await tokens.consume(kind, id, use)) {
-        // Until now the grant was known by the browser it was allowed in.
-        if (grantId !== undefined) await grants.setDevice(grantId, { address, device });
-        return;
-      }
-      if (grantId !== undefined) await revoker.revoke({ id: grantId }, 'reuse');
-      throw new errors.InvalidGrant({ detail: `${kind} already used` });
-    },
+    consume: async (id) => await useCode({ kind, id }, options),
     destroy: async (id) => {
       const grantId = (await find(id))?.grantId;
       if (grantId === undefined) await tokens.delete(kind, id);

@@ -1,4 +1,4 @@
-import { SqliteAdapter, type Kysely } from 'kysely';
+import { sql, SqliteAdapter, type Kysely } from 'kysely';
 import type { Migrations, NoTables } from '../../publisher/store/database.ts';
 
 async function createTables(db: Kysely<NoTables>): Promise<void> {
@@ -154,6 +154,17 @@ async function addPasskeys({ schema }: Kysely<NoTables>): Promise<void> {
     .execute();
 }
 
+async function addSuccessors({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema.alterTable('identity_tokens').addColumn('sealed_successor', 'text').execute();
+  await schema.alterTable('identity_tokens').addColumn('repeated_at_ms', 'bigint').execute();
+  await schema
+    .createIndex('identity_tokens_sealed_successor')
+    .on('identity_tokens')
+    .column('consumed_at_ms')
+    .where(sql.ref('sealed_successor'), 'is not', null)
+    .execute();
+}
+
 /** Identity's schema, for `migrate`. */
 export const identityMigrations: Migrations = {
   'identity-0001': { up: createTables },
@@ -161,4 +172,5 @@ export const identityMigrations: Migrations = {
   'identity-0003-logins': { up: addLogins },
   'identity-0004-device-codes': { up: addDeviceCodes },
   'identity-0005-passkeys': { up: addPasskeys },
+  'identity-0006-successors': { up: addSuccessors },
 };

@@ -1,13 +1,13 @@
 import type { AdapterFactory } from 'oidc-provider';
 import { emptyAdapter, type ProviderAdapterOptions } from './adapter-parts.ts';
 import { createAccessTokenAdapter } from './access-token-adapter.ts';
+import { createCodeAdapter } from './code-adapter.ts';
 import { createDeviceCodeAdapter } from './device-code-adapter.ts';
 import { createGrantAdapter } from './grant-adapter.ts';
 import { createInteractionAdapter } from './interaction-adapter.ts';
 import { createRefreshTokenAdapter } from './refresh-token-adapter.ts';
 import { createReplayAdapter } from './replay-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
-import { createTokenAdapter } from './token-adapter.ts';
 
 /** The storage oidc-provider works on, by the name of its models. */
 export function createProviderAdapter(options: ProviderAdapterOptions): AdapterFactory {
@@ -26,7 +26,7 @@ export function createProviderAdapter(options: ProviderAdapterOptions): AdapterF
       case 'Interaction':
         return createInteractionAdapter(options);
       case 'AuthorizationCode':
-        return createTokenAdapter(options, model);
+        return createCodeAdapter(options);
       case 'ReplayDetection':
         return createReplayAdapter(options);
       default:

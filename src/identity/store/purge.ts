@@ -14,6 +14,9 @@ const graceMs = 2 * 60 * 60 * 1000;
 /** A used refresh token is known by its mark; its row serves the first moments only. */
 const usedKeptMs = 60 * 60 * 1000;
 
+/** The longest `tokens.refreshGrace`: afterwards no sealed successor is handed out. */
+const successorKeptMs = 5 * 60 * 1000;
+
 /** How long it is known who did what. */
 const auditKeptMs = 400 * 24 * 60 * 60 * 1000;
 
@@ -38,7 +41,26 @@ export async function purgeExpired(database: Database, nowMs: number): Promise<n
       deleted = Number(numAffectedRows ?? 0n);
     }
   }
+  await forgetSuccessors(database, nowMs - successorKeptMs);
   return count;
+}
+
+async function forgetSuccessors(database: Database, usedBeforeMs: number): Promise<void> {
+  const db = identityTables(database.db);
+  const old = db
+    .selectFrom('identity_tokens')
+    .select('id_hash')
+    .where('sealed_successor', 'is not', null)
+    .where('consumed_at_ms', '<', usedBeforeMs)
+    .limit(rowsPerStatement);
+  for (let changed = rowsPerStatement; changed === rowsPerStatement;) {
+    const { numUpdatedRows } = await db
+      .updateTable('identity_tokens')
+      .set({ sealed_successor: null })
+      .where('id_hash', 'in', old)
+      .executeTakeFirst();
+    changed = Number(numUpdatedRows);
+  }
 }
 
 /** Purges once a minute. */

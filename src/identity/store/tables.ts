@@ -37,6 +37,10 @@ export type IdentityTables = {
     consumed_at_ms: number | null;
     /** Hash of the address and device that used it. */
     consumed_by: string | null;
+    /** The refresh token it was used for, sealed with itself; null: unused, or no longer handed out. */
+    sealed_successor: string | null;
+    /** When that was handed out again. */
+    repeated_at_ms: number | null;
     /** Of a device code: what a person types in. */
     user_code_hash: string | null;
     expires_at_ms: number;

@@ -1,5 +1,4 @@
 import { errors, type Adapter } from 'oidc-provider';
-import { callerHash } from '../session/request-scope.ts';
 import {
   emptyAdapter,
   expiryOf,
@@ -10,9 +9,9 @@ import {
 } from './adapter-parts.ts';
 import type { TokenKind } from './token-store.ts';
 
-/** Codes and other tokens of one use. */
+/** What is found by a secret and goes with its grant. */
 export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {
-  const { tokens, revoker, recovery, clock, scope } = options;
+  const { tokens, revoker, clock, scope } = options;
   return {
     ...emptyAdapter(kind),
     upsert: async (id, payload, expiresIn) => {
@@ -28,16 +27,7 @@ export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenK
         throw new errors.InvalidGrant({ detail: 'the grant is gone' });
     },
     find: async (id) => {
-      await recovery.settle(kind, id);
       return payloadOf(await tokens.find(kind, id), id);
-    },
-    consume: async (id) => {
-      const use = { by: callerHash(scope()), nowMs: clock.nowMs() };
-      scope().uses.push({ kind, id, use });
-      if (await tokens.consume(kind, id, use)) return;
-      const grantId = (await tokens.find(kind, id))?.grantId;
-      if (grantId !== undefined) await revoker.revoke({ id: grantId }, 'reuse');
-      throw new errors.InvalidGrant({ detail: `${kind} already used` });
     },
     destroy: async (id) => {
       const grantId = (await tokens.find(kind, id))?.grantId;

@@ -1,7 +1,8 @@
-import type { Kysely, Selectable } from 'kysely';
 import type { Database } from '../../publisher/store/database.ts';
-import { hashOf, seal, unseal } from './sealing.ts';
-import { identityTables, type IdentityTables } from './tables.ts';
+import { findUse, noteRepeat, RefusedRotation, rotate, takeBack } from './rotation.ts';
+import { hashOf, unseal } from './sealing.ts';
+import { identityTables } from './tables.ts';
+import { insertToken, markUsed, rowOf, unusedRow, tokenOf, useGrant, type Tables } from './token-rows.ts';
 
 /** What is stored under a token is found by its hash and opened by itself. */
 export type TokenKind =
@@ -11,6 +12,11 @@ export type TokenKind =
   | 'ReplayDetection'
   | 'DeviceCode'
   | 'PasskeyChallenge';
+
+/** What is exchanged for a refresh token, or for an access token alone. */
+export type OneUseKind = 'RefreshToken' | 'AuthorizationCode' | 'DeviceCode';
+
+export type OneUseToken = { kind: OneUseKind; id: string };
 
 export type NewToken = {
   kind: TokenKind;
@@ -28,6 +34,18 @@ export type StoredToken = {
   expiresAtMs: number;
 };
 
+/** How a token was used. */
+export type UsedToken = Pick<StoredToken, 'grantId' | 'consumedAtMs' | 'consumedBy'> & {
+  /** The refresh token it was used for, while that is unused itself. */
+  successor: string | undefined;
+};
+
+export type Successor = NewToken & {
+  sessionUid: string | undefined;
+  /** Whether `findUse` is to find it. */
+  isKept: boolean;
+};
+
 /** Why a family got no new token: it is gone, or its token was used already. */
 export type RotationRefusal = 'gone' | 'used';
 
@@ -41,10 +59,9 @@ export type TokenUse = {
 
 /** A use whose request failed: nobody was sent what it was used for. */
 export type LostUse = {
-  kind: TokenKind;
-  id: string;
+  token: OneUseToken;
   use: TokenUse;
-  /** The id of the refresh token that was to take its place. */
+  /** The refresh token that was to take its place. */
   successorId?: string;
 };
 
@@ -55,19 +72,23 @@ export type TokenStore = {
   putOnce(token: NewToken): Promise<boolean>;
   find(kind: TokenKind, id: string): Promise<StoredToken | undefined>;
   /** Marks a token used. @returns false if it was already, or is gone */
-  consume(kind: TokenKind, id: string, use: TokenUse): Promise<boolean>;
+  consume(token: OneUseToken, use: TokenUse): Promise<boolean>;
   /**
-   * Replaces a refresh token in one transaction: a crash leaves either the old one unused or the new one in place.
+   * Replaces a refresh token or code in one transaction: a crash leaves either the old one unused or the new one in
+   * place. When it is refused, nothing is written.
    * @param successor its grant lives as long as it does, and so does the browser session it is bound to
    */
-  rotate(
-    usedId: string,
-    successor: NewToken & { sessionUid: string | undefined },
-    use: TokenUse,
-  ): Promise<RotationRefusal | undefined>;
+  rotate(used: OneUseToken, successor: Successor, use: TokenUse): Promise<RotationRefusal | undefined>;
+  /** Cost: at most two look-ups. @returns undefined for a token that is gone */
+  findUse(token: OneUseToken): Promise<UsedToken | undefined>;
   /**
-   * Takes a use back: the token is unused again and its successor gone, whether or not they were committed. Waits for
-   * a commit that is still under way.
+   * Notes that the successor of a used token is handed out again, so that the use isn't taken back.
+   * @returns false if it was taken back meanwhile
+   */
+  noteRepeat(token: OneUseToken, nowMs: number): Promise<boolean>;
+  /**
+   * Takes a use back: the token is unused again and its successor deleted, whether or not they were committed. Waits for
+   * a commit that is still under way. A use whose successor was handed out again stays as it is.
    */
   takeBack(lost: LostUse): Promise<void>;
   delete(kind: TokenKind, id: string): Promise<void>;
@@ -117,17 +138,19 @@ export function createTokenStore(database: Database): TokenStore {
       return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
     // In a transaction: a statement alone could still be carried out by a server that hung, after it was taken back.
-    consume: (kind, id, use) => db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), use)),
-    rotate: (usedId, successor, use) =>
-      db.transaction().execute(async (trx) => {
-        const grantId = successor.grantId ?? '';
-        if (!(await useGrant(trx, grantId, successor.expiresAtMs, use.nowMs))) return 'gone';
-        if (!(await markUsed(trx, hashOf('RefreshToken', usedId), use))) return 'used';
-        await insertToken(trx, successor);
-        if (successor.sessionUid !== undefined)
-          await extendSession(trx, successor.sessionUid, successor.expiresAtMs);
+    consume: ({ kind, id }, use) =>
+      db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), { use, sealedSuccessor: null })),
+    rotate: async (used, successor, use) => {
+      try {
+        await db.transaction().execute((trx) => rotate(trx, { used, successor, use }));
         return undefined;
-      }),
+      } catch (thrown) {
+        if (thrown instanceof RefusedRotation) return thrown.refusal;
+        throw thrown;
+      }
+    },
+    findUse: (token) => findUse(db, token),
+    noteRepeat: (token, nowMs) => noteRepeat(db, token, nowMs),
     takeBack: (lost) => db.transaction().execute((trx) => takeBack(trx, database.dialect, lost)),
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
@@ -135,29 +158,6 @@ export function createTokenStore(database: Database): TokenStore {
     take: (kind, id, nowMs) => take(db, { kind, id, nowMs }),
     ...deviceCodes(db),
   };
-}
-
-async function takeBack(
-  trx: Tables,
-  dialect: Database['dialect'],
-  { kind, id, use, successorId }: LostUse,
-): Promise<void> {
-  const idHash = hashOf(kind, id);
-  await trx
-    .selectFrom('identity_tokens')
-    .select('id_hash')
-    .where('id_hash', '=', idHash)
-    .$if(dialect === 'postgres', (query) => query.forUpdate())
-    .execute();
-  if (successorId !== undefined)
-    await trx.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, successorId)).execute();
-  await trx
-    .updateTable('identity_tokens')
-    .set({ consumed_at_ms: null, consumed_by: null })
-    .where('id_hash', '=', idHash)
-    .where('consumed_at_ms', '=', use.nowMs)
-    .where('consumed_by', '=', use.by)
-    .execute();
 }
 
 async function take(
@@ -192,7 +192,7 @@ function deviceCodes(db: Tables): DeviceCodes {
         const fixed = { id_hash: idHash, kind: 'DeviceCode', user_code_hash: userCodeHash ?? null };
         await trx
           .insertInto('identity_tokens')
-          .values({ ...fixed, ...changing, consumed_at_ms: null, consumed_by: null })
+          .values({ ...fixed, ...changing, ...unusedRow })
           .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
           .execute();
         return true;
@@ -200,73 +200,4 @@ function deviceCodes(db: Tables): DeviceCodes {
     findPlain: (idHash) => find('id_hash', idHash),
     findByUserCode: (userCodeHash) => find('user_code_hash', userCodeHash),
   };
-}
-
-const tokenOf = (row: Selectable<IdentityTables['identity_tokens']>): StoredToken => ({
-  payload: row.payload,
-  grantId: row.grant_id ?? undefined,
-  consumedAtMs: row.consumed_at_ms ?? undefined,
-  consumedBy: row.consumed_by ?? undefined,
-  expiresAtMs: row.expires_at_ms,
-});
-
-type Tables = Kysely<IdentityTables>;
-
-/** Notes a use of the grant and keeps it as long as its newest token. Also the lock that orders this with a revocation. */
-async function useGrant(db: Tables, id: string, expiresAtMs: number, nowMs: number): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('identity_grants')
-    .set((column) => ({
-      last_used_at_ms: nowMs,
-      expires_at_ms: column
-        .case()
-        .when('expires_at_ms', '<', expiresAtMs)
-        .then(expiresAtMs)
-        .else(column.ref('expires_at_ms'))
-        .end(),
-    }))
-    .where('id', '=', id)
-    .executeTakeFirst();
-  return numUpdatedRows > 0n;
-}
-
-async function markUsed(db: Tables, idHash: string, use: TokenUse): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('identity_tokens')
-    .set({ consumed_at_ms: use.nowMs, consumed_by: use.by })
-    .where('id_hash', '=', idHash)
-    .where('consumed_at_ms', 'is', null)
-    .executeTakeFirst();
-  use.isMarked = numUpdatedRows > 0n;
-  return use.isMarked;
-}
-
-const rowOf = (token: NewToken): IdentityTables['identity_tokens'] => ({
-  id_hash: hashOf(token.kind, token.id),
-  kind: token.kind,
-  grant_id: token.grantId ?? null,
-  payload: seal(token.id, token.kind, token.payload),
-  consumed_at_ms: null,
-  consumed_by: null,
-  user_code_hash: null,
-  expires_at_ms: token.expiresAtMs,
-});
-
-async function insertToken(db: Tables, token: NewToken): Promise<void> {
-  const row = rowOf(token);
-  const { payload, expires_at_ms } = row;
-  await db
-    .insertInto('identity_tokens')
-    .values(row)
-    .onConflict((conflict) => conflict.column('id_hash').doUpdateSet({ payload, expires_at_ms }))
-    .execute();
-}
-
-async function extendSession(db: Tables, uid: string, expiresAtMs: number): Promise<void> {
-  await db
-    .updateTable('identity_sessions')
-    .set({ expires_at_ms: expiresAtMs })
-    .where('uid_hash', '=', hashOf('SessionUid', uid))
-    .where('expires_at_ms', '<', expiresAtMs)
-    .execute();
 }

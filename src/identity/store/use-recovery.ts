@@ -48,7 +48,7 @@ class LostUses {
   add(uses: readonly LostUse[]): void {
     for (const lost of uses)
       if (lost.use.isMarked === true && this.#lost.size < maxUses)
-        this.#lost.set(hashOf(lost.kind, lost.id), lost);
+        this.#lost.set(hashOf(lost.token.kind, lost.token.id), lost);
     this.#retryLater();
   }
 
@@ -82,7 +82,7 @@ class LostUses {
         await this.#takeBack(hash, lost);
       } catch (thrown) {
         if (isDatabaseUnavailable(thrown)) return;
-        const fields = { kind: lost.kind, err: thrown };
+        const fields = { kind: lost.token.kind, err: thrown };
         this.#options.log.error('the use of a token could not be taken back', fields);
         this.#lost.delete(hash);
       }
