@@ -1,5 +1,6 @@
 import type { Configuration } from 'oidc-provider';
 import { deviceGrantType } from '../grant/grant-types.ts';
+import { accountClientId } from '../interaction/account-client.ts';
 import {
   deviceCodeSource,
   deviceConfirmSource,
@@ -42,8 +43,11 @@ export function featuresOf(options: ProviderOptions): Configuration['features'] 
     },
     resourceIndicators: {
       enabled: true,
+      // The page of one's own sessions gets no tokens, so it needs no resource.
       defaultResource: (_, client, oneOf) =>
-        resources.defaultFor(client, oneOf === undefined ? undefined : [oneOf].flat()),
+        client.clientId === accountClientId
+          ? []
+          : resources.defaultFor(client, oneOf === undefined ? undefined : [oneOf].flat()),
       getResourceServerInfo: (ctx, identifier, client) =>
         resources.serverFor(identifier, { client, grantType: ctx.oidc.params?.['grant_type'] }),
       useGrantedResource: () => true,

@@ -19,8 +19,8 @@ export const correctAnswers =
     const { texts } = scope();
     const restyled = selfSubmittingPage(ctx.body, texts);
     if (restyled !== undefined) {
-      ctx.body = restyled;
-      allowRedirectTo(ctx, ctx.oidc?.session?.state?.['postLogoutRedirectUri']);
+      ctx.body = restyled.body;
+      allowFormTargets(ctx, targetsOf(ctx.oidc, restyled.action));
     }
     if (ctx.status !== 404 || ctx.body !== undefined) return;
     ctx.type = 'html';
@@ -79,12 +79,34 @@ function deviceForm(ctx: Context): { action: string; xsrf: string } {
   };
 }
 
-/** Adds to the policy, which may hold a script's hash by now. */
-function allowRedirectTo(ctx: Pick<Context, 'response' | 'set'>, uri: unknown): void {
+/**
+ * Where a form that submits itself may lead. Chromium checks each redirect after it against the page's policy. A form
+ * for an app leads there alone (`response_mode=form_post`). One for us ends a login; after that it leads to where a
+ * logout goes, or, when another person logs in, to the app that asked for the log-in.
+ */
+function targetsOf({ issuer, session, entities }: Context['oidc'], action: string): string[] {
+  const own = new URL(issuer).origin;
+  const target = formTargetOf(action);
+  if (target !== undefined && target !== own) return [target];
+  const next = [session?.state?.['postLogoutRedirectUri'], entities.Interaction?.params['redirect_uri']];
+  const targets = next.map(formTargetOf).filter((one) => one !== undefined);
+  return ["'self'", ...targets.filter((one) => one !== own)];
+}
+
+function allowRedirectTo(ctx: PolicyContext, uri: unknown): void {
   const target = formTargetOf(uri);
-  if (target === undefined) return;
+  if (target !== undefined) allowFormTargets(ctx, ["'self'", target]);
+}
+
+type PolicyContext = Pick<Context, 'response' | 'set'>;
+
+/** Changes the policy, which may hold a script's hash by now. */
+function allowFormTargets(ctx: PolicyContext, targets: readonly string[]): void {
   const policy = ctx.response.get('content-security-policy');
-  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
+  ctx.set(
+    'content-security-policy',
+    policy.replace("form-action 'self'", `form-action ${targets.join(' ')}`),
+  );
 }
 
 export const renderError =

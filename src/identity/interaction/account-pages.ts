@@ -15,7 +15,7 @@ import {
   type Visitor,
 } from './account-passkeys.ts';
 import type { Page } from './interactions.ts';
-import { errorPage, loggedOutPage } from './pages.ts';
+import { errorPage, loggedOutPage, notLoggedInPage } from './pages.ts';
 import { sessionsPage, type ListedDevice } from './sessions-page.ts';
 
 export type AccountPagesOptions = {
@@ -51,8 +51,10 @@ export function createAccountPages(options: AccountPagesOptions): AccountPages {
   return {
     answer: async (request, response, path) => {
       const visitor = await visitorOf(request, response, options);
-      if (visitor === undefined)
-        return path === challengePath ? loggedOutMeanwhile(scope()) : redirect(loginUrl);
+      if (visitor === undefined) {
+        if (path === challengePath) return loggedOutMeanwhile(scope());
+        return isLoginAnswer(request) ? notLoggedIn(options) : redirect(loginUrl);
+      }
       if (request.method !== 'POST')
         return path === accountPath ? await show(visitor, options) : redirect(pathOf(accountPath, options));
       const form = await options.readForm(request);
@@ -68,6 +70,21 @@ export function createAccountPages(options: AccountPagesOptions): AccountPages {
     },
   };
 }
+
+/**
+ * Whether a log-in that began here ended (RFC 9207 §2: every answer has `iss`). Another one must not begin by itself: the
+ * browser could go round in a circle.
+ */
+function isLoginAnswer({ url = '' }: IncomingMessage): boolean {
+  const parameters = new URLSearchParams(url.split('?')[1]);
+  return parameters.has('error') || parameters.has('iss');
+}
+
+/** Shows nothing of what the address says: any link can lead here. */
+const notLoggedIn = (options: AccountPagesOptions): Page => ({
+  status: 200,
+  body: notLoggedInPage(options.scope().texts, pathOf(accountPath, options)),
+});
 
 /** For a script, which would follow a redirect without showing it. */
 const loggedOutMeanwhile = ({ texts }: RequestScope): Page => ({

@@ -22,6 +22,7 @@ input { width: 100%; margin-bottom: .75rem; padding: .625rem .75rem; font: inher
 button { width: 100%; margin-top: .5rem; padding: .625rem .75rem; font: inherit; font-weight: 600; cursor: pointer;
   border: 1px solid var(--accent); border-radius: .375rem; background: var(--accent); color: var(--on-accent); }
 button.quiet { background: transparent; color: var(--accent); }
+a { color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .alarm { padding: .625rem .75rem; border-radius: .375rem; background: var(--alarm-ground); color: var(--alarm); }
 code { font-size: .875rem; }

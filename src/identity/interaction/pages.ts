@@ -146,6 +146,17 @@ export function loggedOutPage({ loggedOut, ...texts }: Texts, text = loggedOut.t
   return page({ loggedOut, ...texts }, loggedOut.title, html`<p>${text}</p>`);
 }
 
+/** The end of a log-in that didn't succeed. `path` is where another one begins. */
+export function notLoggedInPage({ notLoggedIn, ...texts }: Texts, path: string): string {
+  const { title, text, logIn } = notLoggedIn;
+  return page(
+    { notLoggedIn, ...texts },
+    title,
+    html`<p>${text}</p>
+      <p><a href="${path}">${logIn}</a></p>`,
+  );
+}
+
 /**
  * @param problem for the reader
  * @param details OAuth's error code and description, for the makers of the app

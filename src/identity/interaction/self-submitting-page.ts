@@ -6,12 +6,20 @@ import type { Texts } from './strings.ts';
 const theirs =
   /<title>Submitting Callback<\/title>\s*<script>(?<script>.*?)<\/script>.*?(?<form><form\b.*?<\/form>)/s;
 
+const actionPattern = / action="(?<action>[^"]*)"/;
+
+/** A page, and where its form is sent. */
+export type SelfSubmittingPage = { body: string; action: string };
+
 /** Our page around oidc-provider's self-submitting form and its script; undefined for any other body. */
-export function selfSubmittingPage(body: unknown, texts: Texts): string | undefined {
+export function selfSubmittingPage(body: unknown, texts: Texts): SelfSubmittingPage | undefined {
   const { script, form } = (typeof body === 'string' ? theirs.exec(body)?.groups : undefined) ?? {};
   if (script === undefined || form === undefined) return undefined;
   const { title, submit } = texts.selfSubmitting;
   const button = html`<noscript><button type="submit">${submit}</button></noscript>`.markup;
   const ours = form.replace(/<noscript>.*?<\/noscript>/s, () => button);
-  return page(texts, title, html`${trustedHtml(ours)}${trustedHtml(`<script>${script}</script>`)}`);
+  return {
+    body: page(texts, title, html`${trustedHtml(ours)}${trustedHtml(`<script>${script}</script>`)}`),
+    action: actionPattern.exec(form)?.groups?.['action'] ?? '',
+  };
 }

@@ -102,6 +102,11 @@ const en = {
     text: 'Apps you used in this browser no longer have access.',
     everywhere: 'No app on any device has access any more.',
   },
+  notLoggedIn: {
+    title: 'You are not logged in',
+    text: 'Log in to see your sessions.',
+    logIn: 'Log in',
+  },
   selfSubmitting: {
     title: 'One moment',
     submit: 'Continue',
@@ -225,6 +230,11 @@ const de: Texts = {
     title: 'Sie sind abgemeldet',
     text: 'Apps, die Sie in diesem Browser benutzt haben, haben keinen Zugriff mehr.',
     everywhere: 'Keine App auf irgendeinem Gerät hat mehr Zugriff.',
+  },
+  notLoggedIn: {
+    title: 'Sie sind nicht angemeldet',
+    text: 'Melden Sie sich an, um Ihre Sitzungen zu sehen.',
+    logIn: 'Anmelden',
   },
   selfSubmitting: {
     title: 'Einen Moment',
