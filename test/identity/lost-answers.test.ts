@@ -88,14 +88,23 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await identity.metric('curfew_refresh_reuse_total')).toBe(0);
     });
 
-    it('prolongs nothing and writes nothing', async () => {
+    it('prolongs nothing, and writes only that it was repeated', async () => {
+      // PostgreSQL moves a row that it updates.
+      const unmarked = async (): Promise<string[]> => {
+        const text = (await everything()).replaceAll(
+          /"repeated_at_ms":(?:null|\d+)/g,
+          '"repeated_at_ms":null',
+        );
+        const rows = (JSON.parse(text) as unknown[][]).flat();
+        return rows.map((row) => JSON.stringify(row)).toSorted();
+      };
       const { refresh: token } = await logIn();
       await refresh(token);
-      const before = await everything();
+      const before = await unmarked();
       aheadMs += graceMs / 2;
       await refresh(token);
       await refresh(token, 'app/2');
-      expect(await everything()).toBe(before);
+      expect(await unmarked()).toEqual(before);
     });
 
     it('gets one successor in fifty answers when fifty come at once', async () => {

@@ -96,6 +96,23 @@ onEachDatabase('storage', ({ create }) => {
       expect(await isUsed('second')).toBeUndefined();
     });
 
+    const first = { kind: 'RefreshToken', id: 'first' } as const;
+
+    it('is taken back as a whole when its answer was lost', async () => {
+      await rotateTo('second');
+      await tokens.takeBack({ token: first, use, successorId: 'second' });
+      expect([await isUsed('first'), await isUsed('second')]).toEqual([false, undefined]);
+      expect(await tokens.noteRepeat(first, nowMs)).toBe(false);
+      expect(await rotateTo('third')).toBeUndefined();
+    });
+
+    it('stays when its successor was handed out again before it could be taken back', async () => {
+      await rotateTo('second');
+      expect(await tokens.noteRepeat(first, nowMs)).toBe(true);
+      await tokens.takeBack({ token: first, use, successorId: 'second' });
+      expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
+    });
+
     it('that is begun and not finished uses nothing', async () => {
       const adapter = adapterOf('RefreshToken');
       await adapter.consume('first');
