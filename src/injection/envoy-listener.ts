@@ -64,6 +64,28 @@ const router = {
   typed_config: typed('envoy.extensions.filters.http.router.v3.Router', { suppress_envoy_headers: true }),
 };
 
+/** Retries a check that no authorizer has read, because its connection failed or was closing. */
+const retryPolicy = (timeoutMs: number): EnvoyObject => ({
+  retry_on: 'connect-failure,refused-stream',
+  num_retries: 4,
+  retry_back_off: {
+    // Envoy's default is a second, which is the whole timeout of a check.
+    base_interval: seconds(Math.min(timeoutMs, 25)),
+    // Envoy takes this for the timeout of each try, too.
+    max_interval: seconds(timeoutMs),
+  },
+  // Where there are several authorizers, asks one that this check has not tried.
+  retry_host_predicate: [
+    {
+      name: 'envoy.retry_host_predicates.previous_hosts',
+      typed_config: typed('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate', {}),
+    },
+  ],
+  host_selection_retry_max_attempts: 5,
+});
+
+const seconds = (ms: number): string => `${ms / 1000}s`;
+
 function authorize(options: EnvoyConfigOptions): EnvoyObject {
   const { authorizerTimeoutMs = maxTimeoutMs, sources } = options;
   if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxTimeoutMs))
@@ -92,9 +114,8 @@ function authorize(options: EnvoyConfigOptions): EnvoyObject {
       },
       grpc_service: {
         envoy_grpc: { cluster_name: authorizerClusterName, max_receive_message_length: 65_536 },
-        timeout: `${authorizerTimeoutMs / 1000}s`,
-        // A check changes nothing, so one that met a closing connection may be asked again.
-        retry_policy: { num_retries: 2, retry_on: 'connect-failure,refused-stream' },
+        timeout: seconds(authorizerTimeoutMs),
+        retry_policy: retryPolicy(authorizerTimeoutMs),
       },
     }),
   };

@@ -23,6 +23,8 @@ export async function startEchoService(): Promise<EchoService> {
     socket.write(`hello ${[subject].flat().join(' and ')};`);
     socket.pipe(socket);
   });
+  // A connection that is closed as idle may take with it a request that Envoy has just sent on it.
+  server.keepAliveTimeout = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', resolve);
   await promise;

@@ -84,6 +84,7 @@ describe('the Envoy configuration we recommend', () => {
         ],
       }),
     ],
+    ['one with the shortest time-out of a check', config({ authorizerTimeoutMs: 1 })],
   ])('is accepted by Envoy: %s', async (_, tree) => {
     const folder = temporaryDirectory();
     const { cert, key } = createAuthority().issue('envoy');
@@ -107,6 +108,21 @@ describe('the Envoy configuration we recommend', () => {
       grpc_service: { timeout: '1s' },
     });
   });
+
+  it.each([
+    [1000, '0.025s', '1s'],
+    [10, '0.01s', '0.01s'],
+  ])(
+    'retries a check of %d ms within its time, at another authorizer',
+    (authorizerTimeoutMs, base_interval, max_interval) => {
+      const [check] = withKey(config({ authorizerTimeoutMs }), 'retry_policy');
+      expect(check?.['retry_policy']).toMatchObject({
+        retry_on: 'connect-failure,refused-stream',
+        retry_back_off: { base_interval, max_interval },
+        retry_host_predicate: [{ name: 'envoy.retry_host_predicates.previous_hosts' }],
+      });
+    },
+  );
 
   it('opens another connection to the authorizer before the limit of one is passed', () => {
     const [limit] = withKey(config(), 'max_concurrent_streams');
