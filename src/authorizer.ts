@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { authorizerSchema, type AuthorizerConfig } from './config/authorizer.ts';
 import { createAuthorizationService } from './envoy/authorization-service.ts';
 import { createAuthorizerServer, type AuthorizerServer } from './envoy/authorizer-server.ts';
@@ -20,6 +21,7 @@ import type { ConfiguredIssuer } from './trusted-issuers.ts';
 /** Goes from starting to ready once, and from there only to draining. */
 type Progress = {
   readiness(): Readiness;
+  /** Not ready any more. Checks are answered all the same, until their connections close. */
   isDraining(): boolean;
   drain(): void;
   /** `waitForSync` has passed, or everything was proven that can be. */
@@ -28,6 +30,8 @@ type Progress = {
 
 /** How soon after readiness health watchers and the log are told of it. */
 const readinessEveryMs = 100;
+/** Default of `drainDelay` for an address beyond this machine; ms. */
+const sharedDrainDelayMs = 5000;
 
 /**
  * Runs the ext_authz server until SIGTERM or SIGINT.
@@ -43,7 +47,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   const progress = createProgress(judges);
   const health = createHealthService({ isReady: () => progress.readiness().ready });
   const settling = createSettling({ isReady: () => progress.readiness().ready, log });
-  const server = createServer(dependencies, judges, progress, health, settling);
+  const server = createServer(dependencies, judges, health, settling);
   const admin = createAdminServer({
     address: config.admin,
     registry,
@@ -61,19 +65,24 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     settling,
     createProgressPart({ ...dependencies, ...judges, progress, health, server }),
   ];
-  return runUntilSignal(createLifecycle(parts, { drainMs: config.drain, log }), log);
+  return runUntilSignal(createLifecycle(parts, { drainMs: drainDelayMs(config) + config.drain, log }), log);
+}
+
+/** A proxy beside a sidecar has no other authorizer to turn to, so the sidecar stops at once. */
+function drainDelayMs({ drainDelay, listen }: AuthorizerConfig): number {
+  if (drainDelay !== undefined) return drainDelay;
+  return listen.kind === 'unix' || isLoopback(listen.host) ? 0 : sharedDrainDelayMs;
 }
 
 function createServer(
   dependencies: Dependencies,
   judges: Judges,
-  progress: Progress,
   health: HealthService,
   settling: Settling,
 ): AuthorizerServer {
   const { config, clock, log, metrics } = dependencies;
   const { mode, denied } = config;
-  const check = createConfiguredCheck(dependencies, judges, () => !progress.isDraining());
+  const check = createConfiguredCheck(dependencies, judges);
   const record = createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode });
   const authorization = createAuthorizationService({
     check,
@@ -150,7 +159,7 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
   };
 }
 
-/** Says what was started, when it is ready, and, first of all parts, that it goes. */
+/** Announces what was started and when it is ready. Stops first: clients learn of the end `drainDelay` before it comes. */
 function createProgressPart(
   options: Dependencies & Judges & { progress: Progress; health: HealthService; server: AuthorizerServer },
 ): Part {
@@ -175,10 +184,14 @@ function createProgressPart(
       watchReadiness(clock.monotonicMs());
       void feed?.waitForSync(config.revocation?.waitForSync ?? 0).then(progress.synced);
     },
-    stop: () => {
+    stop: async () => {
       clearInterval(timer);
       progress.drain();
       health.drain();
+      const durationMs = drainDelayMs(config);
+      if (durationMs === 0) return;
+      log.info('draining: no longer ready; checks are still answered', { durationMs });
+      await delay(durationMs);
     },
   };
 }

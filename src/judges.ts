@@ -44,11 +44,9 @@ export function createJudges({ config, clock, log, metrics }: Dependencies): Jud
   return { issuers, verifier, feed };
 }
 
-/** @param isOpen false while draining */
 export function createConfiguredCheck(
   { config, clock, log, metrics }: Dependencies,
   { verifier, feed }: Judges,
-  isOpen: () => boolean,
 ): Check {
   return createCheck({
     verifier,
@@ -57,7 +55,7 @@ export function createConfiguredCheck(
     sources: config.token.sources,
     maxTokenBytes: config.token.maxBytes,
     upstream: config.upstream,
-    isReady: () => isOpen() && verifier.isUsable(),
+    isReady: () => verifier.isUsable(),
     clock,
     log,
     metrics,

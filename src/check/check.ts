@@ -35,7 +35,7 @@ export type CheckOptions = {
   /** Longest token, in bytes. */
   readonly maxTokenBytes: number;
   readonly upstream: Omit<ForwardingOptions, 'sources' | 'metrics'>;
-  /** False until keys are usable, and while draining. */
+  /** False until the keys of an issuer are usable. */
   isReady(): boolean;
   readonly clock: Clock;
   readonly log: Log;

@@ -63,7 +63,7 @@ async function explain(token: string, file: string, route: ReadonlyMap<string, s
   const judges = createJudges(dependencies);
   try {
     await start(judges);
-    const check = createConfiguredCheck(dependencies, judges, () => true);
+    const check = createConfiguredCheck(dependencies, judges);
     const explanation = await explainToken({ token, check, sources: config.token.sources, route });
     return { ...explanation, revocations: describeLog(judges, explanation.claims?.['iss']) };
   } finally {

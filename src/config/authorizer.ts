@@ -152,6 +152,7 @@ export const authorizerSchema = v.pipe(
     tls: v.optional(v.strictObject({ cert: nonEmpty(), key: nonEmpty(), clientCa: v.optional(nonEmpty()) })),
     engine: v.optional(v.picklist(['auto', 'lean', 'grpc-js']), 'auto'),
     admin: v.optional(tcpAddress, '127.0.0.1:9002'),
+    drainDelay: v.optional(durationMs({ max: '10m' })),
     drain: v.optional(durationMs({ max: '10m' }), '10s'),
     issuers: v.pipe(
       v.array(issuerSchema, 'must be a list of issuers'),

@@ -18,8 +18,10 @@ export type HealthService = {
   unwatch(watcher: HealthWatcher): void;
   /** Tells the watchers if the answer has changed since the last call. */
   refresh(): void;
-  /** NOT_SERVING from now on, and the end of every watch, so that connections can close. */
+  /** NOT_SERVING from now on. Watches stay open and are told. */
   drain(): void;
+  /** The same, and ends every watch, so that connections can close. */
+  close(): void;
 };
 
 // A watch holds a stream for as long as its client likes.
@@ -33,6 +35,7 @@ const services: ReadonlySet<string> = new Set(['', authorizationServiceName]);
 export function createHealthService(options: { isReady(): boolean }): HealthService {
   const watchers = new Map<HealthWatcher, { ofKnownService: boolean }>();
   let draining = false;
+  let closed = false;
   let told: ServingStatus | undefined;
 
   const current = (): ServingStatus => (!draining && options.isReady() ? 'SERVING' : 'NOT_SERVING');
@@ -45,7 +48,7 @@ export function createHealthService(options: { isReady(): boolean }): HealthServ
   }
 
   function watch(service: string, watcher: HealthWatcher): void {
-    if (draining) return watcher.fail(grpcStatus.unavailable, 'draining');
+    if (closed) return watcher.fail(grpcStatus.unavailable, 'draining');
     if (watchers.size >= maxWatchers) return watcher.fail(grpcStatus.resourceExhausted, 'too many watches');
     const ofKnownService = services.has(service);
     // Our services never change, so an unknown one stays unknown; the protocol wants its stream kept open.
@@ -56,6 +59,11 @@ export function createHealthService(options: { isReady(): boolean }): HealthServ
   function drain(): void {
     draining = true;
     refresh();
+  }
+
+  function close(): void {
+    closed = true;
+    drain();
     const all = [...watchers.keys()];
     watchers.clear();
     for (const watcher of all) watcher.fail(grpcStatus.unavailable, 'draining');
@@ -68,5 +76,6 @@ export function createHealthService(options: { isReady(): boolean }): HealthServ
     unwatch: (watcher) => watchers.delete(watcher),
     refresh,
     drain,
+    close,
   };
 }

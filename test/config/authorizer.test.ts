@@ -51,6 +51,7 @@ describe("the authorizer's configuration", () => {
     const config = load(`
 listen: unix:///run/curfew/authorizer.sock
 admin: 127.0.0.1:9002
+drainDelay: 10m
 drain: 10s
 issuers:
   - issuer: https://identity.example
@@ -150,6 +151,7 @@ mode: shadow
       'engine',
     ],
     ['TLS on a Unix socket', `${issuer('')}\nlisten: unix:///a.sock\ntls: { cert: /a, key: /b }`, 'tls'],
+    ['a drain delay of more than ten minutes', `${issuer('')}\ndrainDelay: 601s`, 'drainDelay'],
     ['a misspelt key', `${issuer('')}\nmod: shadow`, 'mod'],
     [
       'a log name that could widen an ACL',
