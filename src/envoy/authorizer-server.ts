@@ -45,7 +45,8 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
   let engine: Engine | undefined;
   const transport = createTransport({
     tls,
-    maxConnections: bounds.maxConnections,
+    // The native engine bounds them itself: it can ask an idle one to leave.
+    maxConnections: engineName === 'lean' ? undefined : bounds.maxConnections,
     helloTimeoutMs: bounds.helloTimeoutMs,
     certificatesEveryMs: options.certificatesEveryMs,
     log,

@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net';
 import type { ConnectionOptions } from '../http2/connection-options.ts';
 import { Connection } from '../http2/connection.ts';
 import { MemoryBudget } from '../http2/memory-budget.ts';
 import type { RequestHead } from '../http2/request-head.ts';
 import { planCall, type CallPlan } from './call-plan.ts';
+import { ConnectionPlaces } from './connection-places.ts';
 import { createDeadlines } from './deadlines.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
 import type { Engine, EngineOptions } from './engine.ts';
@@ -28,16 +30,19 @@ const budgetBounds = { mostBytes: 24 * mebibyte, mostBytesOfOne: 8 * mebibyte, o
  */
 export function createLeanEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
-  const upkeeps = new Map<Connection, () => void>();
-  /** Connections that something is kept for, those that are over included. */
-  let places = 0;
+  const open = new Map<Connection, { readonly socket: Socket; readonly stopUpkeep: () => void }>();
+  const places = new ConnectionPlaces<Connection>(bounds);
+  const warnOfLimit = createLimitWarning(options);
   const connectionOptions: ConnectionOptions = {
     open: createCalls(options),
     onOver: (connection) => {
-      upkeeps.get(connection)?.();
-      upkeeps.delete(connection);
+      const { socket, stopUpkeep } = open.get(connection) ?? {};
+      stopUpkeep?.();
+      open.delete(connection);
+      places.ended(connection, socket?.destroyed === false);
     },
-    onFree: () => (places -= 1),
+    onFree: (connection) => places.freed(connection),
+    idleOrder: { count: 0 },
     onPeerError: (message) => log.debug('connection ended for an error of its client', { cause: message }),
     onFault: (thrown) => log.error('connection ended for a defect', { err: thrown }),
     // One for all: what is read is done with before the next read.
@@ -57,18 +62,34 @@ export function createLeanEngine(options: EngineOptions): Engine {
 
   return {
     accept: (socket) => {
-      if (places >= bounds.maxConnections) {
-        log.warn('connection refused: what ended ones asked is still being decided', { count: places });
-        socket.destroy();
-        return;
-      }
-      places += 1;
+      const place = places.admit();
+      if (place !== 'free') warnOfLimit(place);
+      if (place === 'full') return void socket.destroy();
       const connection = new Connection(socket, connectionOptions);
-      upkeeps.set(connection, keepUp(connection, bounds, options.isTcp));
+      places.add(connection);
+      open.set(connection, { socket, stopUpkeep: keepUp(connection, bounds, options.isTcp) });
+      socket.once('close', () => places.socketClosed(connection));
     },
     drain: () => {
-      for (const connection of upkeeps.keys()) connection.drain();
+      for (const connection of open.keys()) connection.drain();
     },
+  };
+}
+
+const limitWarnings = {
+  evicted: 'too many connections: the one that has been idle for the longest is closed',
+  full: 'connection refused: too many are open, and none is idle',
+} as const;
+const limitWarningEveryMs = 1000;
+
+/** Warns at most once a second: whoever floods the listener is not to flood the log. */
+function createLimitWarning({ bounds, log }: EngineOptions): (what: keyof typeof limitWarnings) => void {
+  let lastMs = -Infinity;
+  return (what) => {
+    const nowMs = performance.now();
+    if (nowMs - lastMs < limitWarningEveryMs) return;
+    lastMs = nowMs;
+    log.warn(limitWarnings[what], { count: bounds.maxConnections });
   };
 }
 

@@ -5,6 +5,8 @@ export type ServerBounds = {
   /** On one connection; the recommended Envoy configuration says the same. Envoy opens another one at the limit. */
   readonly maxConcurrentStreams: number;
   readonly maxConnections: number;
+  /** Connections beyond those whose sockets are still open after they were told to close, or have ended. */
+  readonly maxLeaving: number;
   /** TCP only: a connection is asked to close after this time, give or take a tenth; ms. */
   readonly maxConnectionAgeMs: number;
   /** TCP only. Longer than Envoy's own idle time of an hour, so that Envoy is the one to close. */
@@ -19,6 +21,7 @@ export const defaultBounds: ServerBounds = {
   maxMessageBytes: 128 * 1024,
   maxConcurrentStreams: 1024,
   maxConnections: 512,
+  maxLeaving: 128,
   maxConnectionAgeMs: 3_600_000,
   maxConnectionIdleMs: 3_900_000,
   keepaliveMs: 30_000,

@@ -20,7 +20,8 @@ export type Transport = {
 
 export type TransportOptions = {
   tls: TlsFiles | undefined;
-  maxConnections: number;
+  /** undefined: `onConnection` bounds them. */
+  maxConnections: number | undefined;
   /** Time for a TLS handshake, and for the first byte after it; ms. */
   helloTimeoutMs: number;
   /** How often certificate files are looked at; default 5000. */
@@ -67,7 +68,7 @@ export function createTransport(options: TransportOptions): Transport {
           },
           accept,
         ).on('tlsClientError', (thrown) => log.debug('TLS handshake failed', { err: thrown }));
-  server.maxConnections = options.maxConnections;
+  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
   const stopWatching =
     tls === undefined || !('setSecureContext' in server) ? [] : watchTlsFiles(tls, server, options);
 

@@ -10,8 +10,10 @@ export type ConnectionOptions = {
   open(connection: Connection, id: number, head: RequestHead): ServerStream;
   /** Told once, when the connection is over for whatever reason. */
   onOver(connection: Connection): void;
-  /** Told once, then or later, when nothing is kept for the client any more. */
-  onFree(): void;
+  /** Called once, then or later, when nothing is kept for the client any more. */
+  onFree(connection: Connection): void;
+  /** Counts how often any of the connections became idle. */
+  idleOrder: { count: number };
   /** An error of the peer's, in our words. */
   onPeerError(message: string): void;
   /** A defect of ours while something was read: its connection is ended, and the others go on. */

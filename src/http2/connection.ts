@@ -49,10 +49,13 @@ export class Connection {
   #phase: 'open' | 'draining' | 'last' | 'over' = 'open';
   /** Moves with every `nextRound`. */
   round = 0;
+  /** Larger for a connection that became idle later: when its last open request was over, or else when it was accepted. */
+  idleSince: number;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.idleSince = options.idleOrder.count++;
     this.share = options.budget.share();
     this.#output = new Output(socket);
     this.#control = new ControlFrames(this.#output);
@@ -69,7 +72,7 @@ export class Connection {
         encoder: this.#encoder,
         fail: (error) => this.#fail(error),
         strike: () => this.#strike(),
-        onEmpty: () => this.#endIfLast(),
+        onEmpty: () => this.#becomeIdle(),
       },
       options,
     );
@@ -234,6 +237,11 @@ export class Connection {
     this.#endIfLast();
   }
 
+  #becomeIdle(): void {
+    this.idleSince = this.#options.idleOrder.count++;
+    this.#endIfLast();
+  }
+
   #endIfLast(): void {
     if (this.#phase !== 'last' || this.#streams.open > 0) return;
     this.#end(closingMs);
@@ -265,6 +273,6 @@ export class Connection {
     this.#output.drop();
     this.#reader.drop();
     this.#options.onOver(this);
-    this.share.end(this.#options.onFree);
+    this.share.end(() => this.#options.onFree(this));
   }
 }

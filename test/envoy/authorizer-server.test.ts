@@ -276,7 +276,11 @@ describe.each(engines)('a check answered by the engine %s', (engine) => {
       await running.server.stop();
       running = await startServer(() => allowed(), { bounds: { maxConnections: 3 } });
       const [host = '', port = ''] = running.target.split(':');
-      const sockets = Array.from({ length: 6 }, () => connect(Number(port), host).on('error', () => {}));
+      const sockets = Array.from({ length: 6 }, () =>
+        connect(Number(port), host)
+          .on('error', () => {})
+          .resume(),
+      );
       await eventually(
         'the excess is closed',
         () => sockets.filter(({ closed }) => closed).length === 3 || undefined,

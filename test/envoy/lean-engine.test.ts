@@ -24,7 +24,7 @@ beforeEach(async () => {
   const engine = createLeanEngine({
     authorization,
     health: {} as HealthService,
-    bounds: { ...defaultBounds, maxConnections: 2 },
+    bounds: { ...defaultBounds, maxConnections: 2, maxLeaving: 2 },
     isTcp: false,
     log: createLog({ program: 'test', level: 'silent' }),
   });
@@ -71,4 +71,18 @@ it('a connection that has ended holds its place until all that was kept for it i
   const both = [await ask(1), await ask(1)];
   await expect.poll(() => replies.length).toBe(5);
   for (const each of both) each.destroy();
+});
+
+it('clients that do not close when they are told to are cut off beyond a bound', async () => {
+  const clients: RawClient[] = [];
+  for (let count = 0; count < 10; count += 1) {
+    const client = await RawClient.connect(port);
+    client.socket.allowHalfOpen = true;
+    client.hello();
+    await client.taken();
+    clients.push(client);
+  }
+  // Two with a place, and two that are leaving.
+  await expect.poll(() => open).toBeLessThanOrEqual(4);
+  for (const client of clients) client.destroy();
 });

@@ -109,6 +109,7 @@ export function createEchoServer(
     },
     onOver: () => (over += 1),
     onFree: () => {},
+    idleOrder: { count: 0 },
     onPeerError: (message) => errors.push(message),
     onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
