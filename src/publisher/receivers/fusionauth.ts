@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Algorithm } from '../../token/algorithm.ts';
 import { isId } from '../../token/claims.ts';
 import type { KeySet } from '../../token/key-set.ts';
+import { numberOf } from '../../token/strict-json.ts';
 import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { parseJsonBody } from './json-body.ts';
@@ -86,7 +87,8 @@ async function readEvent(
 }
 
 function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Judged {
-  const { id, type, createInstant } = event;
+  const { id, type } = event;
+  const createInstant = numberOf(event['createInstant']);
   const revoked = revokedBy(event);
   if (revoked === undefined) return { kind: 'ignored', event: shown(type).slice(0, 64) };
   const { tenantId } = event;
@@ -103,7 +105,7 @@ function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Ju
       return { kind: 'ignored', event: 'of another tenant' };
   }
   if (!isId(id)) return refuse('malformed', { claim: 'event.id', expected: 'a text', found: shown(id) });
-  if (typeof createInstant !== 'number')
+  if (createInstant === undefined)
     return refuse('malformed', { claim: 'event.createInstant', expected: 'ms since 1970' });
   const at = createInstant / 1000;
   const misdated = judgeDate('event.createInstant', at, options, nowMs);

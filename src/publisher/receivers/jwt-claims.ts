@@ -1,7 +1,7 @@
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import { readAudiences } from '../../token/claim-values.ts';
 import { isId } from '../../token/claims.ts';
-import type { JsonObject } from '../../token/strict-json.ts';
+import { numberOf, type JsonObject } from '../../token/strict-json.ts';
 import { isAt } from '../../revocation/event.ts';
 import { refuse, type Refused } from './receiver.ts';
 import { shown } from './signed-jwt.ts';
@@ -52,23 +52,27 @@ export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: numbe
       expected: rules.audiences.join(' '),
       found: shown(audiences.value.join(' ')),
     });
-  return judgeAge(claims, rules, nowMs) ?? goodNotice(jti, Number(claims['iat']), rules, nowMs);
+  return judgeAge(claims, rules, nowMs) ?? goodNotice(jti, numberOf(claims['iat']) ?? 0, rules, nowMs);
 }
 
 /** Earlier than this (2000-01-01) a time is an unset field. */
 const earliestEvent = 946_684_800;
 
-/** A time in seconds at which something may have happened. */
-export const isEventTime = (value: unknown): value is EpochSeconds => isAt(value) && value >= earliestEvent;
+/** A time in seconds at which something may have happened; undefined for anything else. */
+export function eventTimeOf(value: unknown): EpochSeconds | undefined {
+  const at = numberOf(value);
+  return isAt(at) && at >= earliestEvent ? at : undefined;
+}
 
 /** Judges when a delivery says that it was made. */
 export function judgeDate(
   claim: string,
-  at: unknown,
+  value: unknown,
   { maxAgeMs, clockToleranceMs }: Pick<NoticeRules, 'maxAgeMs' | 'clockToleranceMs'>,
   nowMs: number,
 ): Refused | undefined {
-  if (!isAt(at)) return refuse('malformed', { claim, expected: 'seconds since 1970', found: shown(at) });
+  const at = numberOf(value);
+  if (!isAt(at)) return refuse('malformed', { claim, expected: 'seconds since 1970', found: shown(value) });
   const ageMs = nowMs - at * 1000;
   if (ageMs > maxAgeMs + clockToleranceMs)
     return refuse('too_old', { claim, expected: `at most ${maxAgeMs} ms old`, found: `${ageMs} ms` });
@@ -83,12 +87,16 @@ export function judgeDate(
 }
 
 function judgeAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refused | undefined {
-  const { exp } = claims;
+  const exp = numberOf(claims['exp']);
   const dated = judgeDate('iat', claims['iat'], rules, nowMs);
   if (dated !== undefined) return dated;
-  if (exp === undefined && !rules.needsExpiry) return undefined;
+  if (claims['exp'] === undefined && !rules.needsExpiry) return undefined;
   if (!isAt(exp))
-    return refuse('malformed', { claim: 'exp', expected: 'seconds since 1970', found: shown(exp) });
+    return refuse('malformed', {
+      claim: 'exp',
+      expected: 'seconds since 1970',
+      found: shown(claims['exp']),
+    });
   if (nowMs < exp * 1000 + rules.clockToleranceMs) return undefined;
   return refuse('expired', { claim: 'exp', expected: `after ${Math.floor(nowMs / 1000)}`, found: `${exp}` });
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../token/strict-json.ts';
 import { isObject } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { refuse, type Refused } from './receiver.ts';
-import { isEventTime, type NoticeTimes } from './jwt-claims.ts';
+import { eventTimeOf, type NoticeTimes } from './jwt-claims.ts';
 import { readSubject, type ReadSubject, type SubjectRules, type SubjectScope } from './set-subject.ts';
 
 export type SetEventRules = SubjectRules & {
@@ -112,7 +112,7 @@ function cutOffOf(
   { toe }: JsonObject,
   { issuedAt, latest }: NoticeTimes,
 ): EpochSeconds {
-  const happened = [timestamp, toe].find(isEventTime) ?? issuedAt;
+  const happened = eventTimeOf(timestamp) ?? eventTimeOf(toe) ?? issuedAt;
   return Math.min(cutOff === 'event' ? happened : Math.max(happened, issuedAt), latest);
 }
 

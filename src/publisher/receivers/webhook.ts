@@ -4,7 +4,7 @@ import type { Secret } from '../../runtime/secret.ts';
 import { isId, isObject, isReason, revocationKinds, type RevocationKind } from '../../revocation/event.ts';
 import type { RevocationRequest } from '../outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { isEventTime, latestCutOff } from './jwt-claims.ts';
+import { eventTimeOf, latestCutOff } from './jwt-claims.ts';
 import {
   emptyAnswer,
   explain,
@@ -16,6 +16,7 @@ import {
   type Refused,
 } from './receiver.ts';
 import { isSessionId } from './set-subject.ts';
+import { shown } from './signed-jwt.ts';
 import { watchSecrets } from './watched-secrets.ts';
 import { verifyWebhook, webhookKey } from './webhook-signature.ts';
 
@@ -99,8 +100,9 @@ function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refus
   // A misspelt `at` would change what is revoked.
   const stranger = Object.keys(event).find((name) => !members.has(name));
   if (stranger !== undefined)
-    return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: stranger });
-  const { id, at, reason } = event;
+    return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: shown(stranger) });
+  const { id, reason } = event;
+  const at = eventTimeOf(event['at']);
   const iss = issuerOf(event['iss'], rules.issuers);
   if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: rules.issuers.join(' ') });
   const kind = revocationKinds.find((known) => known === event['kind']);
@@ -113,7 +115,7 @@ function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refus
       claim: 'id',
       expected: 'the id of one session; for a user, `subject`',
     });
-  if (at !== undefined && !isEventTime(at))
+  if (event['at'] !== undefined && at === undefined)
     return refuse('malformed', { claim: 'at', expected: 'seconds since 1970' });
   if (reason !== undefined && !isReason(reason))
     return refuse('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });
