@@ -28,15 +28,18 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   const { promise, resolve } = Promise.withResolvers<ReadBody>();
   if (Number(request.headers['content-length'] ?? 0) > maxBytes)
     return Promise.resolve({ kind: 'too_large' });
-  const chunks: Buffer[] = [];
+  // A chunk holds on to everything that was read with it, and costs far more than its bytes if it is short.
+  let room: Buffer = Buffer.alloc(0);
   let length = 0;
   const take = (chunk: Buffer): void => {
+    const before = length;
     length += chunk.length;
     if (length > maxBytes) return finish({ kind: 'too_large' });
-    chunks.push(chunk);
-    place.resize(unitsOf(length));
+    if (length > room.length) room = enlarged(room, Math.min(maxBytes, Math.max(length, 2 * room.length)));
+    chunk.copy(room, before);
+    place.resize(unitsOf(room.length));
   };
-  const end = (): void => finish({ kind: 'whole', body: Buffer.concat(chunks, length) });
+  const end = (): void => finish({ kind: 'whole', body: room.subarray(0, length) });
   const breakOff = (): void => finish({ kind: 'broken_off' });
   // After a pause of this process the rest may be here, unread: sockets are read before the next immediate.
   const timer = setTimeout(() => setImmediate(() => finish({ kind: 'too_slow' })), withinMs);
@@ -48,7 +51,7 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   function finish(read: ReadBody): void {
     clearTimeout(timer);
     request.off('data', take).off('end', end).off('close', breakOff).pause();
-    chunks.length = 0;
+    room = Buffer.alloc(0);
     resolve(read);
   }
 
@@ -56,4 +59,10 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   // An aborted request emits an error before it closes; the listener stays, since an error may come later too.
   request.on('error', breakOff).on('data', take).on('end', end).on('close', breakOff);
   return promise.finally(() => place.leave());
+}
+
+function enlarged(buffer: Buffer, size: number): Buffer {
+  const larger = Buffer.alloc(size);
+  buffer.copy(larger);
+  return larger;
 }
