@@ -29,6 +29,12 @@ export type Connections = {
 
 type Open = { readonly place: Place; requests: number; activeAtMs: number };
 
+/**
+ * Requests that may wait for answers on one connection. Node keeps each in memory until those before it are answered, and
+ * clients and proxies send the next one only after the answer.
+ */
+const maxWaiting = 16;
+
 export function watchConnections(server: Server, options: ConnectionsOptions): Connections {
   const { limit, clock } = options;
   const share = createFairShare({ limit });
@@ -39,6 +45,7 @@ export function watchConnections(server: Server, options: ConnectionsOptions): C
     // A request may end after its connection.
     if (connection === undefined) return;
     connection.requests += by;
+    if (connection.requests > maxWaiting) socket.destroy();
     connection.activeAtMs = clock.monotonicMs();
     connection.place.renew();
   }

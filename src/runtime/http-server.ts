@@ -35,17 +35,20 @@ const sweepMs = 20;
 export function createHttpServer(options: HttpServerOptions): Part {
   const { address, handler, log, lastRequestsMs = 5000, maxConnections = defaultMaxConnections } = options;
   const working = new Set<Promise<void>>();
-  const server = createServer(limits, (request, response) => {
-    const work = answer(request, response);
-    working.add(work);
-    void work.finally(() => working.delete(work));
-  });
+  const server = createServer(limits);
   server.maxConnections = maxConnections + acceptedAtOnce;
   server.maxRequestsPerSocket = 1000;
   const connections = watchConnections(server, {
     limit: maxConnections,
     clock: systemClock,
     crowdedOut: (connection) => options.crowdedOut?.(connection),
+  });
+  // After the watching: it closes a connection on which too many requests wait.
+  server.on('request', (request, response) => {
+    if (request.socket.destroyed) return;
+    const work = answer(request, response);
+    working.add(work);
+    void work.finally(() => working.delete(work));
   });
   server.on('clientError', refuseBroken);
 

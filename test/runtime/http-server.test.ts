@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createHttpServer } from '../../src/runtime/http-server.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { freePort } from '../processes.ts';
@@ -105,6 +105,39 @@ describe('the listener, when there are too many connections', () => {
     await ask(client);
     await ask(later);
     for (const socket of [client, later, ...flood]) socket.destroy();
+    await server.stop();
+  });
+});
+
+describe('the listener, when a client sends requests without waiting for answers', () => {
+  it('answers a few, and closes the connection on which too many wait', async () => {
+    const port = await freePort();
+    const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
+    let waiting = 0;
+    const server = createHttpServer({
+      address: { kind: 'tcp', host: '127.0.0.1', port },
+      handler: async (_, response) => {
+        waiting += 1;
+        await mayAnswer;
+        response.end('done');
+      },
+      log,
+    });
+    await server.start();
+    const get = 'GET / HTTP/1.1\r\nhost: id\r\n\r\n';
+    const [few, many] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    many.on('error', () => undefined);
+    few.write(get.repeat(4));
+    many.write(get.repeat(100));
+    await once(many.resume(), 'close');
+    await vi.waitFor(() => expect(waiting).toBe(4 + 16));
+    answer();
+    let answers = '';
+    for await (const chunk of few) {
+      answers += String(chunk);
+      if (answers.split('done').length > 4) break;
+    }
+    few.destroy();
     await server.stop();
   });
 });
