@@ -4,10 +4,7 @@ export type NewerKeysOptions = {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** When the next fetch for an unknown key is permitted, on the monotonic clock. */
   permittedAtMs(): number;
-  /**
-   * Fetches the keys; called when that is permitted, or once after the stop. Ends in a call of `fetched`, and never
-   * rejects.
-   */
+  /** Fetches the keys, or joins a fetch under way. Ends in a call of `fetched`, and never rejects. */
   fetch(): Promise<void>;
 };
 
@@ -22,7 +19,10 @@ export type NewerKeys = {
   wait(isThere: () => boolean, signal: AbortSignal): Promise<boolean>;
   /** Says that a fetch has ended. */
   fetched(fetch: { readonly beganAtMs: number; readonly isGood: boolean }): void;
-  /** Waits for no cool-down any more: one last fetch serves those who wait, or the first who asks. */
+  /**
+   * Waits for no cool-down any more, as there is no time for it: those who wait or still ask share a fetch at once, then
+   * one every 250 ms. It is tried once. The caller sees to it that no more ask.
+   */
   stop(): void;
 };
 
@@ -34,17 +34,21 @@ type Waiting = {
 };
 
 const maxAttempts = 2;
+/** Between fetches after the stop; ms. */
+const lastFetchesEveryMs = 250;
 
 /** Holds those who need keys newer than their question, without more fetches than the cool-down permits. */
 export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOptions): NewerKeys {
   const waiting = new Set<Waiting>();
   let timer: NodeJS.Timeout | undefined;
   let isFetching = false;
-  let isStopped = false;
-  let hasFetchedLast = false;
+  let stoppedAtMs = Infinity;
+  /** When the next fetch is permitted because of the stop. */
+  let lastPermittedAtMs = Infinity;
 
   async function fetchNow(): Promise<void> {
     isFetching = true;
+    if (stoppedAtMs !== Infinity) lastPermittedAtMs = clock.monotonicMs() + lastFetchesEveryMs;
     await fetch();
     isFetching = false;
     schedule();
@@ -53,12 +57,7 @@ export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOption
   function schedule(): void {
     clearTimeout(timer);
     if (waiting.size === 0 || isFetching) return;
-    if (isStopped && hasFetchedLast) {
-      for (const one of waiting) one.settle(false);
-      return;
-    }
-    hasFetchedLast = isStopped;
-    const delayMs = isStopped ? 0 : permittedAtMs() - clock.monotonicMs();
+    const delayMs = Math.min(permittedAtMs(), lastPermittedAtMs) - clock.monotonicMs();
     // Without `unref`: a client waits for the answer.
     if (delayMs > 0) timer = setTimeout(schedule, Math.ceil(delayMs));
     else void fetchNow();
@@ -80,18 +79,26 @@ export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOption
       return isConfirmed;
     },
     fetched: (fetch) => {
-      for (const one of waiting) judge(one, fetch);
+      const attempts = fetch.beganAtMs >= stoppedAtMs ? 1 : maxAttempts;
+      for (const one of waiting) judge(one, fetch, attempts);
     },
     stop: () => {
-      isStopped = true;
+      if (stoppedAtMs === Infinity) {
+        stoppedAtMs = clock.monotonicMs();
+        lastPermittedAtMs = stoppedAtMs;
+      }
       schedule();
     },
   };
 }
 
-function judge(one: Waiting, { beganAtMs, isGood }: { beganAtMs: number; isGood: boolean }): void {
+function judge(
+  one: Waiting,
+  { beganAtMs, isGood }: { readonly beganAtMs: number; readonly isGood: boolean },
+  attempts: number,
+): void {
   const isNewer = beganAtMs >= one.sinceMs;
   if (isNewer) one.attempts += 1;
   if (one.isThere() || (isNewer && isGood)) one.settle(true);
-  else if (one.attempts >= maxAttempts) one.settle(false);
+  else if (one.attempts >= attempts) one.settle(false);
 }

@@ -297,7 +297,7 @@ describe('a key newer than the question', () => {
     expect(loads()).toBe(2);
   });
 
-  it('is fetched once more by the stop, whatever the cool-down, and never again', async () => {
+  it('is fetched by the stop, whatever the cool-down, and then only for those who still ask', async () => {
     const { keySet, answer, loads, pass } = remote();
     await keySet.start();
     await keySet.refreshForUnknownKey();
@@ -306,9 +306,37 @@ describe('a key newer than the question', () => {
     keySet.stop();
     expect(await found).toBe('found');
     const late = keySet.findNewer('three', 'RS256', new AbortController().signal);
-    expect((await late).kind).toBe('unavailable');
-    await pass(60 * minute);
+    await pass(249);
     expect(loads()).toBe(3);
+    await pass(1);
+    expect((await late).kind).toBe('unknown');
+    await pass(60 * minute);
+    expect(loads()).toBe(4);
+  });
+
+  it('is fetched after the stop for those who asked during another fetch', async () => {
+    const { keySet, answer, pass } = remote();
+    await keySet.start();
+    const hanging = Promise.withResolvers<string>();
+    answer(hanging.promise);
+    void keySet.refreshForUnknownKey();
+    await pass(100);
+    const found = waits(keySet);
+    keySet.stop();
+    answer(jwkSetOf(one, two));
+    hanging.resolve(jwkSetOf(one));
+    await pass(250);
+    expect(await found).toBe('found');
+  });
+
+  it('cannot be had after the stop when the server fails once', async () => {
+    const { keySet, answer } = remote();
+    await keySet.start();
+    await keySet.refreshForUnknownKey();
+    answer(down);
+    const lost = waits(keySet);
+    keySet.stop();
+    expect(await lost).toBe('unavailable');
   });
 });
 
