@@ -100,6 +100,19 @@ describe('a relay that strangers flood', () => {
     expect(warnings.length).toBeLessThan(200);
   });
 
+  it('writes a bounded number of lines about notices that its provider signed for others', async () => {
+    const relay = await started();
+    const [path, body, headers] = logoutPost('of-another-client', { aud: 'somebody-else' });
+    for (let sent = 0; sent < 300; sent += 1)
+      expect((await relay.post(path, body, headers)).status).toBe(400);
+    const warnings = relay
+      .logged()
+      .split('\n')
+      .filter((line) => line.includes('"wrong_audience"') && line.includes('"warn"'));
+    expect(warnings.length).toBeGreaterThan(50);
+    expect(warnings.length).toBeLessThan(200);
+  });
+
   it('revokes all tokens of a sender that tries once, when it had to turn requests away unread', async () => {
     const relay = await started(triesOnce);
     // Each takes up 240 KiB. No authentic notice has said yet where the sender is.

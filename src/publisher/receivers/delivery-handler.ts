@@ -28,7 +28,7 @@ export type DeliveryHandlerOptions = {
   readonly limits: DeliveryLimits;
   readonly sources: GoodSources;
   readonly missed: MissedNotices;
-  /** Limits the lines about refusals that anyone can cause. */
+  /** Limits the lines about refusals. */
   readonly throttle: RefusalThrottle;
   /** The address a request came from. */
   clientAddress(request: IncomingMessage): string;
@@ -88,8 +88,11 @@ export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDe
     const { receiver } = guarded;
     const { reason, detail } = refusal;
     const { isAnyones } = refusals[reason];
-    const isLimited = isAnyones && options.throttle.waitMs(from.network) > 0;
-    if (isAnyones) options.throttle.refused(from.network);
+    // Those of the sender's own stay visible beside forged ones. They are limited too, since a provider signs tokens for
+    // others as well, and anyone may send these here.
+    const limited = isAnyones ? from.network : `signed ${from.network}`;
+    const isLimited = options.throttle.waitMs(limited) > 0;
+    options.throttle.refused(limited);
     log[isLimited ? 'debug' : 'warn']('delivery refused', { ...named(receiver), reason, ...detail });
     if (reason === 'keys_unavailable') options.missed.possible(guarded, 'keys');
     if (reason === 'overloaded' && sources.mayBeAuthentic(receiver.path, from.network, from.share))

@@ -18,7 +18,7 @@ type Rule = {
   readonly status: number;
   /** What the sender is told: the rule, never our values. */
   readonly description: string;
-  /** Anyone can cause it, without a valid signature: the log's lines about it are limited. */
+  /** Anyone can cause it, without a valid signature: the log's lines about it are limited apart. */
   readonly isAnyones: boolean;
 };
 
