@@ -48,6 +48,15 @@ describe('a relay', () => {
     expect((await refused(path, body, {})).status).toBe(400);
   });
 
+  it('refuses an id that its database may not be able to hold, instead of failing at each attempt', async () => {
+    const id = 'user\u0000name';
+    const webhook = await refused(...webhookPost({ kind: 'subject', id: 'good' }, { kind: 'subject', id }));
+    expect(webhook).toMatchObject({ status: 400 });
+    expect(JSON.parse(webhook.body)).toMatchObject({ error: 'unknown_subject' });
+    expect((await refused(...logoutPost(id))).status).toBe(400);
+    expect(await relay.metric('curfew_notices_missed_total{cause="database"}')).toBe(0);
+  });
+
   it('refuses a signature that does not hold, and says so in the sender’s terms', async () => {
     const token = logoutToken({
       key: { ...strangeKey(), kid: 'key-RS256' },

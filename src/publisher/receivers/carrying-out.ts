@@ -6,7 +6,7 @@ import { emptyAnswer, named, refuse, type Accepted, type Answer, type Receiver }
 import type { Recorder } from './recorder.ts';
 
 export type CarriedOut = {
-  readonly result: 'accepted' | 'duplicate' | 'failed' | 'too_many_keys';
+  readonly result: 'accepted' | 'duplicate' | 'failed' | 'too_many_keys' | 'unknown_subject';
   readonly answer: Answer;
 };
 
@@ -38,6 +38,12 @@ export function createCarryOut(options: {
   }
 
   return async ({ receiver, redeliveryMs }, accepted) => {
+    // PostgreSQL holds no text with U+0000: it would fail at every attempt, and each would count as a missed notice.
+    if (accepted.requests.some(({ id }) => id?.includes('\0'))) {
+      const answer = receiver.refused(refuse('unknown_subject', { claim: 'id' }));
+      log.warn('delivery cannot be carried out', { ...named(receiver), found: 'an id with U+0000' });
+      return { result: 'unknown_subject', answer };
+    }
     try {
       const result = await record(receiver, accepted);
       log.info('delivery carried out', { ...named(receiver), ...about(accepted), result });
