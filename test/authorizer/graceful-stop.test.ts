@@ -61,7 +61,7 @@ describe.each(['lean', 'grpc-js'])('an authorizer with the engine %s that is tol
     await eventually('SERVING', () => told.includes(serving) || undefined);
 
     const stopped = authorizer.stop();
-    await eventually('not ready', async () => (await authorizer.readyz()).ready === false || undefined);
+    await eventually('not ready', async () => !(await authorizer.readyz()).ready || undefined);
     expect((await checkHealth(client)).status).toBe(notServing);
     await eventually('NOT_SERVING', () => told.at(-1) === notServing || undefined);
     expect((await check(client, message())).okResponse).toBeDefined();

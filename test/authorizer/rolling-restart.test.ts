@@ -61,7 +61,7 @@ describe.each(['lean', 'grpc-js'])(
       async () => {
         const { health_checks: checks } = recommendedHealthChecks();
         const often = { interval: '0.2s', no_traffic_interval: '0.2s', unhealthy_threshold: 1 };
-        const cluster = { health_checks: (checks as object[]).map((one) => ({ ...one, ...often })) };
+        const cluster = { health_checks: (checks as object[]).map((one) => Object.assign(one, often)) };
         const settings = { engine, drainDelay: '2s' };
         expect(await restartUnderLoad(await startShared({ settings, cluster, timeout }))).toEqual([]);
       },
