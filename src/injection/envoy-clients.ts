@@ -10,15 +10,13 @@ const maxHeaders = 100 + 32 + 12;
  */
 const tooManyHeaders: EnvoyObject = {
   filter: {
-    and_filter: {
-      filters: [
-        { response_flag_filter: { flags: ['UAEX'] } },
-        {
-          status_code_filter: {
-            comparison: { op: 'EQ', value: { default_value: 500, runtime_key: 'curfew.unset' } },
-          },
-        },
-      ],
+    extension_filter: {
+      name: 'envoy.access_loggers.extension_filters.cel',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter',
+        // A denial of the authorizer's own with status 500, such as misconfigured_route, has other details.
+        expression: "response.code_details == 'ext_authz_invalid'",
+      },
     },
   },
   status_code: 431,
