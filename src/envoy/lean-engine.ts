@@ -82,7 +82,7 @@ const limitWarnings = {
 } as const;
 const limitWarningEveryMs = 1000;
 
-/** Warns at most once a second: whoever floods the listener is not to flood the log. */
+/** Warns at most once a second, so that a flood of connections does not flood the log. */
 function createLimitWarning({ bounds, log }: EngineOptions): (what: keyof typeof limitWarnings) => void {
   let lastMs = -Infinity;
   return (what) => {

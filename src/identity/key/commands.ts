@@ -59,8 +59,8 @@ export const importKey = (config: KeyCommandConfig, text: string, kid?: string):
 export type KeyRevocation = TargetRevocation & { isKnown: boolean };
 
 /**
- * Revokes a key for ever, under each of its names: nothing it signed is accepted any more. If it was the signing one, another takes over at
- * once; sessions go on with their next refresh.
+ * Revokes a key permanently, under each of its names: nothing it signed is accepted any more. If it was the signing key,
+ * another takes over at once. Sessions go on with their next refresh.
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_REVOCATION_INVALID
  */
 export const revokeKey = (config: KeyCommandConfig, id: string, reason?: string): Promise<KeyRevocation> =>
