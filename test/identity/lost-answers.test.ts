@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { purgeExpired } from '../../src/identity/store/purge.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { neverPrinted } from '../output.ts';
-import { openBrowser, formsOf } from './browser.ts';
+import { openBrowser, formsOf, type Browser } from './browser.ts';
 import { contents, onEachDatabase, openTestDatabase, query } from './databases.ts';
 import { authorization, openLoginPage, payloadOf, submitLogin } from './flows.ts';
 import {
@@ -225,11 +225,13 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
   });
 
   /** A log-in at the client. @returns what sends its code */
-  async function obtainCode(clientId: string): Promise<(change?: Record<string, string>) => Promise<Answer>> {
+  async function obtainCode(
+    clientId: string,
+    browser: Browser = openBrowser(),
+  ): Promise<(change?: Record<string, string>) => Promise<Answer>> {
     const begun = await authorization(identity, { clientId });
-    const browser = openBrowser();
     const page = await openLoginPage(identity, browser, begun.url);
-    const left = await submitLogin(identity, browser, page, 'mina');
+    const left = page.location === undefined ? await submitLogin(identity, browser, page, 'mina') : page;
     const code = new URL(left.location ?? '').searchParams.get('code') ?? '';
     neverPrinted(code);
     return (change = {}) =>
@@ -304,6 +306,31 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       aheadMs += graceMs;
       expect(await redeem()).toMatchObject(refused);
       expect(await query(identity, grants)).toHaveLength(0);
+    });
+  });
+
+  describe('with tokens of two tabs, which share a session', () => {
+    const pause = 5 * secondMs;
+
+    it('gets the same successor although the other tab has refreshed', async () => {
+      const browser = openBrowser();
+      const [one, other] = [await obtainCode('web', browser), await obtainCode('web', browser)];
+      const [mine, theirs] = [await one(), await other()];
+      expect(sessionOf(theirs)).toBe(sessionOf(mine));
+      const lost = await refresh(mine.refresh, undefined, 'web');
+      const next = await refresh(theirs.refresh, undefined, 'web');
+      aheadMs += pause;
+      const again = await refresh(mine.refresh, undefined, 'web');
+      expect(again).toMatchObject({ status: 200, refresh: lost.refresh });
+      expect(await refresh(next.refresh, undefined, 'web')).toMatchObject({ status: 200 });
+    });
+
+    it('gets the same refresh token for a code although the other tab has exchanged its own', async () => {
+      const browser = openBrowser();
+      const [one, other] = [await obtainCode('web', browser), await obtainCode('web', browser)];
+      const lost = await one();
+      await other();
+      expect(await one()).toMatchObject({ status: 200, refresh: lost.refresh });
     });
   });
 

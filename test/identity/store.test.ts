@@ -102,13 +102,20 @@ onEachDatabase('storage', ({ create }) => {
       await rotateTo('second');
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([false, undefined]);
-      expect(await tokens.noteRepeat(first, nowMs)).toBe(false);
+      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(false);
       expect(await rotateTo('third')).toBeUndefined();
+    });
+
+    it('is not repeated when it was taken back and the token was used again meanwhile', async () => {
+      await rotateTo('second');
+      await tokens.takeBack({ token: first, use, successorId: 'second' });
+      await tokens.consume(first, { ...use, nowMs: nowMs + 1 });
+      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs: nowMs + 2 })).toBe(false);
     });
 
     it('stays when its successor was handed out again before it could be taken back', async () => {
       await rotateTo('second');
-      expect(await tokens.noteRepeat(first, nowMs)).toBe(true);
+      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(true);
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
     });

@@ -165,6 +165,10 @@ async function addSuccessors({ schema }: Kysely<NoTables>): Promise<void> {
     .execute();
 }
 
+async function addSuccessorHashes({ schema }: Kysely<NoTables>): Promise<void> {
+  await schema.alterTable('identity_tokens').addColumn('successor_hash', 'text').execute();
+}
+
 /** Identity's schema, for `migrate`. */
 export const identityMigrations: Migrations = {
   'identity-0001': { up: createTables },
@@ -173,4 +177,5 @@ export const identityMigrations: Migrations = {
   'identity-0004-device-codes': { up: addDeviceCodes },
   'identity-0005-passkeys': { up: addPasskeys },
   'identity-0006-successors': { up: addSuccessors },
+  'identity-0007-successor-hashes': { up: addSuccessorHashes },
 };

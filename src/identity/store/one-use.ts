@@ -71,8 +71,9 @@ export const isJustRotated = (
 async function repeat({ kind, id }: OneUseToken, options: ProviderAdapterOptions): Promise<void> {
   const { tokens, revoker, clock, scope, noteRepeat } = options;
   const use = await tokens.findUse({ kind, id });
-  if (use !== undefined && isRepeatable(kind, use, options)) {
-    if (!(await tokens.noteRepeat({ kind, id }, clock.nowMs())))
+  if (use?.consumedAtMs !== undefined && isRepeatable(kind, use, options)) {
+    const times = { usedAtMs: use.consumedAtMs, nowMs: clock.nowMs() };
+    if (!(await tokens.noteRepeat({ kind, id }, times)))
       throw new Fault('ERR_DATABASE_UNAVAILABLE', 'the first use of the token was just taken back');
     scope().repeated = use.successor;
     noteRepeat(kind, use.consumedBy === callerHash(scope()) ? 'same' : 'other');

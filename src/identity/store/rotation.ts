@@ -21,15 +21,17 @@ export async function rotate(
   const { grantId = '', expiresAtMs, sessionUid, isKept } = successor;
   if (!(await useGrant(trx, grantId, expiresAtMs, use.nowMs))) throw new RefusedRotation('gone');
   const idHash = hashOf(used.kind, used.id);
-  const sealedSuccessor = isKept ? seal(used.id, successorContext, successor.id) : null;
-  if (!(await markUsed(trx, idHash, { use, sealedSuccessor }))) throw new RefusedRotation('used');
-  // The token before is not answered again: its successor has now been used.
+  const kept = {
+    sealed_successor: seal(used.id, successorContext, successor.id),
+    successor_hash: hashOf('RefreshToken', successor.id),
+  };
+  if (!(await markUsed(trx, idHash, use, isKept ? kept : undefined))) throw new RefusedRotation('used');
+  // The token before is not answered again: its successor has now been used. A grant may have tokens of several tabs.
   await trx
     .updateTable('identity_tokens')
     .set({ sealed_successor: null })
     .where('grant_id', '=', grantId)
-    .where('id_hash', '!=', idHash)
-    .where('sealed_successor', 'is not', null)
+    .where('successor_hash', '=', idHash)
     .execute();
   await insertToken(trx, successor);
   if (sessionUid !== undefined) await extendSession(trx, sessionUid, expiresAtMs);
@@ -52,12 +54,16 @@ export async function findUse(db: Tables, { kind, id }: OneUseToken): Promise<Us
   };
 }
 
-export async function noteRepeat(db: Tables, { kind, id }: OneUseToken, nowMs: number): Promise<boolean> {
+export async function noteRepeat(
+  db: Tables,
+  { kind, id }: OneUseToken,
+  { usedAtMs, nowMs }: { usedAtMs: number; nowMs: number },
+): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('identity_tokens')
     .set({ repeated_at_ms: nowMs })
     .where('id_hash', '=', hashOf(kind, id))
-    .where('consumed_at_ms', 'is not', null)
+    .where('consumed_at_ms', '=', usedAtMs)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
 }

@@ -39,6 +39,8 @@ export type IdentityTables = {
     consumed_by: string | null;
     /** The refresh token it was used for, sealed with itself; null: unused, or no longer handed out. */
     sealed_successor: string | null;
+    /** What the row of that is found by; null: unused, or of an earlier version. */
+    successor_hash: string | null;
     /** When that was handed out again. */
     repeated_at_ms: number | null;
     /** Of a device code: what a person types in. */

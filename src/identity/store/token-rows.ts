@@ -31,14 +31,22 @@ export async function useGrant(db: Tables, id: string, expiresAtMs: number, nowM
   return numUpdatedRows > 0n;
 }
 
+type KeptSuccessor = Pick<
+  Selectable<IdentityTables['identity_tokens']>,
+  'sealed_successor' | 'successor_hash'
+>;
+
+const noSuccessor = { sealed_successor: null, successor_hash: null } as const;
+
 export async function markUsed(
   db: Tables,
   idHash: string,
-  { use, sealedSuccessor }: { use: TokenUse; sealedSuccessor: string | null },
+  use: TokenUse,
+  successor: KeptSuccessor = noSuccessor,
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('identity_tokens')
-    .set({ consumed_at_ms: use.nowMs, consumed_by: use.by, sealed_successor: sealedSuccessor })
+    .set({ consumed_at_ms: use.nowMs, consumed_by: use.by, ...successor })
     .where('id_hash', '=', idHash)
     .where('consumed_at_ms', 'is', null)
     .executeTakeFirst();
@@ -50,7 +58,7 @@ export async function markUsed(
 export const unusedRow = {
   consumed_at_ms: null,
   consumed_by: null,
-  sealed_successor: null,
+  ...noSuccessor,
   repeated_at_ms: null,
 } as const;
 

@@ -83,9 +83,10 @@ export type TokenStore = {
   findUse(token: OneUseToken): Promise<UsedToken | undefined>;
   /**
    * Notes that the successor of a used token is handed out again, so that the use isn't taken back.
-   * @returns false if it was taken back meanwhile
+   * @param times.usedAtMs when it was used, as `findUse` told
+   * @returns false if that use was taken back meanwhile
    */
-  noteRepeat(token: OneUseToken, nowMs: number): Promise<boolean>;
+  noteRepeat(token: OneUseToken, times: { usedAtMs: number; nowMs: number }): Promise<boolean>;
   /**
    * Takes a use back: the token is unused again and its successor deleted, whether or not they were committed. Waits for
    * a commit that is still under way. A use whose successor was handed out again stays as it is.
@@ -138,8 +139,7 @@ export function createTokenStore(database: Database): TokenStore {
       return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
     // In a transaction: a statement alone could still be carried out by a server that hung, after it was taken back.
-    consume: ({ kind, id }, use) =>
-      db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), { use, sealedSuccessor: null })),
+    consume: ({ kind, id }, use) => db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), use)),
     rotate: async (used, successor, use) => {
       try {
         await db.transaction().execute((trx) => rotate(trx, { used, successor, use }));
@@ -150,7 +150,7 @@ export function createTokenStore(database: Database): TokenStore {
       }
     },
     findUse: (token) => findUse(db, token),
-    noteRepeat: (token, nowMs) => noteRepeat(db, token, nowMs),
+    noteRepeat: (token, times) => noteRepeat(db, token, times),
     takeBack: (lost) => db.transaction().execute((trx) => takeBack(trx, database.dialect, lost)),
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
