@@ -38,7 +38,7 @@ type UseRecoveryOptions = { tokens: Pick<TokenStore, 'takeBack'>; log: Log };
 class LostUses {
   readonly #options: UseRecoveryOptions;
   readonly #lost = new Map<string, LostUse>();
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #running = new Map<LostUse, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: UseRecoveryOptions) {
@@ -69,11 +69,11 @@ class LostUses {
 
   async #takeBack(hash: string, lost: LostUse): Promise<void> {
     const work =
-      this.#running.get(hash) ??
-      this.#options.tokens.takeBack(lost).finally(() => this.#running.delete(hash));
-    this.#running.set(hash, work);
+      this.#running.get(lost) ??
+      this.#options.tokens.takeBack(lost).finally(() => this.#running.delete(lost));
+    this.#running.set(lost, work);
     await work;
-    this.#lost.delete(hash);
+    this.#forget(hash, lost);
   }
 
   async #takeAllBack(): Promise<void> {
@@ -84,9 +84,14 @@ class LostUses {
         if (isDatabaseUnavailable(thrown)) return;
         const fields = { kind: lost.token.kind, err: thrown };
         this.#options.log.error('the use of a token could not be taken back', fields);
-        this.#lost.delete(hash);
+        this.#forget(hash, lost);
       }
     }
+  }
+
+  /** The token may have been used and lost again meanwhile. */
+  #forget(hash: string, lost: LostUse): void {
+    if (this.#lost.get(hash) === lost) this.#lost.delete(hash);
   }
 
   #retryLater(): void {

@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+import { createUseRecovery } from '../../src/identity/store/use-recovery.ts';
+import type { LostUse } from '../../src/identity/store/token-store.ts';
+import { createLog } from '../../src/runtime/log.ts';
+
+const log = createLog({ program: 'test', level: 'silent' });
+
+const useAt = (nowMs: number): LostUse => ({
+  token: { kind: 'RefreshToken', id: 'first' },
+  use: { by: 'a caller', nowMs, isMarked: true },
+  successorId: `second-${nowMs}`,
+});
+
+it('takes back a second lost use of a token that is added while the first is being taken back', async () => {
+  const taken: LostUse[] = [];
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+  const recovery = createUseRecovery({
+    tokens: {
+      takeBack: (lost) => {
+        taken.push(lost);
+        return answered;
+      },
+    },
+    log,
+  });
+  const [first, second] = [useAt(1), useAt(2)];
+  recovery.add([first]);
+  const settled = recovery.settle('RefreshToken', 'first');
+  recovery.add([second]);
+  answer();
+  await settled;
+  await recovery.stop();
+  expect(taken).toEqual([first, second]);
+});
