@@ -5,7 +5,7 @@ import { describeError } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import { nodeSqliteDialect } from './node-sqlite.ts';
 import { migrationLock, resilientPostgresDialect } from './postgres-dialect.ts';
-import { describeUrl } from './postgres-hosts.ts';
+import { describeUrl, steadyUrl } from './postgres-hosts.ts';
 import { listenToPostgres, type ListenOptions, type Listener } from './postgres-listener.ts';
 import type { DatabaseReport } from './postgres-pool.ts';
 
@@ -24,7 +24,8 @@ export type DatabaseOptions =
   | {
       postgres: {
         /**
-         * Read at each new connection, so that a changed password file is picked up. With several hosts, as in
+         * Read at each new connection, so that a changed password file is picked up; one that cannot be read then is
+         * taken to be as it was. With several hosts, as in
          * `postgres://user@a:5432,b:5432/name`, the one that takes writes is used.
          */
         url: Pick<Secret, 'text'>;
@@ -85,8 +86,11 @@ function openSqliteDatabase({ sqlite }: Extract<DatabaseOptions, { sqlite: strin
 type PostgresOptions = Extract<DatabaseOptions, { postgres: unknown }>['postgres'];
 
 function openPostgresDatabase(options: PostgresOptions): Database {
-  const { url, statementTimeoutMs = defaultStatementTimeoutMs } = options;
-  const db = new Kysely<NoTables>({ dialect: resilientPostgresDialect({ ...options, statementTimeoutMs }) });
+  const { statementTimeoutMs = defaultStatementTimeoutMs } = options;
+  const url = steadyUrl(options.url);
+  const db = new Kysely<NoTables>({
+    dialect: resilientPostgresDialect({ ...options, url, statementTimeoutMs }),
+  });
   const notify = async (channel: string, payload: string): Promise<void> => {
     await sql`select pg_notify(${channel}, ${payload})`.execute(db);
   };
