@@ -151,6 +151,13 @@ describe('the limit on guesses at a client’s secret', () => {
     expect(await sendAll(times(3, guess), nextAddress())).toEqual([401, 401, 401]);
   });
 
+  it('holds where guesses come at once', async () => {
+    const address = nextAddress();
+    const guesses = times(100, () => ({ secret: wrong }));
+    const statuses = await Promise.all(guesses.map((guess) => send(guess, address)));
+    expect(statuses.filter(isTested).length).toBeLessThanOrEqual(burst);
+  });
+
   it('holds where an empty header stands beside a client in the form', async () => {
     expect(
       await isLimited((_, secret) => ({
