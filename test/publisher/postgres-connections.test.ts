@@ -186,6 +186,25 @@ describe('a server that takes no writes', () => {
   });
 });
 
+describe('a server that takes no writes for a while', () => {
+  it('is told of once, and once when it takes them again', async () => {
+    const url = await server.createDatabase();
+    const { database, report } = open(url);
+    const refuseWrites = async (isRefused: 'on' | 'off'): Promise<void> => {
+      const { database: admin } = open(await server.createDatabase());
+      await sql`alter database ${sql.id(nameOf(url))} set default_transaction_read_only = ${sql.lit(isRefused)}`.execute(
+        admin.db,
+      );
+    };
+    await refuseWrites('on');
+    for (let attempt = 0; attempt < 3; attempt += 1)
+      expect(isDatabaseUnavailable(await failureOf(one(database)))).toBe(true);
+    await refuseWrites('off');
+    expect(await one(database)).toBe(1);
+    expect(report.lines.filter((line) => line !== 'lost')).toEqual(['unavailable', 'available']);
+  });
+});
+
 describe('migrations', () => {
   it('of several processes at once run one after the other', async () => {
     const url = await server.createDatabase();

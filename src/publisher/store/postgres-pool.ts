@@ -92,7 +92,10 @@ export class ResilientPool implements PostgresPool {
     const lease = new Lease(client, {
       timeoutMs: this.#options.statementTimeoutMs + answerGraceMs,
       failed: (fault) => this.#failed(fault),
-      succeeded: () => this.#succeeded(),
+      // A server that answers and takes no writes is not available.
+      succeeded: () => {
+        if (this.#leases.has(client)) this.#succeeded();
+      },
     });
     try {
       await requireWritable(lease);
