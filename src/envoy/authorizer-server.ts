@@ -1,5 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
-import { isLoopback, listen, type Address } from '../runtime/address.ts';
+import { acceptWaiting, isLoopback, listen, type Address } from '../runtime/address.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuthorizationService } from './authorization-service.ts';
@@ -63,8 +62,7 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
 
   async function stop(): Promise<void> {
     health.close();
-    // The check phase follows the poll phase, which has accepted every connection that was waiting.
-    await setImmediate();
+    await acceptWaiting(transport.server);
     // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once, and one
     // that waits to be accepted when the port closes is reset, with the check that the client has sent on it.
     const closed = transport.close();

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { BlockList, connect, isIP } from 'node:net';
 import type { ListenOptions, Server } from 'node:net';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { Fault } from './fault.ts';
 
 /** Where a program listens. A missing host means every interface. */
@@ -89,6 +90,27 @@ export function listenFault(thrown: unknown, address: Address, setting: string):
     );
   }
   return new Fault('ERR_LISTEN_FAILED', `cannot listen on ${where} (${setting})`, { cause: thrown });
+}
+
+// More than wait with Node's default backlog.
+const mostWaiting = 1024;
+
+/**
+ * Accepts the connections that wait to be accepted: a server that is closed resets them, with what their clients have
+ * sent. Node accepts one in each turn of the event loop.
+ */
+export async function acceptWaiting(server: Server): Promise<void> {
+  let quietTurns = 0;
+  const onConnection = (): void => {
+    quietTurns = 0;
+  };
+  server.on('connection', onConnection);
+  // The first turn may have had its reads already.
+  for (let turns = 0; quietTurns < 2 && turns < mostWaiting; turns += 1) {
+    quietTurns += 1;
+    await setImmediate();
+  }
+  server.off('connection', onConnection);
 }
 
 /** Listens and resolves once bound. @throws ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED */

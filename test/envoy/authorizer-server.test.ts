@@ -382,6 +382,13 @@ describe.each(engines)('a check answered by the engine %s', (engine) => {
     });
   });
 
+  async function isListening(): Promise<boolean> {
+    const [host = '', port = ''] = running.target.split(':');
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const socket = connect(Number(port), host, () => resolve(true)).on('error', () => resolve(false));
+    return promise.finally(() => socket.destroy());
+  }
+
   describe('stopping', () => {
     it('answers what has begun and takes no new connection', async () => {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -394,6 +401,7 @@ describe.each(engines)('a check answered by the engine %s', (engine) => {
       const { answer } = startCheck(client, checkMessage());
       await eventually('the check has begun', () => begun || undefined);
       const stopped = running.server.stop();
+      await eventually('the port is closed', async () => ((await isListening()) ? undefined : true));
       const late = connectTo(running.target);
       expect((await fails(check(late, checkMessage()))).code).toBe(status.UNAVAILABLE);
       late.close();

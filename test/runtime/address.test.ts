@@ -1,8 +1,9 @@
+import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { formatAddress, isLoopback, listen, parseAddress } from '../../src/runtime/address.ts';
+import { acceptWaiting, formatAddress, isLoopback, listen, parseAddress } from '../../src/runtime/address.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
 describe('an address', () => {
@@ -109,4 +110,22 @@ describe('listening', () => {
       message: expect.stringContaining('is not there; make it') as string,
     });
   });
+});
+
+it('a server that is about to close accepts every connection that waits', async () => {
+  let accepted = 0;
+  const server = createServer((socket) => {
+    accepted += 1;
+    socket.on('error', () => {}).resume();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  const clients = Array.from({ length: 50 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  // They are connected as far as the kernel is concerned.
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  await acceptWaiting(server);
+  server.close();
+  expect(accepted).toBe(50);
+  for (const client of clients) client.destroy();
 });
