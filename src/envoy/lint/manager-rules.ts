@@ -21,7 +21,7 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
   return [
     ...lintOrder({ filters, position, prefix: options.prefix, routeTable, facts }),
     ...lintPaths(config, facts),
-    ...lintReserved(manager, chains, options),
+    ...lintReserved(manager, chains, check.kind === 'ext_authz' ? check.config : undefined, options),
     ...(check.kind === 'ext_authz' && check.config !== undefined
       ? lintAllowedHeaders(check.config, chains, options, manager)
       : []),

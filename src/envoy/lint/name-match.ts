@@ -22,7 +22,8 @@ export function matchesName(matcher: Node | undefined, name: string): boolean {
   return matchesRegex(textOf(field(field(matcher, 'safe_regex'), 'regex')), name);
 }
 
-function matchesRegex(regex: string | undefined, name: string): boolean {
+/** Whether a regular expression of RE2 holds for the whole of a header's name, which is in lower case. */
+export function matchesRegex(regex: string | undefined, name: string): boolean {
   if (regex === undefined || regex.length > maxRegexLength) return false;
   // RE2 has flags in front; of them only `i` matters to a name.
   const inline = /^\(\?([a-zA-Z]+)\)/.exec(regex);

@@ -1,11 +1,11 @@
 import { at, descendants, field, items, messageOf, type Node } from './node.ts';
 import { filterState } from './per-route.ts';
-import { listMatchesName, matchesName } from './name-match.ts';
+import { listMatchesName, matchesName, matchesRegex } from './name-match.ts';
 import type { HttpFilter, Manager } from './pieces.ts';
 import type { LintOptions } from './options.ts';
 import type { RouteFacts } from './route-rules.ts';
-import { finding, type Finding } from './rules.ts';
-import { isEnum, textOf } from './values.ts';
+import { finding, type Finding, type Severity } from './rules.ts';
+import { isEnum, isTrue, textOf } from './values.ts';
 
 /** How much of the reserved names is gone before the check. */
 type Stripped = {
@@ -40,9 +40,18 @@ export function chainsAhead(before: readonly HttpFilter[], { isPartial, routes }
   return [...found.values()];
 }
 
-/** Whether clients can write identity headers of their own. @param chains ahead of the check */
-export function lintReserved(manager: Manager, chains: readonly Chain[], options: LintOptions): Finding[] {
-  const { prefix } = options;
+/**
+ * Whether clients can write identity headers of their own.
+ * @param chains ahead of the check
+ * @param check its configuration; undefined: not known
+ */
+export function lintReserved(
+  manager: Manager,
+  chains: readonly Chain[],
+  check: Node | undefined,
+  options: LintOptions,
+): Finding[] {
+  const { prefix, identity } = options;
   const found = chains.map(({ filters, isOpen }) => ({
     ...strippedBy(manager, filters, options),
     isOpen,
@@ -51,16 +60,14 @@ export function lintReserved(manager: Manager, chains: readonly Chain[], options
   const { path } = manager.config;
   if (!isAlways('hyphens')) {
     const isOpen = found.some((stripped) => stripped.isOpen && !stripped.hyphens);
-    return [
-      finding(
-        'reserved-headers-kept',
-        path,
-        isOpen
-          ? `${prefix}… headers of clients pass on routes without a check`
-          : `${prefix}… headers of clients stay until the answer of the check`,
-        isOpen ? 'error' : 'warn',
-      ),
+    const protectedName = identity.find((name) => isLeftByAnswer(check, name));
+    const kept = (what: string, severity: Severity): Finding[] => [
+      finding('reserved-headers-kept', path, `${prefix}… headers of clients ${what}`, severity),
     ];
+    if (isOpen) return kept('pass on routes without a check', 'error');
+    return protectedName === undefined
+      ? kept('stay until the answer of the check', 'warn')
+      : kept(`pass: decoder_header_mutation_rules keep the answer from removing ${protectedName}`, 'error');
   }
   return [
     ...(isAlways('underscores')
@@ -182,6 +189,20 @@ const removesUnderscores = ({ config }: Manager): boolean =>
     REJECT_REQUEST: 1,
     DROP_HEADER: 2,
   });
+
+/**
+ * Whether Envoy ignores an answer that removes the header, and forwards what the client sent.
+ * Source: envoy.config.common.mutation_rules.v3.HeaderMutationRules; Envoy's
+ * source/extensions/filters/common/mutation_rules/mutation_rules.cc.
+ */
+function isLeftByAnswer(check: Node | undefined, name: string): boolean {
+  const rules = field(check, 'decoder_header_mutation_rules');
+  if (rules === undefined || isTrue(field(rules, 'disallow_is_error'))) return false;
+  const matches = (kind: string): boolean => matchesRegex(textOf(at(rules, kind, 'regex')), name);
+  return (
+    matches('disallow_expression') || (!matches('allow_expression') && isTrue(field(rules, 'disallow_all')))
+  );
+}
 
 /** Source: envoy.config.common.mutation_rules.v3.HeaderMutation. */
 const removesName = (mutation: Node, name: string): boolean =>

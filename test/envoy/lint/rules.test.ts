@@ -452,6 +452,58 @@ const samples: readonly Sample[] = [
   },
   {
     rule: 'reserved-headers-kept',
+    name: 'identity headers that the answer is not permitted to remove',
+    severity: 'error',
+    at: /typed_config$/,
+    spoil: ({ check, filters, routes }) => (
+      put(check, { decoder_header_mutation_rules: { disallow_all: true } }),
+      routes.splice(0, 2),
+      void filters.shift()
+    ),
+    repair: ({ check }) => put(check, { decoder_header_mutation_rules: { disallow_all: true } }),
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'one identity header that the answer is not permitted to remove',
+    severity: 'error',
+    at: /typed_config$/,
+    spoil: ({ check, filters, routes }) => (
+      put(check, {
+        decoder_header_mutation_rules: {
+          allow_expression: { regex: 'x-.*' },
+          disallow_expression: { regex: 'x-auth-scopes' },
+        },
+      }),
+      routes.splice(0, 2),
+      void filters.shift()
+    ),
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'a check that fails where the answer may not remove identity headers',
+    severity: 'warn',
+    at: /typed_config$/,
+    spoil: ({ check, filters, routes }) => (
+      put(check, { decoder_header_mutation_rules: { disallow_all: true, disallow_is_error: true } }),
+      routes.splice(0, 2),
+      void filters.shift()
+    ),
+  },
+  {
+    rule: 'reserved-headers-kept',
+    name: 'identity headers that the answer removes in spite of rules for others',
+    severity: 'warn',
+    at: /typed_config$/,
+    spoil: ({ check, filters, routes }) => (
+      put(check, {
+        decoder_header_mutation_rules: { disallow_all: true, allow_expression: { regex: 'x-auth-.*' } },
+      }),
+      routes.splice(0, 2),
+      void filters.shift()
+    ),
+  },
+  {
+    rule: 'reserved-headers-kept',
     name: 'a filter that is switched off by default',
     at: /typed_config$/,
     spoil: ({ filters }) => put(filters[0] as Tree, { disabled: 'yes' }),
