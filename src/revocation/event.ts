@@ -80,8 +80,9 @@ export function writeEvent(event: RevocationEvent, seq: number): string {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/** A parsed number that keeps its digits is an object to JavaScript, and none here. */
 export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
 
 /** The value of a JSON text, or undefined. */
 export function parseJson(text: string): unknown {

@@ -93,6 +93,11 @@ describe('a logout token', () => {
       'wrong_type',
       logoutToken({ claims: { events: { [logoutEvent]: true } } }),
     ],
+    [
+      'a logout event that is a number larger than a double holds',
+      'wrong_type',
+      logoutToken({ claims: { events: { [logoutEvent]: JSON.rawJSON('12345678901234567890') } } }),
+    ],
     ['a nonce', 'wrong_type', logoutToken({ claims: { nonce: 'n' } })],
     ['being an ID token', 'wrong_type', idToken],
     ['being an access token', 'wrong_type', issueToken({ now: testNow, claims: { aud: 'web' } })],
