@@ -1,7 +1,7 @@
 import { lintIgnoredSettings } from './ignored-settings.ts';
 import { lintOrder } from './order-rules.ts';
 import { at, field, items, type Node } from './node.ts';
-import { httpFilter, isCheck, routeTableOf, type Manager, type Pieces } from './pieces.ts';
+import { httpFilter, isCheck, routeTableOf, type HttpFilter, type Manager, type Pieces } from './pieces.ts';
 import type { LintOptions } from './options.ts';
 import { usualCheck } from './route-policies.ts';
 import { lintPaths, lintRoutes, routeFacts, type RouteFacts } from './route-rules.ts';
@@ -18,10 +18,19 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
   const facts = routeFacts(routeTable, check ?? usualCheck);
   if (check === undefined) return lintUnchecked(manager, facts);
   const chains = chainsAhead(filters.slice(0, position), facts);
+  const ofUpgrades = upgradesOf(config).flatMap(({ own }) => {
+    const ownPosition = own.findIndex(isCheck);
+    return ownPosition === -1 ? [] : chainsAhead(own.slice(0, ownPosition), facts);
+  });
   return [
     ...lintOrder({ filters, position, prefix: options.prefix, routeTable, facts }),
     ...lintPaths(config, facts),
-    ...lintReserved(manager, chains, check.kind === 'ext_authz' ? check.config : undefined, options),
+    ...lintReserved(
+      manager,
+      [...chains, ...ofUpgrades],
+      check.kind === 'ext_authz' ? check.config : undefined,
+      options,
+    ),
     ...(check.kind === 'ext_authz' && check.config !== undefined
       ? lintAllowedHeaders(check.config, chains, options, manager)
       : []),
@@ -69,8 +78,7 @@ function lintClients(config: Node): Finding[] {
 }
 
 function lintUpgrades(config: Node): Finding[] {
-  return items(field(config, 'upgrade_configs')).flatMap((upgrade) => {
-    const own = items(field(upgrade, 'filters')).map(httpFilter);
+  return upgradesOf(config).flatMap(({ upgrade, own }) => {
     if (own.length === 0 || own.some((filter) => isCheck(filter) && filter.isOn)) return [];
     const type = textOf(at(upgrade, 'upgrade_type')) ?? 'an upgrade';
     return [
@@ -82,3 +90,10 @@ function lintUpgrades(config: Node): Finding[] {
     ];
   });
 }
+
+/** Each with the filters that its requests take instead of the manager's; none: the manager's. */
+const upgradesOf = (config: Node): { readonly upgrade: Node; readonly own: readonly HttpFilter[] }[] =>
+  items(field(config, 'upgrade_configs')).map((upgrade) => ({
+    upgrade,
+    own: items(field(upgrade, 'filters')).map(httpFilter),
+  }));

@@ -504,6 +504,20 @@ const samples: readonly Sample[] = [
   },
   {
     rule: 'reserved-headers-kept',
+    name: 'WebSockets on open routes whose own filters keep identity headers',
+    severity: 'error',
+    at: /typed_config$/,
+    spoil: (parts) =>
+      put(parts.manager, {
+        upgrade_configs: [{ upgrade_type: 'websocket', filters: [parts.filters[1], router(parts)] }],
+      }),
+    repair: (parts) =>
+      put(parts.manager, {
+        upgrade_configs: [{ upgrade_type: 'websocket', filters: parts.filters }],
+      }),
+  },
+  {
+    rule: 'reserved-headers-kept',
     name: 'a filter that is switched off by default',
     at: /typed_config$/,
     spoil: ({ filters }) => put(filters[0] as Tree, { disabled: 'yes' }),
