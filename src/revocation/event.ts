@@ -80,7 +80,7 @@ export function writeEvent(event: RevocationEvent, seq: number): string {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** A parsed number that keeps its digits is an object to JavaScript, and none here. */
+/** JavaScript counts a parsed number that keeps its digits (`JSON.rawJSON`) as an object; this does not. */
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
 
