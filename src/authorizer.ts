@@ -159,7 +159,10 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
   };
 }
 
-/** Announces what was started and when it is ready. Stops first: clients learn of the end `drainDelay` before it comes. */
+/**
+ * Announces what was started and when it is ready. Stops first, so that clients learn of the shutdown `drainDelay` before
+ * the port closes.
+ */
 function createProgressPart(
   options: Dependencies & Judges & { progress: Progress; health: HealthService; server: AuthorizerServer },
 ): Part {

@@ -130,8 +130,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 }
 
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
-  // Fetches of keys and connections to Redis don't keep Node running. Without this timer, Node exits with code 13
-  // when a command waits for nothing else.
+  // Fetches of keys and connections to Redis don't keep Node running. Without this timer, Node exits with
+  // code 13 when a command waits for nothing else.
   const keepAlive = setInterval(() => undefined, maxTimerMs);
   try {
     return await command.run(args, output);
