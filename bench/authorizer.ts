@@ -65,7 +65,7 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
   const bundle = join(bundleFolder(folder), 'authorizer.mjs');
   if (from === 'bundle' && !existsSync(bundle)) throw new Error('the authorizer was not bundled');
   const startedMs = performance.now();
-  const entry = from === 'bundle' ? [bundle] : [join(repository, 'src', 'cli.ts'), 'authorizer'];
+  const entry = from === 'bundle' ? [bundle] : [join(repository, 'src', 'programs', 'cli.ts'), 'authorizer'];
   const program = startProgram({
     name,
     folder,

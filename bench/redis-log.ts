@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
-import { writeEvent } from '../src/revocation/event.ts';
-import { writeHead } from '../src/revocation/head.ts';
-import { logKeys, writeSentinel } from '../src/revocation/log-keys.ts';
-import { writeMessage } from '../src/revocation/message.ts';
+import { writeEvent } from '../src/revocation-log/event.ts';
+import { writeHead } from '../src/revocation-log/head.ts';
+import { logKeys, writeSentinel } from '../src/revocation-log/keys.ts';
+import { writeMessage } from '../src/revocation-log/message.ts';
 
 const owner = 'bench';
 const epoch = 1;

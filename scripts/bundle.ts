@@ -28,7 +28,7 @@ const commandLine = 'curfew';
 
 /** A sidecar's bundle holds its own program and nothing of the other commands: less to read, less memory. */
 const programEntry = (name: ProgramName): string => `
-import { ${programs[name]} as run } from './src/${name}.ts';
+import { ${programs[name]} as run } from './src/programs/${name}.ts';
 import { parseCommandLine, requiredOption } from './src/command/command.ts';
 import { Fault } from './src/runtime/fault.ts';
 import { versionLine } from './src/runtime/version.ts';
@@ -205,7 +205,7 @@ async function bundle(name: string, out: string): Promise<void> {
   const outfile = join(out, `${name}.mjs`);
   const entry: BuildOptions =
     name === commandLine
-      ? { entryPoints: [join(root, 'src', 'cli.ts')] }
+      ? { entryPoints: [join(root, 'src', 'programs', 'cli.ts')] }
       : {
           stdin: {
             contents: programEntry(name as ProgramName),

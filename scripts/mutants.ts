@@ -14,20 +14,20 @@ type Edit = { readonly file: string; readonly from: string; readonly to: string 
 type Mutant = { readonly name: string; readonly edits: readonly Edit[] };
 
 const root = join(import.meta.dirname, '..');
-const copied = ['src/revocation', 'src/publisher', 'src/runtime', 'test/revocation/model'];
+const copied = ['src', 'test/revocation/model'];
 
 const view = 'src/revocation/view.ts';
-const proof = 'src/revocation/proof.ts';
-const judge = 'src/revocation/judge.ts';
+const proof = 'src/revocation/completeness.ts';
+const judge = 'src/revocation/token-rule.ts';
 const intake = 'src/revocation/intake.ts';
-const event = 'src/revocation/event.ts';
+const event = 'src/revocation-log/event.ts';
 const patience = 'src/revocation/connection-patience.ts';
 const list = 'src/revocation/revocation-list.ts';
 const issuerList = 'src/revocation/issuer-revocations.ts';
 const leader = 'src/publisher/leader.ts';
 const leaderOptions = 'src/publisher/leader-options.ts';
-const writing = 'src/publisher/writing.ts';
-const seeding = 'src/publisher/seeding.ts';
+const writing = 'src/publisher/epoch-writer.ts';
+const seeding = 'src/publisher/epoch-seeder.ts';
 const trimming = 'src/publisher/trim-queue.ts';
 // The scripts as the model runs them; `log-scripts.test.ts` holds the Lua to the same behaviour.
 const scripts = 'test/revocation/model/redis-state.ts';

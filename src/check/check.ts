@@ -21,7 +21,7 @@ import {
   type Reason,
 } from './decision.ts';
 import { createForwarding, type Forwarding, type ForwardingOptions } from './forwarding.ts';
-import { createTokenJudge, type TokenJudge } from './judgement.ts';
+import { createTokenJudge, type TokenJudge } from './token-authorizer.ts';
 import { createRoutePolicies, type RoutePolicies, type RoutePolicy } from './route-policy.ts';
 
 export type CheckOptions = {

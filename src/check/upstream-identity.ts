@@ -1,5 +1,5 @@
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
-import { Note } from '../runtime/notes.ts';
+import { Note } from '../runtime/memo-slots.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { HeaderValue, TokenMetadata, UpstreamIdentity } from './decision.ts';

@@ -1,6 +1,6 @@
 import { identitySchema } from '../config/identity.ts';
 import type { AdminClient, RemoteAnswer } from '../identity/admin/admin-client.ts';
-import { listAudit } from '../identity/session/commands.ts';
+import { listAudit } from '../identity/operator/session-commands.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
 import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';

@@ -1,8 +1,8 @@
 import { authorizerSchema } from '../config/authorizer.ts';
-import { readDocuments } from '../envoy/lint/documents.ts';
-import { lintEnvoy } from '../envoy/lint/lint.ts';
-import { defaultLintOptions, type LintOptions } from '../envoy/lint/options.ts';
-import { lintRules, type Finding, type Severity } from '../envoy/lint/rules.ts';
+import { readDocuments } from '../envoy-lint/documents.ts';
+import { lintEnvoy } from '../envoy-lint/lint.ts';
+import { defaultLintOptions, type LintOptions } from '../envoy-lint/options.ts';
+import { lintRules, type Finding, type Severity } from '../envoy-lint/rules.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';

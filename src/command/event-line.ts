@@ -1,4 +1,4 @@
-import type { RevocationEvent } from '../revocation/event.ts';
+import type { RevocationEvent } from '../revocation-log/event.ts';
 
 /** Enough to recognise an id by, for a screen others may see. */
 export const shortened = (id: string): string => (id.length > 16 ? `${id.slice(0, 8)}…` : id);

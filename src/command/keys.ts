@@ -1,6 +1,6 @@
 import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import type { AdminClient, RemoteAnswer } from '../identity/admin/admin-client.ts';
-import { importKey, listKeys, revokeKey, rotateKeys } from '../identity/key/commands.ts';
+import { importKey, listKeys, revokeKey, rotateKeys } from '../identity/operator/key-commands.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { secretFromFile } from '../runtime/secret.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';

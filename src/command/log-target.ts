@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { authorizerSchema, type AuthorizerConfig } from '../config/authorizer.ts';
 import { logName, redisSchema } from '../config/redis.ts';
-import type { RedisOptions } from '../revocation/redis-connection.ts';
+import type { RedisOptions } from '../redis/connection.ts';
 import { environmentSetting, loadConfig } from '../runtime/config.ts';
 import { optionalText, usageFault, type parseCommandLine } from './command.ts';
 

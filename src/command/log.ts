@@ -1,7 +1,7 @@
-import { createTruthLog, publishScript, type NewLog } from '../publisher/redis-truth-log.ts';
-import { isIssuer, parseJson, readEvent } from '../revocation/event.ts';
-import type { Head } from '../revocation/head.ts';
-import { asFault, describeRedis } from '../revocation/redis-connection.ts';
+import { createTruthLog, publishScript, type NewLog } from '../publisher/ownerless-log.ts';
+import { isIssuer, parseJson, readEvent } from '../revocation-log/event.ts';
+import type { Head } from '../revocation-log/head.ts';
+import { asFault, describeRedis } from '../redis/connection.ts';
 import { absentLog, openLogReader, type LogEntry, type LogReader } from '../revocation/redis-log-reader.ts';
 import { parseDurationMs } from '../runtime/config-values.ts';
 import { Fault } from '../runtime/fault.ts';

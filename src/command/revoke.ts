@@ -1,12 +1,12 @@
 import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import { relaySchema, type RelayConfig } from '../config/relay.ts';
 import type { AdminClient } from '../identity/admin/admin-client.ts';
-import { revokeKey } from '../identity/key/commands.ts';
-import { revoke, revokeOfOthers } from '../identity/session/commands.ts';
-import { revokeForeign } from '../publisher/receivers/commands.ts';
-import { publishRevocations } from '../publisher/redis-truth-log.ts';
-import type { RevocationKind } from '../revocation/event.ts';
-import { asFault } from '../revocation/redis-connection.ts';
+import { revokeKey } from '../identity/operator/key-commands.ts';
+import { revoke, revokeOfOthers } from '../identity/operator/session-commands.ts';
+import { revokeForeign } from '../receivers/operator-commands.ts';
+import { publishRevocations } from '../publisher/ownerless-log.ts';
+import type { RevocationKind } from '../revocation-log/event.ts';
+import { asFault } from '../redis/connection.ts';
 import { absentLog, openLogReader } from '../revocation/redis-log-reader.ts';
 import { ConfigFault, loadConfig } from '../runtime/config.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { decodeToken, explainToken, type Explanation } from '../check/explain.ts';
 import { authorizerSchema } from '../config/authorizer.ts';
-import { createConfiguredCheck, createJudges, type Judges } from '../judges.ts';
+import { createConfiguredCheck, createJudges, type Judges } from '../assembly/authorizer-parts.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLog } from '../runtime/log.ts';

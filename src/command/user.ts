@@ -7,7 +7,7 @@ import {
   listPasskeys,
   listSessions,
   removeUserPasskeys,
-} from '../identity/account/commands.ts';
+} from '../identity/operator/account-commands.ts';
 import type { Revocation } from '../identity/session/revoker.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';

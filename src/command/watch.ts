@@ -1,7 +1,7 @@
 import { createRevocationFeed } from '../revocation/redis-feed.ts';
 import type { FeedIssuer, FeedObservation, FeedStatus, RevocationFeed } from '../revocation/feed.ts';
 import { absentLog, openLogReader } from '../revocation/redis-log-reader.ts';
-import { pause } from '../revocation/backoff.ts';
+import { pause } from '../redis/back-off.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { createLog } from '../runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from '../runtime/metrics.ts';

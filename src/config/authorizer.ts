@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, sizeBytes, tcpAddress, url } from '../runtime/config-values.ts';
 import { jwks } from './jwks.ts';
-import { presetNames } from './preset-names.ts';
+import { presetNames } from '../vocabulary/preset-names.ts';
 import { logName, redisSchema } from './redis.ts';
 
 export const asymmetricAlgorithms = [

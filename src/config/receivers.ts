@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { durationMs, nonEmpty, secret } from '../runtime/config-values.ts';
 import { asymmetricAlgorithms, hmacAlgorithms } from './authorizer.ts';
 import { jwks } from './jwks.ts';
-import { presetNames } from './preset-names.ts';
+import { presetNames } from '../vocabulary/preset-names.ts';
 import type { Problem } from './problems.ts';
 
 const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength(1), v.maxLength(16));

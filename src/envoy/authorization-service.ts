@@ -6,7 +6,7 @@ import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-req
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
 import type { WantedHeaders } from './wanted-headers.ts';
-import { createWholeTurn } from './whole-turn.ts';
+import { createWholeTurn } from './read-barrier.ts';
 
 export type AuthorizationServiceOptions = {
   check: Check;

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { AuthorizationService, Reply } from './authorization-service.ts';
-import { parseTimeout } from './call-timeout.ts';
+import { parseTimeout } from '../grpc/timeout.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
-import { grpcStatus } from './grpc-status.ts';
+import { grpcStatus } from '../grpc/grpc-status.ts';
 import { checkPath } from './method-names.ts';
 
 const head: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };

@@ -3,7 +3,7 @@ import { Fault } from '../runtime/fault.ts';
 import type { AuthorizationService } from './authorization-service.ts';
 import { malformed } from './check-request.ts';
 import { grpcPrefixBytes } from './encoded-response.ts';
-import { unused } from './health-method.ts';
+import { unused } from '../grpc/health-method.ts';
 import type { CheckRequest } from '../check/check-request.ts';
 import { checkPath } from './method-names.ts';
 

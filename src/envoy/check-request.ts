@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
-import { createKnownTexts } from './known-texts.ts';
+import { createKnownTexts } from './string-interner.ts';
 import type { CheckRequest } from '../check/check-request.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
-import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
+import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
 /** Bytes that are no check request. */
 export const malformed: unique symbol = Symbol('malformed');

@@ -1,4 +1,4 @@
-import { grpcStatus } from './grpc-status.ts';
+import { grpcStatus } from '../grpc/grpc-status.ts';
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, Deny, HeaderValue, TokenMetadata } from '../check/decision.ts';
 import { createDeniedAnswer, type DeniedAnswer, type DeniedOptions } from './denied-answer.ts';

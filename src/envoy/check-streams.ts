@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Server } from '@grpc/grpc-js';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { CheckCall, isPlainCheck, type CheckCallOptions } from './check-call.ts';
-import { createDeadlines } from './deadlines.ts';
+import { createDeadlines } from '../grpc/deadlines.ts';
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => void;
 

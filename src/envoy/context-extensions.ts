@@ -1,4 +1,4 @@
-import { endOfMessage, malformedMessage, WireReader } from './wire-reader.ts';
+import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
 /** Reads the entries of `context_extensions` from a stretch of the attributes; `start` is -1 where there are none. */
 export type ContextExtensions = (

@@ -1,6 +1,6 @@
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
-import { Note } from '../runtime/notes.ts';
+import { Note } from '../runtime/memo-slots.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { Responder } from './check-response.ts';
 import { encodeCheckResponse } from './response-encoder.ts';

@@ -6,7 +6,7 @@ import type { OkHttpResponse } from './generated/envoy/service/auth/v3/OkHttpRes
 import type { Struct } from './generated/google/protobuf/Struct.ts';
 import type { Value } from './generated/google/protobuf/Value.ts';
 import type { Status } from './generated/google/rpc/Status.ts';
-import { doubleField, messageField, numberField, textField } from './wire-writer.ts';
+import { doubleField, messageField, numberField, textField } from '../protobuf/wire-writer.ts';
 
 /**
  * Encodes a `CheckResponse`. It knows the fields that our responses have, and no others; a general encoder would have

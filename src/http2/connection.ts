@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { closingMs, connectionWindow, patienceMs, type ConnectionOptions } from './connection-options.ts';
 import { ControlFrames } from './control-frames.ts';
-import { formError, protocolError, type ConnectionError } from './frame-form.ts';
+import { formError, protocolError, type ConnectionError } from './frame-validation.ts';
 import { FrameReader, type Frame } from './frame-reader.ts';
 import {
   errorCodes,
@@ -22,7 +22,7 @@ import { Pings } from './pings.ts';
 import type { ServerStream } from './server-stream.ts';
 import { readIntoBuffer } from './socket-reads.ts';
 import { Streams } from './streams.ts';
-import { Strikes } from './strikes.ts';
+import { Strikes } from './rate-limit.ts';
 
 /**
  * One HTTP/2 connection of a client that is known to be close by: a proxy on the same machine. No push, no priorities, no

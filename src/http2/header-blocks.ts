@@ -1,9 +1,9 @@
-import { protocolError, type ConnectionError } from './frame-form.ts';
+import { protocolError, type ConnectionError } from './frame-validation.ts';
 import type { Frame } from './frame-reader.ts';
 import { errorCodes, frameFlags, frameTypes } from './frames.ts';
 import { HeaderDecoder, type HeaderBounds } from './header-decoder.ts';
 import type { HeaderField } from './header-table.ts';
-import { ownCopy } from './own-copy.ts';
+import { ownCopy } from './unpooled-copy.ts';
 import { readRequestHead, type RequestHead } from './request-head.ts';
 
 /** A header block that is whole. */

@@ -1,5 +1,5 @@
 import { entryOverhead, staticTable, type HeaderField } from './header-table.ts';
-import { ownCopy } from './own-copy.ts';
+import { ownCopy } from './unpooled-copy.ts';
 
 /** Fields of a response. The same array for the same fields: what it was encoded to is kept for it. */
 export type HeaderList = readonly HeaderField[];

@@ -1,5 +1,5 @@
 import type { Frame } from './frame-reader.ts';
-import { protocolError, type ConnectionError } from './frame-form.ts';
+import { protocolError, type ConnectionError } from './frame-validation.ts';
 import { errorCodes, frameLimit, largestFrameLimit, largestWindow, settingIds } from './frames.ts';
 
 /** What a SETTINGS frame changes; undefined: as before. */

@@ -1,4 +1,4 @@
-import { protocolError, type ConnectionError } from './frame-form.ts';
+import { protocolError, type ConnectionError } from './frame-validation.ts';
 import {
   errorCodes,
   frameFlags,

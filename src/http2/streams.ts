@@ -2,7 +2,7 @@ import type { ConnectionOptions } from './connection-options.ts';
 import { connectionWindow } from './connection-options.ts';
 import type { Connection } from './connection.ts';
 import type { ControlFrames } from './control-frames.ts';
-import { protocolError, type ConnectionError } from './frame-form.ts';
+import { protocolError, type ConnectionError } from './frame-validation.ts';
 import type { Frame } from './frame-reader.ts';
 import { errorCodes, frameFlags } from './frames.ts';
 import { HeaderBlocks, type HeaderBlock } from './header-blocks.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Head } from '../revocation/head.ts';
+import type { Head } from '../revocation-log/head.ts';
 import type { Takeover } from './log-writes.ts';
 import { importLog } from './outbox-import.ts';
 import type { OutboxLease } from './outbox-lease.ts';

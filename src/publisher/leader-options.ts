@@ -1,5 +1,5 @@
 import type { Clock } from '../runtime/clock.ts';
-import type { Head, ReadHead } from '../revocation/head.ts';
+import type { Head, ReadHead } from '../revocation-log/head.ts';
 import type { Append, LogReply, Seed, Switch, Takeover } from './log-writes.ts';
 import type { OutboxEvent } from './outbox-event.ts';
 

@@ -1,6 +1,6 @@
 import { Fault } from '../runtime/fault.ts';
-import { Backoff } from '../revocation/backoff.ts';
-import type { Head, ReadHead } from '../revocation/head.ts';
+import { Backoff } from '../redis/back-off.ts';
+import type { Head, ReadHead } from '../revocation-log/head.ts';
 import {
   isDatabaseOnly,
   type LeaderCommand,
@@ -10,8 +10,8 @@ import {
   type LeaseSeen,
 } from './leader-options.ts';
 import type { LogStatus, Refusal, Takeover } from './log-writes.ts';
-import { Seeding } from './seeding.ts';
-import { Writing } from './writing.ts';
+import { Seeding } from './epoch-seeder.ts';
+import { Writing } from './epoch-writer.ts';
 
 /** The lease lasts 3 s by the database's clock; ms. */
 const renewEveryMs = 1000;

@@ -6,7 +6,7 @@ import {
   readEvent,
   writeEvent,
   type RevocationEvent,
-} from '../revocation/event.ts';
+} from '../revocation-log/event.ts';
 
 /**
  * An event as the outbox keeps it. One of a kind or version unknown here is kept as it stood in the log it was imported

@@ -1,5 +1,5 @@
-import type { Head, ReadHead } from '../revocation/head.ts';
-import { LogReading, pageSize, type PageOutcome, type PageRequest } from '../revocation/log-reading.ts';
+import type { Head, ReadHead } from '../revocation-log/head.ts';
+import { LogReading, pageSize, type PageOutcome, type PageRequest } from '../revocation-log/log-reading.ts';
 import { readImported, type OutboxEvent } from './outbox-event.ts';
 
 /** More than this isn't a log other people's code kept. */

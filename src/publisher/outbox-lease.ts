@@ -6,7 +6,7 @@ import type { OutboxEvent } from './outbox-event.ts';
 import type { ImportedEvent } from './outbox-import.ts';
 import type { OutboxTables } from './outbox-tables.ts';
 import { keepStandingKeys } from './outbox.ts';
-import type { Database } from './store/database.ts';
+import type { Database } from '../database/database.ts';
 
 const leaseMs = 3000;
 /** Rows are kept at least this long, for whoever looks into the past; ms. */

@@ -1,6 +1,6 @@
 import { SqliteAdapter, sql, type Generated, type Kysely } from 'kysely';
-import type { RevocationKind } from '../revocation/event.ts';
-import type { Migrations, NoTables } from './store/database.ts';
+import type { RevocationKind } from '../revocation-log/event.ts';
+import type { Migrations, NoTables } from '../database/database.ts';
 
 /** The tables the revocation log is rebuilt from. Times are by the database's clock. */
 export type OutboxTables = {

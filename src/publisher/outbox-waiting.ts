@@ -1,5 +1,5 @@
 import type { OutboxTables } from './outbox-tables.ts';
-import type { Database } from './store/database.ts';
+import type { Database } from '../database/database.ts';
 
 /** Between two looks whether another process has published; ms. */
 const pollMs = 20;

@@ -1,10 +1,10 @@
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { Fault } from '../runtime/fault.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';
-import { isAt, isId, isReason, revocationKinds, type RevocationKind } from '../revocation/event.ts';
+import { isAt, isId, isReason, revocationKinds, type RevocationKind } from '../revocation-log/event.ts';
 import type { OutboxTables } from './outbox-tables.ts';
 import { PublicationWaiters } from './outbox-waiting.ts';
-import type { Database, DatabaseTransaction } from './store/database.ts';
+import type { Database, DatabaseTransaction } from '../database/database.ts';
 
 export { outboxMigrations } from './outbox-tables.ts';
 

@@ -1,9 +1,9 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OwnerMetrics } from '../runtime/metrics.ts';
-import type { RedisOptions } from '../revocation/redis-connection.ts';
+import type { RedisOptions } from '../redis/connection.ts';
 import type { OutboxIssuer } from './outbox.ts';
-import type { Database } from './store/database.ts';
+import type { Database } from '../database/database.ts';
 
 export type PublisherIssuer = OutboxIssuer & {
   /** Longest lifetime of this issuer's tokens; ms. Decides how long the log remembers. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { isDatabaseUnavailable } from '../runtime/fault.ts';
 import type { Part } from '../runtime/lifecycle.ts';
-import { raceSeconds } from '../revocation/judge.ts';
-import { describeRedis } from '../revocation/redis-connection.ts';
+import { raceSeconds } from '../revocation/token-rule.ts';
+import { describeRedis } from '../redis/connection.ts';
 import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
 import { runCommand } from './command-runner.ts';
 import type { LeaderCommand } from './leader-options.ts';
@@ -12,7 +12,7 @@ import { createOutbox, wakeChannel, type Outbox } from './outbox.ts';
 import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
 import { PublisherReport, refusal } from './publisher-report.ts';
 import { RedisSession } from './redis-session.ts';
-import type { Listener } from './store/postgres-listener.ts';
+import type { Listener } from '../database/postgres-listener.ts';
 
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { Fault } from '../runtime/fault.ts';
-import { headFields, readHead, writeHead, type ReadHead } from '../revocation/head.ts';
-import { logKeys, writeSentinel, type LogKeys } from '../revocation/log-keys.ts';
-import type { PageRequest } from '../revocation/log-reading.ts';
-import { writeMessage } from '../revocation/message.ts';
-import { readPage } from '../revocation/redis-page.ts';
+import { headFields, readHead, writeHead, type ReadHead } from '../revocation-log/head.ts';
+import { logKeys, writeSentinel, type LogKeys } from '../revocation-log/keys.ts';
+import type { PageRequest } from '../revocation-log/log-reading.ts';
+import { writeMessage } from '../revocation-log/message.ts';
+import { readPage } from '../revocation-log/redis-page.ts';
 import { logStatuses, type Append, type Hold, type LogReply, type Seed, type Switch } from './log-writes.ts';
 
 /** How long readers may still page through an epoch that is over; seconds. */

@@ -2,8 +2,8 @@ import type { Redis } from 'ioredis';
 import type { Clock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
 import type { Log } from '../runtime/log.ts';
-import { Backoff, pause } from '../revocation/backoff.ts';
-import { describeRedis, closeRedis, openRedis, type RedisOptions } from '../revocation/redis-connection.ts';
+import { Backoff, pause } from '../redis/back-off.ts';
+import { describeRedis, closeRedis, openRedis, type RedisOptions } from '../redis/connection.ts';
 import { RedisLog, type RedisLogOptions } from './redis-log.ts';
 
 export type RedisSessionOptions = {

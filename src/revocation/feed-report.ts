@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { RevocationEvent } from './event.ts';
+import type { RevocationEvent } from '../revocation-log/event.ts';
 import { feedStates, type FeedState, type FeedStatus, type RevocationFeedOptions } from './feed.ts';
-import type { Head } from './head.ts';
+import type { Head } from '../revocation-log/head.ts';
 import type { EventResult, EventSource } from './intake.ts';
-import { unprovenCauses, type UnprovenCause, type UnprovenIssuer } from './proof.ts';
+import { unprovenCauses, type UnprovenCause, type UnprovenIssuer } from './completeness.ts';
 import type { RevocationList } from './revocation-list.ts';
 import type { ResyncCause, ViewReport } from './view-options.ts';
 

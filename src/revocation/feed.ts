@@ -2,9 +2,9 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
-import type { RevocationEvent, RevocationKind } from './event.ts';
-import type { UnprovenIssuer } from './proof.ts';
-import type { RedisOptions } from './redis-connection.ts';
+import type { RevocationEvent, RevocationKind } from '../revocation-log/event.ts';
+import type { UnprovenIssuer } from './completeness.ts';
+import type { RedisOptions } from '../redis/connection.ts';
 import type { Revocations } from './revocable.ts';
 
 /**

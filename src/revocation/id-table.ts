@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { maxIdLength } from './event.ts';
+import { maxIdLength } from '../revocation-log/event.ts';
 
 /** Lanes of 32 bits of a fingerprint. */
 const lanes = 4;

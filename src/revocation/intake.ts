@@ -1,6 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
-import { maxEventLength, parseJson, readEvent, type RevocationEvent } from './event.ts';
-import type { Proof } from './proof.ts';
+import { maxEventLength, parseJson, readEvent, type RevocationEvent } from '../revocation-log/event.ts';
+import type { Proof } from './completeness.ts';
 import type { RevocationList } from './revocation-list.ts';
 
 /** `ignored`: of another log, epoch or issuer than those followed here. */

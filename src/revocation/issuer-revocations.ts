@@ -1,4 +1,4 @@
-import type { RevocationEvent, RevocationKind } from './event.ts';
+import type { RevocationEvent, RevocationKind } from '../revocation-log/event.ts';
 import type { FeedIssuer } from './feed.ts';
 import { IdTable } from './id-table.ts';
 import type { Revocable, RevocationFinding } from './revocable.ts';

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
-import { headFields, readHead, type Head, type ReadHead } from './head.ts';
-import { logKeys, type LogKeys } from './log-keys.ts';
-import { asFault, describeRedis, closeRedis, openRedis, type RedisOptions } from './redis-connection.ts';
-import { readPage } from './redis-page.ts';
+import { headFields, readHead, type Head, type ReadHead } from '../revocation-log/head.ts';
+import { logKeys, type LogKeys } from '../revocation-log/keys.ts';
+import { asFault, describeRedis, closeRedis, openRedis, type RedisOptions } from '../redis/connection.ts';
+import { readPage } from '../revocation-log/redis-page.ts';
 
 /** A member of the log, as it stands there. */
 export type LogEntry = { readonly seq: number; readonly member: string };

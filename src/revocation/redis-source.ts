@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Source } from './proof.ts';
+import type { Source } from './completeness.ts';
 
 /** Which data set the server has, and whether it is the one that is written to. */
 export async function readSource(client: Redis): Promise<Source> {

@@ -1,6 +1,6 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
-import type { Notable } from '../runtime/notes.ts';
-import type { RevocationKind } from './event.ts';
+import type { Notable } from '../runtime/memo-slots.ts';
+import type { RevocationKind } from '../revocation-log/event.ts';
 
 /** What of a token can be revoked. An access token is one; this room knows no more of tokens. */
 export type Revocable = Notable & {

@@ -1,5 +1,5 @@
-import { Note } from '../runtime/notes.ts';
-import { revocationKinds, type RevocationEvent, type RevocationKind } from './event.ts';
+import { Note } from '../runtime/memo-slots.ts';
+import { revocationKinds, type RevocationEvent, type RevocationKind } from '../revocation-log/event.ts';
 import type { FeedIssuer } from './feed.ts';
 import { IssuerRevocations, type GenerationEvent } from './issuer-revocations.ts';
 import type { Revocable, RevocationFinding } from './revocable.ts';

@@ -1,4 +1,4 @@
-import type { Head } from './head.ts';
+import type { Head } from '../revocation-log/head.ts';
 
 const jitterMs = 1000;
 

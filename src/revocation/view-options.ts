@@ -1,8 +1,8 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { FeedIssuer } from './feed.ts';
-import type { Head } from './head.ts';
+import type { Head } from '../revocation-log/head.ts';
 import type { EventReport } from './intake.ts';
-import type { PageRequest } from './log-reading.ts';
+import type { PageRequest } from '../revocation-log/log-reading.ts';
 import type { RevocationList } from './revocation-list.ts';
 
 /** What the view wants done. Replies go to `head` and `page` with the command's ticket; a failure closes the connection. */

@@ -1,5 +1,5 @@
-import type { LogReading } from './log-reading.ts';
-import type { Moment } from './proof.ts';
+import type { LogReading } from '../revocation-log/log-reading.ts';
+import type { Moment } from './completeness.ts';
 
 /** The epoch whose log was read whole, and the sequence number up to which all of it is known. */
 export type Held = { owner: string; epoch: number; retentionSeconds: number; applied: number };

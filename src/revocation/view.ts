@@ -1,10 +1,10 @@
 import type { FeedState } from './feed.ts';
-import { readHead, type Head, type ReadHead } from './head.ts';
+import { readHead, type Head, type ReadHead } from '../revocation-log/head.ts';
 import { Intake } from './intake.ts';
-import type { Knowledge } from './judge.ts';
-import { LogReading, pageSize, type PageOutcome } from './log-reading.ts';
-import { readMessage, type ReadMessage } from './message.ts';
-import { Proof, type Source, type UnprovenIssuer } from './proof.ts';
+import type { Knowledge } from './token-rule.ts';
+import { LogReading, pageSize, type PageOutcome } from '../revocation-log/log-reading.ts';
+import { readMessage, type ReadMessage } from '../revocation-log/message.ts';
+import { Proof, type Source, type UnprovenIssuer } from './completeness.ts';
 import type { Revocable } from './revocable.ts';
 import type { RevocationList } from './revocation-list.ts';
 import { SnapshotJitter } from './snapshot-jitter.ts';

@@ -1,5 +1,5 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
-import type { Notable } from '../runtime/notes.ts';
+import type { Notable } from '../runtime/memo-slots.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import type { Rejected } from './rejection.ts';
 

@@ -1,4 +1,4 @@
-import type { TokenProof } from './token-proof.ts';
+import type { TokenProof } from './verify-token.ts';
 
 /** Where a request may carry its token. Header names in lower case. */
 export type CredentialSource = { readonly header: string } | { readonly cookie: string };

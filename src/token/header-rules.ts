@@ -1,4 +1,4 @@
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { isId } from './claims.ts';
 import { normalizedType, type IssuerRules } from './issuer-rules.ts';
 import { reject, type Origin, type Rejected } from './rejection.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { httpGet, type HttpGet } from './http-get.ts';
 import { createJwksSource } from './jwks-source.ts';
 import type { KeySet } from './key-set.ts';

@@ -1,5 +1,5 @@
 import { accessTokenType, grantIdClaim } from './claims.ts';
-import { defaultAlgorithms, type Algorithm } from './algorithm.ts';
+import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { presets, type PresetName, type SessionExemption } from './preset.ts';
 
 /** An issuer as configured; durations in milliseconds. A setting left out takes the preset's, then the default. */

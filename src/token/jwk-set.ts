@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { Fault } from '../runtime/fault.ts';
-import { algorithms, type Algorithm } from './algorithm.ts';
+import { algorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { isId } from './claims.ts';
 import type { VerificationKey } from './key-ring.ts';
 import { isJsonObject, parseJsonObject, type JsonObject } from './strict-json.ts';

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 import type { RejectionDetail } from './rejection.ts';
 
 /** A key that may verify signatures, and for which algorithms. */

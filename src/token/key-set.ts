@@ -1,4 +1,4 @@
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { createKeyRing, findKey, type KeyLookup, type VerificationKey } from './key-ring.ts';
 
 /** How an issuer's keys are doing, for `/readyz` and `/status`. */

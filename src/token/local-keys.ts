@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { Fault } from '../runtime/fault.ts';
 import { describeError, type Log } from '../runtime/log.ts';
 import { secretFromFile, type Secret } from '../runtime/secret.ts';
-import { algorithms, type Algorithm } from './algorithm.ts';
+import { algorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { decodeBase64url } from './compact-jws.ts';
 import { parseJwkSet } from './jwk-set.ts';
 import type { VerificationKey } from './key-ring.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import { describeError, type Log } from '../runtime/log.ts';
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { parseJwkSet } from './jwk-set.ts';
 import type { JwksSource } from './jwks-source.ts';
 import { createKeyRing, findKey, type KeyLookup, type KeyRing } from './key-ring.ts';

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual, verify, type KeyObject } from 'node:crypto';
 import { compactVerify, errors } from 'jose';
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
 
 /** Where a signature is verified faster than another thread is asked to: RFC 7518 §3.2 and §3.3. */
 const quickHashes: Partial<Record<Algorithm, { readonly family: 'HMAC' | 'RSA'; readonly hash: string }>> = {

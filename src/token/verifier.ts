@@ -5,7 +5,7 @@ import type { PresentedToken } from './bearer.ts';
 import { judgeTimes } from './claim-rules.ts';
 import { reject, type Rejected } from './rejection.ts';
 import { createTokenCache } from './token-cache.ts';
-import { createProver, type TokenProof, type TrustedIssuer } from './token-proof.ts';
+import { createProver, type TokenProof, type TrustedIssuer } from './verify-token.ts';
 
 export type VerifierOptions = {
   /** With distinct names. */

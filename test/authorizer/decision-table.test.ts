@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { allReasons } from '../../src/check/reasons.ts';
-import { logKeys, writeSentinel } from '../../src/revocation/log-keys.ts';
+import { logKeys, writeSentinel } from '../../src/revocation-log/keys.ts';
 import { startEchoService, type Echo, type EchoService } from '../envoy/echo-service.ts';
 import { startEnvoy, type RunningEnvoy } from '../envoy/envoy-process.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import {
   issueToken as sign,
   jwkSetOf,

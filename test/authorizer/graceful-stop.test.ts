@@ -2,7 +2,7 @@ import { status, type ServiceError } from '@grpc/grpc-js';
 import { connect, type ClientHttp2Session } from 'node:http2';
 import { createConnection } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { check, checkHealth, checkMessage, connectTo, targetOf, watchHealth } from '../envoy/grpc-fixture.ts';
+import { check, checkHealth, checkMessage, connectTo, targetOf, watchHealth } from '../grpc/grpc-fixture.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';

@@ -13,7 +13,7 @@ import { login, payloadOf, refresh } from '../identity/flows.ts';
 import { clients, gatewaySecret, startIdentity, type TestIdentity } from '../identity/identity-server.ts';
 import { neverPrinted } from '../output.ts';
 import { freePort } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { curfew, type Outcome } from './curfew.ts';
 
 const commands: Readonly<Record<string, Command>> = {

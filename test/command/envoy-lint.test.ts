@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { envoyLintCommand } from '../../src/command/envoy-lint.ts';
 import { Fault } from '../../src/runtime/fault.ts';
-import { partsOf, put, recommended, type Parts } from '../envoy/lint/samples.ts';
+import { partsOf, put, recommended, type Parts } from '../envoy-lint/samples.ts';
 import { repository } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 

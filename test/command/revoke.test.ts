@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort, startCurfew } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { curfew, type Outcome } from './curfew.ts';
 

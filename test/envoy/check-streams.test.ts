@@ -6,7 +6,7 @@ import type { Check } from '../../src/check/check-request.ts';
 import { answerChecksOnStreams } from '../../src/envoy/check-streams.ts';
 import { authorizationDefinition } from '../../src/envoy/protocol.ts';
 import { eventually } from '../processes.ts';
-import { allowed, checkMessage, startServer, type TestServer } from './grpc-fixture.ts';
+import { allowed, checkMessage, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 
 const { requestSerialize, responseDeserialize, path: checkPath } = authorizationDefinition.Check;
 

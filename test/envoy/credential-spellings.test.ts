@@ -8,7 +8,7 @@ import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
 import type { CredentialSource } from '../../src/token/bearer.ts';
 import { startEnvoyWith, type RunningEnvoy } from './envoy-process.ts';
-import { allowed, denied, startServer, type TestServer } from './grpc-fixture.ts';
+import { allowed, denied, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 
 const sources: readonly CredentialSource[] = [
   { header: 'authorization' },

@@ -6,7 +6,7 @@ import { createDecisionRecord, type DecisionRecordOptions } from '../../src/envo
 import type { AccessToken } from '../../src/token/access-token.ts';
 import { capturedLog, steppedClock, testMetrics } from '../token/fixtures.ts';
 import { issueToken } from '../token/tokens.ts';
-import { allowed } from './grpc-fixture.ts';
+import { allowed } from '../grpc/grpc-fixture.ts';
 
 const token: AccessToken = {
   issuer: 'https://idp.example',

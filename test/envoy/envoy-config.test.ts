@@ -5,13 +5,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { fold } from '../../src/check/reserved-headers.ts';
-import { defaultBounds } from '../../src/envoy/server-bounds.ts';
+import { defaultBounds } from '../../src/grpc/server-bounds.ts';
 import { findEnvoy } from '../../src/demo/programs.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import type { EnvoyConfigOptions, EnvoyService } from '../../src/injection/envoy-options.ts';
 import { otherSpellings } from '../../src/injection/envoy-reserved.ts';
 import { temporaryDirectory } from '../temporary.ts';
-import { createAuthority } from './certificates.ts';
+import { createAuthority } from '../grpc/certificates.ts';
 
 const service = (overrides: Partial<EnvoyService> = {}): EnvoyService => ({
   name: 'orders',

@@ -5,7 +5,7 @@ import { allReasons } from '../../src/check/reasons.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
 import type { CheckResponse } from '../../src/envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
 import type { Value } from '../../src/envoy/generated/google/protobuf/Value.ts';
-import { readHealthRequest, writeHealth, writeHealthList } from '../../src/envoy/health-protocol.ts';
+import { readHealthRequest, writeHealth, writeHealthList } from '../../src/grpc/health-protocol.ts';
 import { authorizationDefinition, healthDefinition as theirs } from '../../src/envoy/protocol.ts';
 import { encodeCheckResponse } from '../../src/envoy/response-encoder.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';

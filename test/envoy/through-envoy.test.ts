@@ -6,7 +6,7 @@ import type { Check, CheckRequest } from '../../src/check/check-request.ts';
 import { eventually } from '../processes.ts';
 import { startEchoService, startHttp2EchoService, type Echo, type EchoService } from './echo-service.ts';
 import { startEnvoy, type RunningEnvoy } from './envoy-process.ts';
-import { allowed, denied, startServer, type TestServer } from './grpc-fixture.ts';
+import { allowed, denied, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 
 let envoy: RunningEnvoy;
 let echo: EchoService;

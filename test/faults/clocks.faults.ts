@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findRedis } from '../../src/demo/programs.ts';
-import { openRedis } from '../../src/revocation/redis-connection.ts';
+import { openRedis } from '../../src/redis/connection.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { eventually, freePort, startProgram, tail } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';

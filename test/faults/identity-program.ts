@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { identitySchema } from '../../src/config/identity.ts';
-import { addUser as addAccount } from '../../src/identity/account/commands.ts';
+import { addUser as addAccount } from '../../src/identity/operator/account-commands.ts';
 import { loadConfig } from '../../src/runtime/config.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';

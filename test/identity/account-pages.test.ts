@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceName } from '../../src/identity/interaction/sessions-page.ts';
-import { textsFor } from '../../src/identity/interaction/strings.ts';
-import { listAudit } from '../../src/identity/session/commands.ts';
+import { textsFor } from '../../src/identity/text/strings.ts';
+import { listAudit } from '../../src/identity/operator/session-commands.ts';
 import { formsOf, openBrowser, type Browser, type Visit } from './browser.ts';
 import { onEachDatabase } from './databases.ts';
 import { authorization, logInBrowser, login, openLoginPage, refresh, submitLogin } from './flows.ts';

@@ -10,10 +10,10 @@ import {
   passwordProblem,
   type Derive,
 } from '../../src/identity/account/password.ts';
-import { normalizeUsername } from '../../src/identity/account/username.ts';
+import { normalizeUsername } from '../../src/identity/store/username.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { createAccountStore } from '../../src/identity/store/account-store.ts';
-import { migrate, openDatabase } from '../../src/publisher/store/database.ts';
+import { migrate, openDatabase } from '../../src/database/database.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createOwnerMetrics, Registry } from '../../src/runtime/metrics.ts';
 

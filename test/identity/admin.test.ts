@@ -11,7 +11,7 @@ import { operations, type Operation } from '../../src/identity/admin/operations.
 import { secretFromText } from '../../src/runtime/secret.ts';
 import { eventually, freePort } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { onEachDatabase } from './databases.ts';
 import { headerOf, logInBrowser, login, payloadOf, refresh } from './flows.ts';
 import { gatewaySecret, type TestIdentity } from './identity-server.ts';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { curfew } from '../command/curfew.ts';
 import { eventually, freePort } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { onEachDatabase, query } from './databases.ts';
 import { headerOf, login, payloadOf, refresh } from './flows.ts';

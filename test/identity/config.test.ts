@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { identitySchema } from '../../src/config/identity.ts';
-import { adminAudience, adminScopes } from '../../src/identity/grant/admin-scopes.ts';
+import { adminAudience, adminScopes } from '../../src/vocabulary/admin-scopes.ts';
 import { startIdentity } from './identity-server.ts';
 
 const web = {

@@ -1,7 +1,7 @@
 import { backup, DatabaseSync } from 'node:sqlite';
 import { sql, type RawBuilder } from 'kysely';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { openDatabase, type Database } from '../../src/database/database.ts';
 import { secretFromText } from '../../src/runtime/secret.ts';
 import { startIdentity, type TestIdentity } from './identity-server.ts';
 import { startPostgres, type PostgresServer } from './postgres-server.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import * as client from 'openid-client';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { revoke } from '../../src/identity/session/commands.ts';
+import { revoke } from '../../src/identity/operator/session-commands.ts';
 import { createIssuingClock } from '../../src/identity/session/issuing-clock.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';

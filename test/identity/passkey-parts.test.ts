@@ -10,7 +10,7 @@ import { createAuditStore } from '../../src/identity/store/audit-store.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { createPasskeyStore } from '../../src/identity/store/passkey-store.ts';
 import { createTokenStore } from '../../src/identity/store/token-store.ts';
-import { migrate, openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 import { systemClock as clock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createAuthenticator, type Cbor, type CreationOptions, type Deviation } from './authenticator.ts';

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { Browser, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listPasskeys } from '../../src/identity/account/commands.ts';
+import { listPasskeys } from '../../src/identity/operator/account-commands.ts';
 import { launchChromium, openWindow, picture, violations, type Look } from '../browser/window.ts';
 import { freePort } from '../processes.ts';
 import { authorization, login } from './flows.ts';

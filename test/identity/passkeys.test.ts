@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { changePassword, disableUser, listPasskeys } from '../../src/identity/account/commands.ts';
-import { listAudit } from '../../src/identity/session/commands.ts';
+import { changePassword, disableUser, listPasskeys } from '../../src/identity/operator/account-commands.ts';
+import { listAudit } from '../../src/identity/operator/session-commands.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { createAuthenticator, type Authenticator, type Deviation } from './authenticator.ts';
 import { openBrowser, type Browser, type Visit } from './browser.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import * as client from 'openid-client';
-import { revoke } from '../../src/identity/session/commands.ts';
+import { revoke } from '../../src/identity/operator/session-commands.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { formsOf, openBrowser, type Browser, type Visit } from './browser.ts';
 import { onEachDatabase } from './databases.ts';

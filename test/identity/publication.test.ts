@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from 'vitest';
 import * as client from 'openid-client';
 import { onEachDatabase } from './databases.ts';
-import { changePassword, disableUser, listSessions } from '../../src/identity/account/commands.ts';
-import { revoke } from '../../src/identity/session/commands.ts';
+import { changePassword, disableUser, listSessions } from '../../src/identity/operator/account-commands.ts';
+import { revoke } from '../../src/identity/operator/session-commands.ts';
 import { eventually } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { formsOf, openBrowser } from './browser.ts';
 import { authorization, logInBrowser, login, openLoginPage, payloadOf, refresh } from './flows.ts';
 import { password, type TestIdentity } from './identity-server.ts';

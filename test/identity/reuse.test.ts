@@ -1,7 +1,7 @@
 import * as client from 'openid-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { purgeExpired } from '../../src/identity/store/purge.ts';
-import { openDatabase } from '../../src/publisher/store/database.ts';
+import { openDatabase } from '../../src/database/database.ts';
 import { openBrowser } from './browser.ts';
 import {
   authorization,

@@ -7,7 +7,7 @@ import {
   generateRefreshTokenId,
   isOfFamily,
 } from '../../src/identity/session/refresh-token-id.ts';
-import { callerHash, deviceLabel } from '../../src/identity/session/request-scope.ts';
+import { callerHash, deviceLabel } from '../../src/identity/request/request-context.ts';
 import { decrypt, encrypt, hashOf, seal, unseal } from '../../src/identity/store/sealing.ts';
 import { formTargetOf } from '../../src/identity/endpoint/security-headers.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openDatabase, migrate } from '../../src/publisher/store/database.ts';
+import { openDatabase, migrate } from '../../src/database/database.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { purgeExpired } from '../../src/identity/store/purge.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { textsFor } from '../../src/identity/interaction/strings.ts';
-import type { RequestScope, RouteKind } from '../../src/identity/session/request-scope.ts';
+import { textsFor } from '../../src/identity/text/strings.ts';
+import type { RequestScope, RouteKind } from '../../src/identity/request/request-context.ts';
 import { createRevoker, type Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
 import { createGrantStore, type GrantStore, type NewGrant } from '../../src/identity/store/grant-store.ts';
@@ -10,10 +10,10 @@ import { hashOf } from '../../src/identity/store/sealing.ts';
 import { createOutbox, outboxMigrations } from '../../src/publisher/outbox.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
-import { createProviderAdapter } from '../../src/identity/store/provider-adapter.ts';
+import { createProviderAdapter } from '../../src/identity/adapter/provider-adapter.ts';
 import { createSessionStore } from '../../src/identity/store/session-store.ts';
 import { createTokenStore, type TokenStore } from '../../src/identity/store/token-store.ts';
-import { migrate, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, type Database } from '../../src/database/database.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { onEachDatabase, openTestDatabase } from './databases.ts';
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { envoyConfigCommand } from '../../src/command/envoy-config.ts';
 import { startEnvoy, type RunningEnvoy } from '../envoy/envoy-process.ts';
-import { allowed, startServer, type TestServer } from '../envoy/grpc-fixture.ts';
+import { allowed, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { decide, envoyConfigOf, injected, options, podWith } from './fixtures.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { injectorSchema } from '../../src/config/injector.ts';
-import { injectionOptions } from '../../src/injector.ts';
+import { injectionOptions } from '../../src/programs/injector.ts';
 import type { PatchOperation } from '../../src/injection/admission-review.ts';
 import { decideInjection, type InjectionOptions } from '../../src/injection/injection.ts';
 import { podSchema, type Pod } from '../../src/injection/pod.ts';

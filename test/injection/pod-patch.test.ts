@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { stringify } from 'yaml';
 import { injectorSchema } from '../../src/config/injector.ts';
-import { injectionOptions } from '../../src/injector.ts';
+import { injectionOptions } from '../../src/programs/injector.ts';
 import type { Container, Pod } from '../../src/injection/pod.ts';
 import { decide, fixtureFile, injected, injectorSettings, options, podFixture, podWith } from './fixtures.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Leader, type ReseedCause } from '../../src/publisher/leader.ts';
 import type { LeaderCommand, LeaderReply, OutboxRow } from '../../src/publisher/leader-options.ts';
 import type { LogReply, LogStatus } from '../../src/publisher/log-writes.ts';
-import type { Head } from '../../src/revocation/head.ts';
+import type { Head } from '../../src/revocation-log/head.ts';
 
 const iss = 'https://a.example';
 const databaseMs = 1_700_000_000_000;

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { expect } from 'vitest';
-import { readEvent, type RevocationEvent } from '../../src/revocation/event.ts';
-import { headFields, readHead, type Head } from '../../src/revocation/head.ts';
-import { logKeys } from '../../src/revocation/log-keys.ts';
-import { LogReading } from '../../src/revocation/log-reading.ts';
-import { readPage } from '../../src/revocation/redis-page.ts';
+import { readEvent, type RevocationEvent } from '../../src/revocation-log/event.ts';
+import { headFields, readHead, type Head } from '../../src/revocation-log/head.ts';
+import { logKeys } from '../../src/revocation-log/keys.ts';
+import { LogReading } from '../../src/revocation-log/log-reading.ts';
+import { readPage } from '../../src/revocation-log/redis-page.ts';
 
 export type LoggedEvent = { readonly seq: number; readonly event: RevocationEvent };
 

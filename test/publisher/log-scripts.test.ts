@@ -3,9 +3,9 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LogReply } from '../../src/publisher/log-writes.ts';
 import { RedisLog } from '../../src/publisher/redis-log.ts';
-import { headFields } from '../../src/revocation/head.ts';
-import { logKeys } from '../../src/revocation/log-keys.ts';
-import { openRedis } from '../../src/revocation/redis-connection.ts';
+import { headFields } from '../../src/revocation-log/head.ts';
+import { logKeys } from '../../src/revocation-log/keys.ts';
+import { openRedis } from '../../src/redis/connection.ts';
 import {
   append,
   emptyState,
@@ -19,7 +19,7 @@ import {
   withoutLog,
 } from '../revocation/model/redis-state.ts';
 import type { RedisState, Writer } from '../revocation/model/redis-state.ts';
-import { startRedis, type RedisServer } from './redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 
 const epochs = [1, 2, 3] as const;
 const epoch = fc.constantFrom(...epochs);

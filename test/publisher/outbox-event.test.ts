@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { clampAt } from '../../src/publisher/clamp.ts';
+import { clampAt } from '../../src/publisher/cut-off-limit.ts';
 import { readImported, writeOutboxEvent, type OutboxEvent } from '../../src/publisher/outbox-event.ts';
-import { maxEventLength, readEvent } from '../../src/revocation/event.ts';
+import { maxEventLength, readEvent } from '../../src/revocation-log/event.ts';
 
 const iss = 'https://id.example';
 const at = 1_700_000_000;

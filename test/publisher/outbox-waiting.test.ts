@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createOutbox, outboxMigrations, type Outbox } from '../../src/publisher/outbox.ts';
-import { migrate, openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 
 const issuer = 'https://id.example';
 

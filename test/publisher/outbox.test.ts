@@ -9,7 +9,7 @@ import {
   type Outbox,
   type RevocationRequest,
 } from '../../src/publisher/outbox.ts';
-import { migrate, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, type Database } from '../../src/database/database.ts';
 import { onEachDatabase, openTestDatabase, type OnDatabase } from '../identity/databases.ts';
 import { temporaryDirectory } from '../temporary.ts';
 

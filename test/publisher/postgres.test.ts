@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { OutboxLease } from '../../src/publisher/outbox-lease.ts';
 import { createOutbox, outboxMigrations, wakeChannel, type Outbox } from '../../src/publisher/outbox.ts';
-import { migrate, openDatabase, type Database } from '../../src/publisher/store/database.ts';
+import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 import { secretFromText } from '../../src/runtime/secret.ts';
 import { startPostgres, type PostgresServer } from '../identity/postgres-server.ts';
 import { eventually } from '../processes.ts';

@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTruthLog } from '../../src/publisher/redis-truth-log.ts';
-import { openRedis } from '../../src/revocation/redis-connection.ts';
+import { createTruthLog } from '../../src/publisher/ownerless-log.ts';
+import { openRedis } from '../../src/redis/connection.ts';
 import { cacheDirectory, executablePath } from '../../src/runtime/config.ts';
 import { repository } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { follow } from './following.ts';
-import { startRedis, type RedisServer } from './redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 
 const run = promisify(execFile);
 const issuer = 'https://id.example';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { retentionSeconds as ownedRetention } from '../../src/publisher/publisher.ts';
-import { retentionSeconds as ownerlessRetention } from '../../src/publisher/redis-truth-log.ts';
-import { createRevocations } from '../../src/revocation/judge.ts';
+import { retentionSeconds as ownerlessRetention } from '../../src/publisher/ownerless-log.ts';
+import { createRevocations } from '../../src/revocation/token-rule.ts';
 import { testVerifier } from '../token/fixtures.ts';
 import { issueToken, testIssuer, testNow } from '../token/tokens.ts';
 

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../processes.ts';
-import { startRedis } from '../publisher/redis-server.ts';
+import { startRedis } from '../redis/redis-server.ts';
 import { testIssuer } from '../token/tokens.ts';
 import { logoutPost, outboxOf } from './deliveries.ts';
 import { listenedUntilNow, relayFolder, startRelay, untilLeading, type RelayFolder } from './relay-server.ts';

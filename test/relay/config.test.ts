@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { authorizerSchema } from '../../src/config/authorizer.ts';
 import { relaySchema } from '../../src/config/relay.ts';
-import { configuredReceivers } from '../../src/publisher/receivers/configured-receivers.ts';
+import { configuredReceivers } from '../../src/receivers/configured-receivers.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { repository } from '../processes.ts';
 import { capturedLog, testMetrics } from '../token/fixtures.ts';

@@ -6,7 +6,7 @@ import {
   logoutToken,
   securityEventToken,
   webhookHeaders,
-} from '../publisher/receivers/senders.ts';
+} from '../receivers/senders.ts';
 import { testIssuer } from '../token/tokens.ts';
 import { neverPrinted } from '../output.ts';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { neverPrinted } from '../output.ts';
-import { logoutEvent, logoutForm } from '../publisher/receivers/senders.ts';
+import { logoutEvent, logoutForm } from '../receivers/senders.ts';
 import { issueToken, testIssuer } from '../token/tokens.ts';
 import { outboxOf, type Post } from './deliveries.ts';
 import { startRelay, type TestRelay } from './relay-server.ts';

@@ -8,8 +8,8 @@ import { startEchoService, type Echo, type EchoService } from '../envoy/echo-ser
 import { startEnvoy, type RunningEnvoy } from '../envoy/envoy-process.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
-import { logoutEvent, logoutForm } from '../publisher/receivers/senders.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { logoutEvent, logoutForm } from '../receivers/senders.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { issueToken, jwkSetOf, testKey } from '../token/tokens.ts';
 import {
   listenedUntilNow,

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually, freePort } from '../processes.ts';
-import { logoutForm, logoutToken } from '../publisher/receivers/senders.ts';
+import { logoutForm, logoutToken } from '../receivers/senders.ts';
 import { jwkSetOf, testIssuer, testKey, type TestKey } from '../token/tokens.ts';
 import { neverPrinted } from '../output.ts';
 import { outboxOf } from './deliveries.ts';

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type PostgresServer } from '../identity/postgres-server.ts';
 import { eventually } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { testIssuer } from '../token/tokens.ts';
 import { fusionAuthPost, logoutPost, setPost, webhookPost } from './deliveries.ts';
 import { relayFolder, startRelay, type RelayFolder, type TestRelay } from './relay-server.ts';

@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { logoutForm, logoutToken, strangeKey } from '../publisher/receivers/senders.ts';
+import { logoutForm, logoutToken, strangeKey } from '../receivers/senders.ts';
 import { logoutPost, outboxOf, setPost, webhookPost, type Post } from './deliveries.ts';
 import { receivers, startRelay, type TestRelay } from './relay-server.ts';
 

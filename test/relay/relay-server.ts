@@ -5,16 +5,16 @@ import * as v from 'valibot';
 import { stringify } from 'yaml';
 import { relaySchema, type RelayConfig } from '../../src/config/relay.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
-import { receiverMigrations } from '../../src/publisher/receivers/receivers.ts';
-import { createPresenceStore } from '../../src/publisher/receivers/store/presence-store.ts';
-import { migrate, openDatabase } from '../../src/publisher/store/database.ts';
-import { createRelay } from '../../src/relay.ts';
+import { receiverMigrations } from '../../src/receivers/receivers.ts';
+import { createPresenceStore } from '../../src/receivers/store/heartbeat-store.ts';
+import { migrate, openDatabase } from '../../src/database/database.ts';
+import { createRelay } from '../../src/programs/relay.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createRegistry } from '../../src/runtime/metrics.ts';
 import { neverPrinted, outputFile } from '../output.ts';
 import { eventually, freePort, repository, startProgram, tail, type RunningProgram } from '../processes.ts';
-import { webhookSecretText } from '../publisher/receivers/senders.ts';
+import { webhookSecretText } from '../receivers/senders.ts';
 import { jwkSetOf, testIssuer, testKey } from '../token/tokens.ts';
 
 export type Sent = { readonly status: number; readonly headers: Headers; readonly body: string };
@@ -115,7 +115,7 @@ export async function startRelayProgram(
 ): Promise<Omit<TestRelay, 'stop'> & { program: RunningProgram }> {
   const file = join(place.folder, 'relay.yaml');
   writeFileSync(file, stringify(place.settings));
-  const script = `const { runRelay } = await import(${JSON.stringify(join(repository, 'src', 'relay.ts'))});
+  const script = `const { runRelay } = await import(${JSON.stringify(join(repository, 'src', 'programs', 'relay.ts'))});
 process.exitCode = await runRelay(${JSON.stringify(file)});`;
   const program = startProgram('relay', process.execPath, ['--input-type=module', '--eval', script]);
   const client = clientOf(v.parse(relaySchema, place.settings), place.folder);

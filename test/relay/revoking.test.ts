@@ -4,7 +4,7 @@ import type { RevocationFeed } from '../../src/revocation/feed.ts';
 import type { Revocable } from '../../src/revocation/revocable.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { capturedLog, testMetrics } from '../token/fixtures.ts';
 import { testIssuer } from '../token/tokens.ts';
 import { fusionAuthPost, logoutPost, outboxOf, setPost, webhookPost, type Post } from './deliveries.ts';

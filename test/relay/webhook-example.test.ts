@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { repository, startProgram } from '../processes.ts';
-import { webhookSecretText } from '../publisher/receivers/senders.ts';
+import { webhookSecretText } from '../receivers/senders.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { outboxOf } from './deliveries.ts';
 import { startRelay } from './relay-server.ts';

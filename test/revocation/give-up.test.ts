@@ -1,14 +1,14 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { writeHead } from '../../src/revocation/head.ts';
-import { logKeys, writeSentinel } from '../../src/revocation/log-keys.ts';
+import { writeHead } from '../../src/revocation-log/head.ts';
+import { logKeys, writeSentinel } from '../../src/revocation-log/keys.ts';
 import type { RevocationFeed } from '../../src/revocation/feed.ts';
-import { openRedis } from '../../src/revocation/redis-connection.ts';
+import { openRedis } from '../../src/redis/connection.ts';
 import { createRevocationFeed } from '../../src/revocation/redis-feed.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
 import { eventually } from '../processes.ts';
-import { startRedis, type RedisServer } from '../publisher/redis-server.ts';
+import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 
 const issuer = 'https://id.example';
 const keys = logKeys('curfew');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { revocationKinds, type RevocationEvent } from '../../src/revocation/event.ts';
+import { revocationKinds, type RevocationEvent } from '../../src/revocation-log/event.ts';
 import type { Revocable } from '../../src/revocation/revocable.ts';
 import { RevocationList } from '../../src/revocation/revocation-list.ts';
 

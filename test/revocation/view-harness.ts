@@ -1,7 +1,7 @@
-import { writeEvent, type RevocationEvent } from '../../src/revocation/event.ts';
-import { headFields, writeHead, type Head } from '../../src/revocation/head.ts';
-import { writeSentinel } from '../../src/revocation/log-keys.ts';
-import { writeMessage } from '../../src/revocation/message.ts';
+import { writeEvent, type RevocationEvent } from '../../src/revocation-log/event.ts';
+import { headFields, writeHead, type Head } from '../../src/revocation-log/head.ts';
+import { writeSentinel } from '../../src/revocation-log/keys.ts';
+import { writeMessage } from '../../src/revocation-log/message.ts';
 import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import type { EventResult } from '../../src/revocation/intake.ts';
 import type { ResyncCause, ViewCommand } from '../../src/revocation/view-options.ts';

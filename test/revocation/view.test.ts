@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewCommand } from '../../src/revocation/view-options.ts';
-import { writeEvent } from '../../src/revocation/event.ts';
-import { headFields } from '../../src/revocation/head.ts';
-import { writeMessage } from '../../src/revocation/message.ts';
+import { writeEvent } from '../../src/revocation-log/event.ts';
+import { headFields } from '../../src/revocation-log/head.ts';
+import { writeMessage } from '../../src/revocation-log/message.ts';
 import { Harness, issuer, second, sessionEvent } from './view-harness.ts';
 
 const ticketOf = (commands: readonly ViewCommand[]): number => {

@@ -2,11 +2,11 @@ import { Registry } from 'prom-client';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { createLog, type Log } from '../../src/runtime/log.ts';
 import { createAuthorizerMetrics } from '../../src/runtime/metrics.ts';
-import type { Algorithm } from '../../src/token/algorithm.ts';
+import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { issuerRules, type IssuerOptions } from '../../src/token/issuer-rules.ts';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
 import { createFixedKeySet } from '../../src/token/key-set.ts';
-import type { TrustedIssuer } from '../../src/token/token-proof.ts';
+import type { TrustedIssuer } from '../../src/token/verify-token.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/token/verifier.ts';
 import { jwkSetOf, testIssuer, testKey, testNow, type TestKey } from './tokens.ts';
 

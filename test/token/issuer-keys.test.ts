@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { Fault } from '../../src/runtime/fault.ts';
 import { secretFromFile } from '../../src/runtime/secret.ts';
-import type { Algorithm } from '../../src/token/algorithm.ts';
+import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { createIssuerKeys, type KeyOrigin } from '../../src/token/issuer-keys.ts';
 import type { VerificationKey } from '../../src/token/key-ring.ts';
 import { createLocalKeySet } from '../../src/token/local-key-set.ts';

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Algorithm } from '../../src/token/algorithm.ts';
+import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
 import { Fault } from '../../src/runtime/fault.ts';
 import { everyAsymmetric } from './fixtures.ts';

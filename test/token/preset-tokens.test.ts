@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { presetNames } from '../../src/config/preset-names.ts';
+import { presetNames } from '../../src/vocabulary/preset-names.ts';
 import type { IssuerOptions } from '../../src/token/issuer-rules.ts';
 import { presets, type PresetName } from '../../src/token/preset.ts';
 import { testVerifier, trusted } from './fixtures.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { RevocationKind } from '../../src/revocation/event.ts';
+import type { RevocationKind } from '../../src/revocation-log/event.ts';
 import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import { secretFromFile } from '../../src/runtime/secret.ts';
 import { issuerRules } from '../../src/token/issuer-rules.ts';

@@ -9,7 +9,7 @@ import {
 } from 'node:crypto';
 import { compactVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
-import type { Algorithm } from '../../src/token/algorithm.ts';
+import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { isSignedBy } from '../../src/token/signature.ts';
 import { encode, testSecret } from './tokens.ts';
 

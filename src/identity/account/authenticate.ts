@@ -3,7 +3,7 @@ import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import type { Account, AccountStore } from '../store/account-store.ts';
 import type { LoginThrottle } from './login-throttle.ts';
-import { createCostsInUse } from './costs-in-use.ts';
+import { createCostsInUse } from './password-costs.ts';
 import {
   argon2id,
   checkPassword,
@@ -15,7 +15,7 @@ import {
   type PasswordCheck,
   type PasswordCost,
 } from './password.ts';
-import { normalizeUsername } from './username.ts';
+import { normalizeUsername } from '../store/username.ts';
 
 export type Authentication =
   | { kind: 'authenticated'; account: Account }

@@ -1,5 +1,5 @@
 import type { Account, AccountStore } from '../store/account-store.ts';
-import { normalizeUsername } from './username.ts';
+import { normalizeUsername } from '../store/username.ts';
 
 /** The account of a name as somebody wrote it. */
 export async function namedAccount(

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
 import { databaseRetrySeconds, Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
-import { adminAudience, type AdminScope } from '../grant/admin-scopes.ts';
-import type { OwnToken, OwnTokens } from '../session/own-tokens.ts';
+import { adminAudience, type AdminScope } from '../../vocabulary/admin-scopes.ts';
+import type { OwnToken, OwnTokens } from '../session/issued-token-verifier.ts';
 import { createOperationHandlers, type AdminWork, type Request } from './operation-handlers.ts';
 import { openApiDocument } from './openapi.ts';
 import { refusedScope, titles, type Refusal } from './refusal.ts';

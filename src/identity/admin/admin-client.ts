@@ -3,7 +3,7 @@ import { isLoopback } from '../../runtime/address.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { describeError } from '../../runtime/log.ts';
 import type { Secret } from '../../runtime/secret.ts';
-import { adminAudience, type AdminScope } from '../grant/admin-scopes.ts';
+import { adminAudience, type AdminScope } from '../../vocabulary/admin-scopes.ts';
 import { problem, type revocationBody } from './messages.ts';
 import { operations, scopeOf, type Operation, type OperationName } from './operations.ts';
 

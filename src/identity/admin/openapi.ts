@@ -1,6 +1,6 @@
 import { toJsonSchema } from '@valibot/to-json-schema';
 import type { GenericSchema } from 'valibot';
-import { adminScopes } from '../grant/admin-scopes.ts';
+import { adminScopes } from '../../vocabulary/admin-scopes.ts';
 import { problem } from './messages.ts';
 import { operations, type Operation } from './operations.ts';
 

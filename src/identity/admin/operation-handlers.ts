@@ -1,7 +1,7 @@
 import type { InferOutput } from 'valibot';
 import type { Clock } from '../../runtime/clock.ts';
 import { namedAccount } from '../account/named-account.ts';
-import type { AdminScope } from '../grant/admin-scopes.ts';
+import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import type { RevocationTarget, RevokeTarget } from '../session/revoke-target.ts';
 import type { AccountStore } from '../store/account-store.ts';

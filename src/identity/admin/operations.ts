@@ -1,5 +1,5 @@
 import type { GenericSchema, InferOutput } from 'valibot';
-import type { AdminScope } from '../grant/admin-scopes.ts';
+import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
 import * as messages from './messages.ts';
 
 const prefix = '/admin/v1';

@@ -1,4 +1,4 @@
-import type { AdminScope } from '../grant/admin-scopes.ts';
+import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
 
 /** A request that isn't carried out; the status decides the title. */
 export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413 | 503; detail?: string };

@@ -1,7 +1,7 @@
 import type { Provider } from 'oidc-provider';
 import { databaseRetrySeconds, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { errorPage } from '../interaction/pages.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { UseRecovery } from '../store/use-recovery.ts';
 
 export type AnswerUnavailableOptions = {

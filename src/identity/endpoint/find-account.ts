@@ -1,5 +1,5 @@
 import { errors, type FindAccount, type KoaContextWithOIDC } from 'oidc-provider';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { Account, AccountStore } from '../store/account-store.ts';
 import type { SessionStore } from '../store/session-store.ts';
 

@@ -1,7 +1,7 @@
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
 import { accountClientId } from '../interaction/account-client.ts';
 import { sidOf } from '../session/logout-sid.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 
 /**
  * The grant an authorization request works on: the browser's own at this client, or a new one. What a client

@@ -4,13 +4,13 @@ import { isAdminPath, type AdminApi } from '../admin/admin-api.ts';
 import { isAccountPath, type AccountPages } from '../interaction/account-pages.ts';
 import { isInteractionPath, type Interactions, type Page } from '../interaction/interactions.ts';
 import { errorPage } from '../interaction/pages.ts';
-import { textsFor, type Texts } from '../interaction/strings.ts';
+import { textsFor, type Texts } from '../text/strings.ts';
 import type { Resources } from '../grant/resources.ts';
 import type { ClientThrottle } from './client-throttle.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
 import { providerForm, withResourceUri } from './provider-form.ts';
 import { mountPath } from './provider.ts';
-import { routes, type RequestScopes } from './request-scopes.ts';
+import { routes, type RequestScopes } from './request-contexts.ts';
 import type { VisitThrottle } from './visit-throttle.ts';
 import { contentSecurityPolicy, formTargetOf, setSecurityHeaders } from './security-headers.ts';
 

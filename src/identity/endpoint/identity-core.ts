@@ -1,5 +1,5 @@
 import { createResources, type AccessTokenSigning, type Resources } from '../grant/resources.ts';
-import { createOwnTokens, type OwnTokens } from '../session/own-tokens.ts';
+import { createOwnTokens, type OwnTokens } from '../session/issued-token-verifier.ts';
 import { createRevokeTarget, type RevokeTarget } from '../session/revoke-target.ts';
 import { createRevoker, type Revoker, type RevokerOptions } from '../session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../store/account-store.ts';

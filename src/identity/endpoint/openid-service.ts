@@ -1,7 +1,7 @@
 import type { ClientMetadata } from 'oidc-provider';
 import type { Outbox } from '../../publisher/outbox.ts';
-import type { Receivers } from '../../publisher/receivers/receivers.ts';
-import type { Database } from '../../publisher/store/database.ts';
+import type { Receivers } from '../../receivers/receivers.ts';
+import type { Database } from '../../database/database.ts';
 import type { Address } from '../../runtime/address.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { createHttpServer } from '../../runtime/http-server.ts';
@@ -17,8 +17,8 @@ import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
 import type { KeyRing } from '../key/key-ring.ts';
 import type { IssuingClock } from '../session/issuing-clock.ts';
-import type { ProviderAdapterOptions } from '../store/adapter-parts.ts';
-import { createProviderAdapter } from '../store/provider-adapter.ts';
+import type { ProviderAdapterOptions } from '../adapter/adapter-parts.ts';
+import { createProviderAdapter } from '../adapter/provider-adapter.ts';
 import { createClientNotices } from './backchannel-logout.ts';
 import { createClientThrottle } from './client-throttle.ts';
 import { createFindAccount, credentialsVersion } from './find-account.ts';
@@ -27,7 +27,7 @@ import { createHandler } from './handler.ts';
 import { createIdentityCore, type IdentityCore } from './identity-core.ts';
 import { createPasskeyService, type PasskeyServiceSettings } from './passkey-service.ts';
 import { createProviderHolder, type ProviderHolder } from './provider-holder.ts';
-import { createRequestScopes, type RequestScopes } from './request-scopes.ts';
+import { createRequestScopes, type RequestScopes } from './request-contexts.ts';
 import { createVisitThrottle, type VisitThrottleOptions } from './visit-throttle.ts';
 
 export type OpenIdServiceOptions = {

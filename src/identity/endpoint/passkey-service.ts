@@ -5,7 +5,7 @@ import { createAccountPasskeys, type AccountPasskeys } from '../interaction/acco
 import { createPasskeys } from '../passkey/passkeys.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
 import { passkeySiteOf, type PasskeySettings, type PasskeySite } from '../passkey/site.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import { createPasskeyStore } from '../store/passkey-store.ts';
 import type { IdentityCore } from './identity-core.ts';
 import type { OpenIdServiceOptions } from './openid-service.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Resources } from '../grant/resources.ts';
-import { wrapAccessToken } from '../store/access-token-adapter.ts';
+import { wrapAccessToken } from '../adapter/access-token-adapter.ts';
 
 const formType = 'application/x-www-form-urlencoded';
 

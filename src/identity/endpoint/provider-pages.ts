@@ -2,7 +2,7 @@ import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 import { deviceCodePage, deviceConfirmPage, deviceDonePage } from '../interaction/device-pages.ts';
 import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
 import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import { formTargetOf } from './security-headers.ts';
 
 /** The present request's. */

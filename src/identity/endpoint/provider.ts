@@ -16,15 +16,15 @@ import { rotateForTarget } from '../grant/refresh-target.ts';
 import type { Resources } from '../grant/resources.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { UseRecovery } from '../store/use-recovery.ts';
 import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
 import { answerUnavailable } from './answer-unavailable.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
-import { refuseToMint } from './refuse-to-mint.ts';
-import { routes } from './request-scopes.ts';
+import { refuseToMint } from './require-synchronised-clock.ts';
+import { routes } from './request-contexts.ts';
 
 export type ProviderOptions = {
   issuer: string;

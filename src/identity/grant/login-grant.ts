@@ -5,7 +5,7 @@ import {
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
 import type { Authenticate } from '../account/authenticate.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { Account } from '../store/account-store.ts';
 import { loginGrantType } from './grant-types.ts';
 import type { Resources } from './resources.ts';

@@ -1,5 +1,5 @@
 import { errors, type Client, type ResourceServer } from 'oidc-provider';
-import { adminAudience } from './admin-scopes.ts';
+import { adminAudience } from '../../vocabulary/admin-scopes.ts';
 
 /** What access tokens are signed with. */
 export type AccessTokenSigning =

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { default as Provider } from 'oidc-provider';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { RevocationOrder, RevokeTarget } from '../session/revoke-target.ts';
 import type { AccountStore } from '../store/account-store.ts';
 import type { GrantStore, StoredGrant } from '../store/grant-store.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Authenticate } from '../account/authenticate.ts';
 import type { PasskeyAdding, PasskeyAddition } from '../passkey/passkey-adding.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import type { Account } from '../store/account-store.ts';
 import type { Actor, AuditAction, AuditStore } from '../store/audit-store.ts';
 import type { PasskeyStore } from '../store/passkey-store.ts';

@@ -1,6 +1,6 @@
 import { html } from './html.ts';
 import { page } from './layout.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 export type DeviceForm = {
   action: string;

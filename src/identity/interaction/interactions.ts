@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type default as Provider } from 'oidc-provider';
 import type { Authenticate, Authentication } from '../account/authenticate.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
-import type { RequestScope } from '../session/request-scope.ts';
+import type { RequestScope } from '../request/request-context.ts';
 import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 /** A page to send; `formTarget` is where its form's answer may lead. */
 export type Page = {

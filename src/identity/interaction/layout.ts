@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { html, trustedHtml, type Html } from './html.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 const style = `
 :root { color-scheme: light dark; --text: #1b1f24; --quiet: #57606a; --ground: #f4f5f7; --card: #fff;

@@ -1,7 +1,7 @@
 import { html, trustedHtml, type Html } from './html.ts';
 import { page } from './layout.ts';
 import { passkeyScript } from './passkey-script.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 export type LoginPage = {
   action: string;

@@ -1,7 +1,7 @@
 import { html, type Html } from './html.ts';
 import { passkeyScript } from './passkey-script.ts';
 import { row, time } from './sessions-page.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 /** Times in ms. */
 export type ListedPasskey = {

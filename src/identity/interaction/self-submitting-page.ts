@@ -1,6 +1,6 @@
 import { html, trustedHtml } from './html.ts';
 import { page } from './layout.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 // What oidc-provider sends where a form has to be posted on: no hook makes it another page.
 const theirs =

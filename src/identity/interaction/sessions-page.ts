@@ -1,6 +1,6 @@
 import { html, type Html } from './html.ts';
 import { page } from './layout.ts';
-import type { Texts } from './strings.ts';
+import type { Texts } from '../text/strings.ts';
 
 /** A device a person is logged in at; times in ms. */
 export type ListedDevice = {

@@ -1,4 +1,4 @@
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { secretFromFile } from '../../runtime/secret.ts';

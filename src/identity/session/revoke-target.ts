@@ -1,8 +1,8 @@
 import type { RevocationRequest } from '../../publisher/outbox.ts';
-import type { DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { DatabaseTransaction } from '../../database/database.ts';
 import type { Clock, EpochSeconds } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
-import { normalizeUsername } from '../account/username.ts';
+import { normalizeUsername } from '../store/username.ts';
 import type { AccountStore } from '../store/account-store.ts';
 import type { Actor } from '../store/audit-store.ts';
 import type { GrantSelection, GrantStore } from '../store/grant-store.ts';

@@ -1,5 +1,5 @@
 import type { Outbox, RevocationRequest } from '../../publisher/outbox.ts';
-import type { DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { DatabaseTransaction } from '../../database/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';

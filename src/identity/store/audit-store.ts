@@ -1,5 +1,5 @@
 import { sql, type SqlBool } from 'kysely';
-import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { Database, DatabaseTransaction } from '../../database/database.ts';
 import { identityTables, type ActorKind } from './tables.ts';
 
 /** Who acts: an operator's login, a client id, or an account id; and from where. */

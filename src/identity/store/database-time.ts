@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 
 /** The database's wall clock; ms since 1970. Cost: one statement. */
 export async function readDatabaseTime(database: Database): Promise<number> {

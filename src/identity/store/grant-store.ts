@@ -1,5 +1,5 @@
 import { expressionBuilder, type Expression, type Kysely, type SqlBool } from 'kysely';
-import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { Database, DatabaseTransaction } from '../../database/database.ts';
 import { holdsCredentials, type Credentials } from './account-store.ts';
 import { identityTables, type IdentityTables } from './tables.ts';
 

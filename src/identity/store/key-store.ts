@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database, DatabaseTransaction } from '../../publisher/store/database.ts';
+import type { Database, DatabaseTransaction } from '../../database/database.ts';
 import { identityTables, type IdentityTables } from './tables.ts';
 
 export type StoredKey = {

@@ -1,5 +1,5 @@
 import { sql, SqliteAdapter, type Kysely } from 'kysely';
-import type { Migrations, NoTables } from '../../publisher/store/database.ts';
+import type { Migrations, NoTables } from '../../database/database.ts';
 
 async function createTables(db: Kysely<NoTables>): Promise<void> {
   await createAccounts(db);

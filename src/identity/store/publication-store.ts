@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { setTimeout } from 'node:timers/promises';
 import type { OutboxTables } from '../../publisher/outbox-tables.ts';
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 
 /** What a token must not be, to be good. Times in seconds. */
 export type RevocableClaims = {

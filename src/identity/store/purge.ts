@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';

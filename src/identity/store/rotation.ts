@@ -1,4 +1,4 @@
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { insertToken, markUsed, unusedRow, useGrant, type Tables } from './token-rows.ts';
 import type { LostUse, OneUseToken, RotationRefusal, Successor, TokenUse, UsedToken } from './token-store.ts';

@@ -1,4 +1,4 @@
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 import { holdsCredentials, type Credentials } from './account-store.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { identityTables } from './tables.ts';

@@ -1,5 +1,5 @@
 import type { Generated, Kysely } from 'kysely';
-import type { NoTables } from '../../publisher/store/database.ts';
+import type { NoTables } from '../../database/database.ts';
 
 /** Times are milliseconds since 1970 by this program's clock. */
 export type IdentityTables = {

@@ -1,4 +1,4 @@
-import type { Database } from '../../publisher/store/database.ts';
+import type { Database } from '../../database/database.ts';
 import { findUse, noteRepeat, RefusedRotation, rotate, takeBack } from './rotation.ts';
 import { hashOf, unseal } from './sealing.ts';
 import { identityTables } from './tables.ts';

@@ -1,4 +1,4 @@
-import type { RevocationEvent } from '../../../src/revocation/event.ts';
+import type { RevocationEvent } from '../../../src/revocation-log/event.ts';
 import type {
   LeasedRows,
   LeaseSeen,

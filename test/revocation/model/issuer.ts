@@ -1,4 +1,4 @@
-import type { RevocationEvent, RevocationKind } from '../../../src/revocation/event.ts';
+import type { RevocationEvent, RevocationKind } from '../../../src/revocation-log/event.ts';
 import type { Revocable } from '../../../src/revocation/revocable.ts';
 import type { Database } from './database.ts';
 import type { EventForm } from './scenario.ts';

@@ -1,7 +1,7 @@
-import { headFields, writeHead } from '../../../src/revocation/head.ts';
-import { writeSentinel } from '../../../src/revocation/log-keys.ts';
-import { writeMessage } from '../../../src/revocation/message.ts';
-import type { PageRequest } from '../../../src/revocation/log-reading.ts';
+import { headFields, writeHead } from '../../../src/revocation-log/head.ts';
+import { writeSentinel } from '../../../src/revocation-log/keys.ts';
+import { writeMessage } from '../../../src/revocation-log/message.ts';
+import type { PageRequest } from '../../../src/revocation-log/log-reading.ts';
 import type { Append, Hold, LogReply, LogStatus, Seed, Switch } from '../../../src/publisher/log-writes.ts';
 
 type Entry = { readonly member: string; readonly score: number };

@@ -1,5 +1,5 @@
-import type { Source } from '../../../src/revocation/proof.ts';
-import type { PageRequest } from '../../../src/revocation/log-reading.ts';
+import type { Source } from '../../../src/revocation/completeness.ts';
+import type { PageRequest } from '../../../src/revocation-log/log-reading.ts';
 import type { Append, LogReply, Seed, Switch } from '../../../src/publisher/log-writes.ts';
 import { asWritten } from './later-version.ts';
 import { append, emptyState, headValues, page, seed, switchTo, withoutLog } from './redis-state.ts';

@@ -1,6 +1,6 @@
 import { Leader } from '../../../src/publisher/leader.ts';
 import type { LeaderCommand, LeaderReply } from '../../../src/publisher/leader-options.ts';
-import { readHead } from '../../../src/revocation/head.ts';
+import { readHead } from '../../../src/revocation-log/head.ts';
 import type { Database } from './database.ts';
 import { Connection, logReply, values } from './redis.ts';
 import type { MessageFaults, RedisReply, RedisRequest, RedisServer } from './redis.ts';

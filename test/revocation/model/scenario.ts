@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { revocationKinds } from '../../../src/revocation/event.ts';
+import { revocationKinds } from '../../../src/revocation-log/event.ts';
 
 // Without bias: small numbers are no likelier than others.
 const ms = (min: number, max: number) => fc.noBias(fc.integer({ min, max }));

@@ -1,4 +1,4 @@
-import { revocationKinds } from '../../../src/revocation/event.ts';
+import { revocationKinds } from '../../../src/revocation-log/event.ts';
 import { Database } from './database.ts';
 import { Issuer } from './issuer.ts';
 import { concernedByLater } from './later-version.ts';

@@ -1,0 +1,105 @@
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { setTimeout } from 'node:timers/promises';
+import {
+  SqliteAdapter,
+  SqliteDriver,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type DatabaseConnection,
+  type Dialect,
+  type SqliteDatabase,
+  type SqliteStatement,
+} from 'kysely';
+import { Fault } from '../runtime/fault.ts';
+
+/** How long a statement waits for another process's transaction, and how often it tries. */
+const busyTimeoutMs = 5000;
+const busyRetryMs = 4;
+const maxCachedStatements = 256;
+
+/** DDL is transactional in SQLite; saying so makes a migration all or nothing, also beside another process. */
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+/** Kysely's dialect over `node:sqlite`: one connection, one transaction at a time, durable at each commit. */
+export function nodeSqliteDialect(path: string): Dialect {
+  return {
+    createAdapter: () => new TransactionalSqliteAdapter(),
+    createDriver: () => new PatientSqliteDriver({ database: () => whenFree(() => openSqlite(path)) }),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  };
+}
+
+/**
+ * Waits for a lock without blocking the event loop, as SQLite's own wait would. To try again is safe: a statement that
+ * found the database locked did nothing, and inside a transaction, which takes the lock at its start, none does.
+ */
+class PatientSqliteDriver extends SqliteDriver {
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection();
+    return {
+      executeQuery: (query) => whenFree(() => connection.executeQuery(query)),
+      streamQuery: (query, chunkSize) => connection.streamQuery(query, chunkSize),
+    };
+  }
+}
+
+async function whenFree<Outcome>(work: () => Outcome | Promise<Outcome>): Promise<Outcome> {
+  const deadlineMs = performance.now() + busyTimeoutMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!isBusy(thrown)) throw thrown;
+      if (performance.now() > deadlineMs)
+        throw new Fault(
+          'ERR_DATABASE_UNAVAILABLE',
+          `the database has been locked by another process for ${busyTimeoutMs} ms`,
+          { cause: thrown },
+        );
+      await setTimeout(busyRetryMs);
+    }
+  }
+}
+
+// SQLITE_BUSY; its extended codes have it in the low byte.
+const isBusy = (thrown: unknown): boolean =>
+  thrown instanceof Error &&
+  'errcode' in thrown &&
+  typeof thrown.errcode === 'number' &&
+  thrown.errcode % 256 === 5;
+
+function openSqlite(path: string): SqliteDatabase {
+  // SQLite gives its -wal and -shm files the mode of the database.
+  if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
+  const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
+  // FULL: without it a commit in WAL mode is not yet on the disk when it is acknowledged.
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
+  const statements = new Map<string, SqliteStatement>();
+  return {
+    close: () => database.close(),
+    prepare: (text) => {
+      const cached = statements.get(text);
+      if (cached !== undefined) return cached;
+      // A deferred transaction that first reads and then writes fails at once when another process wrote in between.
+      const statement = adapt(database.prepare(text === 'begin' ? 'begin immediate' : text));
+      if (statements.size >= maxCachedStatements) statements.clear();
+      statements.set(text, statement);
+      return statement;
+    },
+  };
+}
+
+function adapt(statement: StatementSync): SqliteStatement {
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+    run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+    iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+  };
+}

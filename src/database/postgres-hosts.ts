@@ -1,0 +1,45 @@
+import pg from 'pg';
+import type { Secret } from '../runtime/secret.ts';
+
+/** Scheme and user information, hosts, and the rest. A password may not hold `@`, `/`, `?` or `#`, as in any URL. */
+const parts = /^(?<before>[a-z]+:\/\/(?:[^/?#@]*@)?)(?<hosts>[^/?#@]*)(?<after>.*)$/is;
+
+/** One URL for each host of a URL in libpq's form, `postgres://user@a:5432,b:5432/name`. */
+export function urlsOf(url: string): readonly string[] {
+  const { before, hosts, after } = parts.exec(url)?.groups ?? {};
+  if (before === undefined || hosts === undefined || after === undefined) return [url];
+  return hosts.split(',').map((host) => `${before}${host}${after}`);
+}
+
+/** Hosts and database name of a URL, for the log; never a credential. */
+export function describeUrl(url: string): string {
+  const { hosts, after = '' } = parts.exec(url)?.groups ?? {};
+  if (hosts === undefined) return 'postgres';
+  return `postgres://${hosts}${after.split(/[?#]/, 1)[0] ?? ''}`;
+}
+
+/**
+ * Reads a URL at each call, and keeps the former one while the new one cannot be read or is not a URL: its file may be
+ * in the middle of being replaced. Connections are opened in callbacks, where an error would end the process.
+ */
+export function steadyUrl(url: Pick<Secret, 'text'>): Pick<Secret, 'text'> {
+  let last: string | undefined;
+  return {
+    text: () => {
+      try {
+        const text = url.text();
+        if (last !== undefined && text !== last) requireUsable(text);
+        last = text;
+      } catch (thrown) {
+        if (last === undefined) throw thrown;
+      }
+      return last;
+    },
+  };
+}
+
+/** A client that never connects reads a URL as the ones that do. */
+function requireUsable(url: string): void {
+  if (url === '') throw new Error('the URL is empty');
+  for (const connectionString of urlsOf(url)) Reflect.construct(pg.Client, [{ connectionString }]);
+}

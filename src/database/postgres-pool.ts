@@ -1,0 +1,254 @@
+import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from 'kysely';
+import pg, { type ClientConfig, type PoolClient } from 'pg';
+import { Fault } from '../runtime/fault.ts';
+import { describeError } from '../runtime/log.ts';
+import type { Secret } from '../runtime/secret.ts';
+import { isRefusedParameter, readFailure, unavailable } from './postgres-fault.ts';
+import { urlsOf } from './postgres-hosts.ts';
+
+/** Tells an operator what became of the connections. */
+export type DatabaseReport = {
+  /** A connection ended by itself, idle or in use; the pool replaces it. */
+  connectionLost(thrown: unknown): void;
+  /** The first statement failed because the database is unavailable. */
+  unavailable(fault: Fault): void;
+  /** The first statement has succeeded after that. */
+  available(): void;
+};
+
+export type PostgresPoolOptions = {
+  /** Read at each new connection, so that a changed password file is picked up. */
+  readonly url: Pick<Secret, 'text'>;
+  readonly poolSize: number;
+  /** Longest time of one statement, on the server and as seen from here; ms. Also of the wait for a connection, up to 5 s. */
+  readonly statementTimeoutMs: number;
+  readonly report?: DatabaseReport | undefined;
+};
+
+const connectTimeoutMs = 5000;
+/** The server ends a statement itself, if it can; only one that hangs is given up from here; ms. */
+const answerGraceMs = 2000;
+/** What pg-pool says when no connection became free in time. */
+const poolIsBusy = 'timeout exceeded when trying to connect';
+const keepAliveDelayMs = 10_000;
+/** How long a close waits for servers to say goodbye; ms. */
+const closeTimeoutMs = 1000;
+
+/**
+ * A pool that outlives its server. It throws ERR_DATABASE_UNAVAILABLE for what may succeed later, gives up a statement
+ * that gets no answer, and uses only servers that take writes.
+ */
+export class ResilientPool implements PostgresPool {
+  readonly options: object = {};
+  readonly #options: PostgresPoolOptions;
+  readonly #pool: pg.Pool;
+  readonly #open = new Set<pg.Client>();
+  readonly #leases = new WeakMap<PoolClient, Lease>();
+  /** The host that took the last connection. */
+  #host = 0;
+  /** False once a pooler has refused limits as start-up parameters; transactions set them for themselves in any case. */
+  #sendsLimits = true;
+  #isAvailable = true;
+
+  constructor(options: PostgresPoolOptions) {
+    this.#options = options;
+    this.#pool = new pg.Pool({
+      Client: this.#clientClass(),
+      max: options.poolSize,
+      connectionTimeoutMillis: Math.min(connectTimeoutMs, options.statementTimeoutMs + answerGraceMs),
+      types,
+    });
+    // Idle connections are listened to as all others are.
+    this.#pool.on('error', () => undefined);
+  }
+
+  async connect(): Promise<PostgresPoolClient> {
+    const hosts = urlsOf(this.#options.url.text()).length;
+    for (let attempt = 1; ; attempt += 1) {
+      const host = this.#host;
+      try {
+        return await this.#connect();
+      } catch (thrown) {
+        if (describeError(thrown).message === poolIsBusy) throw this.#failed(this.#busy());
+        // Another request may have moved on already.
+        if (this.#host === host) this.#host = (host + 1) % hosts;
+        if (attempt >= hosts) throw this.#failed(unavailable(thrown));
+      }
+    }
+  }
+
+  async end(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, closeTimeoutMs);
+    await Promise.race([this.#pool.end(), late]);
+    clearTimeout(timer);
+    for (const client of this.#open) client.connection.stream.destroy();
+  }
+
+  async #connect(): Promise<Lease> {
+    const client = await this.#checkOut();
+    const known = this.#leases.get(client);
+    if (known !== undefined) return known;
+    const lease = new Lease(client, {
+      timeoutMs: this.#options.statementTimeoutMs + answerGraceMs,
+      failed: (fault) => this.#failed(fault),
+      // A server that answers and takes no writes is not available.
+      succeeded: () => {
+        if (this.#leases.has(client)) this.#succeeded();
+      },
+    });
+    try {
+      await requireWritable(lease);
+    } catch (thrown) {
+      lease.release(true);
+      throw thrown;
+    }
+    this.#leases.set(client, lease);
+    return lease;
+  }
+
+  async #checkOut(): Promise<PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (thrown) {
+      if (!isRefusedParameter(thrown)) throw thrown;
+      this.#sendsLimits = false;
+      return await this.#pool.connect();
+    }
+  }
+
+  #busy(): Fault {
+    return unavailable(new Error(`all ${this.#options.poolSize} connections of the pool are in use`));
+  }
+
+  #failed(fault: Fault): Fault {
+    if (this.#isAvailable) this.#options.report?.unavailable(fault);
+    this.#isAvailable = false;
+    return fault;
+  }
+
+  #succeeded(): void {
+    if (!this.#isAvailable) this.#options.report?.available();
+    this.#isAvailable = true;
+  }
+
+  #clientClass(): typeof pg.Client {
+    const configOf = (config: string | ClientConfig | undefined): ClientConfig => ({
+      ...(typeof config === 'object' ? config : {}),
+      ...this.#clientConfig(),
+    });
+    const opened = (client: pg.Client): void => this.#opened(client);
+    return class CurrentClient extends pg.Client {
+      constructor(config?: string | ClientConfig) {
+        super(configOf(config));
+        opened(this);
+      }
+    };
+  }
+
+  #clientConfig(): ClientConfig {
+    const { url, statementTimeoutMs } = this.#options;
+    const urls = urlsOf(url.text());
+    return {
+      connectionString: urls[this.#host % urls.length] ?? '',
+      application_name: 'curfew',
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveDelayMs,
+      ...(this.#sendsLimits
+        ? {
+            statement_timeout: statementTimeoutMs,
+            idle_in_transaction_session_timeout: statementTimeoutMs,
+          }
+        : {}),
+    };
+  }
+
+  #opened(client: pg.Client): void {
+    this.#open.add(client);
+    client.once('end', () => this.#open.delete(client));
+    let isConnected = false;
+    client.once('connect', () => (isConnected = true));
+    let isTold = false;
+    // The pool listens to idle connections only: without this the end of any other would end the process.
+    client.on('error', (thrown) => {
+      if (isConnected && !isTold) this.#options.report?.connectionLost(thrown);
+      isTold = true;
+    });
+  }
+}
+
+/** A server that is a replica, or was demoted, refuses every write: better to look for another at once. */
+async function requireWritable(lease: Lease): Promise<void> {
+  const { rows } = await lease.query<{ transaction_read_only: string }>('show transaction_read_only', []);
+  if (rows[0]?.transaction_read_only !== 'off') throw new Error('the server is read-only');
+}
+
+// Our bigint columns count milliseconds and rows: far below 2^53.
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) =>
+    oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format),
+};
+
+type LeaseOptions = {
+  readonly timeoutMs: number;
+  failed(fault: Fault): Fault;
+  succeeded(): void;
+};
+
+/** A connection as kysely uses it. */
+class Lease implements PostgresPoolClient {
+  readonly #client: PoolClient;
+  readonly #options: LeaseOptions;
+  /** Why the connection is not to be used any more. */
+  #spent: unknown;
+
+  constructor(client: PoolClient, options: LeaseOptions) {
+    this.#client = client;
+    this.#options = options;
+    client.on('error', (thrown) => (this.#spent ??= thrown));
+    client.on('end', () => (this.#spent ??= new Error('the connection has ended')));
+  }
+
+  query<Row>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>>;
+  query<Row>(cursor: PostgresCursor<Row>): PostgresCursor<Row>;
+  query<Row>(
+    statement: string | PostgresCursor<Row>,
+    parameters: readonly unknown[] = [],
+  ): Promise<PostgresQueryResult<Row>> & PostgresCursor<Row> {
+    if (typeof statement !== 'string') throw new Fault('ERR_INTERNAL', 'cursors are not used');
+    return this.#run<Row>(statement, parameters) as Promise<PostgresQueryResult<Row>> & PostgresCursor<Row>;
+  }
+
+  release(isToDestroy = false): void {
+    // A transaction left open would be somebody else's.
+    const isIdle = this.#client.getTransactionStatus() === 'I';
+    this.#client.release(isToDestroy || this.#spent !== undefined || !isIdle);
+  }
+
+  async #run<Row>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>> {
+    if (this.#spent !== undefined) throw this.#options.failed(unavailable(this.#spent));
+    const timer = setTimeout(() => this.#giveUp(), this.#options.timeoutMs);
+    try {
+      const result: unknown = await this.#client.query(text, [...parameters]);
+      this.#options.succeeded();
+      return result as PostgresQueryResult<Row>;
+    } catch (thrown) {
+      throw this.#faultOf(thrown);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Nothing says whether the server is still at it: the connection goes, and with it the statement. */
+  #giveUp(): void {
+    this.#spent ??= new Error(`no answer within ${this.#options.timeoutMs} ms`);
+    this.#client.connection.stream.destroy();
+  }
+
+  #faultOf(thrown: unknown): unknown {
+    const { isTransient, isConnectionSpent } = readFailure(thrown);
+    if (isConnectionSpent) this.#spent ??= thrown;
+    if (this.#spent !== undefined) return this.#options.failed(unavailable(this.#spent));
+    return isTransient ? unavailable(thrown) : thrown;
+  }
+}

@@ -1,0 +1,24 @@
+import type { Adapter } from 'oidc-provider';
+import type { ProviderAdapterOptions } from './adapter-parts.ts';
+import { hashOf } from '../store/sealing.ts';
+import { createTokenAdapter } from './token-adapter.ts';
+
+const kind = 'Interaction';
+
+/** Pending logins. Each belongs to the browser it was begun in: for any other it isn't there. */
+export function createInteractionAdapter(options: ProviderAdapterOptions): Adapter {
+  const plain = createTokenAdapter(options, kind);
+  const { scope } = options;
+  return {
+    ...plain,
+    upsert: async (id, payload, expiresIn) => {
+      const browserHash = hashOf('Browser', scope().nameBrowser());
+      await plain.upsert(id, { ...payload, browserHash }, expiresIn);
+    },
+    find: async (id) => {
+      const { browser } = scope();
+      const payload = browser === undefined ? undefined : await plain.find(id);
+      return payload?.['browserHash'] === hashOf('Browser', browser ?? '') ? payload : undefined;
+    },
+  };
+}

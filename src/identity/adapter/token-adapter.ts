@@ -1,0 +1,42 @@
+import { errors, type Adapter } from 'oidc-provider';
+import {
+  emptyAdapter,
+  expiryOf,
+  payloadOf,
+  reasonOf,
+  withoutId,
+  type ProviderAdapterOptions,
+} from './adapter-parts.ts';
+import type { TokenKind } from '../store/token-store.ts';
+
+/** What is found by a secret and goes with its grant. */
+export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {
+  const { tokens, revoker, clock, scope } = options;
+  return {
+    ...emptyAdapter(kind),
+    upsert: async (id, payload, expiresIn) => {
+      const { grantId } = kind === 'Interaction' ? { grantId: undefined } : payload;
+      const token = {
+        kind,
+        id,
+        grantId,
+        payload: withoutId(payload),
+        expiresAtMs: expiryOf(clock, expiresIn),
+      };
+      if (!(await tokens.put(token, clock.nowMs())))
+        throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+    },
+    find: async (id) => {
+      return payloadOf(await tokens.find(kind, id), id);
+    },
+    destroy: async (id) => {
+      const grantId = (await tokens.find(kind, id))?.grantId;
+      if (grantId === undefined) await tokens.delete(kind, id);
+      // The whole family goes: a token of it goes with its grant.
+      else await revoker.revoke({ id: grantId }, reasonOf(scope()));
+    },
+    revokeByGrantId: async (grantId) => {
+      await revoker.revoke({ id: grantId }, reasonOf(scope()));
+    },
+  };
+}

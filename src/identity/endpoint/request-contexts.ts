@@ -1,0 +1,85 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Provider } from 'oidc-provider';
+import { clientAddress } from '../../runtime/client-address.ts';
+import { Fault } from '../../runtime/fault.ts';
+import { textsFor } from '../text/strings.ts';
+import type { IssuingClock } from '../session/issuing-clock.ts';
+import { deviceLabel, type RequestScope, type RouteKind } from '../request/request-context.ts';
+import { createBrowserCookie } from '../request/browser-cookie.ts';
+
+/** Paths of the provider's endpoints. */
+export const routes = {
+  authorization: '/auth',
+  code_verification: '/device',
+  device_authorization: '/device/auth',
+  end_session: '/session/end',
+  introspection: '/token/introspection',
+  jwks: '/jwks',
+  revocation: '/token/revocation',
+  token: '/token',
+} as const;
+
+// By oidc-provider's names of routes, not by path: it matches paths more freely than one would.
+const kinds: Readonly<Record<string, RouteKind>> = {
+  token: 'token',
+  revocation: 'revocation',
+  end_session_confirm: 'logout',
+};
+
+/** The scope of each request, for code that oidc-provider calls without it. */
+export type RequestScopes = {
+  /** Runs a request's work under a scope of its own. */
+  run<Result>(request: IncomingMessage, response: ServerResponse, work: () => Result): Result;
+  /** @throws ERR_INTERNAL outside of a request */
+  current(): RequestScope;
+};
+
+export type RequestScopesOptions = {
+  issuer: string;
+  issuingClock: Pick<IssuingClock, 'now' | 'state'>;
+  trustedProxyHops: number;
+};
+
+export function createRequestScopes(options: RequestScopesOptions): RequestScopes {
+  const cookie = createBrowserCookie(options.issuer);
+  const storage = new AsyncLocalStorage<RequestScope>();
+  return {
+    run: (request, response, work) => {
+      let browser = cookie.read(request);
+      const scope: RequestScope = {
+        startedAt: options.issuingClock.now(),
+        isMintingRefused: options.issuingClock.state() !== 'agrees',
+        get route() {
+          return kinds[Provider.ctx?.oidc.route ?? ''] ?? 'other';
+        },
+        address: clientAddress(request, options.trustedProxyHops),
+        device: deviceLabel(request.headers['user-agent']),
+        texts: textsFor(request.headers['accept-language']),
+        get browser() {
+          return browser;
+        },
+        nameBrowser: () => (browser = cookie.write(response, browser)),
+        grantsRead: new Map(),
+        sessionsRead: new Map(),
+        beforeDevice: undefined,
+        loginUid: undefined,
+        credentials: undefined,
+        isLoginRefused: false,
+        get mayRefresh() {
+          return Provider.ctx?.oidc.client?.grantTypeAllowed('refresh_token') === true;
+        },
+        rotation: undefined,
+        uses: [],
+        isDatabaseLost: false,
+        repeated: undefined,
+      };
+      return storage.run(scope, work);
+    },
+    current: () => {
+      const scope = storage.getStore();
+      if (scope === undefined) throw new Fault('ERR_INTERNAL', 'storage was used outside of a request');
+      return scope;
+    },
+  };
+}

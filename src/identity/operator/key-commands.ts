@@ -1,0 +1,76 @@
+import { createLog } from '../../runtime/log.ts';
+import { operator, withCommandContext, type CommandConfig } from './session-commands.ts';
+import type { TargetRevocation } from '../session/revoke-target.ts';
+import { createPublicationStore } from '../store/publication-store.ts';
+import type { ListedKey } from '../key/key-schedule.ts';
+import { readSigningKey } from '../key/key-material.ts';
+import { keyAlgorithm, openKeyRing, type KeyConfig } from '../key/open-key-ring.ts';
+
+export type KeyCommandConfig = CommandConfig & KeyConfig;
+
+const log = createLog({ program: 'curfew', level: 'silent' });
+
+/** The stored signing keys, the oldest first. @throws ERR_DATABASE, ERR_SECRET_UNREADABLE */
+export const listKeys = (config: KeyCommandConfig): Promise<ListedKey[]> =>
+  withCommandContext(config, ({ database, clock }) => openKeyRing(config, { database, clock, log }).list());
+
+/**
+ * Adds a key that takes over in ten minutes, when everybody knows it. A running identity publishes it within
+ * seconds.
+ * @returns its id
+ * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE
+ */
+export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
+  withCommandContext(config, async ({ database, audit, clock }) => {
+    const ring = openKeyRing(config, { database, clock, log });
+    await ring.refresh();
+    const id = await ring.rotate();
+    await audit.note({ actor: operator(), action: 'key.rotate', target: id }, clock.nowMs());
+    return id;
+  });
+
+/** What became of a key to import. */
+export type KeyImport =
+  | { kind: 'added'; id: string }
+  /** There is one of that name, or it was revoked: under its name or under the one it would have by itself. */
+  | { kind: 'refused'; id: string; why: 'exists' | 'revoked' };
+
+/**
+ * Adds a private key of the operator's, PEM (PKCS #8) or JWK, which takes over as `rotateKeys`' does.
+ * @param kid its name in tokens; default the JWK's own, else its thumbprint
+ * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for what is no key of the configured algorithm
+ */
+export const importKey = (config: KeyCommandConfig, text: string, kid?: string): Promise<KeyImport> =>
+  withCommandContext(config, async ({ database, audit, clock }) => {
+    const key = await readSigningKey(text, keyAlgorithm(config), kid);
+    const id = key.jwk.kid;
+    const publications = createPublicationStore(database);
+    for (const name of new Set([id, key.thumbprint]))
+      if (await publications.isKeyRevoked(config.issuer, name))
+        return { kind: 'refused', id, why: 'revoked' };
+    const ring = openKeyRing(config, { database, clock, log });
+    await ring.refresh();
+    if (!(await ring.add(key))) return { kind: 'refused', id, why: 'exists' };
+    await audit.note({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
+    return { kind: 'added', id };
+  });
+
+/** `isKnown` is false for a key that isn't stored here: another issuer's, or the shared secret of HS256. */
+export type KeyRevocation = TargetRevocation & { isKnown: boolean };
+
+/**
+ * Revokes a key permanently, under each of its names: nothing it signed is accepted any more. If it was the signing key,
+ * another takes over at once. Sessions go on with their next refresh.
+ * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_REVOCATION_INVALID
+ */
+export const revokeKey = (config: KeyCommandConfig, id: string, reason?: string): Promise<KeyRevocation> =>
+  withCommandContext(config, async ({ database, revokeTarget, clock }) => {
+    // Opened before anything is changed: a wrong key file must not cost the keys.
+    const ring = openKeyRing(config, { database, clock, log });
+    await ring.refresh();
+    const names = await ring.namesOf(id);
+    const isKnown = (await ring.list()).some((key) => names.includes(key.id));
+    const revocation = await revokeTarget({ kind: 'key', id, names }, { actor: operator(), reason });
+    await ring.refresh();
+    return { ...revocation, isKnown };
+  });

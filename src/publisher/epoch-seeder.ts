@@ -1,0 +1,144 @@
+import { clampAt } from './cut-off-limit.ts';
+import type {
+  LeaderCommand,
+  LeaderOptions,
+  LeaderReply,
+  LeasedRows,
+  PublishedRow,
+} from './leader-options.ts';
+import type { Refusal, StandingKey, Takeover } from './log-writes.ts';
+import { writeOutboxEvent, type OutboxEvent } from './outbox-event.ts';
+import type { EpochState } from './epoch-writer.ts';
+
+const defaultSeedSize = 1000;
+/** Rows one statement marks. */
+const markSize = 500;
+const maxExpiredEpochs = 1000;
+
+export type SeedingOptions = Pick<LeaderOptions, 'clockToleranceSeconds' | 'seedSize'> & {
+  readonly epoch: number;
+  /** The epoch the head was last seen at; 0 without a head. */
+  readonly before: number;
+  readonly takeover: Takeover | undefined;
+};
+
+export type SeedingOutcome =
+  | { readonly kind: 'more' }
+  /** Readers see the new epoch, and with it these rows. */
+  | { readonly kind: 'switched'; readonly ids: readonly number[] }
+  | { readonly kind: 'done'; readonly state: EpochState }
+  | ({ readonly kind: 'refused' } & Refusal);
+
+const more: SeedingOutcome = { kind: 'more' };
+
+/**
+ * Rebuilds the log in a new epoch: all that must be remembered goes from the database into a set of its own, and only
+ * then does the head point to it. Rows that are committed meanwhile stay unpublished, and the first drain takes them.
+ */
+export class Seeding {
+  readonly #options: SeedingOptions;
+  readonly #size: number;
+  readonly #standing = new Map<string, StandingKey>();
+  readonly #unmarked: PublishedRow[] = [];
+  #step: 'standing' | 'seed' | 'page' | 'switch' | 'expire' | 'mark' = 'standing';
+  #isFirst = true;
+  #count = 0;
+  #waiting: string[] = [];
+  #after = 0;
+  #isLastPage = false;
+
+  constructor(options: SeedingOptions) {
+    this.#options = options;
+    this.#size = options.seedSize ?? defaultSeedSize;
+  }
+
+  next(): LeaderCommand {
+    const { epoch, takeover } = this.#options;
+    switch (this.#step) {
+      case 'standing':
+        return { kind: 'standing' };
+      case 'seed':
+        return {
+          kind: 'seed',
+          epoch,
+          isFirst: this.#isFirst,
+          firstSeq: this.#count - this.#waiting.length + 1,
+          members: this.#waiting.slice(0, this.#size),
+          takeover,
+        };
+      case 'page':
+        return { kind: 'page', after: this.#after, limit: this.#size };
+      case 'switch':
+        return { kind: 'switch', epoch, count: this.#count, takeover };
+      case 'expire':
+        return { kind: 'expire', epochs: this.#oldEpochs() };
+      case 'mark':
+        return { kind: 'mark', epoch, rows: this.#unmarked.slice(0, markSize) };
+    }
+  }
+
+  /** Takes the reply to `next`; the leader has checked the lease. */
+  done(reply: LeaderReply): SeedingOutcome {
+    switch (reply.kind) {
+      case 'standing':
+        this.#take(reply, (event, seq) => this.#standing.set(`${event.iss} ${event.id}`, { event, seq }));
+        this.#step = 'seed';
+        return more;
+      case 'page':
+        return this.#takePage(reply);
+      case 'seed':
+        if (reply.reply.status !== 'ok') return { kind: 'refused', ...reply.reply };
+        this.#isFirst = false;
+        this.#waiting = this.#waiting.slice(this.#size);
+        if (this.#waiting.length === 0) this.#step = this.#isLastPage ? 'switch' : 'page';
+        return more;
+      case 'switch':
+        if (reply.reply.status !== 'ok') return { kind: 'refused', ...reply.reply };
+        this.#step = 'expire';
+        return { kind: 'switched', ids: this.#unmarked.map(({ id }) => id) };
+      case 'expire':
+        this.#step = 'mark';
+        return this.#unmarked.length === 0 ? this.#finished() : more;
+      case 'mark':
+        this.#unmarked.splice(0, markSize);
+        return this.#unmarked.length === 0 ? this.#finished() : more;
+      default:
+        return more;
+    }
+  }
+
+  #takePage(page: LeasedRows): SeedingOutcome {
+    this.#take(page, (event, seq, id, isPublished) => {
+      if (!isPublished) this.#unmarked.push({ id, seq });
+      if (event.kind === 'key') this.#standing.set(`${event.iss} ${event.id}`, { event, seq });
+    });
+    this.#after = page.rows.at(-1)?.id ?? this.#after;
+    this.#isLastPage = page.rows.length < this.#size;
+    this.#step = page.rows.length > 0 ? 'seed' : 'switch';
+    return more;
+  }
+
+  #take(
+    { rows, nowMs }: LeasedRows,
+    note: (event: OutboxEvent, seq: number, id: number, isPublished: boolean) => void,
+  ): void {
+    for (const { id, event, isPublished } of rows) {
+      this.#count += 1;
+      const clamped = clampAt(event, nowMs, this.#options.clockToleranceSeconds);
+      this.#waiting.push(writeOutboxEvent(clamped, this.#count));
+      note(clamped, this.#count, id, isPublished);
+    }
+  }
+
+  #oldEpochs(): number[] {
+    const { before, epoch } = this.#options;
+    // Also of attempts that were given up: their epochs lie between.
+    const count = before === 0 ? 0 : Math.min(epoch - before, maxExpiredEpochs);
+    return Array.from({ length: count }, (_, index) => epoch - 1 - index);
+  }
+
+  #finished(): SeedingOutcome {
+    const state = { epoch: this.#options.epoch, seq: this.#count, standing: this.#standing };
+    return { kind: 'done', state };
+  }
+}

@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import type { EpochSeconds } from '../runtime/clock.ts';
+import { Fault, type FaultCode } from '../runtime/fault.ts';
+import type { RevocationKind } from '../revocation-log/event.ts';
+import { raceSeconds } from '../revocation/token-rule.ts';
+import { logKeys } from '../revocation-log/keys.ts';
+import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
+
+const createScript = readFileSync(new URL('./create.lua', import.meta.url), 'utf8');
+
+/** The script that anybody's code publishes with; its first lines document it. */
+export const publishScript = readFileSync(new URL('./publish.lua', import.meta.url), 'utf8');
+
+export type NewLog = {
+  readonly logName: string;
+  /** The issuers it is about, 1 to 1000. */
+  readonly issuers: readonly string[];
+  /** How far the issuers' clocks may be ahead of Redis's; ms. */
+  readonly toleranceMs: number;
+  /** Longest lifetime of their tokens; ms. With the tolerance it decides how long the log remembers. */
+  readonly maxTokenLifetimeMs: number;
+};
+
+export type CreateOutcome =
+  | { readonly kind: 'created'; readonly owner: string; readonly epoch: number; readonly seq: number }
+  /** There is one, and nothing was changed. */
+  | { readonly kind: 'exists' };
+
+/** As `RevocationEvent`; without `at` the cut-off is Redis's time and the log's tolerance. */
+export type PublishRequest = {
+  readonly iss: string;
+  readonly kind: RevocationKind;
+  readonly id?: string;
+  readonly at?: EpochSeconds;
+  readonly reason?: string;
+};
+
+/**
+ * Makes a log that has no owner: Redis is all there is of it. Every token issued before is refused from then on, so
+ * everybody refreshes once. A log whose entries vanished is made anew.
+ */
+export async function createTruthLog(client: Redis, log: NewLog): Promise<CreateOutcome> {
+  // Of its own each time: readers then take nothing of an earlier log under the same name for known.
+  const owner = `redis-${randomUUID()}`;
+  const reply: unknown = await client.eval(
+    createScript,
+    1,
+    logKeys(log.logName).head,
+    owner,
+    JSON.stringify(log.issuers),
+    retentionSeconds(log),
+    log.toleranceMs,
+    ...log.issuers,
+  );
+  const [kind, epoch, seq] = Array.isArray(reply) ? reply.map(String) : [];
+  if (kind === 'created') return { kind, owner, epoch: Number(epoch), seq: Number(seq) };
+  if (kind === 'exists') return { kind };
+  throw new Fault('ERR_LOG_INVALID', 'the script answered what it never answers');
+}
+
+/** How long such a log must remember, as an owner's; whole seconds. */
+export const retentionSeconds = (log: Pick<NewLog, 'toleranceMs' | 'maxTokenLifetimeMs'>): number =>
+  Math.ceil((log.maxTokenLifetimeMs + 2 * log.toleranceMs) / 1000) + lifetimeSlackSeconds + raceSeconds;
+
+const refusals: Readonly<Record<string, FaultCode>> = {
+  NOLOG: 'ERR_LOG_INVALID',
+  OWNED: 'ERR_LOG_OWNED_BY_OTHER',
+  HELD: 'ERR_LOG_OWNED_BY_OTHER',
+  BADEVENT: 'ERR_REVOCATION_INVALID',
+};
+
+/**
+ * Publishes revocations on a log that has no owner: all of them or none.
+ * @param events 1 to 500
+ * @returns the last one's sequence number
+ * @throws ERR_LOG_INVALID, ERR_LOG_OWNED_BY_OTHER, ERR_REVOCATION_INVALID; what Redis throws is passed on, and then
+ * the events may be in the log: publishing them again does no harm
+ */
+export async function publishRevocations(
+  client: Redis,
+  logName: string,
+  events: readonly PublishRequest[],
+): Promise<number> {
+  const texts = events.map((event) => JSON.stringify(event));
+  try {
+    return Number(await client.eval(publishScript, 1, logKeys(logName).head, ...texts));
+  } catch (thrown) {
+    const message = thrown instanceof Error ? thrown.message : '';
+    const [word = ''] = message.split(' ', 1);
+    const code = Object.hasOwn(refusals, word) ? refusals[word] : undefined;
+    if (code === undefined) throw thrown;
+    throw new Fault(code, message.slice(word.length + 1));
+  }
+}

@@ -1,0 +1,99 @@
+import type { EpochSeconds } from '../runtime/clock.ts';
+import type { Algorithm } from '../vocabulary/algorithms.ts';
+import { isId } from '../token/claims.ts';
+import type { KeySet } from '../token/key-set.ts';
+import type { JsonObject } from '../token/strict-json.ts';
+import { isObject } from '../revocation-log/event.ts';
+import type { RevocationRequest } from '../publisher/outbox.ts';
+import { judgeNotice } from './jwt-claims.ts';
+import {
+  emptyAnswer,
+  explain,
+  jsonAnswer,
+  refusals,
+  refuse,
+  type Receiver,
+  type Refused,
+} from './receiver.ts';
+import { isSessionId } from './set-subject.ts';
+import { createSignedJwtReader } from './signed-jwt.ts';
+
+export type BackchannelLogoutOptions = {
+  readonly path: string;
+  readonly issuer: string;
+  /** The client ids the logout tokens are for. */
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly Algorithm[];
+  readonly keySet: KeySet;
+  readonly maxAgeMs: number;
+  readonly clockToleranceMs: number;
+  /** §2.4 requires `exp`; some providers leave it out. Then `iat` alone bounds the token's age. */
+  readonly needsExpiry: boolean;
+  /** The issuer's access tokens hold `sid`; else only the subject can be revoked. */
+  readonly tokensHoldSid: boolean;
+};
+
+const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout';
+const maxBodyBytes = 32 * 1024;
+const maxTokenLength = 16 * 1024;
+
+/** OpenID Connect Back-Channel Logout 1.0: `sid` ends one session, `sub` alone all of the subject's. */
+export function createBackchannelLogout(options: BackchannelLogoutOptions): Receiver {
+  const { issuer, keySet } = options;
+  // §2.4 recommends logout+jwt; what a logout token is, its `events` say.
+  const types = ['logout+jwt', 'JWT', 'none'];
+  const read = createSignedJwtReader({ ...options, types, maxLength: maxTokenLength });
+
+  return {
+    kind: 'backchannel-logout',
+    path: options.path,
+    issuers: [issuer],
+    mediaType: 'application/x-www-form-urlencoded',
+    maxBodyBytes,
+    // §2.8
+    accepted: emptyAnswer(200),
+    refused: (refused) =>
+      jsonAnswer(refusals[refused.reason].status, {
+        error: 'invalid_request',
+        error_description: explain(refused),
+      }),
+    judge: async ({ body, allowance }, nowMs) => {
+      const tokens = new URLSearchParams(body.toString('latin1')).getAll('logout_token');
+      const [token] = tokens;
+      if (token === undefined || tokens.length > 1)
+        return refuse('malformed', { expected: 'one logout_token', found: `${tokens.length}` });
+      const jwt = await read(token, allowance);
+      if (jwt.kind === 'refused') return jwt;
+      const notice = judgeNotice(jwt.claims, options, nowMs);
+      if (notice.kind === 'refused') return notice;
+      const request = requestOf(jwt.claims, notice.issuedAt, options);
+      if (request.kind === 'refused') return request;
+      const { id: deliveryId, rememberUntilMs } = notice;
+      return { kind: 'accepted', deliveryId, rememberUntilMs, requests: [request] };
+    },
+    isUsable: () => keySet.isUsable(),
+    state: () => keySet.state(),
+    start: () => keySet.start(),
+    stop: () => keySet.stop(),
+  };
+}
+
+/** §2.6, steps 5 to 7, and whom it concerns. */
+function requestOf(
+  claims: JsonObject,
+  at: EpochSeconds,
+  { issuer, tokensHoldSid }: BackchannelLogoutOptions,
+): RevocationRequest | Refused {
+  const { events, nonce, sid, sub } = claims;
+  if (!isObject(events) || !isObject(events[logoutEvent]))
+    return refuse('wrong_type', { claim: 'events', expected: logoutEvent });
+  // An ID token has one: it must not pass for a logout token.
+  if (nonce !== undefined)
+    return refuse('wrong_type', { claim: 'nonce', expected: 'absent', found: 'present' });
+  if ((sid !== undefined && !isId(sid)) || (sub !== undefined && !isId(sub)))
+    return refuse('malformed', { claim: 'sid', expected: 'sid and sub of 1 to 256 characters' });
+  if (isSessionId(sid) && tokensHoldSid)
+    return { iss: issuer, kind: 'session', id: sid, at, reason: 'logout' };
+  if (sub !== undefined) return { iss: issuer, kind: 'subject', id: sub, at, reason: 'logout' };
+  return refuse('unknown_subject', { claim: 'sub', expected: tokensHoldSid ? 'sid or sub' : 'sub' });
+}

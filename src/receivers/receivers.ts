@@ -1,0 +1,224 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../runtime/clock.ts';
+import type { CrowdedOut } from '../runtime/connections.ts';
+import { isDatabaseUnavailable } from '../runtime/fault.ts';
+import type { Part } from '../runtime/lifecycle.ts';
+import type { Log } from '../runtime/log.ts';
+import type { OwnerMetrics } from '../runtime/metrics.ts';
+import { networkOf } from '../runtime/network.ts';
+import type { Secret } from '../runtime/secret.ts';
+import type { Outbox } from '../publisher/outbox.ts';
+import type { Database } from '../database/database.ts';
+import { createCarryOut } from './accepted-delivery.ts';
+import {
+  authorizationDigest,
+  createDeliveryHandler,
+  type GuardedReceiver,
+  type HandleDelivery,
+} from './delivery-handler.ts';
+import { createDeliveryLimits } from './delivery-limits.ts';
+import { createGoodSources, type GoodSources } from './good-sources.ts';
+import { createMissedNotices, type MissedNotices } from './missed-notices.ts';
+import { createPresence, keepPresence, type ExpectedIssuer, type Presence } from './heartbeat.ts';
+import type { Receiver, ReceiverKind } from './receiver.ts';
+import { createRecorder } from './recorder.ts';
+import { createRefusalThrottle } from './refusal-throttle.ts';
+import { createDeliveryStore, type DeliveryStore } from './store/delivery-store.ts';
+import { createPresenceStore } from './store/heartbeat-store.ts';
+import { watchSecrets } from './watched-secrets.ts';
+
+export { receiverMigrations } from './store/receiver-tables.ts';
+
+export type MountedReceiver = {
+  readonly receiver: Receiver;
+  /** What `Authorization` must be, beside the signature. */
+  readonly authorization: Secret | undefined;
+  /** How long its sender goes on trying to deliver; 0: it tries once. ms */
+  readonly redeliveryMs: number;
+};
+
+export type ReceiversOptions = {
+  /** With distinct paths. */
+  readonly receivers: readonly MountedReceiver[];
+  /** Migrated with `receiverMigrations` and the outbox's. */
+  readonly database: Database;
+  readonly outbox: Outbox;
+  clientAddress(request: IncomingMessage): string;
+  /** Connections come from proxies: an address of theirs says nothing about who sent something. */
+  readonly isBehindProxies: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<OwnerMetrics, 'receivedEvents' | 'noticesMissed'>;
+};
+
+export type ReceiverState = {
+  readonly kind: ReceiverKind;
+  readonly path: string;
+  readonly issuers: readonly string[];
+  /** False while it can't verify anything. */
+  readonly usable: boolean;
+  readonly keys: unknown;
+};
+
+/**
+ * The receivers of a program that owns a revocation log. Start it before the publisher: what an absence calls for is
+ * then recorded before the log is vouched for again.
+ */
+export type Receivers = Part & {
+  /** Says once a second that somebody listens. Put it behind the HTTP listener, so that it stops first. */
+  readonly listening: Part;
+  /** Answers a request to one of the receivers. @returns false for any other, which is left as it is */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+  /** Says that the listener closed a connection to make room: a notice may have been about to come by it. */
+  crowdedOut(connection: CrowdedOut): void;
+  states(): ReceiverState[];
+};
+
+const purgeEveryMs = 60_000;
+/** A sender has sent its notice that long after it connected, or will never; ms. */
+const noticeWithinMs = 2000;
+
+/** @throws from `start`: ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID for a local file */
+export function createReceivers(options: ReceiversOptions): Receivers {
+  const { receivers, database, outbox, clock, log } = options;
+  const guarded = receivers.map((mounted) => withGuard(mounted, log));
+  const byPath = new Map(guarded.map((one) => [one.receiver.path, one]));
+  const deliveries = createDeliveryStore(database);
+  const presence = createPresence({
+    database,
+    store: createPresenceStore(database),
+    outbox,
+    issuers: expectedIssuers(receivers),
+    clock,
+    log,
+  });
+  const sources = createGoodSources();
+  const missed = createMissedNotices({ ...options, presence });
+  const handleDelivery = deliveryHandler(options, { store: deliveries, sources, missed });
+  let stopPurge: (() => Promise<void>) | undefined;
+
+  return {
+    name: 'receivers',
+    start: async () => {
+      for (const { authorization } of guarded) authorization.start();
+      await Promise.all(receivers.map(async ({ receiver }) => await receiver.start()));
+      await presence.arrive();
+      stopPurge = keepPurged(deliveries, clock, log);
+    },
+    stop: async () => {
+      for (const { receiver, authorization } of guarded) {
+        receiver.stop();
+        authorization.stop();
+      }
+      await stopPurge?.();
+      await settle(presence, log);
+    },
+    listening: listeningPart(presence, receivers, log),
+    handle: async (request, response) => {
+      const addressed = byPath.get(request.url?.split('?', 1)[0] ?? '');
+      if (addressed === undefined) return false;
+      await handleDelivery(addressed, request, response);
+      return true;
+    },
+    crowdedOut: (connection) => {
+      for (const one of guarded)
+        if (mayHaveLostNotice(one, connection, { sources, ...options })) missed.possible(one, 'connection');
+    },
+    states: () => receivers.map(({ receiver }) => stateOf(receiver)),
+  };
+}
+
+function deliveryHandler(
+  { database, outbox, ...options }: ReceiversOptions,
+  { store, sources, missed }: { store: DeliveryStore; sources: GoodSources; missed: MissedNotices },
+): HandleDelivery {
+  const recorder = createRecorder({ database, outbox, store });
+  return createDeliveryHandler({
+    ...options,
+    carryOut: createCarryOut({ ...options, recorder, missed }),
+    limits: createDeliveryLimits(),
+    sources,
+    missed,
+    throttle: createRefusalThrottle(options.clock),
+  });
+}
+
+function mayHaveLostNotice(
+  { receiver }: GuardedReceiver,
+  { address, silentMs, share }: CrowdedOut,
+  { sources, isBehindProxies }: { sources: GoodSources; isBehindProxies: boolean },
+): boolean {
+  if (silentMs >= noticeWithinMs) return false;
+  return isBehindProxies || sources.mayBeAuthentic(receiver.path, networkOf(address), share);
+}
+
+async function settle(presence: Presence, log: Log): Promise<void> {
+  try {
+    await presence.settle();
+  } catch (thrown) {
+    log.error('missed notices could not be made up for', { err: thrown });
+  }
+}
+
+function listeningPart(presence: Presence, receivers: readonly MountedReceiver[], log: Log): Part {
+  let stop: (() => Promise<void>) | undefined;
+  return {
+    name: 'listening',
+    start: () => {
+      stop = keepPresence(presence, log);
+    },
+    stop: async () => {
+      // The listener waits for the deliveries that it has begun: those that wait for keys get theirs now.
+      for (const { receiver } of receivers) receiver.stop();
+      await stop?.();
+    },
+  };
+}
+
+const stateOf = (receiver: Receiver): ReceiverState => ({
+  kind: receiver.kind,
+  path: receiver.path,
+  issuers: receiver.issuers,
+  usable: receiver.isUsable(),
+  keys: receiver.state(),
+});
+
+function withGuard({ receiver, authorization, redeliveryMs }: MountedReceiver, log: Log): GuardedReceiver {
+  const secrets = authorization === undefined ? [] : [authorization];
+  const read = (secret: Secret): Buffer => authorizationDigest(secret.text());
+  return { receiver, redeliveryMs, authorization: watchSecrets({ secrets, read, path: receiver.path, log }) };
+}
+
+/** An issuer is listened for while all its receivers work, and must not be away longer than the least patient sender waits. */
+function expectedIssuers(receivers: readonly MountedReceiver[]): ExpectedIssuer[] {
+  const names = new Set(receivers.flatMap(({ receiver }) => receiver.issuers));
+  return [...names].map((issuer) => {
+    const its = receivers.filter(({ receiver }) => receiver.issuers.includes(issuer));
+    return {
+      issuer,
+      redeliveryMs: Math.min(...its.map(({ redeliveryMs }) => redeliveryMs)),
+      isUsable: () => its.every(({ receiver }) => receiver.isUsable()),
+    };
+  });
+}
+
+/** Forgets old deliveries once a minute. */
+function keepPurged(deliveries: DeliveryStore, clock: Clock, log: Log): () => Promise<void> {
+  let running: Promise<void> = Promise.resolve();
+  const purge = async (): Promise<void> => {
+    try {
+      const count = await deliveries.purge(clock.nowMs());
+      if (count > 0) log.debug('old deliveries forgotten', { count });
+    } catch (thrown) {
+      const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
+      log[level]('old deliveries could not be forgotten', { err: thrown });
+    }
+  };
+  const timer = setInterval(() => {
+    running = purge();
+  }, purgeEveryMs).unref();
+  return async () => {
+    clearInterval(timer);
+    await running;
+  };
+}

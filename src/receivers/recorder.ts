@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import type { Outbox } from '../publisher/outbox.ts';
+import type { Database } from '../database/database.ts';
+import type { Accepted, Receiver } from './receiver.ts';
+import type { DeliveryStore } from './store/delivery-store.ts';
+
+export type RecorderOptions = {
+  readonly database: Database;
+  readonly outbox: Outbox;
+  readonly store: DeliveryStore;
+  /** Longest wait for the revocation to be in the log before the sender is answered; ms. Default 250. */
+  readonly publishWaitMs?: number;
+};
+
+export type Recorder = {
+  /**
+   * Records what a delivery revokes and remembers the delivery, in one transaction: when this resolves both are
+   * durable, also with Redis down. Cost: one commit, and the wait for Redis.
+   * @returns `duplicate` for one that was carried out before: nothing is recorded again
+   * @throws ERR_REVOCATION_INVALID
+   */
+  record(receiver: Pick<Receiver, 'kind' | 'path'>, accepted: Accepted): Promise<'accepted' | 'duplicate'>;
+};
+
+export function createRecorder(options: RecorderOptions): Recorder {
+  const { database, outbox, store, publishWaitMs = 250 } = options;
+  return {
+    record: async (receiver, { deliveryId, rememberUntilMs, requests }) => {
+      const rows = await database.db.transaction().execute(async (trx) => {
+        const isNew = await store.remember(trx, hashOf(receiver, deliveryId), rememberUntilMs);
+        return isNew ? await outbox.recordEvents(trx, requests) : undefined;
+      });
+      if (rows === undefined) return 'duplicate';
+      outbox.wake();
+      await outbox.waitUntilPublished(rows, publishWaitMs);
+      return 'accepted';
+    },
+  };
+}
+
+/** Ids are the sender's: two receivers may see the same. */
+const hashOf = ({ kind, path }: Pick<Receiver, 'kind' | 'path'>, id: string): string =>
+  createHash('sha256').update(`${kind}\n${path}\n${id}`).digest('base64url');

@@ -1,0 +1,86 @@
+import type { Algorithm } from '../vocabulary/algorithms.ts';
+import { parseCompactJws } from '../token/compact-jws.ts';
+import { judgeHeader, type JudgedHeader } from '../token/header-rules.ts';
+import { issuerRules } from '../token/issuer-rules.ts';
+import type { KeyLookup, VerificationKey } from '../token/key-ring.ts';
+import type { KeySet } from '../token/key-set.ts';
+import type { Rejected, TokenRejection } from '../token/rejection.ts';
+import { isQuicklyVerified, isSignedBy } from '../token/signature.ts';
+import type { JsonObject } from '../token/strict-json.ts';
+import type { Allowance } from './delivery-limits.ts';
+import { refuse, type Refusal, type Refused } from './receiver.ts';
+
+export type SignedJwtOptions = {
+  /** What `iss` must equal, byte for byte; undefined where the profile has no `iss`. */
+  readonly issuer: string | undefined;
+  readonly algorithms: readonly Algorithm[];
+  /** Accepted `typ`, `none` for an absent one. */
+  readonly types: readonly string[];
+  readonly keySet: KeySet;
+  /** Longest JWT, in characters. */
+  readonly maxLength: number;
+};
+
+export type SignedJwt = { readonly kind: 'verified'; readonly claims: JsonObject };
+
+export type ReadSignedJwt = (token: string, allowance: Allowance) => Promise<SignedJwt | Refused>;
+
+/** Verifies JWTs that are not access tokens: their form, header, issuer and signature. What the claims say is the caller's. */
+export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt {
+  const { issuer, algorithms, types, keySet, maxLength } = options;
+  const rules = issuerRules({ issuer: issuer ?? '', audiences: 'any', algorithms, types });
+
+  return async (token, allowance) => {
+    const jws = parseCompactJws(token, maxLength);
+    if (jws.kind === 'rejected') return refusedBy(jws);
+    if (issuer !== undefined && jws.claims['iss'] !== issuer)
+      return refuse('wrong_issuer', { claim: 'iss', expected: issuer, found: shown(jws.claims['iss']) });
+    const header = judgeHeader(jws.header, rules);
+    if (header.kind === 'rejected') return refusedBy(header);
+    const lookup = await findKey(keySet, header, allowance);
+    if (lookup === undefined) return refuse('overloaded');
+    if (lookup.kind === 'unavailable') return refuse('keys_unavailable');
+    if (lookup.kind === 'unknown') return refuse('unknown_key', lookup.detail);
+    const isSigned = await verify(token, lookup.key, header.algorithm, allowance);
+    if (isSigned === undefined) return refuse('overloaded');
+    if (!isSigned) return refuse('bad_signature');
+    // The key may have been withdrawn meanwhile.
+    if (!keySet.vouchesFor(lookup.key)) return refuse('unknown_key');
+    return { kind: 'verified', claims: jws.claims };
+  };
+}
+
+/** @returns undefined when the delivery was turned away while it waited for newer keys */
+async function findKey(
+  keySet: KeySet,
+  { kid, algorithm }: JudgedHeader,
+  { hold }: Allowance,
+): Promise<KeyLookup | undefined> {
+  const lookup = keySet.find(kid, algorithm);
+  if (lookup.kind !== 'unknown' || !lookup.refreshable) return lookup;
+  return await hold((signal) => keySet.findNewer(kid, algorithm, signal));
+}
+
+/** @returns undefined when the delivery was turned away while it waited for its turn */
+async function verify(
+  token: string,
+  { key }: VerificationKey,
+  algorithm: Algorithm,
+  allowance: Allowance,
+): Promise<boolean | undefined> {
+  const work = () => isSignedBy(key, algorithm, token);
+  return isQuicklyVerified(key, algorithm) ? await work() : await allowance.verify(work);
+}
+
+const asRefusal: Partial<Record<TokenRejection, Refusal>> = {
+  algorithm_not_allowed: 'algorithm_not_allowed',
+  wrong_type: 'wrong_type',
+};
+
+const refusedBy = ({ reason, detail }: Rejected): Refused => refuse(asRefusal[reason] ?? 'malformed', detail);
+
+const maxShown = 256;
+
+/** A value from outside as the log may show it. */
+export const shown = (value: unknown): string =>
+  typeof value === 'string' ? value.slice(0, maxShown) : value === undefined ? 'absent' : `a ${typeof value}`;

@@ -1,0 +1,134 @@
+import type { EpochSeconds } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Secret } from '../runtime/secret.ts';
+import { isId, isObject, isReason, revocationKinds, type RevocationKind } from '../revocation-log/event.ts';
+import type { RevocationRequest } from '../publisher/outbox.ts';
+import { parseJsonBody } from './json-body.ts';
+import { eventTimeOf, latestCutOff } from './jwt-claims.ts';
+import {
+  emptyAnswer,
+  explain,
+  jsonAnswer,
+  refusals,
+  refuse,
+  type Judged,
+  type Receiver,
+  type Refused,
+} from './receiver.ts';
+import { isSessionId } from './set-subject.ts';
+import { shown } from './signed-jwt.ts';
+import { watchSecrets } from './watched-secrets.ts';
+import { verifyWebhook, webhookKey } from './webhook-signature.ts';
+
+export type WebhookOptions = {
+  readonly path: string;
+  /** Whose tokens it may revoke; an event needs `iss` if there are several. */
+  readonly issuers: readonly string[];
+  /** What it may revoke. */
+  readonly kinds: readonly RevocationKind[];
+  /** One, or two while one replaces the other. */
+  readonly secrets: readonly Secret[];
+  /** How long the sender goes on trying; ms. */
+  readonly redeliveryMs: number;
+  /** How far the issuers' clocks may be off; ms. */
+  readonly clockToleranceMs: number;
+  readonly log: Log;
+};
+
+/** How far `webhook-timestamp` may be from now; ms. */
+const toleranceMs = 5 * 60_000;
+const maxBodyBytes = 256 * 1024;
+const maxEvents = 500;
+
+/** A signed webhook for whatever can call one (Standard Webhooks 1.0): `{ "events": [{ iss?, kind, id, at?, reason? }] }`. */
+export function createWebhook(options: WebhookOptions): Receiver {
+  const { path, redeliveryMs } = options;
+  const keys = watchSecrets({ ...options, read: webhookKey });
+
+  return {
+    kind: 'webhook',
+    path,
+    issuers: options.issuers,
+    mediaType: 'application/json',
+    maxBodyBytes,
+    accepted: emptyAnswer(204),
+    refused: (refused) =>
+      jsonAnswer(refusals[refused.reason].status, { error: refused.reason, description: explain(refused) }),
+    judge: (delivery, nowMs) => {
+      const envelope = verifyWebhook(delivery, keys.current, { toleranceMs }, nowMs);
+      if (envelope.kind === 'refused') return envelope;
+      // A retry comes with a date of its own: the id is kept as long as there may be one.
+      const rememberUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
+      const latest = latestCutOff(nowMs, options.clockToleranceMs);
+      return readEvents(delivery.body, { ...options, latest }, { deliveryId: envelope.id, rememberUntilMs });
+    },
+    isUsable: () => keys.current.length > 0,
+    state: () => ({ secrets: keys.current.length }),
+    start: keys.start,
+    stop: keys.stop,
+  };
+}
+
+type EventRules = Pick<WebhookOptions, 'issuers' | 'kinds'> & {
+  /** The latest that a cut-off may be. */
+  readonly latest: EpochSeconds;
+};
+
+function readEvents(
+  body: Buffer,
+  rules: EventRules,
+  delivery: { readonly deliveryId: string; readonly rememberUntilMs: number },
+): Judged {
+  const json = parseJsonBody(body);
+  if (json.kind === 'invalid') return refuse('malformed', { expected: 'JSON', found: json.problem });
+  const { events } = json.value;
+  if (!Array.isArray(events) || events.length === 0 || events.length > maxEvents)
+    return refuse('malformed', { claim: 'events', expected: `a list of 1 to ${maxEvents}` });
+  const requests: RevocationRequest[] = [];
+  for (const event of events) {
+    const request = readEvent(event, rules);
+    if (request.kind === 'refused') return request;
+    requests.push(request);
+  }
+  return { kind: 'accepted', ...delivery, requests };
+}
+
+const members = new Set(['iss', 'kind', 'id', 'at', 'reason']);
+
+function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refused {
+  if (!isObject(event)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
+  // A misspelt `at` would change what is revoked.
+  const stranger = Object.keys(event).find((name) => !members.has(name));
+  if (stranger !== undefined)
+    return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: shown(stranger) });
+  const { id, reason } = event;
+  const at = eventTimeOf(event['at']);
+  const iss = issuerOf(event['iss'], rules.issuers);
+  if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: rules.issuers.join(' ') });
+  const kind = revocationKinds.find((known) => known === event['kind']);
+  if (kind === undefined || !rules.kinds.includes(kind))
+    return refuse('malformed', { claim: 'kind', expected: rules.kinds.join(' ') });
+  if (kind === 'issuer' ? id !== undefined && id !== iss : !isId(id))
+    return refuse('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
+  if (kind === 'session' && !isSessionId(id))
+    return refuse('unknown_subject', {
+      claim: 'id',
+      expected: 'the id of one session; for a user, `subject`',
+    });
+  if (event['at'] !== undefined && at === undefined)
+    return refuse('malformed', { claim: 'at', expected: 'seconds since 1970' });
+  if (reason !== undefined && !isReason(reason))
+    return refuse('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });
+  return {
+    iss,
+    kind,
+    ...(isId(id) ? { id } : {}),
+    ...(at === undefined ? {} : { at: Math.min(at, rules.latest) }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+function issuerOf(iss: unknown, issuers: readonly string[]): string | undefined {
+  if (iss === undefined) return issuers.length === 1 ? issuers[0] : undefined;
+  return issuers.find((issuer) => issuer === iss);
+}

@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+import { createAuthorizerServer, type AuthorizerServerOptions } from '../../src/grpc/server.ts';
+import { createHealthService } from '../../src/grpc/health-service.ts';
+import type { Address } from '../../src/runtime/address.ts';
+import { temporaryDirectory } from '../temporary.ts';
+import { capturedLog } from '../token/fixtures.ts';
+import { createAuthority } from './certificates.ts';
+import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+
+const tcp = (host: string): Address => ({ kind: 'tcp', host, port: 0 });
+
+function engineFor(address: Address, options: Partial<AuthorizerServerOptions> = {}): string {
+  return createAuthorizerServer({
+    address,
+    tls: undefined,
+    authorization: { decode: () => undefined, answer: () => {} },
+    health: createHealthService({ isReady: () => true }),
+    drainMs: 0,
+    log: capturedLog().log,
+    ...options,
+  }).engine;
+}
+
+function certificateFiles(): { cert: string; key: string } {
+  const folder = temporaryDirectory();
+  const pair = createAuthority().issue('authorizer');
+  const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  writeFileSync(files.cert, pair.cert);
+  writeFileSync(files.key, pair.key);
+  return files;
+}
+
+it.each([
+  ['a Unix socket', { kind: 'unix', path: '/run/curfew/authorizer.sock' }, 'lean'],
+  ['loopback', tcp('127.0.0.1'), 'lean'],
+  ['loopback of IPv6', tcp('::1'), 'lean'],
+  ['every interface', tcp('0.0.0.0'), 'grpc-js'],
+  ['an address of the network', tcp('10.1.2.3'), 'grpc-js'],
+] satisfies [string, Address, string][])(
+  'on %s the engine is chosen by who can connect',
+  (_, address, engine) => {
+    expect(engineFor(address)).toBe(engine);
+  },
+);
+
+it('with TLS the engine is grpc-js, on loopback too', () => {
+  expect(engineFor(tcp('127.0.0.1'), { tls: certificateFiles() })).toBe('grpc-js');
+});
+
+it('the engine that is configured is taken', () => {
+  expect(engineFor(tcp('0.0.0.0'), { engine: 'lean' })).toBe('lean');
+  expect(engineFor(tcp('127.0.0.1'), { engine: 'grpc-js' })).toBe('grpc-js');
+});

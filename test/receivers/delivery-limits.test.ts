@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { createDeliveryLimits } from '../../src/receivers/delivery-limits.ts';
+import { createGoodSources } from '../../src/receivers/good-sources.ts';
+
+const stranger = (network: string) => ({ network, isGood: false });
+/** Until everything that can go on has done so. */
+const turnOver = () => new Promise((resolve) => setImmediate(resolve));
+const nobody = (): void => {
+  throw new Error('turned away');
+};
+
+describe('slow signatures', () => {
+  it('are verified so many at a time, in the order in which they came', async () => {
+    const limits = createDeliveryLimits({ concurrency: 2 });
+    const turns = Array.from({ length: 4 }, () => Promise.withResolvers<boolean>());
+    const begun: number[] = [];
+    const outcomes = turns.map(({ promise }, index) =>
+      limits.allow(stranger('a'), 1000, nobody).verify(() => {
+        begun.push(index);
+        return promise;
+      }),
+    );
+    await turnOver();
+    expect(begun).toEqual([0, 1]);
+    turns[1]?.resolve(false);
+    expect(await outcomes[1]).toBe(false);
+    await turnOver();
+    expect(begun).toEqual([0, 1, 2]);
+    for (const { resolve } of turns) resolve(true);
+    expect(await Promise.all(outcomes)).toEqual([true, false, true, true]);
+  });
+
+  it('turn away the oldest of the network that has most, and none of the sender’s', async () => {
+    const limits = createDeliveryLimits({ concurrency: 1, verifying: 8 });
+    const first = Promise.withResolvers<boolean>();
+    const busy = limits.allow(stranger('flood'), 0, nobody).verify(() => first.promise);
+    const sender = limits.allow({ network: 'sender', isGood: true }, 0, nobody).verify(() => true);
+    const shares: number[] = [];
+    const flood = Array.from({ length: 10 }, () =>
+      limits.allow(stranger('flood'), 0, (share) => void shares.push(share)).verify(() => false),
+    );
+    first.resolve(true);
+    expect(await busy).toBe(true);
+    expect(await sender).toBe(true);
+    const outcomes = await Promise.all(flood);
+    expect(outcomes.slice(0, 3)).toEqual([undefined, undefined, undefined]);
+    expect(outcomes.slice(3)).toEqual(Array.from({ length: 7 }, () => false));
+    expect(shares).toEqual([1, 1, 1]);
+  });
+
+  it('pass their turn on when one throws', async () => {
+    const limits = createDeliveryLimits({ concurrency: 1 });
+    const { verify } = limits.allow(stranger('a'), 0, nobody);
+    const failing = verify(() => Promise.reject(new Error('no')));
+    const next = verify(() => true);
+    await expect(failing).rejects.toThrow('no');
+    expect(await next).toBe(true);
+  });
+});
+
+describe('deliveries that wait for newer keys', () => {
+  it('are bounded, and those turned away wait no longer', async () => {
+    const limits = createDeliveryLimits({ holding: 3 });
+    const waits = Array.from({ length: 4 }, () => Promise.withResolvers<string>());
+    const ended: number[] = [];
+    const held = waits.map(({ promise, resolve }, index) =>
+      limits
+        .allow(stranger('flood'), 0, () => void ended.push(index))
+        .hold((signal) => {
+          signal.addEventListener('abort', () => resolve('ended'));
+          return promise;
+        }),
+    );
+    expect(await held[0]).toBeUndefined();
+    expect(ended).toEqual([0]);
+    for (const { resolve } of waits) resolve('keys');
+    expect(await Promise.all(held)).toEqual([undefined, 'keys', 'keys', 'keys']);
+  });
+});
+
+describe('the sources of authentic deliveries', () => {
+  it('tell a stranger’s flood from what may have been a notice', () => {
+    const sources = createGoodSources();
+    // Nobody knows yet where the sender is.
+    expect(sources.mayBeAuthentic('/events', 'flood', 1)).toBe(true);
+    sources.add('/events', 'sender');
+    expect(sources.mayBeAuthentic('/events', 'flood', 1)).toBe(false);
+    expect(sources.mayBeAuthentic('/events', 'sender', 1)).toBe(true);
+    // One of many networks, as the sender may be from another address.
+    expect(sources.mayBeAuthentic('/events', 'elsewhere', 0.01)).toBe(true);
+    // What one receiver knows says nothing of another's sender.
+    expect(sources.mayBeAuthentic('/logout', 'flood', 1)).toBe(true);
+    expect(sources.has('/logout', 'sender')).toBe(false);
+  });
+
+  it('are those of late, so many for each receiver', () => {
+    const sources = createGoodSources();
+    for (let network = 0; network < 64; network += 1) sources.add('/events', `${network}`);
+    sources.add('/events', '0');
+    sources.add('/events', 'new');
+    expect(['0', '1', '2', 'new'].map((network) => sources.has('/events', network))).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
+  });
+});

@@ -1,0 +1,233 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { createOutbox, outboxMigrations, type Outbox } from '../../src/publisher/outbox.ts';
+import type { OutboxTables } from '../../src/publisher/outbox-tables.ts';
+import { createPresence, type ExpectedIssuer } from '../../src/receivers/heartbeat.ts';
+import { receiverMigrations } from '../../src/receivers/receivers.ts';
+import { createPresenceStore } from '../../src/receivers/store/heartbeat-store.ts';
+import type { ReceiverTables } from '../../src/receivers/store/receiver-tables.ts';
+import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
+import { capturedLog, steppedClock, type SteppedClock } from '../token/fixtures.ts';
+
+const once = 'https://tries-once.test';
+const patient = 'https://tries-for-an-hour.test';
+
+let database: Database;
+let outbox: Outbox;
+let clock: SteppedClock;
+
+beforeEach(async () => {
+  clock = steppedClock();
+  database = openDatabase({ sqlite: ':memory:' });
+  onTestFinished(() => database.close());
+  await migrate(database, [outboxMigrations, receiverMigrations]);
+  outbox = createOutbox({
+    database,
+    issuers: [once, patient].map((issuer) => ({ issuer, clock: 'foreign' as const })),
+    clockToleranceMs: 5000,
+  });
+});
+
+const issuers: ExpectedIssuer[] = [
+  { issuer: once, redeliveryMs: 0, isUsable: () => true },
+  { issuer: patient, redeliveryMs: 3_600_000, isUsable: () => true },
+];
+
+const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> } = {}) =>
+  createPresence({
+    database,
+    store: createPresenceStore(database),
+    outbox,
+    issuers,
+    clock,
+    log: capturedLog().log,
+    ...overrides,
+  });
+
+/** As if nobody had listened for so long. */
+const pass = async (seconds: number): Promise<void> => {
+  await database.db
+    .$extendTables<ReceiverTables>()
+    .updateTable('receiver_presence')
+    .set((row) => ({ seen_at_ms: row('seen_at_ms', '-', seconds * 1000) }))
+    .execute();
+};
+
+/** Whose tokens were cut off since the last look. */
+async function cutOffs(): Promise<string[]> {
+  const tables = database.db.$extendTables<OutboxTables>();
+  const rows = await tables.selectFrom('revocation_outbox').select(['iss', 'kind']).execute();
+  await tables.deleteFrom('revocation_outbox').execute();
+  return rows.map(({ iss, kind }) => `${kind} ${iss}`).toSorted();
+}
+
+describe('presence', () => {
+  it('cuts off whom nobody ever listened for, once', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('takes a pause of the process for what it is: connections waited', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    await pass(9);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+    await pass(11);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('allows a new process a heartbeat’s gap only', async () => {
+    await presenceOf().arrive();
+    await cutOffs();
+    await pass(1);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([]);
+    await pass(2.5);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('makes up for a notice that could not be recorded, where its sender tries once', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    presence.missed([once, patient]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('still owes what is missed while it makes up for another', async () => {
+    const during = {
+      recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
+        presence.missed([once]);
+        return await outbox.recordEvents(...args);
+      },
+      wake: () => undefined,
+    };
+    await presenceOf().arrive();
+    await cutOffs();
+    const presence = presenceOf({ outbox: during });
+    presence.missed([once]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presenceOf().arrive();
+    expect(await cutOffs()).toEqual([]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('still owes what could not be made up for', async () => {
+    let isBroken = true;
+    const breaking = {
+      recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
+        if (isBroken) throw new Error('the disk is full');
+        return await outbox.recordEvents(...args);
+      },
+      wake: () => undefined,
+    };
+    await presenceOf().arrive();
+    await cutOffs();
+    const presence = presenceOf({ outbox: breaking });
+    presence.missed([once]);
+    await pass(3601);
+    await expect(presence.arrive()).rejects.toThrow('the disk is full');
+    isBroken = false;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
+  });
+
+  it('makes up at most once a minute for what may have been notices, and at last for all of it', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    clock.nowSeconds += 60;
+    presence.mayHaveMissed([once], 0);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    for (let second = 0; second < 59; second += 1) {
+      clock.nowSeconds += 1;
+      presence.mayHaveMissed([once], 0);
+      await presence.arrive();
+    }
+    expect(await cutOffs()).toEqual([]);
+    clock.nowSeconds += 1;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    clock.nowSeconds += 120;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('makes up at once for a notice that was missed for certain, whatever was before', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    presence.mayHaveMissed([once], 0);
+    await presence.arrive();
+    await cutOffs();
+    presence.missed([once]);
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+
+  it('makes up for a sender that tries again only once requests were turned away for as long as it tries', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    const turnAwayFor = async (seconds: number): Promise<void> => {
+      for (let passed = 0; passed < seconds; passed += 30) {
+        presence.mayHaveMissed([patient], 3_600_000);
+        clock.nowSeconds += 30;
+        await presence.arrive();
+      }
+    };
+    await turnAwayFor(3600);
+    expect(await cutOffs()).toEqual([]);
+    // A pause: what came before it, a retry of after it makes good.
+    clock.nowSeconds += 61;
+    await turnAwayFor(3600);
+    expect(await cutOffs()).toEqual([]);
+    await turnAwayFor(30);
+    expect(await cutOffs()).toEqual([`issuer ${patient}`]);
+  });
+
+  it('makes up before the stop for what is owed, though it is not due', async () => {
+    const presence = presenceOf();
+    await presence.arrive();
+    await cutOffs();
+    presence.mayHaveMissed([once], 0);
+    await presence.settle();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    await presence.settle();
+    expect(await cutOffs()).toEqual([]);
+  });
+
+  it('does not count an issuer whose notices cannot be verified', async () => {
+    let isUsable = false;
+    const presence = createPresence({
+      database,
+      store: createPresenceStore(database),
+      outbox,
+      issuers: [{ issuer: once, redeliveryMs: 60_000, isUsable: () => isUsable }],
+      clock,
+      log: capturedLog().log,
+    });
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([]);
+    isUsable = true;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+    isUsable = false;
+    await pass(61);
+    await presence.arrive();
+    isUsable = true;
+    await presence.arrive();
+    expect(await cutOffs()).toEqual([`issuer ${once}`]);
+  });
+});
