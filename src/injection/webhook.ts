@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { listen, type Address } from '../runtime/address.ts';
+import { createHttpDrain } from '../runtime/http-drain.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import { secretFromFile, watchSecret } from '../runtime/secret.ts';
@@ -55,6 +56,7 @@ export function createWebhook(options: WebhookOptions): Webhook {
     },
   );
   server.maxConnections = maxConnections;
+  const drain = createHttpDrain(server);
   server.on('tlsClientError', (thrown) => log.debug('TLS handshake failed', { err: thrown }));
   let stopWatching: (() => void)[] = [];
 
@@ -76,10 +78,7 @@ export function createWebhook(options: WebhookOptions): Webhook {
     },
     stop: async () => {
       stopWatching.forEach((stop) => stop());
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
-      server.closeIdleConnections();
-      await promise;
+      await drain.close(requestTimeoutMs);
     },
     boundPort: () => {
       const bound = server.address();

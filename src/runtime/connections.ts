@@ -21,12 +21,6 @@ export type ConnectionsOptions = {
   crowdedOut(connection: CrowdedOut): void;
 };
 
-/** The connections of a server. */
-export type Connections = {
-  /** Closes those on which no request is being answered. Node leaves out who has sent nothing or half a head. */
-  closeIdle(): void;
-};
-
 type Open = { readonly place: Place; requests: number; activeAtMs: number };
 
 /**
@@ -35,7 +29,8 @@ type Open = { readonly place: Place; requests: number; activeAtMs: number };
  */
 const maxWaiting = 16;
 
-export function watchConnections(server: Server, options: ConnectionsOptions): Connections {
+/** Bounds the connections of a server and the requests that wait on each. */
+export function watchConnections(server: Server, options: ConnectionsOptions): void {
   const { limit, clock } = options;
   const share = createFairShare({ limit });
   const open = new Map<Socket, Open>();
@@ -71,9 +66,4 @@ export function watchConnections(server: Server, options: ConnectionsOptions): C
     change(socket, 1);
     response.once('close', () => change(socket, -1));
   });
-  return {
-    closeIdle: () => {
-      for (const [socket, { requests }] of open) if (requests === 0) socket.destroy();
-    },
-  };
 }

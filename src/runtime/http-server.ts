@@ -4,6 +4,7 @@ import { listen, type Address } from './address.ts';
 import { systemClock } from './clock.ts';
 import { watchConnections, type CrowdedOut } from './connections.ts';
 import { databaseRetrySeconds, isDatabaseUnavailable } from './fault.ts';
+import { createHttpDrain } from './http-drain.ts';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
@@ -11,7 +12,7 @@ export type HttpServerOptions = {
   address: Address;
   handler(request: IncomingMessage, response: ServerResponse): Promise<void>;
   log: Log;
-  /** How long after the stop a request may still be coming in or be answered; ms. Default 5 s. */
+  /** Time after the port has closed for a request to arrive and be answered; ms. Default 5 s. */
   lastRequestsMs?: number;
   /** Most connections at a time; beyond, a newer one takes the place of another. Default 2000. */
   maxConnections?: number;
@@ -29,16 +30,16 @@ const limits = {
 const defaultMaxConnections = 2000;
 /** Connections that Node may accept in one turn, before those they replace are closed. */
 const acceptedAtOnce = 1000;
-const sweepMs = 20;
 
-/** The public listener: every size and time of a request is bounded. On stop it waits for what it has begun. */
+/** The public listener: every size and time of a request is bounded. On stop it loses no request that it has received. */
 export function createHttpServer(options: HttpServerOptions): Part {
   const { address, handler, log, lastRequestsMs = 5000, maxConnections = defaultMaxConnections } = options;
   const working = new Set<Promise<void>>();
   const server = createServer(limits);
   server.maxConnections = maxConnections + acceptedAtOnce;
   server.maxRequestsPerSocket = 1000;
-  const connections = watchConnections(server, {
+  const drain = createHttpDrain(server);
+  watchConnections(server, {
     limit: maxConnections,
     clock: systemClock,
     crowdedOut: (connection) => options.crowdedOut?.(connection),
@@ -70,14 +71,7 @@ export function createHttpServer(options: HttpServerOptions): Part {
     name: 'http',
     start: () => listen(server, address, 'listen'),
     stop: async () => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
-      // A closed server has no time limits any more.
-      const sweep = setInterval(() => connections.closeIdle(), sweepMs);
-      const deadline = setTimeout(() => server.closeAllConnections(), lastRequestsMs);
-      await promise;
-      clearInterval(sweep);
-      clearTimeout(deadline);
+      await drain.close(lastRequestsMs);
       // A request whose client hung up has no connection any more, and goes on all the same.
       await Promise.all(working);
     },

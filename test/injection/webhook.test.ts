@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { answerReview, type InjectionRecord } from '../../src/injection/injection.ts';
 import { createWebhook, type Webhook } from '../../src/injection/webhook.ts';
 import { createLog } from '../../src/runtime/log.ts';
@@ -215,5 +215,25 @@ describe('the webhook', () => {
       (await served()) === 'renewed.curfew.svc' ? true : undefined,
     );
     expect((await send(review(podWith([{ containerPort: 80 }])))).status).toBe(200);
+  });
+
+  it('answers on a kept connection when it stops, and asks its client to close it', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
+    onTestFinished(() => agent.destroy());
+    const port = webhook.boundPort();
+    const ask = async (): Promise<string | undefined> => {
+      const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
+      const headers = { 'content-type': 'application/json' };
+      request({ host: '127.0.0.1', port, agent, method: 'POST', path: '/inject', headers }, (response) =>
+        response.resume().on('end', () => resolve(response.headers.connection)),
+      )
+        .on('error', reject)
+        .end('{}');
+      return promise;
+    };
+    expect(await ask()).toBe('keep-alive');
+    const stopped = webhook.stop();
+    expect(await ask()).toBe('close');
+    await stopped;
   });
 });

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -26,7 +27,7 @@ describe('the listener, when it is stopped', () => {
       socket.write(bytes);
       return socket;
     };
-    return { server, open };
+    return { server, port, open };
   }
 
   it.each([
@@ -65,7 +66,40 @@ describe('the listener, when it is stopped', () => {
     await stopped;
     expect(await answer).toContain('done');
   });
+
+  it('loses no request of clients that keep their connections, and asks them to close', async () => {
+    const { server, port } = await listening(async (incoming, response) => {
+      await buffer(incoming);
+      response.end('done');
+    });
+    const answers: string[] = [];
+    const client = async (): Promise<void> => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      let connection = 'keep-alive';
+      while (connection === 'keep-alive') {
+        connection = await post(port, agent);
+        answers.push(connection);
+      }
+      agent.destroy();
+    };
+    const clients = Array.from({ length: 50 }, client);
+    await vi.waitUntil(() => answers.length > 200);
+    await server.stop();
+    await Promise.all(clients);
+    expect(answers.filter((answer) => answer !== 'keep-alive')).toEqual(clients.map(() => 'close'));
+  });
 });
+
+/** @returns the header `connection` of the answer, or the message of the error that came instead */
+async function post(port: number, agent: Agent): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  request({ port, host: '127.0.0.1', agent, method: 'POST' }, (response) => {
+    response.resume().on('end', () => resolve(String(response.headers.connection)));
+  })
+    .on('error', (error) => resolve(error.message))
+    .end('body');
+  return promise;
+}
 
 describe('the listener, when there are too many connections', () => {
   it('closes the one that has been silent longest, of the network that has most', async () => {
