@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { parse } from 'yaml';
+import { allReasons, reasons } from '../src/check/reasons.ts';
 import { authorizerSchema } from '../src/config/authorizer.ts';
 import { identitySchema } from '../src/config/identity.ts';
 import { injectorSchema } from '../src/config/injector.ts';
@@ -14,6 +15,9 @@ import { createAuthorizerMetrics, createOwnerMetrics, Registry } from '../src/ru
 
 const root = join(import.meta.dirname, '..');
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
+const pages = globSync(['*.md', '{.github,docs,k8s,examples,charts,proto,src}/**/*.md'], {
+  cwd: root,
+}).toSorted();
 
 describe('the documentation', () => {
   it('has a line for every error code, and for no other', () => {
@@ -71,24 +75,96 @@ describe('the documentation', () => {
     ).toEqual([true, true]);
   });
 
-  it('links only to files that exist', () => {
-    const pages = [
-      'README.md',
-      'CONTRIBUTING.md',
-      'SECURITY.md',
-      ...readdirSync(join(root, 'docs'))
-        .filter((name) => name.endsWith('.md'))
-        .map((name) => `docs/${name}`),
-    ];
+  it('has a line for every reason of a denial, with its status and its error code', () => {
+    const documented = [
+      ...read('docs/denials.md').matchAll(/^\| `(\w+)` \| (\d{3}) \| (?:`(\w+)`|–) \|/gm),
+    ].map(([, reason, status, code]) => [reason, Number(status), code]);
+    const expected = allReasons.map((reason) => [reason, reasons[reason].httpStatus, reasons[reason].code]);
+    expect(documented.toSorted()).toEqual(expected.toSorted());
+  });
+
+  it('has a line for every folder of src, in the table and in the picture', () => {
+    const folders = readdirSync(join(root, 'src')).toSorted();
+    const page = read('docs/architecture.md');
+    const section = page.slice(page.indexOf('## The folders of src'), page.indexOf('## Directions'));
+    const listed = [...section.matchAll(/^\| `([\w-]+)`/gm)].map((match) => match[1]);
+    const drawn = [...read('docs/pictures/rooms.svg').matchAll(/class="name"[^>]*>([\w-]+)</g)].map(
+      (match) => match[1],
+    );
+    expect(listed.toSorted()).toEqual(folders);
+    expect(drawn.toSorted()).toEqual(folders);
+  });
+
+  it.each(['overview', 'rooms'])('draws %s alike in the light and in the dark', (name) => {
+    const withoutColours = (file: string): string => read(file).replaceAll(/#[0-9a-f]{6}\b/g, '');
+    expect(withoutColours(`docs/pictures/${name}-dark.svg`)).toBe(
+      withoutColours(`docs/pictures/${name}.svg`),
+    );
+  });
+
+  it('lists every decision record', () => {
+    const records = readdirSync(join(root, 'docs/adr')).filter((name) => /^\d{4}-/.test(name));
+    const listed = [...read('docs/adr/README.md').matchAll(/\]\((\d{4}-[\w-]+\.md)\)/g)].map(
+      (match) => match[1],
+    );
+    expect(listed).toEqual(records.toSorted());
+  });
+
+  it('explains terms in alphabetical order', () => {
+    const terms = [...read('docs/glossary.md').matchAll(/^\*\*([^*]+)\*\*/gm)].map(([, term]) => term);
+    expect(terms).toEqual(terms.toSorted(new Intl.Collator('en').compare));
+  });
+
+  it('links only to files and headings that exist', () => {
     const broken = pages.flatMap((page) =>
-      [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)]
-        .map((match) => join(page, '..', match[1] ?? ''))
-        .filter((target) => !exists(target))
-        .map((target) => `${page} -> ${target}`),
+      linksIn(page)
+        .filter((link) => !resolves(page, link))
+        .map((link) => `${page} -> ${link}`),
     );
     expect(broken).toEqual([]);
   });
+
+  it('names only files that exist', () => {
+    // The changelog tells what was.
+    const missing = pages
+      .filter((page) => page !== 'CHANGELOG.md')
+      .flatMap((page) => {
+        const named = read(page).matchAll(/`((?:src|test|scripts|docs|bench|charts|k8s)\/[\w./-]+)`/g);
+        return [...named]
+          .map(([, file]) => file ?? '')
+          .filter((file) => !existsSync(join(root, file)))
+          .map((file) => `${page} -> ${file}`);
+      });
+    expect(missing).toEqual([]);
+  });
 });
+
+/** The targets of links and pictures that don't lead to other sites. */
+function linksIn(page: string): string[] {
+  const text = withoutCode(read(page));
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"/g)];
+  return links
+    .map(([, markdown, html]) => markdown ?? html ?? '')
+    .filter((target) => !/^(?:https?|mailto):/.test(target));
+}
+
+function resolves(page: string, link: string): boolean {
+  const [path = '', heading] = link.split('#');
+  const target = path === '' ? page : join(dirname(page), path);
+  if (!existsSync(join(root, target))) return false;
+  return heading === undefined || anchorsIn(read(target)).includes(heading);
+}
+
+/** The anchors that GitHub gives to headings. */
+const anchorsIn = (text: string): string[] =>
+  [...withoutCode(text).matchAll(/^#+ +(.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+
+const withoutCode = (text: string): string => text.replaceAll(/^```.*?^```/gms, '');
 
 /** Every property that a JSON Schema knows, at any depth. */
 function keysOf(schema: unknown): Set<string> {
@@ -99,12 +175,4 @@ function keysOf(schema: unknown): Set<string> {
     for (const key of keysOf(inner)) keys.add(key);
   }
   return keys;
-}
-
-function exists(name: string): boolean {
-  try {
-    return readFileSync(join(root, name)).length > 0;
-  } catch (thrown) {
-    return thrown instanceof Error && 'code' in thrown && thrown.code === 'EISDIR';
-  }
 }
