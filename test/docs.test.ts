@@ -76,23 +76,28 @@ describe('the documentation', () => {
   });
 
   it('has a line for every reason of a denial, with its status and its error code', () => {
-    const documented = [
-      ...read('docs/denials.md').matchAll(/^\| `(\w+)` \| (\d{3}) \| (?:`(\w+)`|–) \|/gm),
-    ].map(([, reason, status, code]) => [reason, Number(status), code]);
-    const expected = allReasons.map((reason) => [reason, reasons[reason].httpStatus, reasons[reason].code]);
-    expect(documented.toSorted()).toEqual(expected.toSorted());
+    const rows = [...read('docs/denials.md').matchAll(/^\| `(\w+)` \| (\d{3}) \| (?:`(\w+)`|–) \|/gm)];
+    const expected = allReasons.map((reason) => [
+      reason,
+      { status: reasons[reason].httpStatus, code: reasons[reason].code },
+    ]);
+    expect(
+      Object.fromEntries(rows.map(([, reason, status, code]) => [reason, { status: Number(status), code }])),
+    ).toEqual(Object.fromEntries(expected));
+    expect(rows).toHaveLength(allReasons.length);
   });
 
   it('has a line for every folder of src, in the table and in the picture', () => {
-    const folders = readdirSync(join(root, 'src')).toSorted();
+    const folders = readdirSync(join(root, 'src'));
     const page = read('docs/architecture.md');
     const section = page.slice(page.indexOf('## The folders of src'), page.indexOf('## Directions'));
     const listed = [...section.matchAll(/^\| `([\w-]+)`/gm)].map((match) => match[1]);
     const drawn = [...read('docs/pictures/rooms.svg').matchAll(/class="name"[^>]*>([\w-]+)</g)].map(
       (match) => match[1],
     );
-    expect(listed.toSorted()).toEqual(folders);
-    expect(drawn.toSorted()).toEqual(folders);
+    expect(new Set(listed)).toEqual(new Set(folders));
+    expect(new Set(drawn)).toEqual(new Set(folders));
+    expect([listed.length, drawn.length]).toEqual([folders.length, folders.length]);
   });
 
   it.each(['overview', 'rooms'])('draws %s alike in the light and in the dark', (name) => {
