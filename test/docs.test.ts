@@ -116,7 +116,7 @@ describe('the documentation', () => {
   });
 
   it('explains terms in alphabetical order', () => {
-    const terms = [...read('docs/glossary.md').matchAll(/^\*\*([^*]+)\*\*/gm)].map(([, term]) => term);
+    const terms = [...read('docs/glossary.md').matchAll(/^\*\*([^*]+)\*\*/gm)].map(([, term = '']) => term);
     expect(terms).toEqual(terms.toSorted(new Intl.Collator('en').compare));
   });
 
