@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Takes a list: the root, the component. */}}
+{{/* Argument: a list of the root and the component. */}}
 {{- define "curfew.selectorLabels" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ $root.Chart.Name }}
@@ -23,7 +23,7 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 
-{{/* Takes a list: the root, the program. */}}
+{{/* Argument: a list of the root and the program. */}}
 {{- define "curfew.image" -}}
 {{- $root := index . 0 -}}
 {{- $registry := $root.Values.image.registry | trimSuffix "/" -}}
@@ -78,7 +78,7 @@ redis://{{ include "curfew.fullname" . }}-redis.{{ .Release.Namespace }}.svc:637
 {{- if or .Values.redis.password .Values.redis.existingSecret -}}true{{- end -}}
 {{- end -}}
 
-{{/* What the owner logs in with: its own user, or the sidecars' one. */}}
+{{/* The owner's Redis user: its own, or else the sidecars' user. */}}
 {{- define "curfew.ownerUsername" -}}
 {{- with .Values.redis -}}
 {{- if or .owner.username .owner.password .owner.existingSecret -}}{{ .owner.username }}{{- else -}}{{ .username }}{{- end -}}
@@ -100,7 +100,7 @@ redis://{{ include "curfew.fullname" . }}-redis.{{ .Release.Namespace }}.svc:637
 {{- end -}}
 {{- end -}}
 
-{{/* Redis in a program's configuration. Takes a list: the root, the user, whether there is a password. */}}
+{{/* The Redis settings of a program. Argument: a list of the root, the user name, and whether there is a password. */}}
 {{- define "curfew.redisConfig" -}}
 {{- $root := index . 0 -}}
 {{- $username := index . 1 -}}
@@ -122,7 +122,7 @@ tls: { ca: /etc/curfew/redis/ca.crt }
 {{- end }}
 {{- end -}}
 
-{{/* Issuers: the configured ones and our own. */}}
+{{/* The configured issuers, and identity's own. */}}
 {{- define "curfew.issuers" -}}
 {{- $issuers := .Values.issuers -}}
 {{- $own := .Values.identity -}}
@@ -135,7 +135,7 @@ tls: { ca: /etc/curfew/redis/ca.crt }
 {{- toJson $issuers -}}
 {{- end -}}
 
-{{/* What injected authorizers get. */}}
+{{/* The configuration of injected authorizers. */}}
 {{- define "curfew.authorizerSettings" -}}
 issuers: {{ include "curfew.issuers" . }}
 {{- if .Values.revocation.enabled }}
@@ -152,17 +152,17 @@ revocation:
 {{- end }}
 {{- end -}}
 
-{{/* Namespaces that are never touched. */}}
+{{/* Namespaces whose pods are never changed. */}}
 {{- define "curfew.excludedNamespaces" -}}
 {{- concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.injector.excludeNamespaces | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* The webhook's certificate: made once, and kept for as long as its Secret is there. */}}
+{{/* The Secret with the webhook's certificate, which is created once and kept as long as the Secret exists. */}}
 {{- define "curfew.tlsSecret" -}}
 {{- .Values.injector.tls.existingSecret | default (printf "%s-injector-tls" (include "curfew.fullname" .)) -}}
 {{- end -}}
 
-{{/* What cannot be said in the schema. */}}
+{{/* Rules that the schema can't express. */}}
 {{- define "curfew.validate" -}}
 {{- $problems := list -}}
 {{- with .Values -}}
@@ -171,20 +171,20 @@ revocation:
 {{- end -}}
 {{- range .issuers -}}
 {{- if and .secret (not $.Values.injector.allowSharedSecrets) -}}
-{{- $problems = append $problems (printf "issuers: %s has a shared secret, which would put what mints tokens into every pod; set injector.allowSharedSecrets to accept that" .issuer) -}}
+{{- $problems = append $problems (printf "issuers: %s has a shared secret. Every pod would contain it, and anyone who reads it can forge tokens; set injector.allowSharedSecrets to accept that" .issuer) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .revocation.enabled (not (include "curfew.hasRedis" $)) -}}
-{{- $problems = append $problems "redis.url: is needed (or redis.sentinels, or redis.bundled.enabled to try it out, or revocation.enabled=false to only validate tokens)" -}}
+{{- $problems = append $problems "redis.url: is required (or redis.sentinels, or redis.bundled.enabled for trials, or revocation.enabled=false to only validate tokens)" -}}
 {{- end -}}
 {{- if contains "@" .redis.url -}}
-{{- $problems = append $problems "redis.url: must not hold credentials, which would be readable in every pod; use redis.username and redis.password or redis.existingSecret" -}}
+{{- $problems = append $problems "redis.url: must not contain credentials, because they would be readable in every pod; use redis.username and redis.password or redis.existingSecret" -}}
 {{- end -}}
 {{- if and .redis.sentinels (not .redis.name) -}}
-{{- $problems = append $problems "redis.name: names the group that the sentinels watch" -}}
+{{- $problems = append $problems "redis.name: is required with redis.sentinels; it names the master group that they monitor" -}}
 {{- end -}}
 {{- if and .identity.enabled (not .identity.issuer) -}}
-{{- $problems = append $problems "identity.issuer: the public URL of identity" -}}
+{{- $problems = append $problems "identity.issuer: is required; it is the public URL of identity" -}}
 {{- end -}}
 {{- if and .identity.enabled (not .identity.clients) -}}
 {{- $problems = append $problems "identity.clients: name at least one client" -}}
@@ -198,7 +198,7 @@ revocation:
 {{- $problems = append $problems (printf "%s.replicas: SQLite serves one replica; set %s.database.postgres for more" $program $program) -}}
 {{- end -}}
 {{- if and .enabled (not (include "curfew.hasRedis" $)) -}}
-{{- $problems = append $problems (printf "redis.url: %s needs it" $program) -}}
+{{- $problems = append $problems (printf "redis.url: is required by %s" $program) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -206,19 +206,19 @@ revocation:
 {{- $problems = append $problems "relay.enabled: identity owns the log already; a log has one owner. Give it the relay's receivers as identity.receivers" -}}
 {{- end -}}
 {{- if and .relay.enabled (not .issuers) -}}
-{{- $problems = append $problems "issuers: the relay needs the providers it speaks for" -}}
+{{- $problems = append $problems "issuers: the relay needs the issuers of the providers that send it events" -}}
 {{- end -}}
 {{- if and .injector.tls.existingSecret (not .injector.tls.caBundle) (not .injector.certManager.enabled) -}}
-{{- $problems = append $problems "injector.tls.caBundle: the API server needs the authority of injector.tls.existingSecret, as PEM" -}}
+{{- $problems = append $problems "injector.tls.caBundle: is required, as PEM, so that the API server trusts the certificate in injector.tls.existingSecret" -}}
 {{- end -}}
 {{- if and .injector.enabled (not .injector.namespaces) (include "curfew.readerSecret" $) (not .redis.existingSecret) -}}
-{{- $problems = append $problems "injector.namespaces: name the namespaces that are going to be labelled, so that their sidecars get the Secret curfew-redis" -}}
+{{- $problems = append $problems "injector.namespaces: name the namespaces that you will label, so that their sidecars get the Secret curfew-redis" -}}
 {{- end -}}
 {{- if and .injector.enabled (eq .injector.capture "proxy") (not .networkPolicy.managedExternally) -}}
 {{- if not .networkPolicy.enabled -}}
-{{- $problems = append $problems "networkPolicy.enabled: injector.capture=proxy leaves the own ports of pods open, and only a NetworkPolicy closes them; set networkPolicy.managedExternally if policies of your own do" -}}
+{{- $problems = append $problems "networkPolicy.enabled: injector.capture=proxy leaves the application's own ports open, and only a NetworkPolicy closes them; set networkPolicy.managedExternally if your own policies do" -}}
 {{- else if not .injector.namespaces -}}
-{{- $problems = append $problems "injector.namespaces: name the namespaces that are going to be labelled; with injector.capture=proxy pods are started only where the policy curfew-proxied-pods closes their own ports" -}}
+{{- $problems = append $problems "injector.namespaces: name the namespaces that you will label; with injector.capture=proxy, pods are accepted only where the policy curfew-proxied-pods closes the application's own ports" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -227,7 +227,7 @@ revocation:
 {{- end -}}
 {{- end -}}
 
-{{/* Takes the values of an owner. */}}
+{{/* Argument: the values of an owner. */}}
 {{- define "curfew.usesPostgres" -}}
 {{- with .database.postgres -}}
 {{- if or .url .existingSecret -}}true{{- end -}}
@@ -242,7 +242,7 @@ revocation:
 {{- mul $count (get $seconds $unit) -}}
 {{- end -}}
 
-{{/* Whether a job makes the log: where nobody here owns it, and an issuer's tokens can be revoked. */}}
+{{/* Whether a job creates the log: no program of the release owns it, and some issuer's tokens can be revoked. */}}
 {{- define "curfew.createsLog" -}}
 {{- if and .Values.revocation.enabled .Values.revocation.createLog (not (or .Values.identity.enabled .Values.relay.enabled)) -}}
 {{- range .Values.issuers -}}
@@ -251,7 +251,7 @@ revocation:
 {{- end -}}
 {{- end -}}
 
-{{/* The longest that a token of an issuer may live; decides how long the log remembers. */}}
+{{/* The longest lifetime of any issuer's tokens, which determines the retention of the log. */}}
 {{- define "curfew.longestLifetimeSeconds" -}}
 {{- $longest := 1 -}}
 {{- range .Values.issuers -}}

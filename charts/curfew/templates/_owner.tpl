@@ -1,6 +1,6 @@
 {{/*
-What identity and relay have in common: both own the log, and have a database. Takes a dict: root, program, port, config
-(the program's own settings, as YAML), keys (where its encryption key is, or nothing).
+The objects of identity and the relay, which both own the log and have a database. Argument: a dict of root, program, port,
+config (the program's own settings, as YAML), keys (the location of its encryption key, or nothing).
 */}}
 {{- define "curfew.owner" -}}
 {{- $root := .root -}}
@@ -21,7 +21,7 @@ metadata:
   name: {{ $name }}-config
   labels: {{- $labels | nindent 4 }}
 stringData:
-  # A Secret, since clients and receivers may have secrets.
+  # A Secret, because clients and receivers may have secrets.
   {{ $program }}.yaml: |
     listen: :{{ .port }}
     admin: :9012
@@ -66,7 +66,7 @@ metadata:
   name: {{ $name }}
   labels: {{- $labels | nindent 4 }}
   annotations:
-    # Sessions and accounts outlive an uninstall; delete the claim to delete them.
+    # Accounts and sessions are kept after an uninstall. To delete them, delete the claim.
     helm.sh/resource-policy: keep
 spec:
   accessModes: [ReadWriteOnce]
@@ -110,7 +110,7 @@ spec:
     {{- if $postgres }}
     rollingUpdate: { maxUnavailable: 0, maxSurge: 1 }
     {{- else }}
-    # One process at a time has the database file.
+    # Only one process at a time may use the database file.
     type: Recreate
     {{- end }}
   template:
@@ -144,7 +144,7 @@ spec:
           startupProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 1, failureThreshold: 120 }
           readinessProbe: { httpGet: { path: /readyz, port: metrics }, periodSeconds: 2, timeoutSeconds: 2 }
           livenessProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 10, timeoutSeconds: 5 }
-          # Long enough for kube-proxy and ingresses to stop sending requests here.
+          # Long enough for kube-proxy and ingresses to stop sending requests to this pod.
           lifecycle: { preStop: { exec: { command: [/nodejs/bin/node, -e, "setTimeout(() => {}, 5000)"] } } }
           resources: {{- toYaml $owner.podResources | nindent 12 }}
           securityContext: {{- include "curfew.containerSecurity" $root | nindent 12 }}
@@ -284,7 +284,7 @@ issuers: {{ include "curfew.foreignIssuers" . }}
 receivers: {{ toJson .Values.relay.receivers }}
 {{- end -}}
 
-{{/* The issuers of others whose tokens the log revokes, as its owner configures them. */}}
+{{/* Other issuers whose tokens the log can revoke, for the configuration of the log's owner. */}}
 {{- define "curfew.foreignIssuers" -}}
 {{- $own := ternary .Values.identity.issuer "" .Values.identity.enabled -}}
 {{- $issuers := list -}}
@@ -292,7 +292,7 @@ receivers: {{ toJson .Values.relay.receivers }}
 {{- if and (ne (.revocation | default "required") "none") (ne .issuer $own) -}}
 {{- $one := pick . "issuer" "preset" "sessionClaim" "maxTokenLifetime" "algorithms" "jwks" -}}
 {{- range .algorithms -}}
-{{/* Whoever has a shared secret may sign; notices are taken from the issuer alone. */}}
+{{/* Everyone with a shared secret could sign notices, so receivers don't accept HMAC. */}}
 {{- if hasPrefix "HS" . }}{{- $one = omit $one "algorithms" -}}{{- end -}}
 {{- end -}}
 {{- $issuers = append $issuers $one -}}
