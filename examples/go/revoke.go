@@ -1,6 +1,6 @@
 // Ends a session:  go run revoke.go 127.0.0.1:6379 publish.lua https://issuer.example SESSION_ID
-// publish.lua is what `bin/curfew log script` prints. This speaks to Redis without any package; with go-redis it is
-// rdb.Eval(ctx, script, []string{"{curfew}:head"}, event).
+// `bin/curfew log script > publish.lua` writes the script. This program needs no package; with go-redis, call
+// rdb.Eval(ctx, script, []string{"{curfew}:head"}, event) instead.
 package main
 
 import (

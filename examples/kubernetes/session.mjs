@@ -1,4 +1,4 @@
-// Asks a service before a login, after it, and after the logout, and prints the answers. Runs inside the cluster.
+// Calls a service before a login, after it, and after the logout, and prints the responses. Run it inside the cluster.
 const issuer = 'http://curfew-identity.curfew.svc:8080';
 const service = 'http://orders.shop.svc/';
 

@@ -1,5 +1,5 @@
 # Ends a session:  python revoke.py redis://127.0.0.1:6379 publish.lua https://issuer.example SESSION_ID
-# `pip install redis`; publish.lua is what `bin/curfew log script` prints.
+# It needs the package redis (`pip install redis`). `bin/curfew log script > publish.lua` writes the script.
 import json
 import sys
 from redis import Redis

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The gateway's preStop hook. Envoy's image has no HTTP client; bash can speak to the admin port by itself.
+# The gateway's preStop hook. Envoy's image has no HTTP client, so bash connects to the admin port itself.
 
 ask() { # METHOD PATH
   exec 3<>/dev/tcp/127.0.0.1/9901 || return
@@ -8,11 +8,12 @@ ask() { # METHOD PATH
   exec 3>&-
 }
 
-# Each answer now closes its connection, so that clients go elsewhere. New ones are served until kube-proxy sends none.
+# From now on, each response closes its connection, so that clients go elsewhere. Envoy still serves new connections, until
+# kube-proxy sends no more.
 ask POST /healthcheck/fail >/dev/null
 sleep 5
 
-# What is still being answered gets 15 seconds more. SIGTERM, which comes next, ends Envoy at once.
+# Open requests get 15 seconds more. Then comes SIGTERM, which ends Envoy at once.
 for _ in {1..15}; do
   active=$(ask GET '/stats?filter=^http\.service\.downstream_rq_active$') || exit
   [[ $active == *'downstream_rq_active: 0'* ]] && exit

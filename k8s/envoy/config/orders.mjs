@@ -1,4 +1,4 @@
-// A service as people have them: it knows nothing of tokens, and answers with what reached it.
+// An ordinary service: it knows nothing of tokens, and responds with the headers that reached it.
 import { createServer } from 'node:http';
 
 createServer((request, response) => {
