@@ -225,11 +225,11 @@ describe('the chart', () => {
 
   it.each([
     ['no issuer', { redis }, 'issuers: name at least one'],
-    ['no Redis', { issuers }, 'redis.url: is needed'],
+    ['no Redis', { issuers }, 'redis.url: is required'],
     [
       'credentials in the address of Redis',
       { issuers, redis: { url: 'redis://u:p@redis:6379' } },
-      'must not hold credentials',
+      'must not contain credentials',
     ],
     ['a misspelt setting', { ...minimal, injector: { replica: 3 } }, 'replica'],
     ['a wrong type', { ...minimal, injector: { replicas: 'two' } }, 'replicas'],
