@@ -1,14 +1,21 @@
-// Shows that every import in src goes down: between rooms (the folders of src), between the folders of identity, and
-// between files, `import type` included. A package with a room of its own is imported there alone.
+// Checks the rules between the source files of src:
 //
-//   node scripts/check-imports.ts
+// - Imports go down: between rooms (the folders of src) and between the folders of identity, as the tables below say.
+//   An `import type` counts as an import.
+// - Neither files nor folders import each other in a circle.
+// - A package with a room of its own is imported there alone.
+// - A name is exported by one file only, so that it means one thing in all of src.
 //
-// Exit 1 if an import isn't allowed, or if files import each other in a circle.
+//   node scripts/setup.mjs scripts/check-imports.ts
+//
+// Prints each violation, and exits with 1 if there is one.
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
+type ImportTable = Readonly<Record<string, readonly string[] | 'all' | 'all but programs'>>;
+
 /** What each room may import besides itself. */
-const rooms: Table = {
+const rooms: ImportTable = {
   runtime: [],
   vocabulary: [],
   http2: [],
@@ -33,8 +40,8 @@ const rooms: Table = {
   programs: 'all',
 };
 
-/** The same for the folders of identity. */
-const identityFolders: Table = {
+/** What each folder of identity may import of identity, besides itself. */
+const identityFolders: ImportTable = {
   store: [],
   text: [],
   account: ['store'],
@@ -59,29 +66,49 @@ const packages: readonly (readonly [name: RegExp, files: RegExp])[] = [
   [/^oidc-provider$/, /^identity\/|^programs\/identity\.ts$/],
 ];
 
-type Table = Readonly<Record<string, readonly string[] | 'all' | 'all but programs'>>;
+/** Names that several files may export, each with the reason. */
+const sharedNames: Readonly<Record<string, string>> = {};
 
-const source = join(import.meta.dirname, '..', 'src');
 const importPattern = /^(?:import|export)\b[^;]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm;
+const exportPattern =
+  /^export (?:declare |abstract |async )*(?:function\*?|class|const|let|type|interface) ([\w$]+)/gm;
 
-const files = globSync('**/*.{ts,js}', { cwd: source }).filter((file) => !file.includes('/generated/'));
-const imports = new Map(files.map((file) => [file, namesIn(readFileSync(join(source, file), 'utf8'))]));
-
-function namesIn(text: string): string[] {
+/** @param text TypeScript; every import begins a line, as the formatter has it */
+export function importsIn(text: string): string[] {
   return Array.from(text.matchAll(importPattern), ([, from, run, loaded]) => String(from ?? run ?? loaded));
 }
 
-const targetOf = (file: string, name: string): string => normalize(join(dirname(file), name));
+/** The file of src that an import means; undefined for a package, and for a file outside src. */
+export function importedFile(file: string, name: string): string | undefined {
+  if (!name.startsWith('.')) return undefined;
+  const target = normalize(join(dirname(file), name));
+  return target.startsWith('..') ? undefined : target;
+}
 
-function faultsOf(file: string, name: string): string[] {
+/**
+ * Every violation, as a line to print.
+ * @param files the text of each source file, by its path in src
+ */
+export function findViolations(files: ReadonlyMap<string, string>): string[] {
+  const imports = new Map([...files].map(([file, text]) => [file, importsIn(text)]));
+  return [
+    ...[...imports].flatMap(([file, names]) => names.flatMap((name) => importViolations(file, name))),
+    ...[(file: string) => file, dirname].flatMap((nameOf) =>
+      circlesIn(graphOf(imports, nameOf)).map((circle) => `circle: ${circle}`),
+    ),
+    ...homonymsIn(files),
+  ];
+}
+
+function importViolations(file: string, name: string): string[] {
   if (!name.startsWith('.'))
     return packages.some(([pattern, where]) => pattern.test(name) && !where.test(file))
       ? [`src/${file} imports ${name}: not allowed there`]
       : [];
-  const target = targetOf(file, name);
+  const target = importedFile(file, name);
+  if (target === undefined) return [];
   const [room = '', folder = ''] = file.split('/');
   const [targetRoom = '', targetFolder = ''] = target.split('/');
-  if (targetRoom === '..') return [];
   const isAllowed =
     room === targetRoom
       ? room !== 'identity' || folder === targetFolder || allows(identityFolders, folder, targetFolder)
@@ -89,44 +116,65 @@ function faultsOf(file: string, name: string): string[] {
   return isAllowed ? [] : [`src/${file} imports src/${target}: not allowed`];
 }
 
-function allows(table: Table, from: string, to: string): boolean {
-  const line = table[from];
-  if (line === 'all') return true;
-  return line === 'all but programs' ? to !== 'programs' : line?.includes(to) === true;
+function allows(table: ImportTable, from: string, to: string): boolean {
+  const allowed = table[from];
+  if (allowed === 'all') return true;
+  return allowed === 'all but programs' ? to !== 'programs' : allowed?.includes(to) === true;
 }
 
-/** The circles among names that import each other, each as the names on its way. */
-function circlesOf(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+/** The imports between files, or between whatever `nameOf` maps files to. */
+function graphOf(
+  imports: ReadonlyMap<string, readonly string[]>,
+  nameOf: (file: string) => string,
+): Map<string, Set<string>> {
+  const graph = new Map<string, Set<string>>();
+  for (const [file, names] of imports)
+    for (const name of names) {
+      const target = importedFile(file, name);
+      if (target === undefined) continue;
+      const from = nameOf(file);
+      const to = nameOf(target);
+      // A folder may import itself; a file may not.
+      if (from !== to || from === file) graph.set(from, (graph.get(from) ?? new Set()).add(to));
+    }
+  return graph;
+}
+
+/** Circles of imports, each as the names along it. Finds one at least if there is any. */
+function circlesIn(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
   const found: string[] = [];
   const done = new Set<string>();
-  function walk(name: string, way: readonly string[]): void {
-    const start = way.indexOf(name);
-    if (start >= 0) found.push([...way.slice(start), name].join(' -> '));
+  function walk(name: string, path: readonly string[]): void {
+    const start = path.indexOf(name);
+    if (start >= 0) found.push([...path.slice(start), name].join(' -> '));
     if (start >= 0 || done.has(name)) return;
-    for (const next of graph.get(name) ?? []) walk(next, [...way, name]);
+    for (const next of graph.get(name) ?? []) walk(next, [...path, name]);
     done.add(name);
   }
   for (const name of graph.keys()) walk(name, []);
   return found;
 }
 
-/** The imports between files, or between their folders at the given depth. */
-function graphOf(nameOf: (file: string) => string): Map<string, Set<string>> {
-  const graph = new Map<string, Set<string>>();
-  for (const [file, names] of imports)
-    for (const name of names.filter((one) => one.startsWith('.'))) {
-      const from = nameOf(file);
-      const to = nameOf(targetOf(file, name));
-      if (from !== to || from === file) graph.set(from, (graph.get(from) ?? new Set()).add(to));
-    }
-  return graph;
+/** Names that several files export: a reader who searches for one finds two things. */
+function homonymsIn(files: ReadonlyMap<string, string>): string[] {
+  const places = new Map<string, Set<string>>();
+  for (const [file, text] of files)
+    for (const [, name = ''] of text.matchAll(exportPattern))
+      places.set(name, (places.get(name) ?? new Set()).add(file));
+  return [...places]
+    .filter(([name, where]) => where.size > 1 && !Object.hasOwn(sharedNames, name))
+    .map(([name, where]) => `${name} is exported by ${[...where].map((file) => `src/${file}`).join(', ')}`);
 }
 
-const faults = [
-  ...[...imports].flatMap(([file, names]) => names.flatMap((name) => faultsOf(file, name))),
-  ...[(file: string) => file, dirname].flatMap((nameOf) =>
-    circlesOf(graphOf(nameOf)).map((circle) => `circle: ${circle}`),
-  ),
-];
-for (const fault of faults) console.log(fault);
-if (faults.length > 0) process.exitCode = 1;
+/** The source files without those that are generated, by their paths in src. */
+export function sourceFiles(root = join(import.meta.dirname, '..')): Map<string, string> {
+  const source = join(root, 'src');
+  const names = globSync('**/*.{ts,js}', { cwd: source }).filter((file) => !file.includes('/generated/'));
+  return new Map(names.sort().map((file) => [file, readFileSync(join(source, file), 'utf8')]));
+}
+
+if (import.meta.main) {
+  const violations = findViolations(sourceFiles());
+  for (const violation of violations) console.log(violation);
+  if (violations.length > 0) process.exitCode = 1;
+}
