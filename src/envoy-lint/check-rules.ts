@@ -1,7 +1,8 @@
+import { isLoopback } from '../runtime/address.ts';
 import { finding, type Finding } from './rules.ts';
 import { at, field, items, type Node } from './node.ts';
 import type { Pieces } from './pieces.ts';
-import { isEnum, isTrue, numberOf, secondsOf, textOf } from './values.ts';
+import { isEnum, isTrue, numberValue, secondsValue, textValue } from './values.ts';
 
 /** Longer than this is as good as for ever to a client that waits; seconds. */
 const longestTimeout = 10;
@@ -67,7 +68,7 @@ function skipping(config: Node): Finding[] {
         `${part * 100} % of the requests are put to the authorizer`,
       ),
     ];
-  const key = textOf(field(enabled, 'runtime_key'));
+  const key = textValue(field(enabled, 'runtime_key'));
   if (key === undefined) return found;
   return [
     ...found,
@@ -82,7 +83,7 @@ function skipping(config: Node): Finding[] {
 
 /** envoy.type.v3.FractionalPercent: nothing of a hundred when left out. */
 function partOf(fraction: Node | undefined): number {
-  const numerator = numberOf(field(fraction, 'numerator')) ?? 0;
+  const numerator = numberValue(field(fraction, 'numerator')) ?? 0;
   const denominator = field(fraction, 'denominator');
   if (isEnum(denominator, { TEN_THOUSAND: 1 })) return Math.min(1, numerator / 10_000);
   return Math.min(1, numerator / (isEnum(denominator, { MILLION: 2 }) ? 1_000_000 : 100));
@@ -91,7 +92,7 @@ function partOf(fraction: Node | undefined): number {
 function timeouts(config: Node): Finding[] {
   const timeout =
     at(config, 'grpc_service', 'timeout') ?? at(config, 'http_service', 'server_uri', 'timeout');
-  const seconds = secondsOf(timeout);
+  const seconds = secondsValue(timeout);
   if (timeout === undefined || seconds === undefined) return [];
   if (seconds === 0)
     return [finding('timeout-unbounded', timeout.path, 'there is no timeout for a decision')];
@@ -160,20 +161,20 @@ function clearing(config: Node): Finding[] {
 }
 
 function transport(config: Node, { clusters }: Pieces): Finding[] {
-  const name = textOf(at(config, 'grpc_service', 'envoy_grpc', 'cluster_name'));
+  const name = textValue(at(config, 'grpc_service', 'envoy_grpc', 'cluster_name'));
   const cluster = name === undefined ? undefined : clusters.get(name);
   if (cluster === undefined || field(cluster, 'transport_socket') !== undefined) return [];
   const addresses = items(at(cluster, 'load_assignment', 'endpoints'))
     .flatMap((endpoint) => items(field(endpoint, 'lb_endpoints')))
     .map((endpoint) => at(endpoint, 'endpoint', 'address', 'socket_address', 'address'));
-  const far = addresses.find((address) => address !== undefined && !isLoopback(textOf(address)));
+  const far = addresses.find((address) => address !== undefined && !isLoopbackAddress(textValue(address)));
   if (far === undefined) return [];
   return [
     finding('authorizer-in-clear', far.path, `the authorizer is asked at ${String(far.value)} without TLS`),
   ];
 }
 
-export const isLoopback = (address: string | undefined): boolean =>
-  address !== undefined && /^(?:127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+|localhost)$/i.test(address);
+/** @param address as the configuration has it; undefined: it isn't text, or isn't there */
+export const isLoopbackAddress = (address: string | undefined): boolean => isLoopback(address?.toLowerCase());
 
 const pathOf = (node: Node | undefined): string => node?.path ?? '';

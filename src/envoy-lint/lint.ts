@@ -1,4 +1,4 @@
-import { isLoopback, lintCheck, lintOverride } from './check-rules.ts';
+import { isLoopbackAddress, lintCheck, lintOverride } from './check-rules.ts';
 import { lintManager } from './manager-rules.ts';
 import type { LintOptions } from './options.ts';
 import { at, type Node } from './node.ts';
@@ -6,7 +6,7 @@ import { findPieces, routeTableOf, type Pieces } from './pieces.ts';
 import { assumedCheck } from './route-policies.ts';
 import { lintRoutes, routeFacts } from './route-rules.ts';
 import { finding, type Finding, type Severity } from './rules.ts';
-import { textOf } from './values.ts';
+import { textValue } from './values.ts';
 
 export type LintReport =
   | { readonly kind: 'linted'; readonly findings: readonly Finding[] }
@@ -63,7 +63,7 @@ function withoutRepeats(findings: readonly Finding[]): Finding[] {
 
 function lintAdmin(admin: Node): Finding[] {
   const address = at(admin, 'address', 'socket_address', 'address');
-  if (address === undefined || isLoopback(textOf(address))) return [];
+  if (address === undefined || isLoopbackAddress(textValue(address))) return [];
   return [finding('admin-public', address.path, `the admin port listens on ${String(address.value)}`)];
 }
 

@@ -7,7 +7,7 @@ import { usualCheck } from './route-policies.ts';
 import { lintPaths, lintRoutes, routeFacts, type RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
 import { chainsAhead, lintAllowedHeaders, lintReserved } from './strip-rules.ts';
-import { isEnum, isTrue, numberOf, textOf } from './values.ts';
+import { isEnum, isTrue, numberValue, textValue } from './values.ts';
 
 /** What one HTTP connection manager risks. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
 export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
@@ -45,7 +45,7 @@ function lintUnchecked({ config, listener, filters }: Manager, { isPartial, rout
   // What a sidecar's service asks of others is theirs to check.
   if (isEnum(field(listener, 'traffic_direction'), { OUTBOUND: 2 })) return [];
   if (!isPartial && routes.length === 0) return [];
-  const name = textOf(field(listener, 'name'));
+  const name = textValue(field(listener, 'name'));
   const what = `${name === undefined ? 'the listener' : `listener ${JSON.stringify(name)}`} asks nobody`;
   const path = field(config, 'http_filters')?.path ?? config.path;
   const isNarrow = !isPartial && routes.every(({ match }) => match === 'one');
@@ -57,7 +57,7 @@ function lintClients(config: Node): Finding[] {
   const detects = items(field(config, 'original_ip_detection_extensions')).length > 0;
   const remote = field(config, 'use_remote_address');
   const hops = field(config, 'xff_num_trusted_hops');
-  const trusted = numberOf(hops) ?? 0;
+  const trusted = numberValue(hops) ?? 0;
   return [
     ...(isTrue(remote) || detects
       ? []
@@ -80,7 +80,7 @@ function lintClients(config: Node): Finding[] {
 function lintUpgrades(config: Node): Finding[] {
   return upgradesOf(config).flatMap(({ upgrade, own }) => {
     if (own.length === 0 || own.some((filter) => isCheck(filter) && filter.isOn)) return [];
-    const type = textOf(at(upgrade, 'upgrade_type')) ?? 'an upgrade';
+    const type = textValue(at(upgrade, 'upgrade_type')) ?? 'an upgrade';
     return [
       finding(
         'upgrade-bypasses-check',

@@ -1,5 +1,5 @@
 import { field, items, type Node } from './node.ts';
-import { isTrue, textOf } from './values.ts';
+import { isTrue, textValue } from './values.ts';
 
 /** Longer ones are not tried: they would be somebody's attempt, and the names tried are short. */
 const maxRegexLength = 512;
@@ -11,7 +11,7 @@ const maxRegexLength = 512;
 export function matchesName(matcher: Node | undefined, name: string): boolean {
   const ignoresCase = isTrue(field(matcher, 'ignore_case'));
   const text = (kind: string): string | undefined => {
-    const given = textOf(field(matcher, kind));
+    const given = textValue(field(matcher, kind));
     return ignoresCase ? given?.toLowerCase() : given;
   };
   const [exact, prefix, suffix, contains] = ['exact', 'prefix', 'suffix', 'contains'].map(text);
@@ -19,7 +19,7 @@ export function matchesName(matcher: Node | undefined, name: string): boolean {
   if (prefix !== undefined) return name.startsWith(prefix);
   if (suffix !== undefined) return name.endsWith(suffix);
   if (contains !== undefined) return name.includes(contains);
-  return matchesRegex(textOf(field(field(matcher, 'safe_regex'), 'regex')), name);
+  return matchesRegex(textValue(field(field(matcher, 'safe_regex'), 'regex')), name);
 }
 
 /** Whether a regular expression of RE2 holds for the whole of a header's name, which is in lower case. */

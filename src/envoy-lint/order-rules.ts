@@ -3,7 +3,7 @@ import { isOnSomewhere, settingsOf } from './per-route.ts';
 import { isCheck, type HttpFilter } from './pieces.ts';
 import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding } from './rules.ts';
-import { booleanOf, isEnum, isTrue, textOf } from './values.ts';
+import { booleanValue, isEnum, isTrue, textValue } from './values.ts';
 
 export type FilterOrder = {
   readonly filters: readonly HttpFilter[];
@@ -143,8 +143,8 @@ function lintLua({ entry, config }: HttpFilter, perRoute: readonly Node[]): Find
   const configs = config === undefined ? perRoute : [config, ...perRoute];
   const nodes = configs.flatMap((one) => Array.from(descendants(one)));
   const isElsewhere = nodes.some((node) => field(node, 'filename') !== undefined);
-  const keeps = booleanOf(field(config, 'clear_route_cache')) === false;
-  const touches = isElsewhere || nodes.some((node) => changesHeaders.test(textOf(node) ?? ''));
+  const keeps = booleanValue(field(config, 'clear_route_cache')) === false;
+  const touches = isElsewhere || nodes.some((node) => changesHeaders.test(textValue(node) ?? ''));
   if (!touches) return [];
   if (!keeps)
     return [
@@ -183,8 +183,8 @@ function lintProcessor({ entry, config }: HttpFilter): Finding[] {
 function lintMutations(config: Node | undefined, prefix: string): Finding[] {
   return items(at(config, 'mutations', 'request_mutations')).flatMap((node) => {
     const name = (
-      textOf(field(node, 'remove')) ??
-      textOf(at(node, 'append', 'header', 'key')) ??
+      textValue(field(node, 'remove')) ??
+      textValue(at(node, 'append', 'header', 'key')) ??
       ''
     ).toLowerCase();
     const matters = name.startsWith(':') || name === 'host' || name.startsWith(prefix);

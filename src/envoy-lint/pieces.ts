@@ -1,5 +1,5 @@
 import { at, descendants, field, items, messageOf, typeOf, type Node } from './node.ts';
-import { isTrue, textOf } from './values.ts';
+import { isTrue, textValue } from './values.ts';
 
 /** An HTTP filter, as it stands in a connection manager's list. */
 export type HttpFilter = {
@@ -85,7 +85,7 @@ const managerOf = (config: Node, listener: Node | undefined): Manager => ({
 });
 
 export function httpFilter(entry: Node): HttpFilter {
-  const name = textOf(field(entry, 'name')) ?? '';
+  const name = textValue(field(entry, 'name')) ?? '';
   const typed = field(entry, 'typed_config') ?? at(entry, 'config_discovery', 'default_config');
   const type = typeOf(typed);
   const kind =
@@ -98,7 +98,7 @@ const isListener = (node: Node): boolean =>
   field(node, 'filter_chains') !== undefined || field(node, 'default_filter_chain') !== undefined;
 
 const clusterNameOf = (node: Node): string | undefined =>
-  field(node, 'load_assignment') === undefined ? undefined : textOf(field(node, 'name'));
+  field(node, 'load_assignment') === undefined ? undefined : textValue(field(node, 'name'));
 
 const isAdmin = (node: Node): boolean =>
   /(?:^|\.)admin$/.test(node.path) && field(node, 'address') !== undefined;
@@ -116,9 +116,9 @@ function repeated(document: Node): (node: Node) => boolean {
 export function routeTableOf({ config }: Manager, { routeTables }: Pieces): Node | undefined {
   const own = field(config, 'route_config');
   if (own !== undefined) return own;
-  const name = textOf(at(config, 'rds', 'route_config_name'));
+  const name = textValue(at(config, 'rds', 'route_config_name'));
   if (name === undefined) return undefined;
-  return routeTables.find((table) => textOf(field(table, 'name')) === name);
+  return routeTables.find((table) => textValue(field(table, 'name')) === name);
 }
 
 /** Whether the filter asks an authorizer, by itself or inside another. */

@@ -1,9 +1,9 @@
 import { at, children, descendants, field, items, typeOf, type Node } from './node.ts';
 import { filterState, type Levels } from './per-route.ts';
-import { textOf } from './values.ts';
+import { textValue } from './values.ts';
 
 /** What a route asks of the check. */
-export type RoutePolicy = {
+export type RouteCheckPolicy = {
   readonly kind: 'checked' | 'unchecked';
   /** Equal for routes that ask for the same. */
   readonly key: string;
@@ -35,7 +35,7 @@ export type Route = {
   /** Whether it is chosen by more than the path. */
   readonly isConditional: boolean;
   readonly text: string;
-  readonly policy: RoutePolicy;
+  readonly policy: RouteCheckPolicy;
 };
 
 /** Routes that lead to a service; those that redirect or answer by themselves need no check. */
@@ -80,24 +80,24 @@ function routesOf(levels: readonly [Node, Node, Node], check: CheckSwitch): Rout
 
 function matchOf(match: Node | undefined): Route['match'] {
   if (field(match, 'path') !== undefined) return 'one';
-  const prefix = textOf(field(match, 'prefix'));
+  const prefix = textValue(field(match, 'prefix'));
   if (prefix === '/' || prefix === '') return 'all';
-  const regex = textOf(at(match, 'safe_regex', 'regex'));
+  const regex = textValue(at(match, 'safe_regex', 'regex'));
   return regex === '.*' || regex === '/.*' ? 'all' : 'some';
 }
 
 const describe = (match: Node | undefined): string => {
   const kinds = ['path', 'prefix', 'path_separated_prefix'].map((kind) => ({
     kind,
-    text: textOf(field(match, kind)),
+    text: textValue(field(match, kind)),
   }));
   const plain = kinds.find(({ text }) => text !== undefined);
   if (plain !== undefined) return `${plain.kind} ${JSON.stringify(plain.text)}`;
-  const regex = textOf(at(match, 'safe_regex', 'regex'));
+  const regex = textValue(at(match, 'safe_regex', 'regex'));
   return regex === undefined ? 'other requests' : `paths like ${JSON.stringify(regex)}`;
 };
 
-function policyOf(levels: Levels, { name, isOn }: CheckSwitch): RoutePolicy {
+function policyOf(levels: Levels, { name, isOn }: CheckSwitch): RouteCheckPolicy {
   const state = filterState(levels, name, isOn);
   return state.isOn
     ? { kind: 'checked', key: keyOf(state.configs), said: state.said }

@@ -5,7 +5,7 @@ import type { HttpFilter, Manager } from './pieces.ts';
 import type { LintOptions } from './options.ts';
 import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding, type Severity } from './rules.ts';
-import { isEnum, isTrue, textOf } from './values.ts';
+import { isEnum, isTrue, textValue } from './values.ts';
 
 /** How much of the reserved names is gone before the check. */
 type Stripped = {
@@ -198,7 +198,7 @@ const removesUnderscores = ({ config }: Manager): boolean =>
 function isLeftByAnswer(check: Node | undefined, name: string): boolean {
   const rules = field(check, 'decoder_header_mutation_rules');
   if (rules === undefined || isTrue(field(rules, 'disallow_is_error'))) return false;
-  const matches = (kind: string): boolean => matchesRegex(textOf(at(rules, kind, 'regex')), name);
+  const matches = (kind: string): boolean => matchesRegex(textValue(at(rules, kind, 'regex')), name);
   return (
     matches('disallow_expression') || (!matches('allow_expression') && isTrue(field(rules, 'disallow_all')))
   );
@@ -206,7 +206,7 @@ function isLeftByAnswer(check: Node | undefined, name: string): boolean {
 
 /** Source: envoy.config.common.mutation_rules.v3.HeaderMutation. */
 const removesName = (mutation: Node, name: string): boolean =>
-  textOf(field(mutation, 'remove'))?.toLowerCase() === name ||
+  textValue(field(mutation, 'remove'))?.toLowerCase() === name ||
   matchesName(at(mutation, 'remove_on_match', 'key_matcher'), name);
 
 // What a script does can't be known; one that speaks of the names and of removing is taken at its word.

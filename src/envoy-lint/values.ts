@@ -6,7 +6,7 @@ import { field, isMapping, type Node } from './node.ts';
  */
 
 /** A bool or BoolValue. Strings count too: `"yes"` is true. */
-export function booleanOf(node: Node | undefined): boolean | undefined {
+export function booleanValue(node: Node | undefined): boolean | undefined {
   const value = unwrapped(node);
   if (typeof value === 'boolean') return value;
   if (typeof value !== 'string') return undefined;
@@ -14,10 +14,10 @@ export function booleanOf(node: Node | undefined): boolean | undefined {
   return /^(?:false|f|no|n|0)$/i.test(value) ? false : undefined;
 }
 
-export const isTrue = (node: Node | undefined): boolean => booleanOf(node) === true;
+export const isTrue = (node: Node | undefined): boolean => booleanValue(node) === true;
 
 /** A number, or a wrapper message such as UInt32Value. */
-export function numberOf(node: Node | undefined): number | undefined {
+export function numberValue(node: Node | undefined): number | undefined {
   const value = unwrapped(node);
   if (typeof value === 'number') return value;
   if (typeof value !== 'string') return undefined;
@@ -25,21 +25,21 @@ export function numberOf(node: Node | undefined): number | undefined {
   return isNumber ? Number(value) : undefined;
 }
 
-export const textOf = (node: Node | undefined): string | undefined =>
+export const textValue = (node: Node | undefined): string | undefined =>
   typeof node?.value === 'string' ? node.value : undefined;
 
 /** Whether an enum has one of these values. Envoy takes names in any case, and numbers, quoted or not. */
 export function isEnum(node: Node | undefined, values: Readonly<Record<string, number>>): boolean {
-  const number = numberOf(node);
-  const name = textOf(node)?.toLowerCase();
+  const number = numberValue(node);
+  const name = textValue(node)?.toLowerCase();
   return Object.entries(values).some(([known, value]) => number === value || name === known.toLowerCase());
 }
 
 /** A Duration in seconds. */
-export function secondsOf(node: Node | undefined): number | undefined {
+export function secondsValue(node: Node | undefined): number | undefined {
   if (isMapping(node?.value))
-    return (numberOf(field(node, 'seconds')) ?? 0) + (numberOf(field(node, 'nanos')) ?? 0) / 1e9;
-  const found = /^(\d{1,12}(?:\.\d{1,9})?)s$/.exec(textOf(node) ?? '');
+    return (numberValue(field(node, 'seconds')) ?? 0) + (numberValue(field(node, 'nanos')) ?? 0) / 1e9;
+  const found = /^(\d{1,12}(?:\.\d{1,9})?)s$/.exec(textValue(node) ?? '');
   return found === null ? undefined : Number(found[1]);
 }
 

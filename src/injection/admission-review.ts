@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { podSchema, type Pod } from './pod.ts';
-import type { Refusal } from './refusal.ts';
+import type { PodRefusal } from './refusal.ts';
 
 /** One pod that is about to be created. */
 export type Admission = {
@@ -72,7 +72,7 @@ const answer = (response: Readonly<Record<string, unknown>>): ReviewAnswer => ({
 });
 
 /** Lets the pod in, changed by the patch if there is one. */
-export function admit(
+export function allowAdmission(
   reviewUid: string,
   patch: readonly PatchOperation[],
   warnings: readonly string[] = [],
@@ -89,7 +89,7 @@ export function admit(
 }
 
 /** Keeps the pod out. The message ends up in the event of whoever wanted to create it. */
-export const deny = (reviewUid: string, { reason, message }: Refusal): ReviewAnswer =>
+export const denyAdmission = (reviewUid: string, { reason, message }: PodRefusal): ReviewAnswer =>
   answer({
     uid: reviewUid,
     allowed: false,

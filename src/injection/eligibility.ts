@@ -3,12 +3,12 @@ import { isOurContainer, isOurVolume, labels } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 import { choosePorts, type PodPorts } from './pod-ports.ts';
 import { parsePodSettings, type PodSettings, type SettingDefaults } from './pod-settings.ts';
-import { refuse, type Refusal } from './refusal.ts';
+import { refusePod, type PodRefusal } from './refusal.ts';
 
 export type Eligibility =
   | { readonly kind: 'eligible'; readonly settings: PodSettings; readonly ports: PodPorts }
   | { readonly kind: 'skipped'; readonly reason: 'opted_out' | 'excluded_namespace' }
-  | Refusal;
+  | PodRefusal;
 
 export type EligibilityRules = {
   readonly excludeNamespaces: ReadonlySet<string>;
@@ -26,18 +26,18 @@ export type EligibilityRules = {
  * Whether a pod, given without what an earlier admission added, gets our sidecars. It looks at containers, images and
  * ports, never at a mark that says "already injected": anyone could set that.
  */
-export function judgePod({ namespace, pod }: Admission, rules: EligibilityRules): Eligibility {
+export function evaluatePod({ namespace, pod }: Admission, rules: EligibilityRules): Eligibility {
   if (rules.excludeNamespaces.has(namespace)) return { kind: 'skipped', reason: 'excluded_namespace' };
   if (rules.allowOptOut && isOptedOut(pod)) return { kind: 'skipped', reason: 'opted_out' };
-  const unfit = judgeSpec(pod);
+  const unfit = evaluateSpec(pod);
   if (unfit !== undefined) return unfit;
   const parsed = parsePodSettings(pod.metadata.annotations ?? {}, rules.defaults);
   if (parsed.kind === 'refused') return parsed;
-  const uncovered = judgeCapture(namespace, parsed.settings, rules);
+  const uncovered = evaluateCapture(namespace, parsed.settings, rules);
   if (uncovered !== undefined) return uncovered;
   const ports = choosePorts(pod, parsed.settings);
   if (ports.kind === 'refused') return ports;
-  return judgeProxied(ports, parsed.settings) ?? { kind: 'eligible', settings: parsed.settings, ports };
+  return evaluateProxied(ports, parsed.settings) ?? { kind: 'eligible', settings: parsed.settings, ports };
 }
 
 function isOptedOut({ metadata }: Pod): boolean {
@@ -45,18 +45,18 @@ function isOptedOut({ metadata }: Pod): boolean {
   return value === 'disabled' || value === 'false';
 }
 
-function judgeSpec({ spec }: Pod): Refusal | undefined {
+function evaluateSpec({ spec }: Pod): PodRefusal | undefined {
   if (spec.hostNetwork === true)
-    return refuse(
+    return refusePod(
       'host_network',
       "the pod uses its node's network, where traffic can't be captured; set hostNetwork: false",
     );
   if (spec.os?.name === 'windows' || spec.nodeSelector?.['kubernetes.io/os'] === 'windows')
-    return refuse('windows', 'the sidecars are Linux programs');
+    return refusePod('windows', 'the sidecars are Linux programs');
   const containers = [...(spec.initContainers ?? []), ...spec.containers];
   const mesh = containers.find(isMeshContainer);
   if (mesh !== undefined)
-    return refuse(
+    return refusePod(
       'mesh_sidecar_present',
       `container ${mesh.name} belongs to a service mesh; let the mesh ask the authorizer (see k8s/istio), or keep this pod out of the mesh`,
     );
@@ -65,7 +65,7 @@ function judgeSpec({ spec }: Pod): Refusal | undefined {
       isOurContainer(name) || volumeMounts.some((mount) => isOurVolume(mount.name)),
   );
   if (taken !== undefined)
-    return refuse(
+    return refusePod(
       'reserved_name',
       `container ${taken.name} has, or mounts, a name that is reserved for the sidecars`,
     );
@@ -92,25 +92,25 @@ const isMeshContainer = ({ name, image = '' }: Container): boolean =>
   meshNames.has(name) || meshImages.test(image);
 
 // With proxy capture the application's own port stays where it is, and only a NetworkPolicy keeps others from it.
-function judgeCapture(
+function evaluateCapture(
   namespace: string,
   { capture }: PodSettings,
   { networkPolicy }: EligibilityRules,
-): Refusal | undefined {
+): PodRefusal | undefined {
   if (capture !== 'proxy' || networkPolicy.managedExternally || networkPolicy.namespaces.has(namespace))
     return undefined;
-  return refuse(
+  return refusePod(
     'no_network_policy',
     `in namespace ${namespace} no NetworkPolicy closes the pod's own ports, which curfew/capture: proxy leaves open; name the namespace in injector.namespaces with networkPolicy.enabled, set networkPolicy.managedExternally if a policy of your own does it, or use curfew/capture: redirect`,
   );
 }
 
 // Services find the moved port by its name; one found by number would lead around Envoy.
-function judgeProxied(ports: PodPorts, { capture }: PodSettings): Refusal | undefined {
+function evaluateProxied(ports: PodPorts, { capture }: PodSettings): PodRefusal | undefined {
   if (capture !== 'proxy') return undefined;
   const unnamed = ports.protected.find(({ declared }) => declared?.name === undefined);
   if (unnamed === undefined) return undefined;
-  return refuse(
+  return refusePod(
     'unnamed_target_port',
     `port ${unnamed.port} has no name; with curfew/capture: proxy a container must declare it with a name, and Services must use that as targetPort`,
   );

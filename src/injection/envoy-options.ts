@@ -7,7 +7,7 @@ export type EnvoyObject = { readonly [key: string]: unknown };
 export type PathMatch = { readonly exact: string } | { readonly prefix: string };
 
 /** What a route asks of the token: the authorizer's `curfew.*` context extensions. */
-export type RoutePolicy = {
+export type EnvoyRoutePolicy = {
   readonly access?: 'required' | 'optional';
   readonly audience?: string;
   readonly scopes?: readonly string[];
@@ -29,9 +29,9 @@ export type EnvoyService = {
     readonly sourceAddress?: string;
   };
   /** Holds where no route below says otherwise; default: a good token is required. */
-  readonly policy?: RoutePolicy;
+  readonly policy?: EnvoyRoutePolicy;
   /** Looked through in order. */
-  readonly routes?: readonly { readonly path: PathMatch; readonly policy: RoutePolicy }[];
+  readonly routes?: readonly { readonly path: PathMatch; readonly policy: EnvoyRoutePolicy }[];
   /** Passed on without a check, but also without headers of the reserved prefix. Come before `routes`. */
   readonly publicPaths?: readonly PathMatch[];
   /** `allow` (default): CORS preflights, which can't carry a credential, are passed on without a check. */

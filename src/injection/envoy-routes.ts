@@ -1,6 +1,6 @@
 import { Fault } from '../runtime/fault.ts';
 import { typed } from './envoy-clusters.ts';
-import type { EnvoyObject, EnvoyService, PathMatch, RoutePolicy } from './envoy-options.ts';
+import type { EnvoyObject, EnvoyService, PathMatch, EnvoyRoutePolicy } from './envoy-options.ts';
 
 const perRoute = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
 const extAuthz = 'envoy.filters.http.ext_authz';
@@ -40,7 +40,7 @@ function route(service: EnvoyService, match: EnvoyObject, perFilter: EnvoyObject
   };
 }
 
-function checked({ access, audience, scopes, maxExposure }: RoutePolicy): EnvoyObject {
+function checked({ access, audience, scopes, maxExposure }: EnvoyRoutePolicy): EnvoyObject {
   const extensions = {
     ...(access !== undefined && { 'curfew.access': access }),
     ...(audience !== undefined && { 'curfew.audience': audience }),
@@ -72,7 +72,7 @@ const preflight = (credentials: readonly string[]): EnvoyObject => ({
 });
 
 // A route that asks for less than the others is matched as narrowly as a public path, one that asks for more widely.
-const checkedMatch = (path: PathMatch, { access }: RoutePolicy): EnvoyObject => {
+const checkedMatch = (path: PathMatch, { access }: EnvoyRoutePolicy): EnvoyObject => {
   if ('prefix' in path && path.prefix === '/') return { prefix: '/' };
   if ('exact' in path || access === 'optional') return narrowMatch(path);
   return { safe_regex: { regex: `(?i:${escaped(plainPrefix(path.prefix))})${belowGuardedPrefix}` } };

@@ -1,22 +1,22 @@
 import { Fault } from '../runtime/fault.ts';
 import {
-  admit,
-  deny,
+  allowAdmission,
+  denyAdmission,
   parseAdmissionReview,
   type Admission,
   type PatchOperation,
   type ReviewAnswer,
 } from './admission-review.ts';
-import { judgePod, type EligibilityRules } from './eligibility.ts';
+import { evaluatePod, type EligibilityRules } from './eligibility.ts';
 import { withoutInjection } from './original-pod.ts';
 import { inject, patchBetween, type PatchOptions } from './pod-patch.ts';
 import { readRewritten } from './probe-rewriting.ts';
-import { refuse, type Refusal } from './refusal.ts';
+import { refusePod, type PodRefusal } from './refusal.ts';
 
 export type InjectionOutcome =
   | { readonly kind: 'injected'; readonly patch: readonly PatchOperation[]; readonly capture: string }
   | { readonly kind: 'skipped'; readonly reason: 'opted_out' | 'excluded_namespace' }
-  | Refusal;
+  | PodRefusal;
 
 export type InjectionOptions = { readonly rules: EligibilityRules; readonly patch: PatchOptions };
 
@@ -36,7 +36,7 @@ export function decideInjection(
   invocation: Invocation = 'first',
 ): InjectionOutcome {
   const original = withoutInjection(admission.pod);
-  const eligibility = judgePod({ ...admission, pod: original }, options.rules);
+  const eligibility = evaluatePod({ ...admission, pod: original }, options.rules);
   if (eligibility.kind !== 'eligible') return eligibility;
   try {
     const after = inject(
@@ -56,7 +56,7 @@ export function decideInjection(
   } catch (thrown) {
     // Envoy's configuration refuses what the pod's annotations ask for.
     if (thrown instanceof Fault && thrown.code === 'ERR_CONFIG_INVALID')
-      return refuse('invalid_annotation', thrown.message);
+      return refusePod('invalid_annotation', thrown.message);
     throw thrown;
   }
 }
@@ -86,20 +86,20 @@ export function answerReview(
 ): ReviewAnswer | undefined {
   const parsed = parseAdmissionReview(body);
   if (parsed.kind === 'malformed') {
-    const refusal = refuse('malformed_review', parsed.message);
+    const refusal = refusePod('malformed_review', parsed.message);
     record({ result: 'refused', ...refusal, namespace: undefined, pod: undefined, uid: parsed.uid });
-    return parsed.uid === undefined ? undefined : deny(parsed.uid, refusal);
+    return parsed.uid === undefined ? undefined : denyAdmission(parsed.uid, refusal);
   }
   const { admission } = parsed;
   const outcome = decideInjection(admission, options, invocation);
   if (invocation === 'first' || outcome.kind === 'refused') record(recordOf(admission, outcome));
   switch (outcome.kind) {
     case 'injected':
-      return admit(admission.uid, outcome.patch);
+      return allowAdmission(admission.uid, outcome.patch);
     case 'skipped':
-      return admit(admission.uid, []);
+      return allowAdmission(admission.uid, []);
     case 'refused':
-      return deny(admission.uid, outcome);
+      return denyAdmission(admission.uid, outcome);
   }
 }
 

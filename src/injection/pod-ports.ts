@@ -1,7 +1,7 @@
 import { containerNames } from './names.ts';
 import { isTcp, servingContainers, type Container, type ContainerPort, type Pod } from './pod.ts';
 import type { PodSettings, PortName } from './pod-settings.ts';
-import { refuse, type Refusal } from './refusal.ts';
+import { refusePod, type PodRefusal } from './refusal.ts';
 
 /** A port of the application that Envoy stands in front of. */
 export type ProtectedPort = {
@@ -27,7 +27,7 @@ const ownPorts = Array.from({ length: 11 }, (_, index) => 19_000 + index);
 type Declared = { readonly container: Container; readonly port: ContainerPort };
 
 /** Which of a pod's ports are authenticated, which are open, and which we take for ourselves. */
-export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | Refusal {
+export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | PodRefusal {
   const declared = servingContainers(pod).flatMap((container) =>
     (container.ports ?? []).map((port): Declared => ({ container, port })),
   );
@@ -39,7 +39,7 @@ export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | Refusal
       ? declaredTcp(declared, openTcp)
       : resolveAll(settings.ports, declared, 'curfew/ports');
   if (wanted.kind === 'refused') return wanted;
-  const unfit = judge(wanted.ports, openTcp, declared, settings);
+  const unfit = refusePorts(wanted.ports, openTcp, declared, settings);
   if (unfit !== undefined) return unfit;
   const openUdp = [
     ...open.ports.filter(({ protocol }) => protocol === 'UDP').map(({ port }) => port),
@@ -49,7 +49,7 @@ export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | Refusal
 }
 
 type Resolved = { readonly port: number; readonly protocol: string };
-type Resolution = { readonly kind: 'resolved'; readonly ports: readonly Resolved[] } | Refusal;
+type Resolution = { readonly kind: 'resolved'; readonly ports: readonly Resolved[] } | PodRefusal;
 
 const declaredTcp = (declared: readonly Declared[], openTcp: readonly number[]): Resolution => ({
   kind: 'resolved',
@@ -72,7 +72,7 @@ function resolveAll(
           .map(({ port }) => port.containerPort);
     if (numbers.length === 0 || numbers.some((port) => port < 1 || port > 65_535)) {
       const known = declared.map(({ port }) => port.name ?? String(port.containerPort)).join(', ') || 'none';
-      return refuse(
+      return refusePod(
         'unknown_port',
         `${annotation} names ${text}, which no container declares (declared: ${known})`,
       );
@@ -88,33 +88,33 @@ function resolveAll(
   };
 }
 
-function judge(
+function refusePorts(
   wanted: readonly Resolved[],
   openTcp: readonly number[],
   declared: readonly Declared[],
   settings: PodSettings,
-): Refusal | undefined {
+): PodRefusal | undefined {
   if (wanted.length === 0)
-    return refuse(
+    return refusePod(
       'no_http_port',
       'no container declares a TCP port to protect; declare it under `ports`, or name it in the annotation curfew/ports',
     );
   const udp = wanted.find(({ protocol }) => protocol === 'UDP');
   if (udp !== undefined)
-    return refuse(
+    return refusePod(
       'not_plain_http',
       `curfew/ports names ${udp.port}/udp; only HTTP over TCP can be authenticated`,
     );
   const both = wanted.find(({ port }) => openTcp.includes(port));
   if (both !== undefined)
-    return refuse(
+    return refusePod(
       'invalid_annotation',
       `port ${both.port} is in curfew/ports and in curfew/open-ports; choose one`,
     );
   for (const { port } of wanted) {
     const evidence = evidenceOfOther(port, declared, settings);
     if (evidence === undefined) continue;
-    return refuse(
+    return refusePod(
       'not_plain_http',
       `port ${port} ${evidence}; Envoy must read plain HTTP. Name the HTTP ports in curfew/ports, and in curfew/open-ports those that may stay without authentication`,
     );
@@ -152,7 +152,7 @@ function assign(
   declared: readonly Declared[],
   open: { readonly openTcp: readonly number[]; readonly openUdp: readonly number[] },
   isFixed: boolean,
-): PodPorts | Refusal {
+): PodPorts | PodRefusal {
   const taken = new Set([
     ...declared.map(({ port }) => port.containerPort),
     ...wanted.map(({ port }) => port),
@@ -162,7 +162,7 @@ function assign(
   const needed = ownPorts.slice(0, wanted.length + 3);
   const clash = isFixed ? needed.find((port) => taken.has(port)) : undefined;
   if (clash !== undefined)
-    return refuse(
+    return refusePod(
       'reserved_port',
       `port ${clash} is one of Envoy's ${needed.join(', ')} with curfew/capture: proxy; let the application listen elsewhere`,
     );
@@ -174,7 +174,7 @@ function assign(
     envoyAdmin === undefined ||
     rest.length < wanted.length
   ) {
-    return refuse(
+    return refusePod(
       'too_many_ports',
       `${containerNames.envoy} has the ports from 19000 to 19010 and would need ${wanted.length + 3} of them; name fewer in curfew/ports, or leave that range free`,
     );

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { parseDurationMs } from '../runtime/config-values.ts';
-import type { PathMatch, RoutePolicy } from './envoy-options.ts';
+import type { PathMatch, EnvoyRoutePolicy } from './envoy-options.ts';
 import { annotations } from './names.ts';
-import { refuse, type Refusal } from './refusal.ts';
+import { refusePod, type PodRefusal } from './refusal.ts';
 
 export type Capture = 'redirect' | 'proxy';
 
@@ -20,7 +20,7 @@ export type PodSettings = {
   /** Undefined: every declared TCP port that isn't open. */
   readonly ports: readonly PortName[] | undefined;
   readonly openPorts: readonly PortName[];
-  readonly policy: RoutePolicy;
+  readonly policy: EnvoyRoutePolicy;
   readonly publicPaths: readonly PathMatch[];
   readonly corsPreflight: 'allow' | 'deny';
   readonly maxStreamDurationMs: number | undefined;
@@ -36,7 +36,7 @@ export type PodSettings = {
 /** What holds where a pod says nothing. */
 export type SettingDefaults = Pick<PodSettings, 'capture' | 'trustedProxyHops'>;
 
-export type ParsedSettings = { readonly kind: 'settings'; readonly settings: PodSettings } | Refusal;
+export type ParsedSettings = { readonly kind: 'settings'; readonly settings: PodSettings } | PodRefusal;
 
 const maxListItems = 64;
 const list = (text: string): string[] => text.split(/[\s,]+/).filter((item) => item !== '');
@@ -149,12 +149,12 @@ export function parsePodSettings(
   for (const [name, text] of Object.entries(given)) {
     if (!name.startsWith(prefix) || ours.has(name)) continue;
     if (!isSettingName(name))
-      return refuse(
+      return refusePod(
         'invalid_annotation',
         `${name} is not an annotation of Curfew; remove it or correct its spelling`,
       );
     const parsed = v.safeParse(settingSchemas[name], text);
-    if (!parsed.success) return refuse('invalid_annotation', `${name}: ${parsed.issues[0].message}`);
+    if (!parsed.success) return refusePod('invalid_annotation', `${name}: ${parsed.issues[0].message}`);
     found[name] = parsed.output;
   }
   return { kind: 'settings', settings: toSettings(found, defaults) };

@@ -19,9 +19,13 @@ export const refusalReasons = [
 export type RefusalReason = (typeof refusalReasons)[number];
 
 /** An expected no. The message tells the pod's author what to do. */
-export type Refusal = { readonly kind: 'refused'; readonly reason: RefusalReason; readonly message: string };
+export type PodRefusal = {
+  readonly kind: 'refused';
+  readonly reason: RefusalReason;
+  readonly message: string;
+};
 
-export const refuse = (reason: RefusalReason, message: string): Refusal => ({
+export const refusePod = (reason: RefusalReason, message: string): PodRefusal => ({
   kind: 'refused',
   reason,
   message,

@@ -11,7 +11,7 @@ import { envoyConfigOf, injected, options, podFixture } from '../injection/fixtu
 import { startEnvoy } from '../envoy/envoy-process.ts';
 import { findingsIn, lint, partsOf, put, recommended, service, type Tree } from './samples.ts';
 
-const k8s = join(import.meta.dirname, '..', '..', '..', 'k8s');
+const k8s = join(import.meta.dirname, '..', '..', 'k8s');
 
 const lintText = (text: string) => {
   const read = readDocuments(text);

@@ -879,7 +879,7 @@ describe('the rules', () => {
   });
 
   it('are all in the documentation, with their severity', () => {
-    const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'envoy.md'), 'utf8');
+    const text = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'envoy.md'), 'utf8');
     for (const [rule, { severity }] of Object.entries(lintRules))
       expect(text).toMatch(new RegExp(`^\\| \`${rule}\` \\| ${severity}`, 'm'));
   });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readDocuments } from '../../src/envoy-lint/documents.ts';
 import { at, items, type Node } from '../../src/envoy-lint/node.ts';
-import { booleanOf, isEnum, numberOf, secondsOf, textOf } from '../../src/envoy-lint/values.ts';
+import { booleanValue, isEnum, numberValue, secondsValue, textValue } from '../../src/envoy-lint/values.ts';
 import { startEnvoyWith } from '../envoy/envoy-process.ts';
 
 /** A field of a virtual host or of its route, spellings that Envoy accepts, and how the linter reads them. */
@@ -30,7 +30,7 @@ const kinds: readonly Kind[] = [
     place: 'host',
     field: 'include_request_attempt_count',
     spellings: booleans,
-    read: (node) => booleanOf(node) ?? false,
+    read: (node) => booleanValue(node) ?? false,
     readPrinted: (value = false) => value,
   },
   {
@@ -38,7 +38,7 @@ const kinds: readonly Kind[] = [
     place: 'route',
     field: 'include_vh_rate_limits',
     spellings: [...booleans, '{ value: yes }', '{ value: "0" }'],
-    read: booleanOf,
+    read: booleanValue,
   },
   {
     name: 'UInt32Value',
@@ -47,7 +47,7 @@ const kinds: readonly Kind[] = [
     spellings: spelled(
       `4 | "4" | 0x1F | "0x1F" | 017 | 08 | "017" | 2e1 | "2e1" | 6.0 | "6.0" | +5 | .5e1 | !!str 9 | !!int "9" | ! 010 | 4294967295 | null | { value: 3 } | { value: "0x3" }`,
     ),
-    read: numberOf,
+    read: numberValue,
   },
   {
     name: 'enum',
@@ -66,7 +66,7 @@ const kinds: readonly Kind[] = [
     spellings: spelled(
       `3s | "3s" | 0.25s | 2.000000001s | 07s | 0s | !!str 4s | null | { seconds: 4 } | { seconds: "4", nanos: 500000000 } | { seconds: 0x5 } | {}`,
     ),
-    read: secondsOf,
+    read: secondsValue,
     readPrinted: (value) => (typeof value === 'string' ? Number(value.slice(0, -1)) : value),
   },
   {
@@ -74,7 +74,7 @@ const kinds: readonly Kind[] = [
     place: 'route',
     field: 'prefix_rewrite',
     spellings: ['plain', '"quoted"', "'yes'", '"12"', '! yes', '1.5', '2020-02-02', 'Null', 'null'],
-    read: textOf,
+    read: textValue,
   },
 ];
 
@@ -116,7 +116,7 @@ function hostsOf(root: unknown): Map<string | undefined, Node> {
   const found = managers.flatMap((manager) =>
     items(at(manager, 'typed_config', 'route_config', 'virtual_hosts')),
   );
-  return new Map(found.map((host) => [textOf(at(host, 'name')), host]));
+  return new Map(found.map((host) => [textValue(at(host, 'name')), host]));
 }
 
 describe('the linter reads what Envoy reads in', () => {
