@@ -7,9 +7,7 @@ import {
 import { adminTokenFromEnvironment } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { secretFromFile, secretFromText } from '../runtime/secret.ts';
-import { optionalText, usageFault, type parseCommandLine } from './command.ts';
-
-type Parsed = ReturnType<typeof parseCommandLine>;
+import { optionalText, usageFault, type ParsedArguments } from './command.ts';
 
 /** The options that `readAdminTarget` reads, beside `config`. */
 export const adminOptions = {
@@ -30,7 +28,7 @@ export const adminUsage = [
  * or the environment: a command line is for every process of the machine to see.
  * @throws ERR_USAGE, ERR_SECRET_UNREADABLE
  */
-export function readAdminTarget(parsed: Parsed): AdminClient | undefined {
+export function readAdminTarget(parsed: ParsedArguments): AdminClient | undefined {
   const url = optionalText(parsed, 'admin');
   const given = ['token-file', 'client-id', 'client-secret-file'].filter(
     (name) => parsed.values[name] !== undefined,
@@ -43,7 +41,7 @@ export function readAdminTarget(parsed: Parsed): AdminClient | undefined {
   return createAdminClient({ url, credentials: readCredentials(parsed) });
 }
 
-function readCredentials(parsed: Parsed): AdminCredentials {
+function readCredentials(parsed: ParsedArguments): AdminCredentials {
   const tokenFile = optionalText(parsed, 'token-file');
   const clientId = optionalText(parsed, 'client-id');
   const secretFile = optionalText(parsed, 'client-secret-file');

@@ -15,15 +15,22 @@ export type CommandOutput = {
   warn(line: string): void;
 };
 
-type Parsed = { values: Record<string, string | boolean | string[] | undefined>; positionals: string[] };
+/** What a command prints, as text or with `--json`, and what it exits with. */
+export type CommandReport = { readonly exitCode: number; readonly line: string; readonly json: unknown };
+
+/** The options and the arguments of a command line. */
+export type ParsedArguments = {
+  values: Record<string, string | boolean | string[] | undefined>;
+  positionals: string[];
+};
 
 /** Parses strictly; an argument that begins with one hyphen is an id. @throws ERR_USAGE naming the wrong argument */
 export function parseCommandLine(
   args: readonly string[],
   options: ParseArgsConfig['options'],
   positionals: { min: number; max: number },
-): Parsed {
-  let parsed: Parsed;
+): ParsedArguments {
+  let parsed: ParsedArguments;
   try {
     const result = parseArgs({
       args: withDashedIdsLast(args),
@@ -31,7 +38,7 @@ export function parseCommandLine(
       allowPositionals: true,
       strict: true,
     });
-    parsed = { values: result.values as Parsed['values'], positionals: result.positionals };
+    parsed = { values: result.values as ParsedArguments['values'], positionals: result.positionals };
   } catch (thrown) {
     throw usageFault(thrown instanceof Error ? (thrown.message.split('. ', 1)[0] ?? '') : 'wrong arguments');
   }
@@ -52,13 +59,13 @@ function withDashedIdsLast(args: readonly string[]): string[] {
 export const usageFault = (message: string): Fault => new Fault('ERR_USAGE', message);
 
 /** A text option that must be there. @throws ERR_USAGE */
-export function requiredOption(parsed: Parsed, name: string): string {
+export function requiredOption(parsed: ParsedArguments, name: string): string {
   const value = parsed.values[name];
   if (typeof value !== 'string' || value === '') throw usageFault(`--${name} is missing`);
   return value;
 }
 
-export function optionalText(parsed: Parsed, name: string): string | undefined {
+export function optionalText(parsed: ParsedArguments, name: string): string | undefined {
   const value = parsed.values[name];
   return typeof value === 'string' ? value : undefined;
 }

@@ -4,7 +4,15 @@ import { importKey, listKeys, revokeKey, rotateKeys } from '../identity/operator
 import { loadConfig } from '../runtime/config.ts';
 import { secretFromFile } from '../runtime/secret.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
-import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import {
+  optionalText,
+  parseCommandLine,
+  requiredOption,
+  usageFault,
+  type Command,
+  type CommandReport,
+  type ParsedArguments,
+} from './command.ts';
 
 type Keys = RemoteAnswer<'listKeys'>['keys'];
 type KeyRevocation = {
@@ -21,8 +29,6 @@ type KeyPlace = {
   rotate(): Promise<string>;
   revoke(id: string, reason: string | undefined): Promise<KeyRevocation>;
 };
-
-type Report = { exitCode: number; line: string; json: unknown };
 
 const text = { type: 'string' } as const;
 
@@ -50,15 +56,13 @@ export const keysCommand: Command = {
   },
 };
 
-type Parsed = ReturnType<typeof parseCommandLine>;
-
-function fileConfig(parsed: Parsed): IdentityConfig {
+function fileConfig(parsed: ParsedArguments): IdentityConfig {
   if (parsed.values['admin'] !== undefined)
     throw usageFault('a private key is imported beside the database, with --config');
   return loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') });
 }
 
-function placeOf(parsed: Parsed): KeyPlace {
+function placeOf(parsed: ParsedArguments): KeyPlace {
   const admin = readAdminTarget(parsed);
   return admin === undefined ? inDatabase(fileConfig(parsed)) : behindApi(admin);
 }
@@ -93,14 +97,14 @@ async function carryOut(
   id: string | undefined,
   reason: string | undefined,
   place: KeyPlace,
-): Promise<Report> {
+): Promise<CommandReport> {
   if (verb === 'list' && id === undefined) return listed(await place.list());
   if (verb === 'rotate' && id === undefined) return added(await place.rotate());
   if (verb === 'revoke' && id !== undefined) return revoked(id, await place.revoke(id, reason));
   throw usageFault('keys list, keys rotate, keys revoke KID, or keys import FILE');
 }
 
-function listed(keys: Keys): Report {
+function listed(keys: Keys): CommandReport {
   const rows = keys.map(({ id, algorithm, state, createdAt, encrypted }) => ({
     id,
     algorithm,
@@ -113,13 +117,13 @@ function listed(keys: Keys): Report {
   return { exitCode: 0, line, json: rows };
 }
 
-const added = (id: string): Report => ({
+const added = (id: string): CommandReport => ({
   exitCode: 0,
   line: `key ${id} added; it signs in ten minutes, when everybody knows it`,
   json: { id },
 });
 
-function revoked(id: string, { isPublished, seq, log, isKnown }: KeyRevocation): Report {
+function revoked(id: string, { isPublished, seq, log, isKnown }: KeyRevocation): CommandReport {
   const unknown = isKnown !== false ? '' : '; it is not stored here, and refused all the same';
   const json = { id, published: isPublished, seq, known: isKnown };
   if (isPublished)
@@ -128,7 +132,11 @@ function revoked(id: string, { isPublished, seq, log, isKnown }: KeyRevocation):
   return { exitCode: 1, line, json };
 }
 
-async function importFrom(file: string, kid: string | undefined, config: IdentityConfig): Promise<Report> {
+async function importFrom(
+  file: string,
+  kid: string | undefined,
+  config: IdentityConfig,
+): Promise<CommandReport> {
   const outcome = await importKey(config, secretFromFile(file).text(), kid);
   if (outcome.kind === 'added') return added(outcome.id);
   const { id, why } = outcome;

@@ -3,7 +3,7 @@ import { authorizerSchema, type AuthorizerConfig } from '../config/authorizer.ts
 import { logName, redisSchema } from '../config/redis.ts';
 import type { RedisOptions } from '../redis/connection.ts';
 import { environmentSetting, loadConfig } from '../runtime/config.ts';
-import { optionalText, usageFault, type parseCommandLine } from './command.ts';
+import { optionalText, usageFault, type ParsedArguments } from './command.ts';
 
 /** Which revocation log a command is about. */
 export type LogTarget = {
@@ -27,7 +27,7 @@ export const logTargetUsage = '(--redis URL [--log NAME] | --config AUTHORIZER_F
  * the configuration, or from the environment variable that stands for the configuration's.
  * @throws ERR_USAGE, ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE
  */
-export function readLogTarget(parsed: ReturnType<typeof parseCommandLine>): LogTarget {
+export function readLogTarget(parsed: ParsedArguments): LogTarget {
   const url = optionalText(parsed, 'redis');
   const name = optionalText(parsed, 'log');
   const file = optionalText(parsed, 'config');

@@ -5,13 +5,19 @@ import { asFault, describeRedis } from '../redis/connection.ts';
 import { absentLog, openLogReader, type LogEntry, type LogReader } from '../revocation/redis-log-reader.ts';
 import { parseDurationMs } from '../runtime/config-values.ts';
 import { Fault } from '../runtime/fault.ts';
-import { optionalText, parseCommandLine, usageFault, type Command, type CommandOutput } from './command.ts';
+import {
+  optionalText,
+  parseCommandLine,
+  usageFault,
+  type Command,
+  type CommandOutput,
+  type ParsedArguments,
+} from './command.ts';
 import { eventLine, printable } from './event-line.ts';
 import { logTargetOptions, logTargetUsage, readLogTarget, type LogTarget } from './log-target.ts';
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
-type Parsed = ReturnType<typeof parseCommandLine>;
 type Verb = (args: readonly string[], output: CommandOutput) => Promise<number> | number;
 
 const verbs: Record<string, Verb> = { create, show, script };
@@ -76,7 +82,7 @@ async function create(args: readonly string[], output: CommandOutput): Promise<n
   });
 }
 
-function readNewLog(parsed: Parsed, logName: string): NewLog {
+function readNewLog(parsed: ParsedArguments, logName: string): NewLog {
   const given = parsed.values['issuer'];
   const issuers = [...new Set(Array.isArray(given) ? given : [])];
   if (issuers.length === 0) throw usageFault('--issuer is missing');
@@ -91,7 +97,7 @@ function readNewLog(parsed: Parsed, logName: string): NewLog {
   };
 }
 
-function duration(parsed: Parsed, option: string, byDefault: string, max: string): number {
+function duration(parsed: ParsedArguments, option: string, byDefault: string, max: string): number {
   const ms = parseDurationMs(optionalText(parsed, option) ?? byDefault);
   if (ms === undefined || ms > (parseDurationMs(max) ?? 0))
     throw usageFault(`--${option} must be a duration such as ${byDefault}, ${max} at most`);
@@ -99,7 +105,7 @@ function duration(parsed: Parsed, option: string, byDefault: string, max: string
 }
 
 /** Nothing was made: that is as wished if the log there is serves, and was to be left alone. */
-function existing(head: Head, log: NewLog, parsed: Parsed, { print, warn }: CommandOutput): number {
+function existing(head: Head, log: NewLog, parsed: ParsedArguments, { print, warn }: CommandOutput): number {
   const uncovered = log.issuers.filter((issuer) => !head.covers.includes(issuer));
   const serves = parsed.values['if-absent'] === true && uncovered.length === 0;
   const whose =

@@ -1,8 +1,8 @@
 import type { Passkey } from '../identity/store/passkey-store.ts';
-import type { Report } from './user.ts';
+import type { CommandReport } from './command.ts';
 
 /** An account's passkeys, a line each. */
-export function passkeyList(found: readonly Passkey[]): Report {
+export function passkeyList(found: readonly Passkey[]): CommandReport {
   const rows = found.map(({ id, name, isBackedUp, createdAtMs, lastUsedAtMs }) => ({
     id,
     name,

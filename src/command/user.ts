@@ -11,13 +11,19 @@ import {
 import type { Revocation } from '../identity/session/revoker.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
-import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import {
+  optionalText,
+  parseCommandLine,
+  requiredOption,
+  usageFault,
+  type Command,
+  type CommandReport,
+  type ParsedArguments,
+} from './command.ts';
 import { passkeyCount, passkeyList } from './passkey-list.ts';
 import { readPassword } from './password-prompt.ts';
 
-type Parsed = ReturnType<typeof parseCommandLine>;
-export type Report = { exitCode: number; line: string; json: unknown };
-type Verb = (config: IdentityConfig, username: string, parsed: Parsed) => Promise<Report>;
+type Verb = (config: IdentityConfig, username: string, parsed: ParsedArguments) => Promise<CommandReport>;
 
 const verbs: Record<string, Verb> = { add, disable, passwd, sessions, passkeys };
 /** Options of one verb alone. */
@@ -68,16 +74,20 @@ export const userCommand: Command = {
   },
 };
 
-const refused = (line: string): Report => ({ exitCode: 1, line, json: { error: line } });
-const noSuchUser = (username: string): Report => refused(`there is no user "${username}"`);
+const refused = (line: string): CommandReport => ({ exitCode: 1, line, json: { error: line } });
+const noSuchUser = (username: string): CommandReport => refused(`there is no user "${username}"`);
 
-async function add(config: IdentityConfig, username: string): Promise<Report> {
+async function add(config: IdentityConfig, username: string): Promise<CommandReport> {
   const id = await addUser(config, { username, password: await readPassword() });
   if (id === undefined) return refused(`the name "${username}" is taken`);
   return { exitCode: 0, line: `user "${username}" added, id ${id}`, json: { username, id } };
 }
 
-async function passwd(config: IdentityConfig, username: string, parsed: Parsed): Promise<Report> {
+async function passwd(
+  config: IdentityConfig,
+  username: string,
+  parsed: ParsedArguments,
+): Promise<CommandReport> {
   const keepsPasskeys = parsed.values['keep-passkeys'] === true;
   const user = { username, password: await readPassword() };
   const change = await changePassword(config, user, { keepsPasskeys });
@@ -89,26 +99,34 @@ async function passwd(config: IdentityConfig, username: string, parsed: Parsed):
   return { ...report, json: { ...json, passkeysRemoved: removed, passkeysKept: kept } };
 }
 
-async function passkeys(config: IdentityConfig, username: string, parsed: Parsed): Promise<Report> {
+async function passkeys(
+  config: IdentityConfig,
+  username: string,
+  parsed: ParsedArguments,
+): Promise<CommandReport> {
   const which = optionalText(parsed, 'remove');
   if (which !== undefined) return await removePasskeys(config, username, which);
   const found = await listPasskeys(config, username);
   return found === undefined ? noSuchUser(username) : passkeyList(found);
 }
 
-async function removePasskeys(config: IdentityConfig, username: string, which: string): Promise<Report> {
+async function removePasskeys(
+  config: IdentityConfig,
+  username: string,
+  which: string,
+): Promise<CommandReport> {
   const removed = await removeUserPasskeys(config, username, which);
   if (removed === undefined) return noSuchUser(username);
   if (removed === 0 && which !== 'all') return refused(`"${username}" has no passkey ${which}`);
   return { exitCode: 0, line: `${passkeyCount(removed)} removed`, json: { passkeysRemoved: removed } };
 }
 
-async function disable(config: IdentityConfig, username: string): Promise<Report> {
+async function disable(config: IdentityConfig, username: string): Promise<CommandReport> {
   const revocation = await disableUser(config, username);
   return revocation === undefined ? noSuchUser(username) : ended(`user "${username}" disabled`, revocation);
 }
 
-function ended(what: string, { removed, isPublished }: Revocation): Report & { json: object } {
+function ended(what: string, { removed, isPublished }: Revocation): CommandReport & { json: object } {
   const count = removed.length;
   const json = { sessionsEnded: count, published: isPublished };
   if (count === 0) return { exitCode: 0, line: `${what}; there was no session`, json };
@@ -118,7 +136,7 @@ function ended(what: string, { removed, isPublished }: Revocation): Report & { j
   return { exitCode: 1, line, json };
 }
 
-async function sessions(config: IdentityConfig, username: string): Promise<Report> {
+async function sessions(config: IdentityConfig, username: string): Promise<CommandReport> {
   const found = await listSessions(config, username);
   if (found === undefined) return noSuchUser(username);
   return listed(
@@ -134,7 +152,7 @@ async function sessions(config: IdentityConfig, username: string): Promise<Repor
 }
 
 /** The API tells an unknown user by no sessions. */
-async function remoteSessions(admin: AdminClient, user: string): Promise<Report> {
+async function remoteSessions(admin: AdminClient, user: string): Promise<CommandReport> {
   const rows: Row[] = [];
   for (let offset: number | undefined = 0; offset !== undefined && rows.length < maxSessions;) {
     const query = { user, limit: String(pageSize), offset: String(offset) };
@@ -148,7 +166,7 @@ async function remoteSessions(admin: AdminClient, user: string): Promise<Report>
 
 type Row = Record<'id' | 'client' | 'device' | 'address' | 'created' | 'lastUsed', string>;
 
-function listed(rows: readonly Row[]): Report {
+function listed(rows: readonly Row[]): CommandReport {
   const lines = rows.map((row) => [row.id, row.client, row.lastUsed, row.address, row.device].join('  '));
   return { exitCode: 0, line: lines.length === 0 ? 'no sessions' : lines.join('\n'), json: rows };
 }
