@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { executablePath } from '../src/runtime/config.ts';
+import { executablePath } from '../src/demo/executables.ts';
 import { createEchoServer } from '../test/http2/echo-server.ts';
 
 const root = join(import.meta.dirname, '..');

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { setTimeout } from 'node:timers/promises';
-import { executablePath } from '../src/runtime/config.ts';
+import { executablePath } from '../src/demo/executables.ts';
 
 // Programs that a suite needs and a fresh Debian lacks.
 

@@ -8,7 +8,7 @@ import {
   type PodCoverage,
   type UnprotectedPod,
 } from '../injection/coverage.ts';
-import { childEnvironment, loadConfig } from '../runtime/config.ts';
+import { processEnvironment, loadConfig } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { describeError } from '../runtime/log.ts';
 import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
@@ -79,7 +79,7 @@ async function askKubectl(context: string | undefined): Promise<string> {
   const args = context === undefined ? kubectlArgs : [...kubectlArgs, '--context', context];
   try {
     const { stdout } = await promisify(execFile)('kubectl', args, {
-      env: childEnvironment(),
+      env: processEnvironment(),
       encoding: 'utf8',
       maxBuffer: maxListBytes,
       timeout: kubectlTimeoutMs,

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { childEnvironment } from '../runtime/config.ts';
+import { processEnvironment } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { withoutCredentials } from '../runtime/log.ts';
 
@@ -33,7 +33,7 @@ export function startChild(options: ChildOptions): Child {
   const logFile = join(options.directory, `${options.name}.log`);
   const child = spawn(options.command, options.args, {
     cwd: options.directory,
-    env: childEnvironment(options.environment),
+    env: processEnvironment(options.environment),
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });

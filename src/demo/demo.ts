@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheDirectory } from '../runtime/config.ts';
+import { cacheDirectory } from './executables.ts';
 import { Fault } from '../runtime/fault.ts';
 import { lastLines, startChild, untilReady, type Child } from './child.ts';
 import { demoFiles, type DemoPlan } from './files.ts';

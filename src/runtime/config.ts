@@ -1,6 +1,4 @@
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { parseDocument } from 'yaml';
 import { Fault } from './fault.ts';
@@ -194,28 +192,8 @@ export const environmentSetting = (
 export const adminTokenFromEnvironment = (environment: Environment = process.env): string | undefined =>
   environment['CURFEW_ADMIN_TOKEN'] || undefined;
 
-/** The folder for programs and packages that Curfew fetches for its demo and its tests (XDG Base Directory, `XDG_CACHE_HOME`). */
-export function cacheDirectory(environment: Environment = process.env): string {
-  return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'curfew');
-}
-
-/** The environment a child program gets. */
-export const childEnvironment = (extra: Record<string, string> = {}): NodeJS.ProcessEnv => ({
+/** The environment of this process, with additions: for a child process, or to look something up. A copy. */
+export const processEnvironment = (extra: Record<string, string> = {}): NodeJS.ProcessEnv => ({
   ...process.env,
   ...extra,
 });
-
-/** The first executable of that name on PATH. */
-export function executablePath(name: string, environment: Environment = process.env): string | undefined {
-  const folders = (environment['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { TestProject } from 'vitest/node';
-import { executablePath } from '../../src/runtime/config.ts';
+import { executablePath } from '../../src/demo/executables.ts';
 import { canInstall, install } from '../debian.ts';
 
 declare module 'vitest' {

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { executablePath } from '../../src/runtime/config.ts';
+import { executablePath } from '../../src/demo/executables.ts';
 import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { executablePath } from '../../src/runtime/config.ts';
+import { executablePath } from '../../src/demo/executables.ts';
 import { canInstall, install } from '../debian.ts';
 import { eventually, freePort, startProgram, tail, type RunningProgram } from '../processes.ts';
 

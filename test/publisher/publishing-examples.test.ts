@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTruthLog } from '../../src/publisher/ownerless-log.ts';
 import { openRedis } from '../../src/redis/connection.ts';
-import { cacheDirectory, executablePath } from '../../src/runtime/config.ts';
+import { cacheDirectory, executablePath } from '../../src/demo/executables.ts';
 import { repository } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { follow } from './following.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { durationMs, secret, sizeBytes } from '../../src/runtime/config-values.ts';
-import { ConfigFault, executablePath, loadConfig } from '../../src/runtime/config.ts';
+import { ConfigFault, loadConfig } from '../../src/runtime/config.ts';
 import { Fault } from '../../src/runtime/fault.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
@@ -182,13 +182,5 @@ describe('a value', () => {
     const config = load('name: a\npassword: { file: /nonexistent/secret }');
     expect(() => config.password?.text()).toThrowError(Fault);
     expect(() => config.password?.text()).toThrowError('/nonexistent/secret');
-  });
-});
-
-describe('an executable', () => {
-  it('is found on PATH, and a folder of that name is not one', () => {
-    expect(executablePath('sh', { PATH: '/nonexistent:/bin' })).toBe('/bin/sh');
-    expect(executablePath('bin', { PATH: '/usr' })).toBeUndefined();
-    expect(executablePath('sh', {})).toBeUndefined();
   });
 });
