@@ -238,10 +238,7 @@ const known = [...Object.keys(programs), commandLine];
 const unknown = positionals.filter((name) => !known.includes(name));
 if (unknown.length > 0)
   throw new Error(`no such program: ${unknown.join(', ')}; it is one of ${known.join(', ')}`);
-const wanted =
-  positionals.length > 0
-    ? positionals
-    : known.filter((name) => name === commandLine || existsSync(join(root, 'src', `${name}.ts`)));
+const wanted = positionals.length > 0 ? positionals : known;
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, 'assets'), { recursive: true });
 for (const name of wanted) await bundle(name, out);
