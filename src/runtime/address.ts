@@ -12,7 +12,7 @@ export type Address =
 
 const hostAndPort = /^(?<host>\[[0-9a-fA-F:.]+\]|[^:[\]/\s]*):(?<port>\d{1,5})$/;
 
-/** Parses `host:port`, `:port`, `[::1]:port` or `unix:///absolute/path`; undefined when it is none of them. */
+/** Parses `host:port`, `:port`, `[::1]:port` or `unix:///absolute/path`; undefined for anything else. */
 export function parseAddress(text: string): Address | undefined {
   if (text.startsWith('unix:')) {
     const path = text.startsWith('unix:///') ? text.slice('unix://'.length) : '';
@@ -44,7 +44,8 @@ export function isLoopback(host: string | undefined): boolean {
 }
 
 /**
- * Removes a Unix socket that nobody listens on any more; a live one, or a file of another type, stays.
+ * Removes the Unix socket of a process that has ended. A socket that accepts connections stays, and so does a file of
+ * another type.
  * @throws ERR_ADDRESS_IN_USE
  */
 export async function removeDeadSocket(path: string): Promise<void> {
@@ -68,7 +69,7 @@ export async function removeDeadSocket(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-/** Gives a listening socket its mode: owner and group only. */
+/** Makes a Unix socket accessible to its owner and its group only. */
 export const restrictSocket = (path: string): void => chmodSync(path, 0o660);
 
 /** Turns a listen error into one that says what to do. */
@@ -82,22 +83,22 @@ export function listenFault(thrown: unknown, address: Address, setting: string):
       { cause: thrown },
     );
   }
-  // libuv reports a missing folder as EACCES, which would send people looking for rights.
+  // libuv reports a missing folder as EACCES, which suggests that a permission is missing.
   if (address.kind === 'unix' && !existsSync(dirname(address.path))) {
     return new Fault(
       'ERR_LISTEN_FAILED',
-      `cannot listen on ${where} (${setting}): the folder is not there; make it, writable for this program`,
+      `cannot listen on ${where} (${setting}): the folder does not exist; create it, writable for this program`,
     );
   }
   return new Fault('ERR_LISTEN_FAILED', `cannot listen on ${where} (${setting})`, { cause: thrown });
 }
 
-// More than wait with Node's default backlog.
-const mostWaiting = 1024;
+/** More connections than Node's default backlog holds (511). */
+const maxTurns = 1024;
 
 /**
- * Accepts the connections that wait to be accepted: a server that is closed resets them, with what their clients have
- * sent. Node accepts one in each turn of the event loop.
+ * Accepts the connections that are still in the listen backlog. Call it before the server is closed: closing resets
+ * them, and the requests on them are lost. Node accepts one connection per turn of the event loop.
  */
 export async function acceptWaiting(server: Server): Promise<void> {
   let quietTurns = 0;
@@ -105,8 +106,8 @@ export async function acceptWaiting(server: Server): Promise<void> {
     quietTurns = 0;
   };
   server.on('connection', onConnection);
-  // The first turn may have had its reads already.
-  for (let turns = 0; quietTurns < 2 && turns < mostWaiting; turns += 1) {
+  // The poll phase of the first turn may be over, so one turn without a connection proves nothing.
+  for (let turns = 0; quietTurns < 2 && turns < maxTurns; turns += 1) {
     quietTurns += 1;
     await setImmediate();
   }
@@ -122,7 +123,7 @@ export async function listen(server: Server, address: Address, setting: string):
   if (address.kind === 'unix') await removeDeadSocket(address.path);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  // The socket is bound within the call; nobody may connect before `restrictSocket`.
+  // `listen` binds the socket synchronously. The umask keeps others from connecting before `restrictSocket`.
   const umask = address.kind === 'unix' ? process.umask(0o117) : undefined;
   server.listen(options, () => resolve());
   if (umask !== undefined) process.umask(umask);

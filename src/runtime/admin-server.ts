@@ -5,7 +5,7 @@ import type { Log } from './log.ts';
 import type { Registry } from './metrics.ts';
 import { build } from './version.ts';
 
-/** What `/readyz` answers: whether to send traffic, and each part's state in words. */
+/** The answer of `/readyz`: whether to send traffic, and the state of each part. */
 export type Readiness = { ready: boolean; parts: Record<string, unknown> };
 
 export type AdminOptions = {
@@ -17,7 +17,7 @@ export type AdminOptions = {
   status(): Record<string, unknown>;
 };
 
-/** The server for probes, metrics and status: plain HTTP, GET and HEAD only, no request body. */
+/** The server for probes, metrics and status. Plain HTTP, GET and HEAD only, without request bodies. */
 export function createAdminServer(options: AdminOptions): Part {
   const { log, registry } = options;
 

@@ -5,7 +5,7 @@ import { secretFromFile, secretFromText } from './secret.ts';
 const durationUnitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const durationPattern = /^(?<count>\d{1,9})(?<unit>ms|s|m|h|d)$/;
 
-/** Milliseconds of a text such as `500ms`, `10s`, `5m`, `2h`, `14d`; undefined when it is none. */
+/** Parses a duration such as `500ms`, `10s`, `5m`, `2h` or `14d` into milliseconds; undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {
   const groups = durationPattern.exec(text)?.groups;
   if (groups === undefined) return undefined;
@@ -16,7 +16,7 @@ export const formatDuration = (ms: number): string => (ms % 1000 === 0 ? `${ms /
 
 /**
  * A duration with its unit; the output is in milliseconds.
- * @param bounds smallest and largest accepted, themselves durations
+ * @param bounds the smallest and the largest duration that is accepted
  */
 export function durationMs(bounds: { min?: string; max?: string } = {}) {
   const min = parseDurationMs(bounds.min ?? '0s') ?? 0;
@@ -35,6 +35,7 @@ export function durationMs(bounds: { min?: string; max?: string } = {}) {
 
 const sizePattern = /^(?<count>\d{1,9})(?<unit>k|M)?$/;
 
+/** Parses a size such as `8192`, `256k` or `1M` (binary multiples) into bytes; undefined for anything else. */
 export function parseBytes(text: string): number | undefined {
   const groups = sizePattern.exec(text)?.groups;
   if (groups === undefined) return undefined;
@@ -85,7 +86,7 @@ export const nonEmpty = (maxLength = 1024) =>
     v.maxLength(maxLength, `must be at most ${maxLength} characters`),
   );
 
-/** A secret, written out or as `{ file: PATH }`; never printed. */
+/** A secret, inline or as `{ file: PATH }`. It is never printed. */
 export const secret = v.union(
   [
     v.pipe(v.string(), v.minLength(1), v.transform(secretFromText)),

@@ -4,7 +4,7 @@ import { parseDocument } from 'yaml';
 import { Fault } from './fault.ts';
 import { describeError } from './log.ts';
 
-/** One thing wrong with a configuration: where, and what to do. */
+/** One problem of a configuration: where it is, and what to do about it. */
 export type ConfigProblem = { path: string; message: string };
 
 type Tree = { [key: string]: unknown };
@@ -13,7 +13,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const maxFileBytes = 1024 * 1024;
 const variablePrefix = 'CURFEW__';
 
-/** A configuration that does not hold; `problems` lists everything at once. */
+/** An invalid configuration. `problems` lists all of its problems. */
 export class ConfigFault extends Fault {
   readonly problems: readonly ConfigProblem[];
 
@@ -25,10 +25,10 @@ export class ConfigFault extends Fault {
 }
 
 /**
- * Reads, overlays with `CURFEW__…` variables, checks and freezes a program's configuration.
- * @param options.schema one valibot schema per program; unknown keys are refused by it
+ * Reads a program's configuration, applies the `CURFEW__…` environment variables, validates the result and freezes it.
+ * @param options.schema the program's valibot schema, which rejects unknown keys
  * @param options.file path of a YAML file, at most 1 MiB
- * @param options.environment default: the process's
+ * @param options.environment default: the environment of this process
  * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID (all problems at once, with their paths)
  */
 export function loadConfig<Schema extends v.GenericSchema>(options: {
@@ -124,7 +124,7 @@ type AnySchema = v.GenericSchema & {
   pipe?: readonly v.GenericSchema[];
 };
 
-/** The kind of scalar a schema takes at a path; undefined when there is no such path or it isn't a scalar. */
+/** The kind of scalar that a schema accepts at a path; undefined if there is no such path, or no scalar there. */
 function scalarAt(
   schema: v.GenericSchema,
   steps: readonly string[],
@@ -182,13 +182,16 @@ function deepFreeze<T>(value: T): T {
   return value;
 }
 
-/** A setting as its `CURFEW__…` variable says it, for a command that takes no configuration file. @param path as in the variable */
+/**
+ * The value of a `CURFEW__…` variable, for commands that read no configuration file.
+ * @param path the name of the variable after that prefix
+ */
 export const environmentSetting = (
   path: string,
   environment: Environment = process.env,
 ): string | undefined => environment[`${variablePrefix}${path}`];
 
-/** The operator's token for the administration API, for commands that take it from the environment. */
+/** The operator's token for the administration API, from the environment variable CURFEW_ADMIN_TOKEN. */
 export const adminTokenFromEnvironment = (environment: Environment = process.env): string | undefined =>
   environment['CURFEW_ADMIN_TOKEN'] || undefined;
 

@@ -8,14 +8,17 @@ import { networkOf } from './network.ts';
 export type CrowdedOut = {
   /** The address at its other end: a client's, or a proxy's. */
   readonly address: string;
-  /** Since it was opened, or since its last request or answer began or ended; ms. */
+  /** Time since it was opened, or since a request on it last began or ended; ms. */
   readonly silentMs: number;
-  /** The part of all connections that its network had: 0 to 1. */
+  /** The share of the limit that its network used: 0 to 1. */
   readonly share: number;
 };
 
 export type ConnectionsOptions = {
-  /** Most connections; beyond, the network that has most loses the one that has been silent longest. */
+  /**
+   * The maximum number of connections. Beyond it, the network with the most connections loses the one that has been
+   * silent for the longest time.
+   */
   readonly limit: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   crowdedOut(connection: CrowdedOut): void;
@@ -24,12 +27,12 @@ export type ConnectionsOptions = {
 type Open = { readonly place: Place; requests: number; activeAtMs: number };
 
 /**
- * Requests that may wait for answers on one connection. Node keeps each in memory until those before it are answered, and
- * clients and proxies send the next one only after the answer.
+ * The maximum number of unanswered requests on one connection. Node keeps pipelined requests in memory until those before
+ * them are answered. Browsers and proxies don't pipeline.
  */
-const maxWaiting = 16;
+const maxUnanswered = 16;
 
-/** Bounds the connections of a server and the requests that wait on each. */
+/** Limits the connections of a server and the requests that wait on each, and shares the limit among the clients' networks. */
 export function watchConnections(server: Server, options: ConnectionsOptions): void {
   const { limit, clock } = options;
   const share = createFairShare({ limit });
@@ -40,7 +43,7 @@ export function watchConnections(server: Server, options: ConnectionsOptions): v
     // A request may end after its connection.
     if (connection === undefined) return;
     connection.requests += by;
-    if (connection.requests > maxWaiting) socket.destroy();
+    if (connection.requests > maxUnanswered) socket.destroy();
     connection.activeAtMs = clock.monotonicMs();
     connection.place.renew();
   }

@@ -1,15 +1,15 @@
-/** A part of a bounded resource that is in use. */
+/** A part of a bounded resource that a claim uses. */
 export type Place = {
   /** Changes how much of the resource it uses. */
   resize(units: number): void;
-  /** Makes it the newest of its owner's: the oldest is evicted first. */
+  /** Makes it its owner's newest place. The oldest is evicted first. */
   renew(): void;
   /** Gives it back. Does nothing for a place that was evicted. */
   leave(): void;
 };
 
 export type Claim = {
-  /** Among whom the resource is shared: a client's network. */
+  /** The resource is shared among owners, such as the networks of clients. */
   readonly owner: string;
   readonly units: number;
   /** Evicted last, as long as all such claims together fit into the reserve. Default: false. */
@@ -70,7 +70,7 @@ export function createFairShare(options: { readonly limit: number; readonly rese
   };
 }
 
-/** Who uses how much. */
+/** Counts the units that each owner uses. */
 function createUsage() {
   const groups = new Map<string, Group>();
   let total = 0;
@@ -103,7 +103,7 @@ function createUsage() {
       count(group, -held.units);
       if (group.held.size === 0) groups.delete(group.key);
     },
-    /** The one that uses most. @param reserve reserved ones are passed over while they use no more than this */
+    /** The group that uses most. @param reserve reserved groups are left out while they use no more than this together */
     largest: (reserve: number): Group | undefined => {
       let found: Group | undefined;
       for (const group of groups.values()) {

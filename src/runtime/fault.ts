@@ -1,6 +1,4 @@
-/**
- * Every way a program can fail that isn't an expected refusal. `docs/errors.md` has a line for each.
- */
+/** The codes of faults: failures of a program other than expected refusals. `docs/errors.md` explains each. */
 export const faultCodes = [
   'ERR_CONFIG_INVALID',
   'ERR_CONFIG_UNREADABLE',
@@ -35,9 +33,9 @@ export class Fault extends Error {
   }
 }
 
-/** Whether the database could not be used at this moment: the same call may succeed later. Answer it with 503. */
+/** Whether the database is unavailable at the moment. The same call may succeed later, so answer with 503. */
 export const isDatabaseUnavailable = (thrown: unknown): boolean =>
   thrown instanceof Fault && thrown.code === 'ERR_DATABASE_UNAVAILABLE';
 
-/** `Retry-After` of an answer that the database's absence decided; long enough for a restart. */
+/** `Retry-After` of answers while the database is unavailable; seconds. Long enough for a restart. */
 export const databaseRetrySeconds = 2;

@@ -14,7 +14,7 @@ export type HttpServerOptions = {
   log: Log;
   /** Time after the port has closed for a request to arrive and be answered; ms. Default 5 s. */
   lastRequestsMs?: number;
-  /** Most connections at a time; beyond, a newer one takes the place of another. Default 2000. */
+  /** The maximum number of connections. Beyond it, a new connection replaces another. Default: 2000. */
   maxConnections?: number;
   /** Called for each connection that was closed to make room for a newer one. */
   crowdedOut?(connection: CrowdedOut): void;
@@ -28,10 +28,10 @@ const limits = {
   connectionsCheckingInterval: 1000,
 };
 const defaultMaxConnections = 2000;
-/** Connections that Node may accept in one turn, before those they replace are closed. */
+/** Node may accept so many connections in one turn of the event loop, before those they replace are closed. */
 const acceptedAtOnce = 1000;
 
-/** The public listener: every size and time of a request is bounded. On stop it loses no request that it has received. */
+/** The public HTTP listener. Each request is bounded in size and time. `stop` loses no request that was received. */
 export function createHttpServer(options: HttpServerOptions): Part {
   const { address, handler, log, lastRequestsMs = 5000, maxConnections = defaultMaxConnections } = options;
   const working = new Set<Promise<void>>();
@@ -44,7 +44,7 @@ export function createHttpServer(options: HttpServerOptions): Part {
     clock: systemClock,
     crowdedOut: (connection) => options.crowdedOut?.(connection),
   });
-  // After the watching: it closes a connection on which too many requests wait.
+  // Registered after `watchConnections`, which closes connections with too many unanswered requests.
   server.on('request', (request, response) => {
     if (request.socket.destroyed) return;
     const work = answer(request, response);
@@ -58,7 +58,7 @@ export function createHttpServer(options: HttpServerOptions): Part {
       await handler(request, response);
     } catch (thrown) {
       if (thrown === request.errored) {
-        log.debug('request broken off', { err: thrown });
+        log.debug('request aborted', { err: thrown });
         return;
       }
       log[isDatabaseUnavailable(thrown) ? 'debug' : 'error']('request failed', { err: thrown });
@@ -72,7 +72,7 @@ export function createHttpServer(options: HttpServerOptions): Part {
     start: () => listen(server, address, 'listen'),
     stop: async () => {
       await drain.close(lastRequestsMs);
-      // A request whose client hung up has no connection any more, and goes on all the same.
+      // The handler of a request goes on after its client has disconnected.
       await Promise.all(working);
     },
   };

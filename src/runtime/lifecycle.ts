@@ -4,7 +4,7 @@ import type { Log } from './log.ts';
 export type Part = {
   readonly name: string;
   start(): Promise<void> | void;
-  /** Called once, also after a failed start of a later part. Must not throw for a part that is half started. */
+  /** Called once, even if the start of this part or of a later one failed. Must not throw after a start that failed. */
   stop(): Promise<void> | void;
 };
 
@@ -71,7 +71,7 @@ export async function runUntilSignal(lifecycle: Lifecycle, log: Log): Promise<nu
   const signal = first ?? (await signalled);
   log.info('stopping', { signal });
   const clean = await lifecycle.stop();
-  if (!clean) log.warn('drain time is over; open work was dropped');
+  if (!clean) log.warn('drain time exceeded: open work was dropped');
   log.info('stopped');
   return clean ? 0 : 1;
 }

@@ -5,8 +5,8 @@ export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /**
- * The only fields a log line may hold. A credential has no field to enter by; a session is named by its short
- * hash (`sessionHash`).
+ * The only fields of a log line. None of them holds a credential. A session is identified by its short hash
+ * (`sessionHash`).
  */
 export type LogFields = {
   address?: string;
@@ -23,7 +23,7 @@ export type LogFields = {
   decision?: string;
   delayMs?: number;
   durationMs?: number;
-  /** What speaks HTTP/2 on the port. */
+  /** The HTTP/2 implementation that serves the port. */
   engine?: string;
   epoch?: number;
   err?: unknown;
@@ -58,7 +58,10 @@ export type LogFields = {
   version?: string;
 };
 
-/** A log of sentences with allow-listed fields. Cost: one JSON line, written synchronously by pino's default stream. */
+/**
+ * A log of constant messages with allow-listed fields. `docs/log-messages.md` lists the messages.
+ * Cost: one JSON line, written synchronously by pino's default stream.
+ */
 export type Log = {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -67,11 +70,11 @@ export type Log = {
   isDebug(): boolean;
 };
 
-// Belt and braces: libraries put what they like into their messages. Whoever sends a request chooses texts of up to
-// 60 KiB, so both patterns can begin a match only where a word begins: the time stays in proportion to the length.
+// A second line of defence: libraries put arbitrary values into their messages. Clients choose texts of up to 60 KiB, so
+// both patterns match only from the beginning of a word, which keeps the time linear.
 const dottedWord = /[\w.-]+/g;
 const urlUserInfo = /(?<!\w)(\w+:\/\/)[^/\s@]*@/g;
-// Of a compact JWS's first part, at least: `eyJ` is `{"` in base64url.
+// The minimum length of the first part of a compact JWS. `eyJ` is `{"` in base64url.
 const minHeaderLength = 8;
 
 /** Removes what looks like a JWT or a URL's user information from a text. Cost: linear in its length. */
@@ -99,7 +102,7 @@ function withoutTokens(word: string): string {
 
 type Described = { name: string; code?: string; message: string; cause?: string };
 
-/** Name, code and message of a thrown value and nothing else: ioredis errors carry the command with its arguments. */
+/** Name, code and message of a thrown value. Nothing else: errors of ioredis contain the command with its arguments. */
 export function describeError(thrown: unknown): Described {
   if (!(thrown instanceof Error)) return { name: 'NonError', message: withoutCredentials(String(thrown)) };
   const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
@@ -142,7 +145,7 @@ export function createLog(options: {
   };
 }
 
-/** The log of a long-running program. Its first line, at `info`, says what the program was built from. */
+/** The log of a long-running program. Its first line, at `info`, has the version and the revision of the program. */
 export function createProgramLog(program: string, level: LogLevel): Log {
   const log = createLog({ program, level });
   log.info('starting', build);

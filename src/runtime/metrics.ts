@@ -4,47 +4,52 @@ import { build } from './version.ts';
 
 export { Registry } from 'prom-client';
 
-/** A registry with the process's own metrics (CPU, memory, event loop delay) and what it was built from. */
+/** A registry with the metrics of the process (CPU, memory, event loop delay), its version and its revision. */
 export function createRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
     name: 'curfew_build_info',
-    help: '1, with the version and the revision that this program was built from.',
+    help: '1, labelled with the version and the revision of this program.',
     labelNames: ['version', 'revision'],
     registers: [registry],
   }).set(build, 1);
   return registry;
 }
 
-/** A counter's series for given labels. */
+/** One series of a counter. */
 export type Tally = { inc(): void };
 
-const pendingOf = new WeakMap<Counter, (() => void)[]>();
-
 /**
- * Counts what happens for every request: prom-client checks and hashes the labels each time, this adds to a number, which
- * is passed on when metrics are read. The series is there at 0 from the start. `counter` needs `collect: addTallies`.
+ * A counter for events of every request. prom-client checks and hashes the labels on each increment; a tally adds to a
+ * number, which goes to the series when the metrics are read.
  */
-export function tally(counter: Counter, ...labelValues: string[]): Tally {
-  const series = counter.labels(...labelValues);
-  let pending = 0;
-  const pass = (): void => {
-    series.inc(pending);
-    pending = 0;
-  };
-  const passes = pendingOf.get(counter) ?? [];
-  pendingOf.set(counter, [...passes, pass]);
-  return {
-    inc: () => {
-      pending += 1;
-    },
-  };
+class TalliedCounter extends Counter {
+  readonly #flushes: (() => void)[] = [];
+
+  /** A series that exists from now on, at 0. */
+  tally(...labelValues: string[]): Tally {
+    const series = this.labels(...labelValues);
+    let pending = 0;
+    this.#flushes.push(() => {
+      series.inc(pending);
+      pending = 0;
+    });
+    return {
+      inc: () => {
+        pending += 1;
+      },
+    };
+  }
+
+  /** prom-client calls this before it reads the values. */
+  collect(): void {
+    for (const flush of this.#flushes) flush();
+  }
 }
 
-function addTallies(this: Counter): void {
-  for (const pass of pendingOf.get(this) ?? []) pass();
-}
+export const tally = (counter: TalliedCounter, ...labelValues: string[]): Tally =>
+  counter.tally(...labelValues);
 
 const checkSecondsBuckets = [
   0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1,
@@ -57,11 +62,10 @@ const propagationSecondsBuckets = [
 export function createAuthorizerMetrics(registry: Registry) {
   const registers = [registry];
   return {
-    checks: new Counter({
+    checks: new TalliedCounter({
       name: 'curfew_checks_total',
       help: 'Check requests decided.',
       labelNames: ['decision', 'reason'],
-      collect: addTallies,
       registers,
     }),
     checkDuration: createTimings(registry, {
@@ -69,11 +73,10 @@ export function createAuthorizerMetrics(registry: Registry) {
       help: 'Time from a decoded check request to its decision.',
       buckets: checkSecondsBuckets,
     }),
-    tokenCache: new Counter({
+    tokenCache: new TalliedCounter({
       name: 'curfew_token_cache_total',
       help: 'Look-ups of a token among those already verified.',
       labelNames: ['result'],
-      collect: addTallies,
       registers,
     }),
     jwksRefreshes: new Counter({
@@ -146,7 +149,7 @@ export function createAuthorizerMetrics(registry: Registry) {
 
 export type AuthorizerMetrics = ReturnType<typeof createAuthorizerMetrics>;
 
-/** Why a notice is or may be missed. */
+/** Why a notice was missed, or may have been. */
 const missedCauses = ['unread', 'connection', 'keys', 'database'] as const;
 export type MissedCause = (typeof missedCauses)[number];
 
@@ -155,11 +158,11 @@ export function createOwnerMetrics(registry: Registry) {
   const registers = [registry];
   const noticesMissed = new Counter({
     name: 'curfew_notices_missed_total',
-    help: 'Notices, and requests that may have been notices, answered without being carried out or judged.',
+    help: 'Notices, and requests that may have been notices, answered without being processed.',
     labelNames: ['cause'],
     registers,
   });
-  // A series that begins at 1 has no increase that an alert could see.
+  // An alert on an increase doesn't see a series that begins at 1.
   for (const cause of missedCauses) noticesMissed.inc({ cause }, 0);
   return {
     tokensIssued: new Counter({

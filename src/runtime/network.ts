@@ -20,6 +20,6 @@ export function networkOf(address: string): string {
     .join(':');
 }
 
-/** A dotted part stands for two groups. */
+/** An IPv4 address at the end stands for two groups. */
 const groupsIn = (text: string): number =>
   text === '' ? 0 : text.split(':').length + (text.includes('.') ? 1 : 0);

@@ -5,18 +5,18 @@ import { describeError } from './log.ts';
 
 const maxSecretBytes = 64 * 1024;
 
-/** A secret value and where it comes from. Prints as `[secret]` wherever it is shown. */
+/** A secret value, and where it comes from. It always prints as `[secret]`. */
 export type Secret = {
-  /** Where it comes from, for messages: a path, or `configuration`. */
+  /** The origin, for messages: a path, or `configuration`. */
   readonly source: string;
   /**
-   * The bytes as they are now, a trailing line end removed. A file is read again at each call.
+   * The current bytes without a trailing line end. Each call reads the file.
    * @throws ERR_SECRET_UNREADABLE
    */
   bytes(): Buffer;
   /** As `bytes`, in UTF-8. */
   text(): string;
-  /** Changes when the file does: modification time, size and inode. Constant for a secret written out. */
+  /** Changes with the file's modification time, size or inode. Constant for an inline secret. */
   version(): string;
   toJSON(): string;
 };
@@ -64,8 +64,8 @@ function withoutLineEnd(bytes: Buffer): Buffer {
 }
 
 /**
- * Calls back within `everyMs` of a change of the secret's file.
- * @returns stops watching
+ * Calls `onChange` within `everyMs` after the secret's file has changed.
+ * @returns a function that stops watching
  */
 export function watchSecret(
   secret: Pick<Secret, 'version'>,

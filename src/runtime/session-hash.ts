@@ -1,4 +1,4 @@
 import { hash } from 'node:crypto';
 
-/** A session's name in logs: enough to find its lines again, too little to revoke or guess it. */
+/** Identifies a session in logs. Its lines can be found by it, but the session can't be revoked or guessed. */
 export const sessionHash = (id: string): string => hash('sha256', id, 'hex').slice(0, 12);

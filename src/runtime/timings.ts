@@ -7,15 +7,15 @@ export type TimingsOptions = {
   readonly buckets: readonly number[];
 };
 
-/** A histogram without labels for what happens on every request. */
+/** A histogram without labels, for events of every request. */
 export type Timings = {
   observe(seconds: number): void;
   get(): Promise<MetricObjectWithValues<MetricValueWithName<'le'>>>;
 };
 
 /**
- * Counts durations, as prom-client's histogram does at ten times the cost: that one looks up its labels, of which there are
- * none, and searches all of its buckets each time. Cost: an addition for each bucket up to the right one.
+ * Counts durations in buckets. prom-client's histogram takes ten times as long: it looks up labels and searches all of its
+ * buckets for each duration. Cost: a comparison for each bucket up to the right one.
  */
 export function createTimings(registry: Registry, { name, help, buckets }: TimingsOptions): Timings {
   const bounds = [...buckets, Infinity];
@@ -50,7 +50,7 @@ export function createTimings(registry: Registry, { name, help, buckets }: Timin
     },
     get: async () => ({ name, help, type: 'histogram', aggregator: 'sum', values: values() }),
   };
-  // A registry asks its metrics for no more than this.
+  // A registry uses nothing else of a metric.
   registry.registerMetric(timings as unknown as Histogram);
   return timings as unknown as Timings;
 }

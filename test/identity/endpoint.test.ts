@@ -189,7 +189,7 @@ describe('the public listener', () => {
     socket.resetAndDestroy();
     const logged = (): string => identity.logged().slice(before);
     await eventually('the end is logged', () => logged().includes('"msg":"request ') || undefined);
-    expect(logged()).toContain('"msg":"request broken off"');
+    expect(logged()).toContain('"msg":"request aborted"');
     expect(logged()).not.toContain('"msg":"request failed"');
   });
 

@@ -103,11 +103,11 @@ describe('listening', () => {
     expect(statSync(path).size).toBe(4);
   });
 
-  it('on a Unix socket in a folder that is not there says so', async () => {
+  it('on a Unix socket in a folder that does not exist says so', async () => {
     const path = join(temporaryDirectory(), 'missing', 'a.sock');
     await expect(listen(createServer(), { kind: 'unix', path }, 'listen')).rejects.toMatchObject({
       code: 'ERR_LISTEN_FAILED',
-      message: expect.stringContaining('is not there; make it') as string,
+      message: expect.stringContaining('does not exist; create it') as string,
     });
   });
 });

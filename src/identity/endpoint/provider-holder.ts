@@ -121,7 +121,7 @@ function observe(provider: Provider, { provider: { scope }, metrics, log }: Prov
   });
   // Koa's own; without a listener it prints to the console.
   EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown, ctx?: KoaContextWithOIDC) => {
-    if (thrown === ctx?.req.socket.errored) log.debug('request broken off', { err: thrown });
+    if (thrown === ctx?.req.socket.errored) log.debug('request aborted', { err: thrown });
     else log.error('request failed', { err: thrown });
   });
 }
