@@ -17,7 +17,7 @@ type Query = {
 
 const text = { type: 'string' } as const;
 const maxEntries = 1000;
-/** Most that the API gives at once. */
+/** The maximum page size of the API. */
 const pageSize = 200;
 
 export const auditCommand: Command = {
@@ -41,7 +41,7 @@ export const auditCommand: Command = {
         ? await fromDatabase(requiredOption(parsed, 'config'), query)
         : await fromApi(admin, query);
     if (parsed.values['json'] === true) print(JSON.stringify(entries));
-    else print(entries.map(lineOf).join('\n') || 'nothing is noted');
+    else print(entries.map(lineOf).join('\n') || 'no entries');
     return 0;
   },
 };
@@ -85,7 +85,7 @@ async function fromApi(admin: AdminClient, { user, client, sinceMs, limit }: Que
   return entries;
 }
 
-/** When, who and from where, what, and how much of it. */
+/** Time, actor with address, action, target, details. */
 function lineOf({ at, actor, action, target, details }: Entry): string {
   const from = actor.address === '' ? '' : ` (${actor.address})`;
   const more = Object.entries(details).map(([name, value]) => `${name}=${String(value)}`);

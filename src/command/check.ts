@@ -14,7 +14,7 @@ import { describeError } from '../runtime/log.ts';
 import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
 import { readInput } from './input.ts';
 
-/** Some twenty thousand pods. */
+/** Room for about 20,000 pods. */
 const maxListBytes = 256 * 1024 * 1024;
 const kubectlTimeoutMs = 120_000;
 const kubectlArgs = ['get', 'namespaces,pods,networkpolicies', '--all-namespaces', '--output', 'json'];
@@ -37,7 +37,7 @@ export const checkCommand: Command = {
       { min: 1, max: 2 },
     );
     const [what, file] = parsed.positionals;
-    if (what !== 'pods') throw usageFault('check pods');
+    if (what !== 'pods') throw usageFault(`unknown command "check ${what ?? ''}"; expected one of pods`);
     const excluded = parsed.values['exclude'];
     const rules = coverageRules(optionalText(parsed, 'config'), Array.isArray(excluded) ? excluded : []);
     const list = await readList(file, parsed.values['kubectl'] === true, optionalText(parsed, 'context'));
@@ -49,7 +49,7 @@ export const checkCommand: Command = {
   },
 };
 
-// The injector's own defaults, where its configuration isn't given.
+// Without the injector's configuration, its defaults apply.
 function coverageRules(configFile: string | undefined, excluded: readonly string[]): CoverageRules {
   if (configFile === undefined) {
     const byDefault = v.getDefault(injectorSchema.pipe[0].entries.excludeNamespaces);
@@ -66,16 +66,16 @@ function coverageRules(configFile: string | undefined, excluded: readonly string
 
 async function readList(
   file: string | undefined,
-  byKubectl: boolean,
+  usesKubectl: boolean,
   context: string | undefined,
 ): Promise<string> {
-  if (file !== undefined && byKubectl) throw usageFault('a FILE or --kubectl, not both');
-  if (byKubectl || (file === undefined && process.stdin.isTTY)) return askKubectl(context);
-  if (context !== undefined) throw usageFault('--context is for --kubectl');
+  if (file !== undefined && usesKubectl) throw usageFault('use either FILE or --kubectl, not both');
+  if (usesKubectl || (file === undefined && process.stdin.isTTY)) return runKubectl(context);
+  if (context !== undefined) throw usageFault('--context requires --kubectl');
   return readInput(file ?? '-', maxListBytes);
 }
 
-async function askKubectl(context: string | undefined): Promise<string> {
+async function runKubectl(context: string | undefined): Promise<string> {
   const args = context === undefined ? kubectlArgs : [...kubectlArgs, '--context', context];
   try {
     const { stdout } = await promisify(execFile)('kubectl', args, {
@@ -86,8 +86,8 @@ async function askKubectl(context: string | undefined): Promise<string> {
     });
     return stdout;
   } catch (thrown) {
-    // Node's message holds what kubectl printed on its standard error.
-    throw new Fault('ERR_CONFIG_UNREADABLE', `cannot ask kubectl: ${describeError(thrown).message.trim()}`);
+    // Node's message contains the standard error of kubectl.
+    throw new Fault('ERR_CONFIG_UNREADABLE', `cannot run kubectl: ${describeError(thrown).message.trim()}`);
   }
 }
 
@@ -100,7 +100,7 @@ function parseList(text: string): unknown {
 }
 
 const notAList = (problem: string): Fault =>
-  new Fault('ERR_CONFIG_INVALID', `${problem}; wanted is what this prints: kubectl ${kubectlArgs.join(' ')}`);
+  new Fault('ERR_CONFIG_INVALID', `${problem}; expected the output of: kubectl ${kubectlArgs.join(' ')}`);
 
 function describe({ wanted, unprotected }: Extract<PodCoverage, { kind: 'coverage' }>): string {
   const lines = unprotected.map((one) => `${one.namespace}/${one.pod} ${why(one)}`);
@@ -114,12 +114,12 @@ function describe({ wanted, unprotected }: Extract<PodCoverage, { kind: 'coverag
 function why(pod: UnprotectedPod): string {
   switch (pod.reason) {
     case 'no_sidecars':
-      return 'runs without the sidecars; restart it';
+      return 'runs without the sidecars: restart it';
     case 'no_network_policy': {
       const port = pod.port === undefined ? 'ports are' : `port ${pod.port} is`;
-      return `has proxy capture, and no NetworkPolicy of the list selects it: its own ${port} reachable without a token`;
+      return `has proxy capture, but no NetworkPolicy in the list selects it: its own ${port} reachable without a token`;
     }
     case 'port_open':
-      return `has proxy capture, and the NetworkPolicy ${pod.policy} opens its own port ${pod.port}, reachable without a token`;
+      return `has proxy capture, but NetworkPolicy ${pod.policy} opens its own port ${pod.port}, which is then reachable without a token`;
   }
 }

@@ -3,15 +3,15 @@ import { Fault } from '../runtime/fault.ts';
 
 /** One command of `bin/curfew`. */
 export type Command = {
-  /** The arguments, as `--help` shows them; one line a form. */
+  /** The arguments as `--help` shows them, one line per form. */
   readonly usage: readonly string[];
-  /** @returns the exit code: 0 done, 1 refused or failed, 2 wrong usage or configuration */
+  /** @returns the exit code: 0 success, 1 refused or failed, 2 wrong usage or configuration */
   run(args: readonly string[], output: CommandOutput): Promise<number>;
 };
 
 export type CommandOutput = {
   print(line: string): void;
-  /** For a person to read while the machine-readable answer goes to standard output. */
+  /** Prints to standard error, for people; machine-readable output goes to standard output. */
   warn(line: string): void;
 };
 
@@ -24,7 +24,10 @@ export type ParsedArguments = {
   positionals: string[];
 };
 
-/** Parses strictly; an argument that begins with one hyphen is an id. @throws ERR_USAGE naming the wrong argument */
+/**
+ * Parses the arguments of a command; unknown options are refused. An argument that begins with a single hyphen is an id.
+ * @throws ERR_USAGE, which names the wrong argument
+ */
 export function parseCommandLine(
   args: readonly string[],
   options: ParseArgsConfig['options'],
@@ -49,7 +52,7 @@ export function parseCommandLine(
   return parsed;
 }
 
-/** There are no options of one hyphen, but one in 64 ids begins with one. */
+/** No option begins with a single hyphen, but one in 64 ids does. */
 function withDashedIdsLast(args: readonly string[]): string[] {
   if (args.includes('--')) return [...args];
   const isDashedId = (text: string): boolean => /^-[^-]{2}/.test(text);
@@ -58,7 +61,11 @@ function withDashedIdsLast(args: readonly string[]): string[] {
 
 export const usageFault = (message: string): Fault => new Fault('ERR_USAGE', message);
 
-/** A text option that must be there. @throws ERR_USAGE */
+/** A fault for a word that isn't one of those a command knows. @param what the wrong word, with its context */
+export const unknownWord = (what: string, expected: readonly string[]): Fault =>
+  usageFault(`${what}: expected one of ${expected.join(', ')}`);
+
+/** The value of a mandatory option. @throws ERR_USAGE */
 export function requiredOption(parsed: ParsedArguments, name: string): string {
   const value = parsed.values[name];
   if (typeof value !== 'string' || value === '') throw usageFault(`--${name} is missing`);

@@ -5,7 +5,7 @@ import { identitySchema } from '../config/identity.ts';
 import { injectorSchema } from '../config/injector.ts';
 import { relaySchema } from '../config/relay.ts';
 import { ConfigFault, loadConfig } from '../runtime/config.ts';
-import { parseCommandLine, usageFault, type Command } from './command.ts';
+import { parseCommandLine, unknownWord, usageFault, type Command } from './command.ts';
 
 const schemas: Record<string, GenericSchema> = {
   authorizer: authorizerSchema,
@@ -20,14 +20,13 @@ export const configCommand: Command = {
     const parsed = parseCommandLine(args, { json: { type: 'boolean' } }, { min: 2, max: 3 });
     const [verb, program = '', file] = parsed.positionals;
     const schema = Object.hasOwn(schemas, program) ? schemas[program] : undefined;
-    if (schema === undefined)
-      throw usageFault(`no such program: ${program}; it is one of ${Object.keys(schemas).join(', ')}`);
+    if (schema === undefined) throw unknownWord(`no such program: ${program}`, Object.keys(schemas));
     if (verb === 'schema' && file === undefined) {
       print(JSON.stringify(jsonSchema(schema), null, 2));
       return 0;
     }
     if (verb !== 'check' || file === undefined)
-      throw usageFault('config check PROGRAM FILE, or config schema PROGRAM');
+      throw usageFault('use config check PROGRAM FILE, or config schema PROGRAM');
     return check(schema, file, parsed.values['json'] === true, print);
   },
 };
@@ -44,6 +43,6 @@ function check(schema: GenericSchema, file: string, asJson: boolean, print: (lin
   return 0;
 }
 
-// A schema's checks and transforms have no JSON Schema counterpart; the shape, the names and the defaults do.
+// JSON Schema has the shape, the names and the defaults of a schema, but not its checks and transforms.
 const jsonSchema = (schema: GenericSchema): unknown =>
   toJsonSchema(schema, { typeMode: 'input', errorMode: 'ignore' });

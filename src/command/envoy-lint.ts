@@ -5,10 +5,10 @@ import { defaultLintOptions, type LintOptions } from '../envoy-lint/options.ts';
 import { lintRules, type Finding, type Severity } from '../envoy-lint/rules.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
-import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
+import { optionalText, parseCommandLine, unknownWord, type Command } from './command.ts';
 import { readInput } from './input.ts';
 
-/** A `/config_dump` of a large mesh has some tens of megabytes. */
+/** The `/config_dump` of a large mesh has tens of megabytes. */
 const maxInputBytes = 64 * 1024 * 1024;
 
 export const envoyLintCommand: Command = {
@@ -46,11 +46,11 @@ function findings(file: string, text: string, options: LintOptions): readonly Fi
     throw new Fault('ERR_CONFIG_INVALID', `${file} is neither YAML nor JSON: ${read.message}`);
   const report = lintEnvoy(read.documents, options);
   if (report.kind === 'unrecognized')
-    throw new Fault('ERR_CONFIG_INVALID', `${file} is no Envoy configuration: ${report.message}`);
+    throw new Fault('ERR_CONFIG_INVALID', `${file} is not an Envoy configuration: ${report.message}`);
   return report.findings;
 }
 
-/** What the authorizer's configuration says of the requests it wants to see. */
+/** Reads from the authorizer's configuration which headers matter to it. */
 function lintOptions(configFile: string | undefined): LintOptions {
   if (configFile === undefined) return defaultLintOptions;
   const { token, upstream } = loadConfig({ schema: authorizerSchema, file: configFile });
@@ -68,7 +68,7 @@ function ignoring(given: readonly string[]): (finding: Finding) => boolean {
   const wanted = given.map((text) => {
     const [rule = '', ...path] = text.split('@');
     if (!Object.hasOwn(lintRules, rule))
-      throw usageFault(`--ignore ${rule}: no such rule; it is one of ${Object.keys(lintRules).join(', ')}`);
+      throw unknownWord(`--ignore ${rule}: no such rule`, Object.keys(lintRules));
     return { rule, path: path.join('@') };
   });
   return ({ rule, path }) => wanted.some((one) => one.rule === rule && path.startsWith(one.path));

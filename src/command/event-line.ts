@@ -1,9 +1,9 @@
 import type { RevocationEvent } from '../revocation-log/event.ts';
 
-/** Enough to recognise an id by, for a screen others may see. */
+/** The beginning of an id: enough to recognise it, too little to use it. */
 export const shortened = (id: string): string => (id.length > 16 ? `${id.slice(0, 8)}…` : id);
 
-/** A revocation for a person to read. */
+/** A revocation event as a line for people. */
 export function eventLine(event: RevocationEvent, seq: number | undefined): string {
   const { kind, id, iss, at, reason } = event;
   const what = kind === 'issuer' ? 'everything' : `${kind} ${printable(shortened(id))}`;
@@ -17,5 +17,8 @@ export function eventLine(event: RevocationEvent, seq: number | undefined): stri
   return parts.join('  ');
 }
 
-// Whoever writes to the log chooses these texts; a terminal acts on control characters.
+/**
+ * Replaces control characters, which a terminal would interpret. The texts in a log come from everybody who may write
+ * to it.
+ */
 export const printable = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');

@@ -3,8 +3,8 @@ import { Fault } from '../runtime/fault.ts';
 import { describeError } from '../runtime/log.ts';
 
 /**
- * Reads a file, or standard input for `-`, whole.
- * @param maxBytes what is longer is refused, and not read to its end
+ * Reads a whole file, or standard input for `-`.
+ * @param maxBytes longer input is refused before it is read to its end
  * @throws ERR_CONFIG_UNREADABLE
  */
 export async function readInput(file: string, maxBytes: number): Promise<string> {

@@ -19,12 +19,12 @@ type KeyRevocation = {
   isPublished: boolean;
   seq: number | undefined;
   log: string;
-  /** Whether the key is stored here; the API doesn't tell. */
+  /** Whether the key is in the database; undefined over the API, which doesn't tell. */
   isKnown: boolean | undefined;
 };
 
-/** Where the keys are: in the database, or behind the administration API. */
-type KeyPlace = {
+/** Access to the keys: in the database, or over the administration API. */
+type KeyAccess = {
   list(): Promise<Keys>;
   rotate(): Promise<string>;
   revoke(id: string, reason: string | undefined): Promise<KeyRevocation>;
@@ -37,7 +37,7 @@ export const keysCommand: Command = {
     'keys list --config IDENTITY_FILE [--json]',
     'keys rotate --config IDENTITY_FILE [--json]',
     'keys revoke KID --config IDENTITY_FILE [--reason WORD] [--json]',
-    'keys import FILE --config IDENTITY_FILE [--kid KID] [--json]    (PEM or JWK; beside the database only)',
+    'keys import FILE --config IDENTITY_FILE [--kid KID] [--json]    (PEM or JWK; not over --admin)',
     ...adminUsage,
   ],
   run: async (args, { print, warn }) => {
@@ -45,11 +45,11 @@ export const keysCommand: Command = {
     const parsed = parseCommandLine(args, options, { min: 1, max: 2 });
     const [verb = '', operand] = parsed.positionals;
     const kid = optionalText(parsed, 'kid');
-    if (kid !== undefined && verb !== 'import') throw usageFault('--kid goes with keys import');
+    if (kid !== undefined && verb !== 'import') throw usageFault('--kid is only for keys import');
     const { exitCode, line, json } =
       verb === 'import' && operand !== undefined
         ? await importFrom(operand, kid, fileConfig(parsed))
-        : await carryOut(verb, operand, optionalText(parsed, 'reason'), placeOf(parsed));
+        : await carryOut(verb, operand, optionalText(parsed, 'reason'), accessOf(parsed));
     if (parsed.values['json'] === true) print(JSON.stringify(json));
     else (exitCode === 0 ? print : warn)(line);
     return exitCode;
@@ -58,16 +58,16 @@ export const keysCommand: Command = {
 
 function fileConfig(parsed: ParsedArguments): IdentityConfig {
   if (parsed.values['admin'] !== undefined)
-    throw usageFault('a private key is imported beside the database, with --config');
+    throw usageFault('keys import needs the database: use --config, not --admin');
   return loadConfig({ schema: identitySchema, file: requiredOption(parsed, 'config') });
 }
 
-function placeOf(parsed: ParsedArguments): KeyPlace {
+function accessOf(parsed: ParsedArguments): KeyAccess {
   const admin = readAdminTarget(parsed);
-  return admin === undefined ? inDatabase(fileConfig(parsed)) : behindApi(admin);
+  return admin === undefined ? throughDatabase(fileConfig(parsed)) : throughApi(admin);
 }
 
-const inDatabase = (config: IdentityConfig): KeyPlace => ({
+const throughDatabase = (config: IdentityConfig): KeyAccess => ({
   list: async () =>
     (await listKeys(config)).map(({ id, algorithm, state, createdAtMs, isEncrypted }) => ({
       id,
@@ -83,7 +83,7 @@ const inDatabase = (config: IdentityConfig): KeyPlace => ({
   }),
 });
 
-const behindApi = (admin: AdminClient): KeyPlace => ({
+const throughApi = (admin: AdminClient): KeyAccess => ({
   list: async () => answerOf(await admin.call('listKeys')).keys,
   rotate: async () => answerOf(await admin.call('rotateKeys')).id,
   revoke: async (id, reason) => {
@@ -96,12 +96,12 @@ async function carryOut(
   verb: string,
   id: string | undefined,
   reason: string | undefined,
-  place: KeyPlace,
+  keys: KeyAccess,
 ): Promise<CommandReport> {
-  if (verb === 'list' && id === undefined) return listed(await place.list());
-  if (verb === 'rotate' && id === undefined) return added(await place.rotate());
-  if (verb === 'revoke' && id !== undefined) return revoked(id, await place.revoke(id, reason));
-  throw usageFault('keys list, keys rotate, keys revoke KID, or keys import FILE');
+  if (verb === 'list' && id === undefined) return listed(await keys.list());
+  if (verb === 'rotate' && id === undefined) return added(await keys.rotate());
+  if (verb === 'revoke' && id !== undefined) return revoked(id, await keys.revoke(id, reason));
+  throw usageFault('use keys list, keys rotate, keys revoke KID, or keys import FILE');
 }
 
 function listed(keys: Keys): CommandReport {
@@ -113,22 +113,22 @@ function listed(keys: Keys): CommandReport {
     stored: encrypted ? 'encrypted' : 'not encrypted',
   }));
   const lines = rows.map((row) => Object.values(row).join('  '));
-  const line = lines.join('\n') || 'no keys yet: identity makes one at its first start';
+  const line = lines.join('\n') || 'no keys yet: identity creates one at its first start';
   return { exitCode: 0, line, json: rows };
 }
 
 const added = (id: string): CommandReport => ({
   exitCode: 0,
-  line: `key ${id} added; it signs in ten minutes, when everybody knows it`,
+  line: `key ${id} added; it starts to sign in ten minutes, when every authorizer has it`,
   json: { id },
 });
 
 function revoked(id: string, { isPublished, seq, log, isKnown }: KeyRevocation): CommandReport {
-  const unknown = isKnown !== false ? '' : '; it is not stored here, and refused all the same';
+  const unknown = isKnown !== false ? '' : '; it is not in this database, but is refused';
   const json = { id, published: isPublished, seq, known: isKnown };
   if (isPublished)
     return { exitCode: 0, line: `key ${id} revoked, seq ${seq ?? '?'}, log ${log}${unknown}`, json };
-  const line = `key ${id}: recorded, but not yet published${unknown}: is identity running, and Redis?`;
+  const line = `key ${id}: recorded, but not yet published${unknown}: check that identity and Redis are running`;
   return { exitCode: 1, line, json };
 }
 
@@ -140,6 +140,6 @@ async function importFrom(
   const outcome = await importKey(config, secretFromFile(file).text(), kid);
   if (outcome.kind === 'added') return added(outcome.id);
   const { id, why } = outcome;
-  const line = why === 'exists' ? `there is a key ${id} already` : `key ${id} was revoked, which is for ever`;
+  const line = why === 'exists' ? `key ${id} exists already` : `key ${id} was revoked, which is permanent`;
   return { exitCode: 1, line, json: { error: line } };
 }

@@ -5,11 +5,11 @@ import type { RedisOptions } from '../redis/connection.ts';
 import { environmentSetting, loadConfig } from '../runtime/config.ts';
 import { optionalText, usageFault, type ParsedArguments } from './command.ts';
 
-/** Which revocation log a command is about. */
+/** The revocation log that a command works on. */
 export type LogTarget = {
   readonly redis: RedisOptions;
   readonly logName: string;
-  /** The authorizer that follows it, when its configuration was named. */
+  /** The configuration of the authorizer that follows it; undefined with `--redis`. */
   readonly authorizer: AuthorizerConfig | undefined;
 };
 
@@ -23,25 +23,25 @@ export const logTargetOptions = {
 export const logTargetUsage = '(--redis URL [--log NAME] | --config AUTHORIZER_FILE)';
 
 /**
- * The log named by `--redis` and `--log`, or by an authorizer's configuration. A password comes with the URL, from
- * the configuration, or from the environment variable that stands for the configuration's.
+ * The log that `--redis` and `--log` name, or an authorizer's configuration. The password comes from the URL, from the
+ * configuration, or from the environment variable that overrides the configuration.
  * @throws ERR_USAGE, ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE
  */
 export function readLogTarget(parsed: ParsedArguments): LogTarget {
   const url = optionalText(parsed, 'redis');
   const name = optionalText(parsed, 'log');
   const file = optionalText(parsed, 'config');
-  if (url !== undefined && file !== undefined) throw usageFault('either --redis or --config, not both');
+  if (url !== undefined && file !== undefined) throw usageFault('use either --redis or --config, not both');
   if (url !== undefined) return { ...readRedisTarget(url, name), authorizer: undefined };
   if (file === undefined) throw usageFault('--redis or --config is missing');
-  if (name !== undefined) throw usageFault('--log goes with --redis: the configuration names its log');
+  if (name !== undefined) throw usageFault('--log requires --redis: a configuration names its log');
   const authorizer = loadConfig({ schema: authorizerSchema, file });
   const { revocation } = authorizer;
-  if (revocation === undefined) throw usageFault(`${file} configures no revocation`);
+  if (revocation === undefined) throw usageFault(`${file} has no revocation section`);
   return { redis: revocation.redis, logName: revocation.log, authorizer };
 }
 
-/** @throws ERR_USAGE; never with the URL in it, which may hold a password */
+/** @throws ERR_USAGE, without the URL, which may contain a password */
 export function readRedisTarget(
   url: string,
   name: string | undefined,

@@ -8,6 +8,7 @@ import { Fault } from '../runtime/fault.ts';
 import {
   optionalText,
   parseCommandLine,
+  unknownWord,
   usageFault,
   type Command,
   type CommandOutput,
@@ -26,11 +27,11 @@ export const logCommand: Command = {
   usage: [
     `log create ${logTargetUsage} --issuer ISS [--issuer ISS …] [--tolerance 5s] [--max-token-lifetime 5m] [--if-absent] [--json]`,
     `log show ${logTargetUsage} [--limit 20] [--json]`,
-    'log script                                  (prints the script to publish with)',
+    'log script                                  (prints the Lua script that publishes an event)',
   ],
   run: async ([name = '', ...args], output) => {
     const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
-    if (verb === undefined) throw usageFault(`log ${name}: it is one of ${Object.keys(verbs).join(', ')}`);
+    if (verb === undefined) throw unknownWord(`log ${name}`, Object.keys(verbs));
     return verb(args, output);
   },
 };
@@ -76,7 +77,7 @@ async function create(args: readonly string[], output: CommandOutput): Promise<n
       output.print(JSON.stringify({ created: true, log: log.logName, address: at, owner, epoch, seq }));
     else
       output.print(
-        `log ${log.logName} made at ${at} for ${log.issuers.join(', ')}: tokens issued until now are refused, everybody refreshes once`,
+        `log ${log.logName} created at ${at} for ${log.issuers.join(', ')}: tokens issued until now are refused, so every client has to refresh once`,
       );
     return 0;
   });
@@ -86,7 +87,7 @@ function readNewLog(parsed: ParsedArguments, logName: string): NewLog {
   const given = parsed.values['issuer'];
   const issuers = [...new Set(Array.isArray(given) ? given : [])];
   if (issuers.length === 0) throw usageFault('--issuer is missing');
-  if (issuers.length > 1000) throw usageFault('a log is about 1000 issuers at most');
+  if (issuers.length > 1000) throw usageFault('a log covers at most 1000 issuers');
   if (!issuers.every((issuer) => isIssuer(issuer) && printable(issuer) === issuer))
     throw usageFault('--issuer must be 1 to 2048 printable characters');
   return {
@@ -100,14 +101,14 @@ function readNewLog(parsed: ParsedArguments, logName: string): NewLog {
 function duration(parsed: ParsedArguments, option: string, byDefault: string, max: string): number {
   const ms = parseDurationMs(optionalText(parsed, option) ?? byDefault);
   if (ms === undefined || ms > (parseDurationMs(max) ?? 0))
-    throw usageFault(`--${option} must be a duration such as ${byDefault}, ${max} at most`);
+    throw usageFault(`--${option} must be a duration of at most ${max}, such as ${byDefault}`);
   return ms;
 }
 
-/** Nothing was made: that is as wished if the log there is serves, and was to be left alone. */
+/** Reports a log that exists already: a success with `--if-absent` if the log covers the issuers. */
 function existing(head: Head, log: NewLog, parsed: ParsedArguments, { print, warn }: CommandOutput): number {
   const uncovered = log.issuers.filter((issuer) => !head.covers.includes(issuer));
-  const serves = parsed.values['if-absent'] === true && uncovered.length === 0;
+  const isEnough = parsed.values['if-absent'] === true && uncovered.length === 0;
   const whose =
     head.truth === 'redis'
       ? `owner ${printable(head.owner)}, truth redis`
@@ -117,11 +118,11 @@ function existing(head: Head, log: NewLog, parsed: ParsedArguments, { print, war
     print(
       JSON.stringify({ created: false, log: log.logName, owner: head.owner, truth: head.truth, uncovered }),
     );
-  else (serves ? print : warn)(`log ${log.logName} exists already (${whose}) and was left as it is${lack}`);
-  return serves ? 0 : 1;
+  else (isEnough ? print : warn)(`log ${log.logName} exists already (${whose}) and was not changed${lack}`);
+  return isEnough ? 0 : 1;
 }
 
-/** @throws ERR_LOG_INVALID if there is none */
+/** @throws ERR_LOG_INVALID if the log is absent, or its head is malformed */
 async function presentHead(reader: Pick<LogReader, 'head'>, { redis, logName }: LogTarget): Promise<Head> {
   const read = await reader.head();
   if (read.kind === 'head') return read.head;
@@ -134,8 +135,8 @@ async function presentHead(reader: Pick<LogReader, 'head'>, { redis, logName }: 
 }
 
 const maxShown = 10_000;
-/** An owner's beat comes twice a second. */
-const beatTimeoutMs = 2500;
+/** An owner sends a heartbeat every 500 ms. */
+const heartbeatTimeoutMs = 2500;
 
 async function show(args: readonly string[], { print, warn }: CommandOutput): Promise<number> {
   const parsed = parseCommandLine(args, { ...logTargetOptions, limit: text, json: flag }, { min: 0, max: 0 });
@@ -147,7 +148,7 @@ async function show(args: readonly string[], { print, warn }: CommandOutput): Pr
   return withReader(target, async (reader) => {
     const head = await presentHead(reader, target);
     const entries = await reader.newest(head, limit);
-    const beatMs = head.truth === 'owner' ? await reader.nextBeatMs(head, beatTimeoutMs) : undefined;
+    const beatMs = head.truth === 'owner' ? await reader.nextBeatMs(head, heartbeatTimeoutMs) : undefined;
     const { logName, redis } = target;
     if (parsed.values['json'] === true)
       print(
@@ -165,7 +166,7 @@ async function show(args: readonly string[], { print, warn }: CommandOutput): Pr
     }
     if (limit === 0 || entries.length > 0 || head.seq === 0) return 0;
     warn(
-      `its entries have vanished: ${head.truth === 'owner' ? 'its owner makes it anew' : 'run curfew log create'}`,
+      `its entries are lost: ${head.truth === 'owner' ? 'its owner will rebuild it' : 'run curfew log create'}`,
     );
     return 1;
   });
@@ -175,20 +176,20 @@ function headLines(head: Head, beatMs: number | undefined): string[] {
   const { truth, owner, covers, epoch, seq, trimBelow, retentionSeconds } = head;
   return [
     `  owner      ${printable(owner)}`,
-    `  truth      ${truth === 'owner' ? "the owner's database" : 'redis: as good as Redis keeps it'}`,
+    `  truth      ${truth === 'owner' ? "the owner's database" : 'redis: lost if Redis loses it'}`,
     `  covers     ${covers.map(printable).join(', ')}`,
     `  epoch      ${epoch}`,
     `  seq        ${seq}${trimBelow > 1 ? ` (entries before ${trimBelow} have expired)` : ''}`,
-    `  remembers  ${retentionSeconds} s`,
-    `  beat       ${describeBeat(head, beatMs)}`,
+    `  retention  ${retentionSeconds} s`,
+    `  heartbeat  ${describeHeartbeat(head, beatMs)}`,
   ];
 }
 
-function describeBeat({ truth, beat }: Head, beatMs: number | undefined): string {
-  if (truth === 'redis') return 'none: nobody owns this log';
+function describeHeartbeat({ truth, beat }: Head, beatMs: number | undefined): string {
+  if (truth === 'redis') return 'none: this log has no owner';
   if (beatMs === undefined)
-    return `${beat}, standing still for ${beatTimeoutMs} ms: is the owner running, and connected to Redis?`;
-  return `${beat}, moving (the next came within ${beatMs} ms)`;
+    return `${beat}, no other within ${heartbeatTimeoutMs} ms: check that the owner is running, and connected to Redis`;
+  return `${beat}, advancing (the next came within ${beatMs} ms)`;
 }
 
 function entryLines(entries: readonly LogEntry[]): string[] {

@@ -1,7 +1,7 @@
 import type { Passkey } from '../identity/store/passkey-store.ts';
 import type { CommandReport } from './command.ts';
 
-/** An account's passkeys, a line each. */
+/** Reports an account's passkeys, one line each. */
 export function passkeyList(found: readonly Passkey[]): CommandReport {
   const rows = found.map(({ id, name, isBackedUp, createdAtMs, lastUsedAtMs }) => ({
     id,

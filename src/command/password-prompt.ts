@@ -6,8 +6,9 @@ import { usageFault } from './command.ts';
 const maxInputCharacters = 4096;
 
 /**
- * A password: typed twice without echo at a terminal, else all of standard input less one line end.
- * @throws ERR_USAGE if the two differ, or the input is empty or far too long
+ * Reads a password: at a terminal it is typed twice, without echo; otherwise it is all of standard input without the
+ * last line end.
+ * @throws ERR_USAGE if the two differ, or if the input is empty or too long
  */
 export async function readPassword(): Promise<string> {
   const password = process.stdin.isTTY

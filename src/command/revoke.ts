@@ -12,7 +12,14 @@ import { ConfigFault, loadConfig } from '../runtime/config.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
 import { adminOptions, adminUsage, answerOf, readAdminTarget } from './admin-target.ts';
-import { optionalText, parseCommandLine, requiredOption, usageFault, type Command } from './command.ts';
+import {
+  optionalText,
+  parseCommandLine,
+  requiredOption,
+  unknownWord,
+  usageFault,
+  type Command,
+} from './command.ts';
 import { shortened } from './event-line.ts';
 import { readRedisTarget } from './log-target.ts';
 import { readPastTime } from './past-time.ts';
@@ -34,7 +41,7 @@ export const revokeCommand: Command = {
   usage: [
     'revoke session|token|subject|client|key ID --config IDENTITY_OR_RELAY_FILE [--issuer ISS] [--issued-before TIME] [--reason WORD] [--json]',
     'revoke everything --issuer ISS --yes --config IDENTITY_OR_RELAY_FILE [--issued-before TIME] [--reason WORD] [--json]',
-    'revoke … --redis URL [--log NAME] …        (instead of --config, on a log that curfew log create made)',
+    'revoke … --redis URL [--log NAME] …        (instead of --config, on a log without an owner)',
     ...adminUsage,
   ],
   run: async (args, { print, warn }) => {
@@ -63,14 +70,14 @@ export const revokeCommand: Command = {
     const url = optionalText(parsed, 'redis');
     const logName = optionalText(parsed, 'log');
     if (url !== undefined && parsed.values['config'] !== undefined)
-      throw usageFault('either --redis or --config, not both');
-    if (url === undefined && logName !== undefined) throw usageFault('--log goes with --redis');
+      throw usageFault('use either --redis or --config, not both');
+    if (url === undefined && logName !== undefined) throw usageFault('--log requires --redis');
     const admin = readAdminTarget(parsed);
-    if (url !== undefined && admin !== undefined) throw usageFault('either --redis or --admin, not both');
+    if (url !== undefined && admin !== undefined) throw usageFault('use either --redis or --admin, not both');
     const outcome = await (admin !== undefined
-      ? ask(admin, order)
+      ? revokeOverApi(admin, order)
       : url === undefined
-        ? carryOut(order, requiredOption(parsed, 'config'))
+        ? revokeWithOwner(order, requiredOption(parsed, 'config'))
         : publish(order, readRedisTarget(url, logName)));
     const { isPublished, seq, log, sessionsEnded } = outcome;
     const what =
@@ -83,7 +90,7 @@ export const revokeCommand: Command = {
     else if (isPublished) print(`${what} revoked, seq ${seq ?? '?'}, log ${log}${ended}`);
     else
       warn(
-        `${what}: recorded, but not yet published${ended}: is the owner of log ${log} running, and Redis?`,
+        `${what}: recorded, but not yet published${ended}: check that the owner of log ${log} and Redis are running`,
       );
     return isPublished ? 0 : 1;
   },
@@ -99,15 +106,14 @@ type Options = {
 function readOrder([kindText = '', id = '']: readonly string[], options: Options): Order {
   const { issuer, issuedBefore, reason, isConfirmed } = options;
   const kind = kindText === 'everything' ? kindText : kinds.find((candidate) => candidate === kindText);
-  if (kind === undefined)
-    throw usageFault(`revoke ${kindText}: it is one of ${kinds.join(', ')}, everything`);
+  if (kind === undefined) throw unknownWord(`revoke ${kindText}`, [...kinds, 'everything']);
   if (kind === 'everything') {
     if (id !== '') throw usageFault('revoke everything takes no id');
     if (issuer === undefined || !isConfirmed)
-      throw usageFault('revoke everything needs --issuer ISS and --yes');
-  } else if (id === '') throw usageFault(`revoke ${kind} needs an id`);
+      throw usageFault('revoke everything requires --issuer ISS and --yes');
+  } else if (id === '') throw usageFault(`revoke ${kind} requires an id`);
   if (issuedBefore !== undefined && !cutOffKinds.has(kind))
-    throw usageFault(`--issued-before is for ${[...cutOffKinds].join(', ')}`);
+    throw usageFault(`--issued-before is only for ${[...cutOffKinds].join(', ')}`);
   return {
     kind,
     id,
@@ -119,7 +125,7 @@ function readOrder([kindText = '', id = '']: readonly string[], options: Options
 
 type Owner = { program: 'identity'; config: IdentityConfig } | { program: 'relay'; config: RelayConfig };
 
-/** Identity's configuration names clients, the relay's does not: whichever schema fits better has its problems reported. */
+/** Reads the configuration of identity or of the relay. If it is neither, the problems of the closer schema are thrown. */
 function loadOwner(file: string): Owner {
   try {
     return { program: 'identity', config: loadConfig({ schema: identitySchema, file }) };
@@ -135,7 +141,7 @@ function loadOwner(file: string): Owner {
 const problemCount = (thrown: unknown): number =>
   thrown instanceof ConfigFault ? thrown.problems.length : 0;
 
-async function carryOut(order: Order, file: string): Promise<Outcome> {
+async function revokeWithOwner(order: Order, file: string): Promise<Outcome> {
   const owner = loadOwner(file);
   const { log } = owner.config.revocation;
   if (owner.program === 'relay') {
@@ -155,8 +161,8 @@ async function carryOut(order: Order, file: string): Promise<Outcome> {
 const namesOf = (issuers: readonly { readonly issuer: string }[]): string[] =>
   issuers.map(({ issuer }) => issuer);
 
-/** Of an identity elsewhere. An issuer that was named must be its own: the address alone could be another's. */
-async function ask(admin: AdminClient, order: Order): Promise<Outcome> {
+/** Revokes over the administration API. `--issuer`, if given, must be the issuer of that identity. */
+async function revokeOverApi(admin: AdminClient, order: Order): Promise<Outcome> {
   const { kind, id, issuer, issuedBefore, reason } = order;
   if (issuer !== undefined) chooseIssuer([answerOf(await admin.issuer())], issuer);
   const answer = answerOf(
@@ -171,7 +177,7 @@ async function ask(admin: AdminClient, order: Order): Promise<Outcome> {
   return { isPublished, seq, log, sessionsEnded };
 }
 
-/** On a log without an owner. An owner's is written by its owner alone: a fence stands between. */
+/** Publishes to a log without an owner. Only the owner of a log may write to it; the fencing epoch refuses others. */
 async function publish(order: Order, target: ReturnType<typeof readRedisTarget>): Promise<Outcome> {
   const { redis, logName } = target;
   const reader = await openLogReader(redis, logName);
@@ -188,7 +194,7 @@ async function publish(order: Order, target: ReturnType<typeof readRedisTarget>)
     if (truth === 'owner')
       throw new Fault(
         'ERR_LOG_OWNED_BY_OTHER',
-        `the revocation log "${logName}" belongs to owner ${owner}: revoke there, with --config and its configuration file`,
+        `the revocation log "${logName}" belongs to owner ${owner}: use --config with the owner's configuration file`,
       );
     const iss = chooseIssuer(covers, order.issuer);
     const seq = await publishRevocations(reader.client, logName, [{ ...requestOf(order), iss }]);
@@ -210,8 +216,8 @@ function chooseIssuer(configured: readonly string[], asked: string | undefined):
   const [only] = configured;
   if (asked === undefined) {
     if (only !== undefined && configured.length === 1) return only;
-    throw usageFault(`--issuer is missing; it is one of ${configured.join(', ')}`);
+    throw unknownWord('--issuer is missing', configured);
   }
   if (configured.includes(asked)) return asked;
-  throw usageFault(`--issuer ${asked} is not configured; it is one of ${configured.join(', ')}`);
+  throw unknownWord(`--issuer ${asked} is not configured`, configured);
 }

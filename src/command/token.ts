@@ -9,7 +9,7 @@ import { createAuthorizerMetrics, createRegistry } from '../runtime/metrics.ts';
 import { optionalText, parseCommandLine, usageFault, type Command } from './command.ts';
 
 const maxInputCharacters = 64 * 1024;
-/** How long to wait for the revocation log; without it the answer says so. */
+/** Waits so long for the revocation log. If it isn't complete by then, the answer says so. */
 const syncTimeoutMs = 5000;
 
 export const tokenCommand: Command = {
@@ -20,7 +20,7 @@ export const tokenCommand: Command = {
       { config: { type: 'string' }, route: { type: 'string', multiple: true }, json: { type: 'boolean' } },
       { min: 1, max: 1 },
     );
-    if (parsed.positionals[0] !== 'inspect') throw usageFault('token inspect');
+    if (parsed.positionals[0] !== 'inspect') throw usageFault('use token inspect');
     const token = await readToken();
     const asJson = parsed.values['json'] === true;
     const file = optionalText(parsed, 'config');
@@ -40,7 +40,7 @@ async function readToken(): Promise<string> {
   if (process.stdin.isTTY) process.stderr.write('Paste the token, then end the input (Ctrl-D):\n');
   const token = (await text(process.stdin)).trim();
   if (token === '') throw usageFault('no token was given on standard input');
-  if (token.length > maxInputCharacters) throw usageFault('the input is far larger than a token');
+  if (token.length > maxInputCharacters) throw usageFault('the input is too long for a token');
   return token;
 }
 
@@ -77,7 +77,7 @@ async function start({ issuers, feed }: Judges): Promise<void> {
   await feed?.waitForSync(syncTimeoutMs);
 }
 
-/** The state of the revocation log, and why it proves nothing about this issuer, if so. */
+/** The state of the revocation log, and the cause if it proves nothing about this issuer. */
 function describeLog({ feed }: Judges, issuer: unknown): string {
   if (feed === undefined) return 'not configured';
   const { state, unproven } = feed.status();

@@ -15,6 +15,7 @@ import {
   optionalText,
   parseCommandLine,
   requiredOption,
+  unknownWord,
   usageFault,
   type Command,
   type CommandReport,
@@ -26,18 +27,18 @@ import { readPassword } from './password-prompt.ts';
 type Verb = (config: IdentityConfig, username: string, parsed: ParsedArguments) => Promise<CommandReport>;
 
 const verbs: Record<string, Verb> = { add, disable, passwd, sessions, passkeys };
-/** Options of one verb alone. */
+/** Options that belong to one verb. */
 const ownOptions = { 'keep-passkeys': 'passwd', remove: 'passkeys' } as const;
 
-/** Most sessions that are shown. */
+/** The maximum number of sessions that are shown. */
 const maxSessions = 1000;
-/** Most that the API gives at once. */
+/** The maximum page size of the API. */
 const pageSize = 200;
 
 export const userCommand: Command = {
   usage: [
     'user add NAME --config IDENTITY_FILE        (password on standard input)',
-    'user passwd NAME --config IDENTITY_FILE     (ends every session, removes every passkey; not with --keep-passkeys)',
+    'user passwd NAME --config IDENTITY_FILE [--keep-passkeys]    (ends every session, removes every passkey)',
     'user disable NAME --config IDENTITY_FILE    (ends every session)',
     'user passkeys NAME [--remove ID|all] --config IDENTITY_FILE',
     'user sessions NAME --config IDENTITY_FILE',
@@ -53,13 +54,13 @@ export const userCommand: Command = {
     const parsed = parseCommandLine(args, options, { min: 2, max: 2 });
     const [name = '', username = ''] = parsed.positionals;
     const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
-    if (verb === undefined) throw usageFault(`user ${name}: it is one of ${Object.keys(verbs).join(', ')}`);
+    if (verb === undefined) throw unknownWord(`user ${name}`, Object.keys(verbs));
     for (const [option, owner] of Object.entries(ownOptions))
       if (parsed.values[option] !== undefined && name !== owner)
-        throw usageFault(`--${option} goes with user ${owner}`);
+        throw usageFault(`--${option} is only for user ${owner}`);
     const admin = readAdminTarget(parsed);
     if (admin !== undefined && verb !== sessions)
-      throw usageFault(`user ${name} works beside the database, with --config`);
+      throw usageFault(`user ${name} needs the database: use --config, not --admin`);
     const { exitCode, line, json } =
       admin === undefined
         ? await verb(
@@ -93,9 +94,9 @@ async function passwd(
   const change = await changePassword(config, user, { keepsPasskeys });
   if (change === undefined) return noSuchUser(username);
   const { removed, kept } = change.passkeys;
-  const fate = removed > 0 ? `, ${passkeyCount(removed)} removed` : '';
+  const removal = removed > 0 ? `, ${passkeyCount(removed)} removed` : '';
   const remaining = kept > 0 ? `, ${passkeyCount(kept)} kept` : '';
-  const { json, ...report } = ended(`password of "${username}" changed${fate}${remaining}`, change);
+  const { json, ...report } = ended(`password of "${username}" changed${removal}${remaining}`, change);
   return { ...report, json: { ...json, passkeysRemoved: removed, passkeysKept: kept } };
 }
 
@@ -132,7 +133,7 @@ function ended(what: string, { removed, isPublished }: Revocation): CommandRepor
   if (count === 0) return { exitCode: 0, line: `${what}; there was no session`, json };
   const ending = `${what}, ${count} ${count === 1 ? 'session' : 'sessions'} ended`;
   if (isPublished) return { exitCode: 0, line: ending, json };
-  const line = `${ending}; recorded, but not yet published: is identity running, and Redis?`;
+  const line = `${ending}; recorded, but not yet published: check that identity and Redis are running`;
   return { exitCode: 1, line, json };
 }
 
@@ -151,7 +152,7 @@ async function sessions(config: IdentityConfig, username: string): Promise<Comma
   );
 }
 
-/** The API tells an unknown user by no sessions. */
+/** Over the API, an unknown user is one without sessions. */
 async function remoteSessions(admin: AdminClient, user: string): Promise<CommandReport> {
   const rows: Row[] = [];
   for (let offset: number | undefined = 0; offset !== undefined && rows.length < maxSessions;) {

@@ -9,7 +9,7 @@ import { parseCommandLine, type Command, type CommandOutput } from './command.ts
 import { eventLine, printable } from './event-line.ts';
 import { logTargetOptions, logTargetUsage, readLogTarget, type LogTarget } from './log-target.ts';
 
-const lookEveryMs = 1000;
+const pollEveryMs = 1000;
 const defaultMaxExposureMs = 30_000;
 const defaultMaxEntries = 200_000;
 const defaultToleranceSeconds = 5;
@@ -37,7 +37,10 @@ export const watchCommand: Command = {
   },
 };
 
-/** The authorizer's issuers, else all that the log covers; waits for a log to be there. Undefined when it ends first. */
+/**
+ * The authorizer's issuers, or else all that the log covers. Waits until the log exists; undefined if the command ends
+ * before that.
+ */
 async function findIssuers(
   target: LogTarget,
   signal: AbortSignal,
@@ -55,7 +58,7 @@ async function findIssuers(
       if (read.kind === 'head')
         return read.head.covers.map((issuer) => ({ issuer, clockToleranceSeconds: defaultToleranceSeconds }));
       if (isFirst) warn(absentLog(redis, logName));
-      await pause(lookEveryMs, signal);
+      await pause(pollEveryMs, signal);
     }
     return undefined;
   } finally {
@@ -100,11 +103,14 @@ function createFeed(
   });
 }
 
-/** A line for each event, and for the view's state when it has changed. */
-function createDescription(asJson: boolean): (observation: FeedObservation) => string | undefined {
+/** Describes each event, and each change of the view's state; undefined if the state is as before. */
+function createDescription(
+  asJson: boolean,
+  clock = systemClock,
+): (observation: FeedObservation) => string | undefined {
   let before = '';
   return (observation) => {
-    const time = new Date().toISOString();
+    const time = new Date(clock.nowMs()).toISOString();
     if (observation.kind === 'event') {
       const { via, seq, event } = observation;
       return asJson

@@ -17,18 +17,18 @@ const program = (name: string, summary: string, run: (configFile: string) => Pro
   }),
 });
 
-// Each is loaded when it is run: a sidecar has no use for an OpenID provider in memory.
+// Each command is loaded when it runs: a sidecar shouldn't have an OpenID provider in memory.
 const commands: readonly Entry[] = [
-  program('authorizer', 'the ext_authz server beside Envoy', async (file) =>
+  program('authorizer', 'run the ext_authz server for Envoy', async (file) =>
     (await import('./authorizer.ts')).runAuthorizer(file),
   ),
-  program('identity', 'the identity deployment', async (file) =>
+  program('identity', 'run the OpenID provider, which owns a revocation log', async (file) =>
     (await import('./identity.ts')).runIdentity(file),
   ),
-  program('relay', 'the owner of the revocation log for other identity providers', async (file) =>
+  program('relay', 'run the owner of the revocation log for other identity providers', async (file) =>
     (await import('./relay.ts')).runRelay(file),
   ),
-  program('injector', 'the admission webhook', async (file) =>
+  program('injector', 'run the admission webhook that injects the sidecars', async (file) =>
     (await import('./injector.ts')).runInjector(file),
   ),
   {
@@ -38,57 +38,57 @@ const commands: readonly Entry[] = [
   },
   {
     name: 'user',
-    summary: "identity's accounts",
+    summary: "manage identity's accounts",
     load: async () => (await import('../command/user.ts')).userCommand,
   },
   {
     name: 'keys',
-    summary: "identity's signing keys",
+    summary: "manage identity's signing keys",
     load: async () => (await import('../command/keys.ts')).keysCommand,
   },
   {
     name: 'revoke',
-    summary: 'end a session, or refuse a token, a subject, a client, a key or everything',
+    summary: 'revoke a session, a token, a subject, a client, a key or everything',
     load: async () => (await import('../command/revoke.ts')).revokeCommand,
   },
   {
     name: 'audit',
-    summary: 'who did what to accounts, sessions and keys',
+    summary: 'list changes of accounts, sessions and keys, with who made them',
     load: async () => (await import('../command/audit.ts')).auditCommand,
   },
   {
     name: 'log',
-    summary: 'make a revocation log that Redis alone keeps, or look at one',
+    summary: 'create a revocation log without an owner, or show one',
     load: async () => (await import('../command/log.ts')).logCommand,
   },
   {
     name: 'watch',
-    summary: 'show revocations, and the state of the view, as they happen',
+    summary: "show revocations, and changes of the log's state, as they happen",
     load: async () => (await import('../command/watch.ts')).watchCommand,
   },
   {
     name: 'token',
-    summary: 'decode a token, or say what the authorizer decides about it and why',
+    summary: 'decode a token, or explain the decision of an authorizer about it',
     load: async () => (await import('../command/token.ts')).tokenCommand,
   },
   {
     name: 'envoy-config',
-    summary: 'print the Envoy configuration we recommend for an authorizer',
+    summary: 'print the recommended Envoy configuration for an authorizer',
     load: async () => (await import('../command/envoy-config.ts')).envoyConfigCommand,
   },
   {
     name: 'envoy-lint',
-    summary: 'find the risky settings around ext_authz in an Envoy configuration',
+    summary: 'find risky settings around ext_authz in an Envoy configuration',
     load: async () => (await import('../command/envoy-lint.ts')).envoyLintCommand,
   },
   {
     name: 'check',
-    summary: 'list running pods that ask for the sidecars and lack them',
+    summary: 'list running pods that should be protected and are not',
     load: async () => (await import('../command/check.ts')).checkCommand,
   },
   {
     name: 'config',
-    summary: 'check a configuration file, or print its JSON Schema',
+    summary: 'validate a configuration file, or print its JSON Schema',
     load: async () => (await import('../command/config.ts')).configCommand,
   },
 ];
@@ -98,7 +98,7 @@ const output: CommandOutput = {
   warn: (line) => void process.stderr.write(`${line}\n`),
 };
 
-/** The longest interval that Node accepts. */
+/** The maximum interval that Node accepts. */
 const maxTimerMs = 2 ** 31 - 1;
 
 const usageCodes: ReadonlySet<FaultCode> = new Set([
@@ -166,7 +166,7 @@ function overview(): string {
     '',
     ...lines,
     '',
-    'bin/curfew COMMAND --help shows its arguments; bin/curfew --version shows what is installed.',
+    'bin/curfew COMMAND --help shows the arguments of a command; bin/curfew --version shows the version.',
   ].join('\n');
 }
 

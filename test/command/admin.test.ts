@@ -122,13 +122,13 @@ describe('curfew, where the database is elsewhere', () => {
     const refused = await curfew(['audit', ...by]);
     expect([refused.exitCode, refused.warned]).toEqual([
       1,
-      'curfew: the administration refuses (403): the token needs the scope audit:read\n',
+      'curfew: the administration API refused (403): the token needs the scope audit:read\n',
     ]);
     writeFileSync(tokenFile, 'a.bad.one\n');
     const bad = await curfew(['audit', ...by]);
     expect([bad.exitCode, bad.warned]).toEqual([
       1,
-      'curfew: the administration refuses (401): A token is needed that is good for this\n',
+      'curfew: the administration API refused (401): A token is needed that is good for this\n',
     ]);
   }, 60_000);
 
@@ -140,46 +140,46 @@ describe('curfew, where the database is elsewhere', () => {
     expect(revoked.printed).toMatch(new RegExp(`^key ${added.id} revoked, seq \\d+, log curfew\n$`));
   }, 60_000);
 
-  it('brings a key from a file beside the database, and not over the network', async () => {
+  it('imports a key from a file into the database, but not over the API', async () => {
     const pem = join(directory, 'key.pem');
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const text = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
     neverPrinted(text.split('\n')[5] ?? '');
     writeFileSync(pem, text);
     const bring = ['keys', 'import', pem, '--kid', 'ours', '--config', configFile];
-    expect((await curfew(bring)).printed).toMatch(/^key ours added; it signs in ten minutes/);
+    expect((await curfew(bring)).printed).toMatch(/^key ours added; it starts to sign in ten minutes/);
     const again = await curfew(bring);
-    expect([again.exitCode, again.warned]).toEqual([1, 'there is a key ours already\n']);
+    expect([again.exitCode, again.warned]).toEqual([1, 'key ours exists already\n']);
     writeFileSync(pem, 'no key');
     expect((await curfew(bring)).warned).toContain('no private key in PEM');
     const missing = await curfew(['keys', 'import', `${pem}-none`, '--config', configFile]);
     expect([missing.exitCode, missing.warned]).toEqual([1, expect.stringContaining('cannot read')]);
     const remote = await as('console', 'keys', 'import', pem);
-    expect([remote.exitCode, remote.warned]).toEqual([2, expect.stringContaining('beside the database')]);
+    expect([remote.exitCode, remote.warned]).toEqual([2, expect.stringContaining('needs the database')]);
   }, 60_000);
 
   it('says when nobody is there, or somebody else', async () => {
     const port = await freePort();
     const by = ['--client-id', 'console', '--client-secret-file', secretFile];
     const nobody = await curfew(['audit', '--admin', `http://127.0.0.1:${port}`, ...by]);
-    expect([nobody.exitCode, nobody.warned]).toEqual([1, expect.stringContaining('cannot be reached')]);
+    expect([nobody.exitCode, nobody.warned]).toEqual([
+      1,
+      expect.stringContaining('cannot reach the administration API'),
+    ]);
     const elsewhere = await curfew(['audit', '--admin', identity.admin, ...by]);
-    expect([elsewhere.exitCode, elsewhere.warned]).toEqual([1, expect.stringContaining('refuses (405)')]);
+    expect([elsewhere.exitCode, elsewhere.warned]).toEqual([1, expect.stringContaining('refused (405)')]);
   }, 60_000);
 
   it.each([
     [['revoke', 'session', 'x', '--admin', 'http://id.example', '--token-file', 'f'], 'is not https'],
-    [['revoke', 'session', 'x', '--admin', 'https://id.example'], 'needs --token-file'],
-    [['revoke', 'session', 'x', '--admin', 'https://id.example', '--client-id', 'c'], 'go together'],
+    [['revoke', 'session', 'x', '--admin', 'https://id.example'], 'requires --token-file'],
+    [['revoke', 'session', 'x', '--admin', 'https://id.example', '--client-id', 'c'], 'require each other'],
     [['audit', '--admin', 'https://id.example', '--config', 'f', '--token-file', 'f'], 'not both'],
-    [['audit', '--config', 'f', '--token-file', 'f'], '--token-file goes with --admin'],
+    [['audit', '--config', 'f', '--token-file', 'f'], '--token-file requires --admin'],
     [['audit', '--config', 'f', '--limit', '0'], '--limit must be'],
-    [['audit', '--config', 'f', '--since', '2999-01-01'], 'must lie in the past'],
-    [
-      ['user', 'disable', 'hedy', '--admin', 'https://id.example', '--token-file', 'f'],
-      'beside the database',
-    ],
-    [['keys', 'list', '--kid', 'x', '--config', 'f'], '--kid goes with'],
+    [['audit', '--config', 'f', '--since', '2999-01-01'], 'must be in the past'],
+    [['user', 'disable', 'hedy', '--admin', 'https://id.example', '--token-file', 'f'], 'needs the database'],
+    [['keys', 'list', '--kid', 'x', '--config', 'f'], '--kid is only for'],
   ])('refuses wrong usage: %j', async (args, message) => {
     const [name = '', ...rest] = args;
     const silent = { print: () => undefined, warn: () => undefined };

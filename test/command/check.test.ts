@@ -74,8 +74,8 @@ describe('curfew check pods', () => {
     const { exitCode, printed } = await check(bad);
     expect(exitCode).toBe(1);
     expect(printed.split('\n')).toEqual([
-      'shop/old-2 runs without the sidecars; restart it',
-      'curfew/injector-3 runs without the sidecars; restart it',
+      'shop/old-2 runs without the sidecars: restart it',
+      'curfew/injector-3 runs without the sidecars: restart it',
       '2 of 3 running pods that ask for protection lack it',
     ]);
   });
@@ -112,12 +112,12 @@ describe('curfew check pods', () => {
     const without = await check(list(proxied('shop')));
     expect(without.exitCode).toBe(1);
     expect(without.printed).toContain(
-      'shop/cart-4 has proxy capture, and no NetworkPolicy of the list selects it: its own port 8080 is reachable without a token',
+      'shop/cart-4 has proxy capture, but no NetworkPolicy in the list selects it: its own port 8080 is reachable without a token',
     );
     const policies = [policy('closes', []), policy('opens', [{ ports: [{ port: 8080 }] }])];
     const opened = await check(list(proxied('shop'), ...policies));
     expect(opened.printed).toContain(
-      'shop/cart-4 has proxy capture, and the NetworkPolicy opens opens its own port 8080',
+      'shop/cart-4 has proxy capture, but NetworkPolicy opens opens its own port 8080',
     );
     expect(await check(list(proxied('shop'), policy('closes', [])))).toMatchObject({ exitCode: 0 });
   });
@@ -131,10 +131,7 @@ describe('curfew check pods', () => {
   });
 
   it.each([
-    [
-      '{',
-      'ERR_CONFIG_INVALID not JSON; wanted is what this prints: kubectl get namespaces,pods,networkpolicies',
-    ],
+    ['{', 'ERR_CONFIG_INVALID not JSON; expected the output of: kubectl get namespaces,pods,networkpolicies'],
     ['{"items":[]}', 'ERR_CONFIG_INVALID there is no namespace in the list'],
     ['[]', 'ERR_CONFIG_INVALID not a list of namespaces, pods and NetworkPolicies'],
   ])('calls nothing protected that it cannot read: %s', async (text, message) => {

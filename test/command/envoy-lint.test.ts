@@ -108,7 +108,7 @@ describe('curfew envoy-lint', () => {
   it.each([
     ['a file that is not there', ['/nowhere/envoy.yaml'], undefined, /cannot read \/nowhere\/envoy\.yaml/],
     ['what is neither YAML nor JSON', [], 'a: [', /neither YAML nor JSON/],
-    ['what has nothing of Envoy', [], 'kind: Namespace', /no Envoy configuration/],
+    ['what has nothing of Envoy', [], 'kind: Namespace', /not an Envoy configuration/],
     ['a rule that does not exist', ['--ignore', 'x'], open, /no such rule/],
     ['no file', [], undefined, /argument is missing/],
     ['what is too large', [], `# ${'x'.repeat(64 * 1024 * 1024)}`, /envoy\.yaml is larger than 64 MiB/],
@@ -121,7 +121,7 @@ describe('curfew envoy-lint', () => {
   it('ends with 2 for an empty standard input', () => {
     expect(lintInput('')).toMatchObject({
       exitCode: 2,
-      warned: expect.stringContaining('no Envoy configuration'),
+      warned: expect.stringContaining('not an Envoy configuration'),
     });
   });
 });

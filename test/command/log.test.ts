@@ -107,13 +107,13 @@ describe('curfew log and curfew revoke --redis', () => {
   it('make a log, revoke on it, and show it', async () => {
     const made = await create('made', '--issuer', other, '--tolerance', '1s', '--max-token-lifetime', '10m');
     expect([made.exitCode, made.warned]).toEqual([0, '']);
-    expect(made.printed).toContain(`log made made at 127.0.0.1:${redis.port} for ${issuer}, ${other}`);
+    expect(made.printed).toContain(`log made created at 127.0.0.1:${redis.port} for ${issuer}, ${other}`);
 
     const revoke = (...args: string[]): Promise<Outcome> =>
       curfew(['revoke', ...args, ...target, '--log', 'made']);
     expect(await revoke('session', 'the-id-of-a-session')).toMatchObject({
       exitCode: 2,
-      warned: expect.stringContaining(`--issuer is missing; it is one of ${issuer}, ${other}`) as string,
+      warned: expect.stringContaining(`--issuer is missing: expected one of ${issuer}, ${other}`) as string,
     });
     const one = await revoke('session', 'the-id-of-a-session', '--issuer', issuer);
     expect(one).toEqual({ exitCode: 0, printed: 'session the-id-o… revoked, seq 3, log made\n', warned: '' });
@@ -122,8 +122,8 @@ describe('curfew log and curfew revoke --redis', () => {
     expect(JSON.parse(all.printed)).toEqual({ published: true, seq: 4, log: 'made' });
 
     const { printed } = await curfew(['log', 'show', ...target, '--log', 'made', '--limit', '2']);
-    expect(printed).toMatch(/truth {6}redis: as good as Redis keeps it/);
-    expect(printed).toContain('remembers  608 s');
+    expect(printed).toMatch(/truth {6}redis: lost if Redis loses it/);
+    expect(printed).toContain('retention  608 s');
     expect(printed).toContain(
       '4  subject ada  of https://other.example  at 2026-01-31T12:00:00.000Z  (stolen)',
     );
@@ -168,14 +168,14 @@ describe('curfew log and curfew revoke --redis', () => {
     const revoked = await curfew(['revoke', 'session', 'some-session', ...target, '--log', 'owned']);
     expect(revoked).toMatchObject({
       exitCode: 1,
-      warned: expect.stringContaining('belongs to owner acme: revoke there, with --config') as string,
+      warned: expect.stringContaining('belongs to owner acme: use --config') as string,
     });
     const { exitCode, printed } = await curfew(['log', 'show', ...target, '--log', 'owned']);
     expect(exitCode).toBe(0);
-    expect(printed).toMatch(/beat {7}7, standing still for 2500 ms/);
+    expect(printed).toMatch(/heartbeat {2}7, no other within 2500 ms/);
   });
 
-  it('say that the entries of a log have vanished, and make it anew', async () => {
+  it('report that the entries of a log are lost, and create it again', async () => {
     await create('lost');
     const client = await openRedis(
       { url: `redis://:${password}@127.0.0.1:${redis.port}` },
@@ -186,7 +186,7 @@ describe('curfew log and curfew revoke --redis', () => {
     const shown = await curfew(['log', 'show', ...target, '--log', 'lost']);
     expect(shown).toMatchObject({
       exitCode: 1,
-      warned: 'its entries have vanished: run curfew log create\n',
+      warned: 'its entries are lost: run curfew log create\n',
     });
     expect((await create('lost', '--if-absent')).exitCode).toBe(0);
     expect((await curfew(['log', 'show', ...target, '--log', 'lost'])).printed).toContain('epoch      2');
@@ -226,14 +226,14 @@ describe('curfew log and curfew revoke --redis', () => {
   });
 
   it.each([
-    [['log', 'burn'], 'it is one of create, show, script'],
+    [['log', 'burn'], 'expected one of create, show, script'],
     [['log', 'show'], '--redis or --config is missing'],
     [['log', 'create', '--redis', 'redis://127.0.0.1'], '--issuer is missing'],
     [['log', 'create', '--redis', 'redis://127.0.0.1', '--issuer', 'x', '--tolerance', '2m'], '--tolerance'],
     [['log', 'show', '--redis', 'redis://127.0.0.1', '--log', '{x}'], '--log must be'],
     [['log', 'show', '--redis', 'redis://127.0.0.1', '--limit', 'all'], '--limit must be'],
     [['watch', '--redis', 'redis://127.0.0.1', '--config', 'x.yaml'], 'not both'],
-    [['watch', '--config', 'x.yaml', '--log', 'curfew'], '--log goes with --redis'],
+    [['watch', '--config', 'x.yaml', '--log', 'curfew'], '--log requires --redis'],
   ])('refuse wrong usage: %j', async (args, message) => {
     const { exitCode, warned } = await curfew(args);
     expect([exitCode, warned]).toEqual([2, expect.stringContaining(message) as string]);

@@ -138,10 +138,10 @@ describe('curfew revoke and curfew keys, beside a running identity', () => {
 
   it.each([
     [['revoke', 'everything'], '--issuer ISS and --yes'],
-    [['revoke', 'session'], 'needs an id'],
-    [['revoke', 'sessions', 'x'], 'it is one of session'],
-    [['revoke', 'session', 'x', '--issued-before', '2020-01-01'], '--issued-before is for'],
-    [['revoke', 'subject', 'x', '--issued-before', '2999-01-01'], 'must lie in the past'],
+    [['revoke', 'session'], 'requires an id'],
+    [['revoke', 'sessions', 'x'], 'expected one of session'],
+    [['revoke', 'session', 'x', '--issued-before', '2020-01-01'], '--issued-before is only for'],
+    [['revoke', 'subject', 'x', '--issued-before', '2999-01-01'], 'must be in the past'],
     [['revoke', 'subject', 'x', '--issuer', 'https://other.example'], 'is not configured'],
     [['keys', 'burn'], 'keys list'],
   ])('refuse wrong usage: %j', async (args, message) => {

@@ -69,7 +69,7 @@ describe('curfew user, with passkeys', () => {
   it('takes its options with their verb alone', async () => {
     expect(await user('disable', 'grace', '--keep-passkeys')).toMatchObject({
       exitCode: 2,
-      warned: expect.stringContaining('--keep-passkeys goes with user passwd'),
+      warned: expect.stringContaining('--keep-passkeys is only for user passwd'),
     });
     expect(await user('sessions', 'grace', '--remove', 'all')).toMatchObject({ exitCode: 2 });
   });
