@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock } from '../runtime/clock.ts';
 import { processEnvironment } from '../runtime/config.ts';
 import { Fault } from '../runtime/fault.ts';
 import { withoutCredentials } from '../runtime/log.ts';
@@ -8,10 +9,10 @@ import { withoutCredentials } from '../runtime/log.ts';
 export type Child = {
   readonly name: string;
   readonly logFile: string;
-  /** Resolves when it has ended, with its exit code; 1 if it was killed or could not be started. */
+  /** Resolves with the exit code when the process has ended; 1 if it was killed or could not be started. */
   readonly ended: Promise<number>;
   hasEnded(): boolean;
-  /** SIGTERM, then SIGKILL after five seconds. */
+  /** Sends SIGTERM, and SIGKILL after five seconds. */
   stop(): Promise<void>;
 };
 
@@ -28,7 +29,10 @@ export type ChildOptions = {
 
 const killAfterMs = 5000;
 
-/** Starts a program in a process group of its own: a terminal's Ctrl-C reaches only us, and we stop the parts in order. */
+/**
+ * Starts a program in a process group of its own, so that Ctrl-C in a terminal reaches only the demo, which stops its
+ * programs in order.
+ */
 export function startChild(options: ChildOptions): Child {
   const logFile = join(options.directory, `${options.name}.log`);
   const child = spawn(options.command, options.args, {
@@ -67,22 +71,22 @@ function watchEnd(child: ChildProcess, logFile: string): { ended: Promise<number
 }
 
 /**
- * Waits until a probe says yes.
- * @throws ERR_PROGRAM_UNAVAILABLE with the last lines of the child's log when it ends first, or after `timeoutMs`
+ * Waits until a probe succeeds.
+ * @throws ERR_PROGRAM_UNAVAILABLE, with the end of the child's log, if the child ends first, or after `timeoutMs`
  */
 export async function untilReady(
   child: Child,
   probe: () => Promise<boolean>,
   timeoutMs = 20_000,
 ): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+  const deadlineMs = systemClock.monotonicMs() + timeoutMs;
   while (!(await probe().catch(() => false))) {
     if (child.hasEnded())
       throw new Fault(
         'ERR_PROGRAM_UNAVAILABLE',
         `${child.name} ended before it was ready:\n${lastLines(child)}`,
       );
-    if (performance.now() > deadline) {
+    if (systemClock.monotonicMs() > deadlineMs) {
       throw new Fault(
         'ERR_PROGRAM_UNAVAILABLE',
         `${child.name} was not ready in ${timeoutMs / 1000} s:\n${lastLines(child)}`,

@@ -12,7 +12,7 @@ import { printWelcome } from './welcome.ts';
 import { walk } from './walk.ts';
 
 export type DemoOptions = {
-  /** Play the walk and end, instead of running until Ctrl-C. */
+  /** Play the walk-through and end, instead of running until Ctrl-C. */
   walk: boolean;
   /** Where Envoy listens. */
   port: number;
@@ -25,7 +25,7 @@ const launcher = join(root, 'bin', 'curfew');
 
 /**
  * Runs everything on this machine: Redis, identity, authorizer, Envoy and a resource service.
- * @returns the exit code: 0 after Ctrl-C or a walk whose every step came out as it should, else 1
+ * @returns the exit code: 0 after Ctrl-C, or after a walk-through whose steps all passed; else 1
  * @throws ERR_ADDRESS_IN_USE, ERR_PROGRAM_UNAVAILABLE
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
@@ -33,9 +33,9 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const plan = await makePlan(options);
   const children: Child[] = [];
   const signalled = firstSignal();
-  const up = startAll(plan, children, print);
+  const started = startAll(plan, children, print);
   try {
-    if ((await Promise.race([signalled, up.then(() => 'up' as const)])) === 'signal') return 0;
+    if ((await Promise.race([signalled, started.then(() => 'started' as const)])) === 'signal') return 0;
     if (options.walk) return await Promise.race([signalled.then(() => 1), playWalk(plan, children, print)]);
     printWelcome(plan, children, print);
     const end = await Promise.race([signalled, ...children.map((child) => child.ended.then(() => child))]);
@@ -45,8 +45,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   } finally {
     plan.isEnding = true;
     await stopAll(children, print);
-    // Whatever was being started when the signal came.
-    await up.catch(() => undefined);
+    // The signal may have come while a program was being started.
+    await started.catch(() => undefined);
     await stopAll(children, print);
     rmSync(plan.directory, { recursive: true, force: true });
   }
@@ -57,8 +57,8 @@ async function playWalk(
   children: readonly Child[],
   print: (line: string) => void,
 ): Promise<number> {
-  const allWell = await walk({ ...plan, resource: plan.resourceUrl, identity: plan.identityUrl, print });
-  if (allWell) return 0;
+  const hasPassed = await walk({ ...plan, resource: plan.resourceUrl, identity: plan.identityUrl, print });
+  if (hasPassed) return 0;
   for (const child of children) print(`\nThe last of ${child.name}'s output:\n${lastLines(child)}`);
   return 1;
 }
@@ -107,19 +107,19 @@ async function startAll(plan: DemoPlan, children: Child[], print: (line: string)
     writeFileSync(join(directory, name), text, { mode: 0o600 });
   }
   await addUser(plan, children);
-  for (const { name, program, isUp } of programsInOrder(plan, redis, envoy)) {
+  for (const { name, program, isReady } of programsInOrder(plan, redis, envoy)) {
     if (plan.isEnding) throw new Fault('ERR_PROGRAM_UNAVAILABLE', 'the demo is ending');
     const child = startChild({ name, ...program, directory });
     children.push(child);
-    await untilReady(child, isUp);
-    print(`demo: ${name} is up`);
+    await untilReady(child, isReady);
+    print(`demo: ${name} is ready`);
   }
 }
 
 type DemoProgram = {
   name: string;
   program: { command: string; args: string[] };
-  isUp: () => Promise<boolean>;
+  isReady: () => Promise<boolean>;
 };
 
 function programsInOrder({ directory, ports }: DemoPlan, redis: Program, envoy: Program): DemoProgram[] {
@@ -145,27 +145,27 @@ function programsInOrder({ directory, ports }: DemoPlan, redis: Program, envoy: 
     {
       name: 'redis',
       program: { ...redis, args: [...redis.args, ...redisArgs] },
-      isUp: () => answersTcp(ports.redis),
+      isReady: () => answersTcp(ports.redis),
     },
     {
       name: 'identity',
       program: curfew('identity'),
-      isUp: () => answers(ports.identityAdmin, '/readyz', 200),
+      isReady: () => answers(ports.identityAdmin, '/readyz', 200),
     },
     {
       name: 'authorizer',
       program: curfew('authorizer'),
-      isUp: () => answers(ports.authorizerAdmin, '/readyz', 200),
+      isReady: () => answers(ports.authorizerAdmin, '/readyz', 200),
     },
     {
       name: 'service',
       program: { command: process.execPath, args: [service, String(ports.service)] },
-      isUp: () => answersTcp(ports.service),
+      isReady: () => answersTcp(ports.service),
     },
     {
       name: 'envoy',
       program: { ...envoy, args: [...envoy.args, ...envoyArgs, '--log-level', 'warning'] },
-      isUp: () => answers(ports.envoy, '/orders', 401),
+      isReady: () => answers(ports.envoy, '/orders', 401),
     },
   ];
 }
@@ -192,7 +192,7 @@ async function addUser(plan: DemoPlan, children: Child[]): Promise<void> {
 async function stopAll(children: Child[], print: (line: string) => void): Promise<void> {
   const wasRunning = children.length > 0;
   for (let child = children.pop(); child !== undefined; child = children.pop()) await child.stop();
-  if (wasRunning) print('demo: everything is stopped');
+  if (wasRunning) print('demo: all programs are stopped');
 }
 
 async function answers(port: number, path: string, status: number): Promise<boolean> {

@@ -3,10 +3,10 @@ import { envoyConfig } from '../injection/envoy-config.ts';
 import type { EnvoyConfigOptions } from '../injection/envoy-options.ts';
 import { parseAddress, type Address } from '../runtime/address.ts';
 
-/** Everything one run of the demo decides at its start. */
+/** What one run of the demo decides at its start. */
 export type DemoPlan = {
   directory: string;
-  /** Set once the run is to end: nothing more is started. */
+  /** Set when the run is to end: no other program is started. */
   isEnding: boolean;
   resourceUrl: string;
   identityUrl: string;
@@ -26,13 +26,13 @@ export type DemoPlan = {
   >;
 };
 
-/** The Unix socket in the run's folder, or TCP where the folder's path is too long for a socket (unix(7)). */
+/** A Unix socket in the run's folder, or TCP if the folder's path is too long for a socket (unix(7)). */
 export function authorizerAddress(plan: DemoPlan): Address {
   const socket = parseAddress(`unix://${join(plan.directory, 'authorizer.sock')}`);
   return socket ?? { kind: 'tcp', host: '127.0.0.1', port: plan.ports.authorizer };
 }
 
-/** The configuration files, by name. */
+/** The text of each configuration file, by its name. */
 export function demoFiles(plan: DemoPlan): Record<string, string> {
   return {
     'identity.yaml': identityYaml(plan),

@@ -1,19 +1,22 @@
 import { createServer } from 'node:net';
 import { Fault } from '../runtime/fault.ts';
 
-/** A TCP port of 127.0.0.1 that nobody uses now. */
+/** A TCP port of 127.0.0.1 that is free at the moment. */
 export async function freePort(): Promise<number> {
   const port = await tryPort(0);
   if (port === undefined) throw new Fault('ERR_LISTEN_FAILED', 'no free TCP port on 127.0.0.1');
   return port;
 }
 
-/** @throws ERR_ADDRESS_IN_USE, naming the option that chooses another port */
+/**
+ * The port, if it is free.
+ * @throws ERR_ADDRESS_IN_USE, which names the option that chooses another port
+ */
 export async function requirePort(port: number, option: string, purpose: string): Promise<number> {
   if ((await tryPort(port)) !== undefined) return port;
   throw new Fault(
     'ERR_ADDRESS_IN_USE',
-    `port ${port} (${purpose}) is in use; stop the process that has it, or choose another with ${option} PORT`,
+    `port ${port} (${purpose}) is in use; stop the process that uses it, or choose another with ${option} PORT`,
   );
 }
 

@@ -1,3 +1,4 @@
+import { systemClock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
 
 export type WalkOptions = {
@@ -16,13 +17,13 @@ type Tokens = { access: string; refresh: string };
 type Endpoints = { token: string; revocation: string };
 
 const requestTimeoutMs = 5000;
-/** Longest time to wait for a refusal. What is usual is `usualRefusalMs`; a busy machine may take longer. */
+/** The maximum time to wait for a refusal. Usually it takes less than `usualRefusalMs`; a busy machine may take longer. */
 const refusalDeadlineMs = 2000;
 const usualRefusalMs = 50;
 
 /**
- * Plays login, use, refresh and logout against running programs and prints what was sent and what came back.
- * @returns true if every step came out as it should
+ * Plays login, use, refresh and logout against running programs, and prints each request and its answer.
+ * @returns true if every step passed
  */
 export async function walk(options: WalkOptions): Promise<boolean> {
   const { print } = options;
@@ -33,32 +34,28 @@ export async function walk(options: WalkOptions): Promise<boolean> {
     ['Claim to be someone else', spoofIdentity],
     ['Log in on a phone: a second session of the same person', loginOnPhone],
     ["Refresh the laptop's tokens", refreshLaptop],
-    ['Log the laptop out, and use its very same access token at once', logoutLaptop],
+    ['Log the laptop out, and use the same access token at once', logoutLaptop],
     ["Try the laptop's refresh token", refreshAfterLogout],
     ["Ask with the phone's token", askFromPhone],
   ];
   const state: State = { options, endpoints: await discover(options.identity) };
-  let allWell = true;
+  let hasPassed = true;
   for (const [index, [title, run]] of steps.entries()) {
     print(`\n${index + 1}. ${title}`);
-    const { well, says } = await run(state).catch((thrown: unknown) =>
+    const { passed, says } = await run(state).catch((thrown: unknown) =>
       failed(thrown instanceof Error ? thrown.message : 'failed'),
     );
-    print(`   ${well ? 'as it should be' : 'NOT AS IT SHOULD BE'}: ${says}`);
-    allWell &&= well;
+    print(`   ${passed ? 'ok' : 'FAILED'}: ${says}`);
+    hasPassed &&= passed;
   }
-  print(
-    allWell
-      ? `\nAll ${steps.length} steps came out as they should.`
-      : '\nNot every step came out as it should.',
-  );
-  return allWell;
+  print(hasPassed ? `\nAll ${steps.length} steps passed.` : '\nNot every step passed.');
+  return hasPassed;
 }
 
 type State = { options: WalkOptions; endpoints: Endpoints; laptop?: Tokens; phone?: Tokens };
-type Outcome = { well: boolean; says: string };
+type Outcome = { passed: boolean; says: string };
 
-const outcome = (well: boolean, says: string): Outcome => ({ well, says });
+const outcome = (passed: boolean, says: string): Outcome => ({ passed, says });
 const failed = (says: string): Outcome => outcome(false, says);
 
 async function discover(identity: string): Promise<Endpoints> {
@@ -91,9 +88,12 @@ async function askWithToken(state: State): Promise<Outcome> {
   const reply = await askOrders(state, state.laptop?.access);
   const identity = identityHeaders(reply);
   state.options.print(`     the service saw: ${JSON.stringify(identity)}`);
-  const well =
+  const passed =
     reply.status === 200 && isFilled(identity['x-auth-subject']) && isFilled(identity['x-auth-session']);
-  return outcome(well, 'the service answered; it saw who is asking, and never had to look at the token');
+  return outcome(
+    passed,
+    'the service answered; it got the identity in headers, and did not have to verify the token',
+  );
 }
 
 async function spoofIdentity(state: State): Promise<Outcome> {
@@ -146,31 +146,31 @@ async function logoutLaptop(state: State): Promise<Outcome> {
       ? `${(-sinceAnsweredMs).toFixed(1)} ms before`
       : `${sinceAnsweredMs.toFixed(1)} ms after`;
   options.print(
-    `     the same request, over and over: ${before.status} before, ${status} from ${sinceSentMs.toFixed(1)} ms after the logout was sent,`,
+    `     the same request, repeated: ${before.status} before, ${status} from ${sinceSentMs.toFixed(1)} ms after the logout was sent,`,
   );
   options.print(`     which is ${relative} the logout was answered; the token had most of its minute left`);
   const again = await askOrders(state, laptop.access);
-  const well = before.status === 200 && reply.status === 200 && status === 401 && again.status === 401;
+  const passed = before.status === 200 && reply.status === 200 && status === 401 && again.status === 401;
   return outcome(
-    well,
+    passed,
     `logout to refusal: ${sinceSentMs.toFixed(1)} ms (usually below ${usualRefusalMs} ms)`,
   );
 }
 
-type Refusal = { status: number; sinceSentMs: number; sinceAnsweredMs: number };
+type LogoutRefusal = { status: number; sinceSentMs: number; sinceAnsweredMs: number };
 type LoggedOut = Reply & { sentAt: number; answeredAt: number };
 
-/** Sends the same request again and again until its answer is a refusal; times are of that answer's arrival. */
+/** Repeats a request until it is refused. The times are those of the refusal's arrival. Undefined after the deadline. */
 async function untilRefused(
   resource: string,
   token: string,
   loggedOut: Promise<LoggedOut>,
-): Promise<Refusal | undefined> {
-  const started = performance.now();
-  while (performance.now() - started < refusalDeadlineMs) {
+): Promise<LogoutRefusal | undefined> {
+  const started = systemClock.monotonicMs();
+  while (systemClock.monotonicMs() - started < refusalDeadlineMs) {
     const { status } = await send(`${resource}/orders`, { headers: { authorization: `Bearer ${token}` } });
     if (status === 200) continue;
-    const refusedAt = performance.now();
+    const refusedAt = systemClock.monotonicMs();
     const { sentAt, answeredAt } = await loggedOut;
     return { status, sinceSentMs: refusedAt - sentAt, sinceAnsweredMs: refusedAt - answeredAt };
   }
@@ -178,10 +178,10 @@ async function untilRefused(
 }
 
 async function logout(state: State, refreshToken: string): Promise<LoggedOut> {
-  const sentAt = performance.now();
+  const sentAt = systemClock.monotonicMs();
   const form = { token: refreshToken, token_type_hint: 'refresh_token', client_id: state.options.clientId };
   const reply = await post(state, state.endpoints.revocation, form);
-  return { ...reply, sentAt, answeredAt: performance.now() };
+  return { ...reply, sentAt, answeredAt: systemClock.monotonicMs() };
 }
 
 async function refreshAfterLogout(state: State): Promise<Outcome> {
@@ -192,12 +192,15 @@ async function refreshAfterLogout(state: State): Promise<Outcome> {
     refresh_token: laptop?.refresh ?? '',
   };
   const reply = await post(state, state.endpoints.token, form);
-  return outcome(reply.status === 400 && reply.body['error'] === 'invalid_grant', 'it is dead too');
+  return outcome(
+    reply.status === 400 && reply.body['error'] === 'invalid_grant',
+    'the refresh token is refused, too',
+  );
 }
 
 async function askFromPhone(state: State): Promise<Outcome> {
   const reply = await askOrders(state, state.phone?.access);
-  return outcome(reply.status === 200, 'the other session goes on');
+  return outcome(reply.status === 200, 'the other session is still valid');
 }
 
 async function login(state: State): Promise<Tokens | undefined> {

@@ -1,7 +1,7 @@
 import type { Child } from './child.ts';
 import type { DemoPlan } from './files.ts';
 
-/** Prints the addresses and a walk-through to copy and paste. */
+/** Prints the addresses, and commands to copy and paste. */
 export function printWelcome(
   plan: DemoPlan,
   children: readonly Child[],
@@ -31,7 +31,7 @@ Try it, in another terminal:
   # with the token: 200, and the identity headers that the service received
   curl -i ${resourceUrl}/orders -H "authorization: Bearer $jwt"
 
-  # log out, then use the very same token: 401
+  # log out, then use the same token: 401
   curl -s ${identityUrl}/token/revocation -d client_id=${plan.clientId} -d token="$refresh"
   curl -i ${resourceUrl}/orders -H "authorization: Bearer $jwt"
 

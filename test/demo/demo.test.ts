@@ -15,7 +15,7 @@ const startDemo = (args: readonly string[], env: Record<string, string> = {}): R
 const runFolder = (printed: string): string => /files are in (\S+);/.exec(printed)?.[1] ?? '';
 
 describe('the demo', () => {
-  it('plays login, use, refresh and logout, and every step comes out as it should', async () => {
+  it('plays login, use, refresh and logout, and every step passes', async () => {
     const demo = startDemo([
       '--walk',
       '--port',
@@ -24,7 +24,7 @@ describe('the demo', () => {
       String(await freePort()),
     ]);
     const exitCode = await demo.exited;
-    expect(tail(demo.printed(), 200)).toContain('All 9 steps came out as they should.');
+    expect(tail(demo.printed(), 200)).toContain('All 9 steps passed.');
     expect(exitCode).toBe(0);
     const refusedAfterMs = Number(/logout to refusal: ([\d.]+) ms/.exec(demo.printed())?.[1]);
     console.log(`logout to refusal: ${refusedAfterMs} ms`);
