@@ -4,11 +4,11 @@ import { at, field, items, type Node } from './node.ts';
 import type { Pieces } from './pieces.ts';
 import { isEnum, isTrue, numberValue, secondsValue, textValue } from './values.ts';
 
-/** Longer than this is as good as for ever to a client that waits; seconds. */
+/** A longer timeout counts as unbounded; seconds. */
 const longestTimeout = 10;
 const recommendedTimeout = 1;
 
-/** What one ext_authz filter's own configuration risks. Source: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz. */
+/** The findings in the configuration of an ext_authz filter. Source: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz. */
 export const lintCheck = (config: Node, pieces: Pieces): Finding[] => [
   ...failureMode(config),
   ...shadowing(config),
@@ -21,7 +21,7 @@ export const lintCheck = (config: Node, pieces: Pieces): Finding[] => [
   ...transport(config, pieces),
 ];
 
-/** What a route's own way of asking risks. Source: …ext_authz.v3.CheckSettings. */
+/** The findings in a route's own settings of the check. Source: …ext_authz.v3.CheckSettings. */
 export const lintOverride = (settings: Node): Finding[] => [...timeouts(settings), ...bodySent(settings)];
 
 function failureMode(config: Node): Finding[] {
@@ -29,7 +29,7 @@ function failureMode(config: Node): Finding[] {
   const mark = field(config, 'failure_mode_allow_header_add');
   return [
     ...(isTrue(allow)
-      ? [finding('failure-mode-allow', pathOf(allow), 'requests pass when the authorizer gives no answer')]
+      ? [finding('failure-mode-allow', pathOf(allow), 'requests pass when the authorizer does not answer')]
       : []),
     ...(isTrue(mark)
       ? [finding('failure-mode-header', pathOf(mark), 'requests that pass without an answer get a header')]
@@ -50,23 +50,13 @@ function skipping(config: Node): Finding[] {
   const found =
     byMetadata === undefined
       ? []
-      : [
-          finding(
-            'check-can-be-skipped',
-            byMetadata.path,
-            'only requests with certain metadata are put to the authorizer',
-          ),
-        ];
+      : [finding('check-can-be-skipped', byMetadata.path, 'only requests with certain metadata are checked')];
   if (enabled === undefined) return found;
-  const part = partOf(field(enabled, 'default_value'));
-  if (part < 1)
+  const fraction = fractionOf(field(enabled, 'default_value'));
+  if (fraction < 1)
     return [
       ...found,
-      finding(
-        'check-can-be-skipped',
-        enabled.path,
-        `${part * 100} % of the requests are put to the authorizer`,
-      ),
+      finding('check-can-be-skipped', enabled.path, `${fraction * 100} % of the requests are checked`),
     ];
   const key = textValue(field(enabled, 'runtime_key'));
   if (key === undefined) return found;
@@ -75,14 +65,14 @@ function skipping(config: Node): Finding[] {
     finding(
       'check-can-be-skipped',
       enabled.path,
-      `the runtime key ${JSON.stringify(key)} switches the check off`,
+      `the runtime key ${JSON.stringify(key)} can switch the check off`,
       'warn',
     ),
   ];
 }
 
-/** envoy.type.v3.FractionalPercent: nothing of a hundred when left out. */
-function partOf(fraction: Node | undefined): number {
+/** The fraction of an envoy.type.v3.FractionalPercent, 0 to 1. The default is 0 of 100. */
+function fractionOf(fraction: Node | undefined): number {
   const numerator = numberValue(field(fraction, 'numerator')) ?? 0;
   const denominator = field(fraction, 'denominator');
   if (isEnum(denominator, { TEN_THOUSAND: 1 })) return Math.min(1, numerator / 10_000);
@@ -117,7 +107,7 @@ const serverErrors = {
   LoopDetected: 508,
   NotExtended: 510,
   NetworkAuthenticationRequired: 511,
-  // Out of Envoy's range, or left out: 403.
+  // Envoy uses 403 if the code is out of its range, or left out.
   Empty: 0,
 };
 
@@ -128,7 +118,7 @@ function statusOnError(config: Node): Finding[] {
     finding(
       'status-on-error',
       code.path,
-      `clients get ${String(code.value)} when the authorizer can't be asked`,
+      `clients get ${String(code.value)} when the authorizer is unavailable`,
     ),
   ];
 }
@@ -137,14 +127,14 @@ function bodySent(config: Node): Finding[] {
   const body = field(config, 'with_request_body');
   return body === undefined
     ? []
-    : [finding('body-sent', body.path, 'the body of a request is sent with the question')];
+    : [finding('body-sent', body.path, 'the body of a request is sent to the authorizer')];
 }
 
 function requestSent(config: Node): Finding[] {
-  const asksByGrpc = field(config, 'grpc_service') !== undefined;
+  const usesGrpc = field(config, 'grpc_service') !== undefined;
   const chosen = items(at(config, 'allowed_headers', 'patterns')).length > 0;
-  return asksByGrpc && !chosen
-    ? [finding('all-headers-sent', config.path, 'allowed_headers names none')]
+  return usesGrpc && !chosen
+    ? [finding('all-headers-sent', config.path, 'allowed_headers has no patterns')]
     : [];
 }
 
@@ -155,7 +145,7 @@ function clearing(config: Node): Finding[] {
     finding(
       'route-cache-cleared',
       pathOf(cleared),
-      'an allowed request is routed again, by the headers that the answer set',
+      'an allowed request is routed again, by the headers that the authorizer set',
     ),
   ];
 }
@@ -169,9 +159,7 @@ function transport(config: Node, { clusters }: Pieces): Finding[] {
     .map((endpoint) => at(endpoint, 'endpoint', 'address', 'socket_address', 'address'));
   const far = addresses.find((address) => address !== undefined && !isLoopbackAddress(textValue(address)));
   if (far === undefined) return [];
-  return [
-    finding('authorizer-in-clear', far.path, `the authorizer is asked at ${String(far.value)} without TLS`),
-  ];
+  return [finding('authorizer-in-clear', far.path, `checks go to ${String(far.value)} without TLS`)];
 }
 
 /** @param address as the configuration has it; undefined: it isn't text, or isn't there */

@@ -4,16 +4,16 @@ export type Documents =
   | { readonly kind: 'documents'; readonly documents: readonly unknown[] }
   | { readonly kind: 'unreadable'; readonly message: string };
 
-/** Aliases times what they stand for: a small file must not become a large tree. */
+/** The maximum size of a document after its aliases are resolved, so that a small file can't become a large tree. */
 const maxAliasCount = 10_000;
 
-/** JSON, or YAML of one or more documents. Never throws. Cost: linear; JSON many times cheaper than YAML. */
+/** Parses JSON, or YAML of one or more documents. Never throws. Cost: linear; JSON is many times faster than YAML. */
 export function readDocuments(text: string): Documents {
   if (/^\s*[[{]/.test(text)) {
     try {
       return { kind: 'documents', documents: [JSON.parse(text) as unknown] };
     } catch {
-      // YAML's flow style begins the same way.
+      // It may be YAML in flow style, which begins the same way.
     }
   }
   try {
@@ -24,7 +24,7 @@ export function readDocuments(text: string): Documents {
 }
 
 function readYaml(text: string): Documents {
-  // Keys may repeat, and numbers be large: Envoy's parser has the last word on what it takes.
+  // Repeated keys and large numbers are accepted: whether they are valid is up to Envoy's parser.
   const parsed = parseAllDocuments(text, { schema: 'failsafe', uniqueKeys: false, logLevel: 'silent' });
   if (!Array.isArray(parsed)) return { kind: 'unreadable', message: 'it is empty' };
   const [broken] = parsed.flatMap(({ errors }) => errors);
@@ -36,13 +36,16 @@ function readYaml(text: string): Documents {
   return { kind: 'documents', documents: documents.filter((one) => one !== null && one !== undefined) };
 }
 
-/** Quoted, or a block; `!` alone has the same meaning in yaml-cpp. Any other tag makes a plain scalar of it. */
+/**
+ * Whether a scalar is a string in any case: quoted, in a block, or with the tag `!`, which means the same to yaml-cpp. yaml-cpp
+ * reads a scalar with any other tag as a plain one.
+ */
 const isText = ({ tag, type }: Scalar): boolean =>
   tag === '!' || ((tag === undefined || tag === '') && type !== Scalar.PLAIN);
 
 /**
- * A scalar as yaml-cpp, Envoy's parser, reads it, which follows YAML 1.1 in part: `on` is true and `017` is 15, but
- * `1.5` stays a string. Source: Envoy's source/common/protobuf/yaml_utility.cc; yaml-cpp's convert.cpp.
+ * The value of a scalar as yaml-cpp reads it, which is Envoy's parser. It follows YAML 1.1 in part: `on` is true and `017`
+ * is 15, but `1.5` is a string. Source: Envoy's source/common/protobuf/yaml_utility.cc; yaml-cpp's convert.cpp.
  */
 function valueOf(scalar: Scalar): unknown {
   const text = typeof scalar.value === 'string' ? scalar.value : '';
@@ -58,12 +61,12 @@ function integerOf(text: string): number | undefined {
   if (sign === undefined) return undefined;
   const isOctal = /^0\d/.test(digits);
   const number = isOctal ? Number.parseInt(digits, 8) : Number(digits);
-  // A larger one is a string to Envoy as well.
+  // Envoy reads a larger one as a string, too.
   if (!Number.isSafeInteger(number)) return undefined;
   return sign === '-' ? -number : number;
 }
 
-// The first line of a message says where; the others quote the file, which may hold secrets.
+// The first line of a message has the position. The others quote the file, which may contain secrets.
 const unreadable = (thrown: unknown): Documents => ({
   kind: 'unreadable',
   message: thrown instanceof Error ? (thrown.message.split('\n', 1)[0] ?? '') : 'it is neither YAML nor JSON',

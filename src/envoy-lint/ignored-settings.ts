@@ -4,15 +4,15 @@ import { isCheckSetting, usualCheck } from './route-policies.ts';
 import { finding, type Finding } from './rules.ts';
 
 /**
- * Settings of routes that no filter reads. Envoy looks for them by the name that a filter has in its list, and says
- * nothing of an entry under another name.
+ * Finds settings of routes that no filter reads. Envoy looks them up by the name that a filter has in its list, and silently
+ * ignores an entry under another name.
  * @param table the manager's route configuration
  */
 export function lintIgnoredSettings(manager: Manager, table: Node | undefined, pieces: Pieces): Finding[] {
   if (table === undefined) return [];
   const check = manager.filters.find(isCheck);
   const own = namesIn(manager);
-  // Listeners may share their routes, and differ in the filters that have nothing to do with the check.
+  // Listeners may share routes although their filters differ. Only a name that no listener has is certainly wrong.
   const all = new Set(pieces.managers.flatMap((other) => [...namesIn(other)]));
   return [...descendants(table)]
     .flatMap((node) => children(field(node, 'typed_per_filter_config')))
@@ -28,7 +28,7 @@ export function lintIgnoredSettings(manager: Manager, table: Node | undefined, p
 const nameOf = (check: HttpFilter | undefined): string =>
   check === undefined ? 'there is no ext_authz filter' : `ext_authz is named ${JSON.stringify(check.name)}`;
 
-/** With the filters that upgraded requests take instead. */
+/** The names of a manager's filters, with those that it has for upgraded requests only. */
 function namesIn({ config, filters }: Manager): Set<string> {
   const ofUpgrades = items(field(config, 'upgrade_configs'))
     .flatMap((upgrade) => items(field(upgrade, 'filters')))

@@ -10,14 +10,14 @@ import { textValue } from './values.ts';
 
 export type LintReport =
   | { readonly kind: 'linted'; readonly findings: readonly Finding[] }
-  /** Nothing of an Envoy configuration was found: not the same as nothing wrong. */
+  /** No part of an Envoy configuration was found, which differs from one without findings. */
   | { readonly kind: 'unrecognized'; readonly message: string };
 
 const order: readonly Severity[] = ['error', 'warn', 'info'];
 
 /**
- * Finds the risky settings around ext_authz in a bootstrap, a listener, an LDS or RDS answer, a `/config_dump`, or
- * any document that has such pieces in it. Never throws. Cost: linear in the documents, times the filters of a chain.
+ * Finds risky settings around ext_authz in a bootstrap, a listener, an LDS or RDS response, a `/config_dump`, or any other
+ * document that contains such parts. Never throws. Cost: linear in the documents, times the filters of a chain.
  * @param documents parsed YAML or JSON
  */
 export function lintEnvoy(documents: readonly unknown[], options: LintOptions): LintReport {
@@ -31,8 +31,7 @@ export function lintEnvoy(documents: readonly unknown[], options: LintOptions): 
   if ([managers, checks, routeTables, admins].every((found) => found.length === 0))
     return {
       kind: 'unrecognized',
-      message:
-        'there is no HTTP connection manager, ext_authz filter, route configuration or admin address in it',
+      message: 'it has no HTTP connection manager, ext_authz filter, route configuration or admin address',
     };
   const findings = [
     ...admins.flatMap(lintAdmin),
@@ -44,7 +43,7 @@ export function lintEnvoy(documents: readonly unknown[], options: LintOptions): 
   return { kind: 'linted', findings: withoutRepeats(findings).toSorted(bySeverity) };
 }
 
-/** Route configurations of listeners that are described elsewhere. */
+/** Route configurations whose listeners are in other documents. */
 function foreignTables(pieces: Pieces): readonly Node[] {
   const known = new Set(pieces.managers.map((manager) => routeTableOf(manager, pieces)?.path));
   return pieces.routeTables.filter(({ path }) => !known.has(path));

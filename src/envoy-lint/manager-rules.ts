@@ -9,7 +9,7 @@ import { finding, type Finding } from './rules.ts';
 import { chainsAhead, lintAllowedHeaders, lintReserved } from './strip-rules.ts';
 import { isEnum, isTrue, numberValue, textValue } from './values.ts';
 
-/** What one HTTP connection manager risks. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
+/** The findings in an HTTP connection manager. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
 export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
   const { config, filters } = manager;
   const position = filters.findIndex(isCheck);
@@ -42,14 +42,14 @@ export function lintManager(manager: Manager, pieces: Pieces, options: LintOptio
 }
 
 function lintUnchecked({ config, listener, filters }: Manager, { isPartial, routes }: RouteFacts): Finding[] {
-  // What a sidecar's service asks of others is theirs to check.
+  // Outbound requests of a sidecar's service are checked by the services that receive them.
   if (isEnum(field(listener, 'traffic_direction'), { OUTBOUND: 2 })) return [];
   if (!isPartial && routes.length === 0) return [];
   const name = textValue(field(listener, 'name'));
-  const what = `${name === undefined ? 'the listener' : `listener ${JSON.stringify(name)}`} asks nobody`;
+  const what = `${name === undefined ? 'the listener' : `listener ${JSON.stringify(name)}`} has no check`;
   const path = field(config, 'http_filters')?.path ?? config.path;
   const isNarrow = !isPartial && routes.every(({ match }) => match === 'one');
-  if (isNarrow) return [finding('check-missing', path, `${what}; its routes take whole paths only`, 'info')];
+  if (isNarrow) return [finding('check-missing', path, `${what}; its routes match exact paths only`, 'info')];
   return filters.length === 0 && isPartial ? [] : [finding('check-missing', path, what)];
 }
 
@@ -65,11 +65,11 @@ function lintClients(config: Node): Finding[] {
           finding(
             'client-address-trusted',
             remote?.path ?? config.path,
-            'X-Forwarded-For of clients is believed',
+            "the clients' X-Forwarded-For is trusted",
           ),
         ]),
     ...(isTrue(remote) && field(config, 'internal_address_config') === undefined
-      ? [finding('internal-addresses', config.path, 'clients with private addresses are internal')]
+      ? [finding('internal-addresses', config.path, 'clients with private addresses count as internal')]
       : []),
     ...(hops !== undefined && trusted > 0
       ? [finding('proxies-trusted', hops.path, `${trusted} proxies in front are trusted`)]
@@ -91,7 +91,7 @@ function lintUpgrades(config: Node): Finding[] {
   });
 }
 
-/** Each with the filters that its requests take instead of the manager's; none: the manager's. */
+/** The upgrades, each with the filters of its own. Without any, the manager's filters apply. */
 const upgradesOf = (config: Node): { readonly upgrade: Node; readonly own: readonly HttpFilter[] }[] =>
   items(field(config, 'upgrade_configs')).map((upgrade) => ({
     upgrade,

@@ -1,12 +1,12 @@
 import { field, items, type Node } from './node.ts';
 import { isTrue, textValue } from './values.ts';
 
-/** Longer ones are not tried: they would be somebody's attempt, and the names tried are short. */
+/** Longer expressions are not evaluated. Names are short, so a longer expression is probably an attack on this program. */
 const maxRegexLength = 512;
 
 /**
- * Whether a StringMatcher holds for a header's name, as Envoy has it: in lower case, and the regular expression for
- * the whole of it. Source: envoy.type.matcher.v3.StringMatcher.
+ * Whether a StringMatcher matches the name of a header as Envoy does: in lower case, and with the regular expression for the
+ * whole name. Source: envoy.type.matcher.v3.StringMatcher.
  */
 export function matchesName(matcher: Node | undefined, name: string): boolean {
   const ignoresCase = isTrue(field(matcher, 'ignore_case'));
@@ -22,10 +22,10 @@ export function matchesName(matcher: Node | undefined, name: string): boolean {
   return matchesRegex(textValue(field(field(matcher, 'safe_regex'), 'regex')), name);
 }
 
-/** Whether a regular expression of RE2 holds for the whole of a header's name, which is in lower case. */
+/** Whether a regular expression of RE2 matches the whole name of a header, which is in lower case. */
 export function matchesRegex(regex: string | undefined, name: string): boolean {
   if (regex === undefined || regex.length > maxRegexLength) return false;
-  // RE2 has flags in front; of them only `i` matters to a name.
+  // RE2 has its flags at the beginning. Only `i` matters for a name.
   const inline = /^\(\?([a-zA-Z]+)\)/.exec(regex);
   try {
     const flags = inline?.[1]?.includes('i') === true ? 'i' : '';
@@ -35,6 +35,6 @@ export function matchesRegex(regex: string | undefined, name: string): boolean {
   }
 }
 
-/** Whether one of a ListStringMatcher's patterns holds. */
+/** Whether one of the patterns of a ListStringMatcher matches. */
 export const listMatchesName = (list: Node | undefined, name: string): boolean =>
   items(field(list, 'patterns')).some((pattern) => matchesName(pattern, name));

@@ -1,4 +1,4 @@
-/** A place in a configuration, and what is there. */
+/** A value in a configuration, with its path. */
 export type Node = { readonly value: unknown; readonly path: string };
 
 type Mapping = Readonly<Record<string, unknown>>;
@@ -11,7 +11,7 @@ const join = (path: string, key: string): string => {
   return path === '' ? key : `${path}.${key}`;
 };
 
-/** A field by its protobuf name; Envoy takes its JSON name (lowerCamelCase) as well. */
+/** A field by its protobuf name. Envoy also accepts its JSON name (lowerCamelCase). */
 export function field(node: Node | undefined, name: string): Node | undefined {
   if (node === undefined || !isMapping(node.value)) return undefined;
   const camel = name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
@@ -20,11 +20,11 @@ export function field(node: Node | undefined, name: string): Node | undefined {
   return { value: node.value[key], path: join(node.path, key) };
 }
 
-/** A field of a field. */
+/** A field of a field of …, by their names. */
 export const at = (node: Node | undefined, ...names: readonly string[]): Node | undefined =>
   names.reduce(field, node);
 
-/** Elements of a list, or what a mapping's keys lead to; otherwise nothing. */
+/** The elements of a list, or the values of a mapping. Empty for anything else. */
 export function children(node: Node | undefined): { key: string; node: Node }[] {
   const { value, path } = node ?? { value: undefined, path: '' };
   if (Array.isArray(value))
@@ -40,13 +40,13 @@ export function children(node: Node | undefined): { key: string; node: Node }[] 
   }));
 }
 
-/** Elements of a list. */
+/** The elements of a list. Empty for anything else. */
 export const items = (node: Node | undefined): Node[] =>
   Array.isArray(node?.value) ? children(node).map((child) => child.node) : [];
 
 /**
- * The node itself and all below it, in order, without what is left out. Cost: linear; no recursion, so depth is no
- * danger.
+ * The node itself and all nodes below it, in order, without those that are left out. Cost: linear. It doesn't recurse, so a deep
+ * document can't exhaust the stack.
  */
 export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = () => false): Generator<Node> {
   const waiting = [root];
@@ -57,7 +57,7 @@ export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = ()
   }
 }
 
-/** The message's name of an `@type`, without host; TypedStruct's own is the one inside. */
+/** The name of the message in an `@type`, without the host. For a TypedStruct, the name of the message inside. */
 export function typeOf(node: Node | undefined): string {
   const name = (type: Node | undefined): string =>
     typeof type?.value === 'string' ? (type.value.split('/').at(-1) ?? '') : '';

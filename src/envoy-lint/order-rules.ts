@@ -7,26 +7,26 @@ import { booleanValue, isEnum, isTrue, textValue } from './values.ts';
 
 export type FilterOrder = {
   readonly filters: readonly HttpFilter[];
-  /** Where the check stands among them. */
+  /** The index of the check among them. */
   readonly position: number;
   readonly prefix: string;
   readonly routeTable: Node | undefined;
   readonly facts: RouteFacts;
 };
 
-/** What stands before the check and after it. */
+/** The findings in the order of the filters. */
 export function lintOrder({ filters, position, prefix, routeTable, facts }: FilterOrder): Finding[] {
   const router = filters.findIndex(({ kind }) => kind === 'router');
   const check = filters[position];
   const isOff = ({ isOn, name }: HttpFilter): boolean => !isOn && !isOnSomewhere(routeTable, name);
-  const working = (some: readonly HttpFilter[]): HttpFilter[] => some.filter((filter) => !isOff(filter));
+  const active = (some: readonly HttpFilter[]): HttpFilter[] => some.filter((filter) => !isOff(filter));
   return [
     ...(check === undefined ? [] : lintPlace(check, facts)),
     ...(router !== -1 && router < position && check !== undefined
-      ? [finding('check-after-router', check.entry.path, 'ext_authz stands behind the router')]
+      ? [finding('check-after-router', check.entry.path, 'ext_authz comes after the router')]
       : []),
-    ...working(filters.slice(0, position)).flatMap((filter) => lintBefore(filter, prefix)),
-    ...working(filters.slice(position + 1)).flatMap((filter) => lintAfter(filter, prefix, routeTable)),
+    ...active(filters.slice(0, position)).flatMap((filter) => lintBefore(filter, prefix)),
+    ...active(filters.slice(position + 1)).flatMap((filter) => lintAfter(filter, prefix, routeTable)),
   ];
 }
 
@@ -39,14 +39,14 @@ function lintPlace({ entry, kind, isOn }: HttpFilter, facts: RouteFacts): Findin
           finding(
             'check-conditional',
             entry.path,
-            `ext_authz stands inside ${kind === '' ? 'another filter' : kind}`,
+            `ext_authz is inside ${kind === '' ? 'another filter' : kind}`,
           ),
         ]),
   ];
 }
 
 function lintDisabled({ path }: Node, { isPartial, routes }: RouteFacts): Finding {
-  const open = routes.filter(({ policy }) => policy.kind === 'unchecked' && policy.said === undefined);
+  const open = routes.filter(({ policy }) => policy.kind === 'unchecked' && policy.source === undefined);
   const [first] = open;
   if (first !== undefined) {
     const others = open.length === 1 ? '' : `, nor for ${open.length - 1} other routes`;
@@ -74,7 +74,7 @@ function lintBefore({ entry, kind, config }: HttpFilter, prefix: string): Findin
   if (answering.has(kind))
     return [finding('answered-before-check', entry.path, `${kind} may answer before the check`)];
   if (deciding.has(kind) && mentionsIdentity(config, prefix))
-    return [finding('decided-before-check', entry.path, `${kind} reads what the check has yet to set`)];
+    return [finding('decided-before-check', entry.path, `${kind} reads what only the check will set`)];
   return [];
 }
 
@@ -86,7 +86,7 @@ const mentionsIdentity = (config: Node | undefined, prefix: string): boolean =>
       (value.toLowerCase().startsWith(prefix) || value === 'envoy.filters.http.ext_authz'),
   );
 
-// They change requests, or may; what they do is not said in the configuration.
+// Filters that change requests, or may change them, in ways that the configuration doesn't show.
 const opaque: ReadonlySet<string> = new Set([
   'wasm',
   'dynamic_modules',
@@ -97,7 +97,7 @@ const opaque: ReadonlySet<string> = new Set([
 
 function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefined): Finding[] {
   const { entry, kind, config, name } = filter;
-  // Its own clear_route_cache is a rule of the check's configuration.
+  // The check's own clear_route_cache is found by check-rules.ts.
   if (isCheck(filter)) return [];
   const flag = config === undefined ? undefined : [...descendants(config)].find(isClearing);
   if (flag !== undefined)
@@ -106,7 +106,7 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
     case 'lua':
       return lintLua(
         filter,
-        settingsOf(routeTable, name).map(({ said }) => said),
+        settingsOf(routeTable, name).map(({ source }) => source),
       );
     case 'grpc_json_transcoder':
       if (isTrue(field(config, 'match_incoming_request_route'))) return [];
@@ -114,7 +114,7 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
         finding(
           'route-cache-cleared',
           entry.path,
-          'the transcoder changes the path after the check, and routes by the new one',
+          'the transcoder changes the path after the check, and Envoy routes by the new path',
         ),
       ];
     case 'ext_proc':
@@ -127,7 +127,7 @@ function lintAfter(filter: HttpFilter, prefix: string, routeTable: Node | undefi
         finding(
           'request-changed-after-check',
           entry.path,
-          `${kind} may change the request, or have it routed again, after the check`,
+          `${kind} may change the request after the check, or have it routed again`,
         ),
       ];
   }
@@ -138,14 +138,14 @@ const isClearing = (node: Node): boolean =>
 
 const changesHeaders = /:\s*(?:add|replace|remove)\s*\(|clearRouteCache/;
 
-// Envoy routes again when a script has changed the headers, unless clear_route_cache is false.
+// Envoy routes the request again after a script has changed its headers, unless clear_route_cache is false.
 function lintLua({ entry, config }: HttpFilter, perRoute: readonly Node[]): Finding[] {
   const configs = config === undefined ? perRoute : [config, ...perRoute];
   const nodes = configs.flatMap((one) => Array.from(descendants(one)));
-  const isElsewhere = nodes.some((node) => field(node, 'filename') !== undefined);
+  const isInFile = nodes.some((node) => field(node, 'filename') !== undefined);
   const keeps = booleanValue(field(config, 'clear_route_cache')) === false;
-  const touches = isElsewhere || nodes.some((node) => changesHeaders.test(textValue(node) ?? ''));
-  if (!touches) return [];
+  const mayChange = isInFile || nodes.some((node) => changesHeaders.test(textValue(node) ?? ''));
+  if (!mayChange) return [];
   if (!keeps)
     return [
       finding(

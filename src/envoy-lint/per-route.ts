@@ -1,22 +1,22 @@
 import { children, descendants, field, messageOf, typeOf, type Node } from './node.ts';
 import { isTrue } from './values.ts';
 
-/** What one level of the routes says of a filter: an entry of `typed_per_filter_config`. */
+/** The setting of a filter at one level of the routes: an entry of `typed_per_filter_config`. */
 type Setting = {
-  /** Whether the filter is in the chain of a request. */
+  /** Whether the filter is on for a request. */
   readonly isOn: boolean;
-  /** The filter's own settings; undefined: the entry only switches it on or off. */
+  /** The filter's own settings. Undefined: the entry only switches the filter on or off. */
   readonly config: Node | undefined;
-  readonly said: Node;
+  readonly source: Node;
 };
 
 /**
- * The places that say something of a request's filters, the most specific first: weighted cluster, route, virtual
- * host, route configuration.
+ * The levels with settings for the filters of a request, the most specific first: weighted cluster, route, virtual host,
+ * route configuration.
  */
 export type Levels = readonly Node[];
 
-/** By the name that the filter has in its list, and no other. */
+/** The settings under the name that the filter has in its list. */
 const settingsAt = (levels: Iterable<Node>, filterName: string): Setting[] =>
   [...levels].flatMap((level) =>
     children(field(level, 'typed_per_filter_config'))
@@ -25,28 +25,28 @@ const settingsAt = (levels: Iterable<Node>, filterName: string): Setting[] =>
   );
 
 /** Source: envoy.config.route.v3.FilterConfig; Envoy's source/common/router/per_filter_config.cc. */
-function settingOf(said: Node): Setting {
-  if (typeOf(said) !== 'envoy.config.route.v3.FilterConfig')
-    return { isOn: true, config: messageOf(said), said };
-  if (isTrue(field(said, 'disabled'))) return { isOn: false, config: undefined, said };
-  const config = field(said, 'config');
+function settingOf(entry: Node): Setting {
+  if (typeOf(entry) !== 'envoy.config.route.v3.FilterConfig')
+    return { isOn: true, config: messageOf(entry), source: entry };
+  if (isTrue(field(entry, 'disabled'))) return { isOn: false, config: undefined, source: entry };
+  const config = field(entry, 'config');
   const isEmpty = config === undefined || typeOf(config) === '';
-  return { isOn: true, config: isEmpty ? undefined : messageOf(config), said };
+  return { isOn: true, config: isEmpty ? undefined : messageOf(config), source: entry };
 }
 
-/** How a filter works on the requests of a route. */
+/** The state of a filter on a route. */
 export type FilterState = {
   readonly isOn: boolean;
-  /** What switched it on or off; undefined: nothing, it is as it stands in the list of filters. */
-  readonly said: Node | undefined;
+  /** The entry that switched it on or off. Undefined: no entry, so the list of filters decides. */
+  readonly source: Node | undefined;
   /** The filter's own settings, the most specific first. */
   readonly configs: readonly Node[];
 };
 
 /**
- * Envoy looks for the switch and for the filter's settings separately: a route that only switches a filter on leaves
- * the settings of its virtual host in force.
- * @param isOnByDefault whether the list of filters has it without `disabled`
+ * Envoy looks for the switch and for the filter's settings separately. If a route only switches a filter on, the settings of
+ * its virtual host still apply.
+ * @param isOnByDefault whether the filter is in the list without `disabled`
  */
 export function filterState(levels: Levels, filterName: string, isOnByDefault: boolean): FilterState {
   const settings = settingsAt(levels, filterName);
@@ -55,11 +55,11 @@ export function filterState(levels: Levels, filterName: string, isOnByDefault: b
   const isOn = first?.isOn ?? isOnByDefault;
   const [config] = configs;
   return isOn && isTrue(field(config, 'disabled'))
-    ? { isOn: false, said: config, configs }
-    : { isOn, said: first?.said, configs };
+    ? { isOn: false, source: config, configs }
+    : { isOn, source: first?.source, configs };
 }
 
-/** What any level of the routes says of a filter. @param table undefined: the routes are unknown */
+/** The settings of a filter at all levels of the routes. @param table undefined: the routes are unknown */
 export const settingsOf = (table: Node | undefined, filterName: string): Setting[] =>
   table === undefined ? [] : settingsAt(descendants(table), filterName);
 

@@ -1,11 +1,11 @@
 import { at, descendants, field, items, messageOf, typeOf, type Node } from './node.ts';
 import { isTrue, textValue } from './values.ts';
 
-/** An HTTP filter, as it stands in a connection manager's list. */
+/** An HTTP filter in the list of a connection manager. */
 export type HttpFilter = {
   readonly entry: Node;
   readonly name: string;
-  /** False: `disabled`, so that only routes that name it have it. */
+  /** False: `disabled`, so that only the routes that name the filter have it. */
   readonly isOn: boolean;
   /** The last part of the extension's name: `ext_authz`, `lua`, `router`. */
   readonly kind: string;
@@ -19,12 +19,12 @@ export type Manager = {
   readonly filters: readonly HttpFilter[];
 };
 
-/** What of a document concerns the check. */
+/** The parts of the documents that concern the check. */
 export type Pieces = {
   readonly managers: readonly Manager[];
-  /** Every ext_authz configuration, those outside of a connection manager as well. */
+  /** Every ext_authz configuration, also outside of connection managers. */
   readonly checks: readonly Node[];
-  /** What routes say of the call to the authorizer: `check_settings`. */
+  /** The settings of routes for the call to the authorizer: `check_settings`. */
   readonly overrides: readonly Node[];
   readonly routeTables: readonly Node[];
   /** By name. */
@@ -35,10 +35,10 @@ export type Pieces = {
 const managerType = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 export const checkType = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz';
 
-/** More than any Envoy runs with; aliases may make a small file into a large tree. */
+/** More nodes than any Envoy runs with. Aliases may turn a small file into a large tree. */
 const maxNodes = 3_000_000;
 
-/** Looks through whole documents, whatever is around the pieces. @returns undefined when there is too much of it */
+/** Searches whole documents, whatever is around the parts. @returns undefined if the documents are too large */
 export function findPieces(documents: readonly Node[]): Pieces | undefined {
   const pieces = {
     managers: [] as Manager[],
@@ -79,7 +79,7 @@ export function findPieces(documents: readonly Node[]): Pieces | undefined {
 
 const managerOf = (config: Node, listener: Node | undefined): Manager => ({
   config,
-  // The one that came last, if it isn't over yet.
+  // The last listener that began before the manager, if the manager is inside it.
   listener: listener !== undefined && config.path.startsWith(listener.path) ? listener : undefined,
   filters: items(field(config, 'http_filters')).map(httpFilter),
 });
@@ -103,7 +103,7 @@ const clusterNameOf = (node: Node): string | undefined =>
 const isAdmin = (node: Node): boolean =>
   /(?:^|\.)admin$/.test(node.path) && field(node, 'address') !== undefined;
 
-// A /config_dump holds static listeners and their routes twice, and listeners that are on their way out.
+// A /config_dump contains static listeners and their routes twice, and listeners that are draining.
 function repeated(document: Node): (node: Node) => boolean {
   const dumps = items(field(document, 'configs')).map((node) => typeOf(node));
   if (!dumps.some((type) => type.startsWith('envoy.admin.'))) return () => false;
@@ -112,7 +112,7 @@ function repeated(document: Node): (node: Node) => boolean {
   return ({ path }) => path.endsWith('.draining_state') || (hasListeners && twice.test(path));
 }
 
-/** The route configuration of a connection manager; undefined when it comes from elsewhere. */
+/** The route configuration of a connection manager; undefined if it isn't in the documents. */
 export function routeTableOf({ config }: Manager, { routeTables }: Pieces): Node | undefined {
   const own = field(config, 'route_config');
   if (own !== undefined) return own;
@@ -121,7 +121,7 @@ export function routeTableOf({ config }: Manager, { routeTables }: Pieces): Node
   return routeTables.find((table) => textValue(field(table, 'name')) === name);
 }
 
-/** Whether the filter asks an authorizer, by itself or inside another. */
+/** Whether the filter is ext_authz, or contains it. */
 export const isCheck = ({ kind, config }: HttpFilter): boolean =>
   kind === 'ext_authz' || (config !== undefined && holdsCheck(config));
 

@@ -2,43 +2,43 @@ import { at, children, descendants, field, items, typeOf, type Node } from './no
 import { filterState, type Levels } from './per-route.ts';
 import { textValue } from './values.ts';
 
-/** What a route asks of the check. */
+/** Whether a route has the check, and what it requires of it. */
 export type RouteCheckPolicy = {
   readonly kind: 'checked' | 'unchecked';
-  /** Equal for routes that ask for the same. */
+  /** Equal for routes with the same requirements. */
   readonly key: string;
-  /** Where it is said; undefined: nowhere, it is as in the list of filters. */
-  readonly said: Node | undefined;
+  /** The entry that decides it. Undefined: no entry, so the list of filters decides. */
+  readonly source: Node | undefined;
 };
 
-/** The check as it stands in the list of filters. */
+/** The check in the list of filters. */
 export type CheckSwitch = { readonly name: string; readonly isOn: boolean };
 
 export const usualCheck: CheckSwitch = { name: 'envoy.filters.http.ext_authz', isOn: true };
 
-/** The check of a listener that is described elsewhere, by what its routes say. */
+/** The check of a listener in another document, inferred from its routes. */
 export const assumedCheck = (table: Node): CheckSwitch => {
   const entries = [...descendants(table)].flatMap((node) => children(field(node, 'typed_per_filter_config')));
   const found = entries.find(({ node }) => isCheckSetting(node));
   return found === undefined ? usualCheck : { name: found.key, isOn: true };
 };
 
-/** Whether an entry of `typed_per_filter_config` is for ext_authz, by its type. */
+/** Whether the type of an entry of `typed_per_filter_config` is that of ext_authz. */
 export const isCheckSetting = (entry: Node): boolean =>
   [entry, field(entry, 'config')].some((node) => typeOf(node).endsWith('.ExtAuthzPerRoute'));
 
 export type Route = {
   readonly node: Node;
   readonly levels: Levels;
-  /** How its path is matched: one path, all of them, or some. */
+  /** The paths that it matches: a single one, all, or some. */
   readonly match: 'one' | 'all' | 'some';
-  /** Whether it is chosen by more than the path. */
+  /** Whether it matches by more than the path. */
   readonly isConditional: boolean;
   readonly text: string;
   readonly policy: RouteCheckPolicy;
 };
 
-/** Routes that lead to a service; those that redirect or answer by themselves need no check. */
+/** The routes that lead to a service. Those that redirect or respond directly need no check. */
 export const forwardingRoutes = (table: Node, check: CheckSwitch): Route[] =>
   items(field(table, 'virtual_hosts')).flatMap((host) =>
     items(field(host, 'routes'))
@@ -46,12 +46,12 @@ export const forwardingRoutes = (table: Node, check: CheckSwitch): Route[] =>
       .flatMap((node) => routesOf([node, host, table], check)),
   );
 
-/** Whether the table says all there is: no other part of it comes from elsewhere, or is chosen by a matching tree. */
+/** Whether all routes are in the table: none comes from VHDS, or is selected by a matching tree. */
 export const isWholeTable = (table: Node): boolean =>
   field(table, 'vhds') === undefined &&
   items(field(table, 'virtual_hosts')).every((host) => field(host, 'matcher') === undefined);
 
-// One for each weighted cluster, which may say something of its own.
+// A route for each weighted cluster, because each may have settings of its own.
 function routesOf(levels: readonly [Node, Node, Node], check: CheckSwitch): Route[] {
   const [node] = levels;
   const clusters = items(at(node, 'route', 'weighted_clusters', 'clusters'));
@@ -100,11 +100,11 @@ const describe = (match: Node | undefined): string => {
 function policyOf(levels: Levels, { name, isOn }: CheckSwitch): RouteCheckPolicy {
   const state = filterState(levels, name, isOn);
   return state.isOn
-    ? { kind: 'checked', key: keyOf(state.configs), said: state.said }
-    : { kind: 'unchecked', key: 'unchecked', said: state.said };
+    ? { kind: 'checked', key: keyOf(state.configs), source: state.source }
+    : { kind: 'unchecked', key: 'unchecked', source: state.source };
 }
 
-/** The context extensions of all levels, in any order. The most specific level wins. */
+/** The context extensions of all levels, sorted. The most specific level takes precedence. */
 function keyOf(configs: readonly Node[]): string {
   const extensions = configs
     .toReversed()

@@ -3,15 +3,15 @@ import { forwardingRoutes, isWholeTable, type CheckSwitch, type Route } from './
 import { finding, type Finding } from './rules.ts';
 import { isEnum, isTrue } from './values.ts';
 
-/** What the rules about a connection manager need to know of its routes. */
+/** The properties of the routes that the rules for a connection manager need. */
 export type RouteFacts = {
-  /** Not all routes are known. */
+  /** Whether some routes are unknown. */
   readonly isPartial: boolean;
   readonly routes: readonly Route[];
   readonly hasUnchecked: boolean;
-  /** Routes ask for different things. */
+  /** Whether routes have different policies. */
   readonly differ: boolean;
-  /** So do such that take more than one path, or one that asks for more than the rest does. */
+  /** Whether another spelling of a path may select a route with another policy. */
   readonly differByPath: boolean;
 };
 
@@ -24,34 +24,34 @@ export function routeFacts(table: Node | undefined, check: CheckSwitch): RouteFa
     routes,
     hasUnchecked: routes.some(({ policy }) => policy.kind === 'unchecked'),
     differ,
-    // A public path that is matched whole opens nothing else: what is spelled otherwise is checked.
+    // A public route with an exact path opens no other path: other spellings are checked.
     differByPath: differ && routes.some((route) => route.match === 'some' || isStricter(route, routes)),
   };
 }
 
-/** One path is checked; spelled otherwise it falls to a route that asks for something else. */
+/** Whether a route checks a single path, and another spelling of it falls through to a route with another policy. */
 const isStricter = ({ match, policy }: Route, routes: readonly Route[]): boolean =>
   match === 'one' &&
   policy.kind === 'checked' &&
   routes.some((other) => other.match !== 'one' && !other.isConditional && other.policy.key !== policy.key);
 
-/** Routes that ask nobody: one finding for each place that says so. */
+/** The routes without a check: one finding for each entry that switches it off. */
 export function lintRoutes({ routes }: RouteFacts): Finding[] {
   const unchecked = routes.filter(({ policy }) => policy.kind === 'unchecked');
   const seen = new Set<string>();
   return unchecked.flatMap(({ node, match, isConditional, text, policy }) => {
-    const path = policy.said?.path.startsWith(node.path) === true ? policy.said.path : node.path;
+    const path = policy.source?.path.startsWith(node.path) === true ? policy.source.path : node.path;
     if (seen.has(path)) return [];
     seen.add(path);
     if (match === 'all' && !isConditional)
-      return [finding('everything-unchecked', path, 'there is no check for all other paths')];
+      return [finding('everything-unchecked', path, 'all other paths have no check')];
     return [
-      finding('route-unchecked', path, `no check for ${text}${isConditional ? ', on conditions' : ''}`),
+      finding('route-unchecked', path, `no check for ${text}${isConditional ? ', under conditions' : ''}`),
     ];
   });
 }
 
-/** Whether Envoy and the service read the same path. @param manager the connection manager's configuration */
+/** Whether Envoy and the service read the same path. @param manager the configuration of the connection manager */
 export function lintPaths(manager: Node, facts: RouteFacts): Finding[] {
   const { isPartial, differ, differByPath } = facts;
   const merged = isTrue(field(manager, 'merge_slashes'));
@@ -66,7 +66,7 @@ export function lintPaths(manager: Node, facts: RouteFacts): Finding[] {
           finding(
             'path-not-normalized',
             manager.path,
-            differ ? 'dot segments are kept, and routes ask for different things' : 'dot segments are kept',
+            differ ? 'dot segments are kept, and routes have different policies' : 'dot segments are kept',
             differ ? 'error' : 'warn',
           ),
         ]),

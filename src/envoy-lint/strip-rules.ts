@@ -7,7 +7,7 @@ import type { RouteFacts } from './route-rules.ts';
 import { finding, type Finding, type Severity } from './rules.ts';
 import { isEnum, isTrue, textValue } from './values.ts';
 
-/** How much of the reserved names is gone before the check. */
+/** Which spellings of the reserved names are removed before the check. */
 type Stripped = {
   readonly hyphens: boolean;
   readonly underscores: boolean;
@@ -15,14 +15,14 @@ type Stripped = {
   readonly trailers: boolean;
 };
 
-/** The filters ahead of the check on some of the routes, those that are on. */
+/** The filters before the check that are on, for some of the routes. */
 type Chain = {
   readonly filters: readonly HttpFilter[];
-  /** Whether requests take it that the authorizer never sees. */
+  /** Whether requests without a check pass through it. */
   readonly isOpen: boolean;
 };
 
-/** Every chain of filters that a request can take. @param before the filters ahead of the check */
+/** Every chain of filters that a request can pass through. @param before the filters before the check */
 export function chainsAhead(before: readonly HttpFilter[], { isPartial, routes }: RouteFacts): Chain[] {
   const found = new Map<string, Chain>();
   const add = (filters: readonly HttpFilter[], isOpen: boolean): void =>
@@ -41,9 +41,9 @@ export function chainsAhead(before: readonly HttpFilter[], { isPartial, routes }
 }
 
 /**
- * Whether clients can write identity headers of their own.
- * @param chains ahead of the check
- * @param check its configuration; undefined: not known
+ * Whether clients can set identity headers.
+ * @param chains the filters before the check
+ * @param check the configuration of the check; undefined: unknown
  */
 export function lintReserved(
   manager: Manager,
@@ -87,7 +87,7 @@ export function lintReserved(
   ];
 }
 
-/** Whether the authorizer is shown what it decides by. @param config of the check */
+/** Whether Envoy sends the headers that the authorizer needs. @param config the configuration of the check */
 export function lintAllowedHeaders(
   config: Node,
   chains: readonly Chain[],
@@ -137,13 +137,13 @@ export function lintAllowedHeaders(
   ];
 }
 
-/** Other names that many servers take for this one. */
+/** Other names that many servers read as this one. */
 function spellingsOf(name: string, _: number, all: readonly string[]): string[] {
   const spellings = ['-', '_', '.'].map((sign) => name.replaceAll(/[^a-z0-9]/g, sign));
   return [...new Set(spellings)].filter((spelling) => !all.includes(spelling));
 }
 
-/** Whether a header is gone before the check. */
+/** Whether a header is removed before the check. */
 const removes = (manager: Manager, { filters }: Chain, name: string): boolean =>
   (name.includes('_') && removesUnderscores(manager)) ||
   requestMutations(manager, filters).some((one) => removesName(one, name));
@@ -158,7 +158,7 @@ function strippedBy(
     .filter(isMutation)
     .flatMap((one) => items(at(one.config, 'mutations', 'request_trailers_mutations')));
   const isScripted = before.some((one) => isScriptedRemoval(one, prefix));
-  // Each of them, with another sign for its hyphens.
+  // Each identity header, with `sign` in place of its punctuation.
   const removesAll = (mutations: readonly Node[], sign: string): boolean =>
     identity
       .map((name) => name.replaceAll(/[^a-z0-9]/g, sign))
@@ -209,7 +209,7 @@ const removesName = (mutation: Node, name: string): boolean =>
   textValue(field(mutation, 'remove'))?.toLowerCase() === name ||
   matchesName(at(mutation, 'remove_on_match', 'key_matcher'), name);
 
-// What a script does can't be known; one that speaks of the names and of removing is taken at its word.
+// What a script does can't be determined. One that contains the prefix and "remove" is assumed to remove the headers.
 const isScriptedRemoval = ({ kind, config }: HttpFilter, prefix: string): boolean =>
   kind === 'lua' &&
   config !== undefined &&

@@ -1,8 +1,8 @@
 import { field, isMapping, type Node } from './node.ts';
 
 /**
- * Values as Envoy reads them: protobuf's JSON mapping, and the spellings that Envoy's parser takes beyond it. A value
- * that it refuses is undefined here, as one that is absent: such a configuration never runs.
+ * Values as Envoy reads them: by protobuf's JSON mapping, and in the other spellings that Envoy's parser accepts. A value that
+ * Envoy would reject is undefined here, like an absent one, because no Envoy runs with such a configuration.
  */
 
 /** A bool or BoolValue. Strings count too: `"yes"` is true. */
@@ -28,7 +28,7 @@ export function numberValue(node: Node | undefined): number | undefined {
 export const textValue = (node: Node | undefined): string | undefined =>
   typeof node?.value === 'string' ? node.value : undefined;
 
-/** Whether an enum has one of these values. Envoy takes names in any case, and numbers, quoted or not. */
+/** Whether an enum has one of these values. Envoy accepts names in any case, and numbers, quoted or not. */
 export function isEnum(node: Node | undefined, values: Readonly<Record<string, number>>): boolean {
   const number = numberValue(node);
   const name = textValue(node)?.toLowerCase();
@@ -43,6 +43,6 @@ export function secondsValue(node: Node | undefined): number | undefined {
   return found === null ? undefined : Number(found[1]);
 }
 
-/** Envoy also takes a wrapper (BoolValue, UInt32Value) as the message that it is. */
+/** Envoy also accepts a wrapper (BoolValue, UInt32Value) written as a message. */
 const unwrapped = (node: Node | undefined): unknown =>
   isMapping(node?.value) ? field(node, 'value')?.value : node?.value;
