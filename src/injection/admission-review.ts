@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { podSchema, type Pod } from './pod.ts';
 import type { PodRefusal } from './refusal.ts';
 
-/** One pod that is about to be created. */
+/** A pod that is about to be created. */
 export type Admission = {
   readonly uid: string;
   readonly namespace: string;
@@ -13,7 +13,7 @@ export type ParsedReview =
   | { readonly kind: 'admission'; readonly admission: Admission }
   | { readonly kind: 'malformed'; readonly uid: string | undefined; readonly message: string };
 
-/** RFC 6902 operations; `add` replaces what is there. */
+/** Operations of RFC 6902. `add` replaces a member that exists. */
 export type PatchOperation =
   | { readonly op: 'add'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string };
@@ -58,7 +58,7 @@ export function parseAdmissionReview(body: unknown): ParsedReview {
   };
 }
 
-/** What the API server reads. */
+/** The answer to the API server. */
 export type ReviewAnswer = {
   readonly apiVersion: 'admission.k8s.io/v1';
   readonly kind: 'AdmissionReview';
@@ -71,7 +71,7 @@ const answer = (response: Readonly<Record<string, unknown>>): ReviewAnswer => ({
   response,
 });
 
-/** Lets the pod in, changed by the patch if there is one. */
+/** Allows the creation of the pod, with the patch applied. */
 export function allowAdmission(
   reviewUid: string,
   patch: readonly PatchOperation[],
@@ -88,7 +88,7 @@ export function allowAdmission(
   });
 }
 
-/** Keeps the pod out. The message ends up in the event of whoever wanted to create it. */
+/** Refuses the creation of the pod. The API server shows the message to the client that wanted to create it. */
 export const denyAdmission = (reviewUid: string, { reason, message }: PodRefusal): ReviewAnswer =>
   answer({
     uid: reviewUid,

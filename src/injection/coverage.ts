@@ -3,7 +3,7 @@ import { annotations, containerNames, isOurContainer, labels } from './names.ts'
 import { isTcp, podSchema, servingContainers, type Pod } from './pod.ts';
 import { policyGap, policySpecSchema, type IngressPolicy, type PolicyGap } from './policy-coverage.ts';
 
-/** A pod that asked to be protected, itself or by its namespace, and is not, and why. */
+/** A running pod that should be protected, by its own label or its namespace's, but is not; with the reason. */
 export type UnprotectedPod = { readonly namespace: string; readonly pod: string } & (
   | { readonly reason: 'no_sidecars' }
   | PolicyGap
@@ -41,9 +41,9 @@ export type PodCoverage =
 
 export type CoverageRules = {
   readonly excludeNamespaces: ReadonlySet<string>;
-  /** `false`: a pod's own label does not count as a reason to be without. */
+  /** `false`: a pod can't opt out by its own label. */
   readonly allowOptOut: boolean;
-  /** The operator closes the ports of pods with proxy capture by other means than NetworkPolicies. */
+  /** `true`: something other than a NetworkPolicy closes the ports of pods with proxy capture. */
   readonly networkPolicyElsewhere: boolean;
 };
 
@@ -51,8 +51,8 @@ const isOn = (value: string | undefined): boolean => value === 'enabled' || valu
 const isOff = (value: string | undefined): boolean => value === 'disabled' || value === 'false';
 
 /**
- * Which running pods are not protected though they should be: those that ran before their namespace was labelled, and those
- * with proxy capture whose own ports no NetworkPolicy closes.
+ * Finds the running pods that should be protected but are not: pods that started before their namespace was labelled, and
+ * pods with proxy capture whose own ports no NetworkPolicy closes.
  * @param list what `kubectl get namespaces,pods,networkpolicies --all-namespaces --output json` prints, parsed
  */
 export function findUnprotectedPods(list: unknown, rules: CoverageRules): PodCoverage {
@@ -60,7 +60,7 @@ export function findUnprotectedPods(list: unknown, rules: CoverageRules): PodCov
   if (!parsed.success)
     return { kind: 'malformed', message: 'not a list of namespaces, pods and NetworkPolicies' };
   const { items } = parsed.output;
-  // A list of pods alone would make every one of them unlabelled.
+  // Without namespaces, every pod would seem to be in an unlabelled one.
   if (!items.some(({ kind }) => kind === 'Namespace'))
     return { kind: 'malformed', message: 'there is no namespace in the list' };
   const labelled = new Set(
@@ -106,7 +106,7 @@ function gapOf(
   return policyGap({ labels: pod.metadata.labels, ...portsOf(pod) }, policies);
 }
 
-/** Ports that Envoy stands in front of: what the application declares, and the pod does not leave open. */
+/** The ports that Envoy protects: those that the application declares, except for those that the pod leaves open. */
 function portsOf(pod: Pod) {
   const serving = servingContainers(pod);
   const declared = serving.flatMap(({ ports = [] }) => ports).filter(isTcp);

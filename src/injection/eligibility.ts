@@ -15,16 +15,16 @@ export type EligibilityRules = {
   readonly allowOptOut: boolean;
   readonly defaults: SettingDefaults;
   readonly networkPolicy: {
-    /** Where a NetworkPolicy closes the own ports of pods with proxy capture. */
+    /** The namespaces where the chart's NetworkPolicy closes the application's ports of pods with proxy capture. */
     readonly namespaces: ReadonlySet<string>;
-    /** Other policies than the chart's close them, in every namespace. */
+    /** The operator's own policies close them, in every namespace. */
     readonly managedExternally: boolean;
   };
 };
 
 /**
- * Whether a pod, given without what an earlier admission added, gets our sidecars. It looks at containers, images and
- * ports, never at a mark that says "already injected": anyone could set that.
+ * Decides whether a pod gets the sidecars. The pod is given without what an earlier admission added. The decision rests on
+ * containers, images and ports, never on a mark such as "already injected", which anyone could set.
  */
 export function evaluatePod({ namespace, pod }: Admission, rules: EligibilityRules): Eligibility {
   if (rules.excludeNamespaces.has(namespace)) return { kind: 'skipped', reason: 'excluded_namespace' };
@@ -91,7 +91,7 @@ const meshImages =
 const isMeshContainer = ({ name, image = '' }: Container): boolean =>
   meshNames.has(name) || meshImages.test(image);
 
-// With proxy capture the application's own port stays where it is, and only a NetworkPolicy keeps others from it.
+// With proxy capture, the application keeps its port, and only a NetworkPolicy keeps clients away from it.
 function evaluateCapture(
   namespace: string,
   { capture }: PodSettings,
@@ -105,7 +105,7 @@ function evaluateCapture(
   );
 }
 
-// Services find the moved port by its name; one found by number would lead around Envoy.
+// Services find Envoy's port by the name that it takes over. A Service that targets the number would bypass Envoy.
 function evaluateProxied(ports: PodPorts, { capture }: PodSettings): PodRefusal | undefined {
   if (capture !== 'proxy') return undefined;
   const unnamed = ports.protected.find(({ declared }) => declared?.name === undefined);

@@ -7,7 +7,7 @@ import type { PodPorts } from './pod-ports.ts';
 import type { PodSettings } from './pod-settings.ts';
 import type { ProbeTarget } from './probe-rewriting.ts';
 
-/** What the authorizer's configuration asks of Envoy's. */
+/** The options of Envoy's configuration that follow from the authorizer's configuration. */
 export type EnvoyNeeds = Pick<EnvoyConfigOptions, 'sources' | 'reservedPrefix' | 'cors' | 'loginRedirect'>;
 
 export type AddressFamilies = 'dual' | 'ipv4';
@@ -17,25 +17,24 @@ export type BootstrapOptions = {
   readonly needs: EnvoyNeeds;
   readonly addressFamilies: AddressFamilies;
   readonly accessLog: 'stdout' | 'none';
-  /** Where kubelet tells Envoy that the pod ends. */
+  /** The path by which kubelet notifies Envoy that the pod is stopping. */
   readonly drainPath: string;
 };
 
-// The pod's address isn't known yet. Kubernetes puts it in when it starts Envoy; until then a documentation address
-// (RFC 5737) stands for it.
+// The pod has no address yet. An address for documentation (RFC 5737) is its placeholder in the configuration, and becomes
+// a variable that Kubernetes expands when it starts Envoy.
 const podAddress = '192.0.2.1';
 const podAddressVariable = '$(POD_IP)';
 
-// execve(2): one argument, with its terminating zero, holds at most 128 KiB.
+// execve(2): an argument has at most 128 KiB, its terminating zero included.
 const maxBootstrapBytes = 128 * 1024 - 1;
 
-// Never 127.0.0.1: applications trust it. Istio's choice too, so that applications may know it.
+// Not 127.0.0.1, which applications trust. Istio uses this address as well, so applications may know it.
 const sourceAddress = '127.0.0.6';
 
 /**
- * One pod's Envoy configuration, as the text of a container argument: `$(POD_IP)` is Kubernetes' to replace, every
- * other `$` is escaped for it.
- * @throws ERR_CONFIG_INVALID for paths that Envoy would take differently than they look
+ * The Envoy configuration of a pod, as a container argument. Kubernetes expands `$(POD_IP)`; every other `$` is escaped.
+ * @throws ERR_CONFIG_INVALID for paths that Envoy would not match as they are written, and if it is too large
  */
 export function envoyBootstrap(
   settings: PodSettings,
@@ -95,7 +94,7 @@ function withProbes(
   };
 }
 
-/** Fits the configuration to a pod: its own address, both address families, and Kubernetes' `$`. */
+/** Adapts the configuration to a pod: its own address, both address families, and the `$` of Kubernetes. */
 function forPod(value: unknown): unknown {
   if (typeof value === 'string')
     return value.replaceAll('$', '$$$$').replaceAll(podAddress, podAddressVariable);

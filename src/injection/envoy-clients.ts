@@ -1,12 +1,12 @@
 import type { EnvoyObject } from './envoy-options.ts';
 
-// What clients may send (Envoy's own default), what the authorizer may be configured to add, and room for what Envoy adds
-// itself. Envoy measures all of them together with one limit, so a client alone may also send this many.
+// The headers that clients may send (Envoy's default), that the authorizer may be configured to add, and that Envoy adds.
+// Envoy has a single limit for their sum, so a client alone may also send this many.
 const maxHeaders = 100 + 32 + 12;
 
 /**
- * ext_authz answers 500 where a request has no room left for the headers of an allowed one. That is the client's doing, so
- * it gets the answer of a request whose own headers are too large (RFC 6585 §5).
+ * ext_authz answers 500 if the headers of an allowed request would exceed the limit. The client caused that, so it gets the
+ * same answer as for too many headers of its own (RFC 6585 §5).
  */
 const tooManyHeaders: EnvoyObject = {
   filter: {
@@ -14,7 +14,7 @@ const tooManyHeaders: EnvoyObject = {
       name: 'envoy.access_loggers.extension_filters.cel',
       typed_config: {
         '@type': 'type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter',
-        // A denial of the authorizer's own with status 500, such as misconfigured_route, has other details.
+        // Denials by the authorizer with status 500, such as misconfigured_route, have other details.
         expression: "response.code_details == 'ext_authz_invalid'",
       },
     },
@@ -23,18 +23,18 @@ const tooManyHeaders: EnvoyObject = {
 };
 
 /**
- * What an HTTP connection manager believes of its clients, and what it accepts from them.
- * @param trustedProxyHops 0: clients connect directly, and Envoy writes `x-forwarded-proto`; 1 or more: that many proxies
- * are in front, and theirs is passed on
+ * What an HTTP connection manager trusts and accepts of its clients.
+ * @param trustedProxyHops 0: clients connect directly, and Envoy sets `x-forwarded-proto`; 1 or more: the number of proxies
+ * in front, whose `x-forwarded-proto` is passed on
  */
 export const clientOptions = (trustedProxyHops: number): EnvoyObject => ({
-  // Clients must not steer Envoy with `x-envoy-*` headers (retries, timeouts), so no client is internal. Only a request
-  // without X-Forwarded-For can be, by the address of its connection; no connection comes from the one below. An empty
-  // list would mean all private ranges, where pods live.
+  // Internal clients may control Envoy with `x-envoy-*` headers (retries, timeouts), so no client may be internal. The only
+  // range that counts as internal is an address from which no connection comes. An empty list would mean all private
+  // ranges, which include the addresses of pods.
   use_remote_address: true,
   ...(trustedProxyHops > 0 && { xff_num_trusted_hops: trustedProxyHops }),
   internal_address_config: { cidr_ranges: [{ address_prefix: '0.0.0.0', prefix_len: 32 }] },
-  // nginx proxies with HTTP/1.0 unless it is told otherwise; load balancers check with it, and without a Host.
+  // By default, nginx proxies with HTTP/1.0. Load balancers use it for health checks, without a Host header.
   http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'localhost' },
   common_http_protocol_options: { max_headers_count: maxHeaders },
   local_reply_config: { mappers: [tooManyHeaders] },

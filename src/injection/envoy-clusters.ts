@@ -4,12 +4,12 @@ import type { AuthorizerTls, EnvoyObject, EnvoyService } from './envoy-options.t
 
 export const authorizerClusterName = 'curfew_authorizer';
 
-// Also the authorizer's own limit; a test holds the two together.
+// The authorizer has the same limit; a test compares the two.
 const authorizerMaxStreams = 1024;
 
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-// A sidecar must not be a limit of its own: Envoy's defaults stop at 1024 connections and requests.
+// The sidecar must not add a limit of its own. Envoy's defaults are 1024 connections and 1024 requests.
 const unlimited = {
   thresholds: [
     {
@@ -57,13 +57,13 @@ export function authorizerCluster(authorizer: Address, tls: AuthorizerTls | unde
       : tcp(authorizer.host ?? '127.0.0.1', authorizer.port);
   return {
     ...cluster(authorizerClusterName, at.host, at.address),
-    // Shorter than the time Envoy waits for a decision, so that a retry still fits.
+    // Shorter than the timeout of a check, so that there is time for a retry.
     connect_timeout: '0.25s',
     typed_extension_protocol_options: {
       [httpOptions]: typed(httpOptions, {
         explicit_http_config: {
           http2_protocol_options: {
-            // A new connection would learn the limit too late for a burst.
+            // Without it, a burst on a new connection would exceed the limit before Envoy receives the authorizer's SETTINGS.
             max_concurrent_streams: authorizerMaxStreams,
             connection_keepalive: { interval: '30s', timeout: '5s' },
           },

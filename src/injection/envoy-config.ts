@@ -3,8 +3,8 @@ import { httpListener } from './envoy-listener.ts';
 import type { EnvoyConfigOptions, EnvoyObject } from './envoy-options.ts';
 
 /**
- * The Envoy configuration we recommend, as an object to be written as JSON or YAML. Made for Envoy 1.36 and newer.
- * @throws ERR_CONFIG_INVALID for what Envoy would take differently than it looks
+ * The recommended Envoy configuration, as an object to be written as JSON or YAML, for Envoy 1.36 and newer.
+ * @throws ERR_CONFIG_INVALID for paths, header names and timeouts that Envoy would refuse, or not apply as they are written
  */
 export function envoyConfig(options: EnvoyConfigOptions): EnvoyObject {
   return {

@@ -1,24 +1,24 @@
 import { socketAddress, typed } from './envoy-clusters.ts';
 import type { EnvoyObject } from './envoy-options.ts';
 
-/** How kubelet tells Envoy that the pod ends: by a path that nobody else knows, as a preStop hook. */
+/** How kubelet notifies Envoy that the pod is stopping: a preStop hook that requests a secret path. */
 export type DrainOptions = { readonly path: string; readonly adminPort: number };
 
 const clusterName = 'curfew_envoy_admin';
 const filterName = 'curfew.drain';
 
 /**
- * Lets Envoy ask its own administration to fail health checks, whereupon it closes each connection with the answer that
- * is next on it (`connection: close`, GOAWAY), so that clients have left before the application does. Kubernetes runs
- * the hooks of all containers when a pod's end begins, though a sidecar goes last.
+ * The route makes Envoy call `/healthcheck/fail` on its own admin port. From then on, Envoy closes each connection with its
+ * next response (`connection: close`, GOAWAY), so that clients leave before the application stops. Kubernetes runs the
+ * hooks of all containers at once when it stops a pod, although sidecars stop last.
  */
 export const drainRoute = ({ path }: DrainOptions): EnvoyObject => ({
-  // Any method: the route is looked up again when the method has changed.
+  // Matches any method, because Envoy selects the route again after the method has changed.
   match: { path },
   route: { cluster: clusterName, prefix_rewrite: '/healthcheck/fail', timeout: '2s' },
   typed_per_filter_config: {
     [filterName]: typed('envoy.extensions.filters.http.lua.v3.LuaPerRoute', {
-      // A hook can only GET, what it is to do can only be POSTed, and no other filter may change a method.
+      // A hook sends GET, but `/healthcheck/fail` needs POST. No other filter can change the method.
       source_code: {
         inline_string: "function envoy_on_request(handle) handle:headers():replace(':method', 'POST') end",
       },
@@ -26,7 +26,7 @@ export const drainRoute = ({ path }: DrainOptions): EnvoyObject => ({
   },
 });
 
-/** Does nothing but on the route above. */
+/** The filter for the route above; on other routes it is off. */
 export const drainFilter: EnvoyObject = {
   name: filterName,
   disabled: true,

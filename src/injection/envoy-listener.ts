@@ -5,7 +5,7 @@ import type { EnvoyConfigOptions, EnvoyObject, EnvoyService } from './envoy-opti
 import { credentialHeaders, credentialNames, reservedNames, stripReserved } from './envoy-reserved.ts';
 import { virtualHost } from './envoy-routes.ts';
 
-const maxTimeoutMs = 1000;
+const maxCheckTimeoutMs = 1000;
 
 /** A listener that asks the authorizer about every request before the service sees it. */
 export function httpListener(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObject {
@@ -27,7 +27,7 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
     stat_prefix: service.name,
     codec_type: 'AUTO',
     ...paths(service),
-    // A request that trickles in holds memory; one whose answer trickles out may be a stream.
+    // A slow request holds memory, so its headers have a timeout. A slow response may be a stream.
     request_headers_timeout: '10s',
     stream_idle_timeout: '3600s',
     ...clientOptions(service.trustedProxyHops ?? 0),
@@ -36,7 +36,7 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
     // RFC 8441: WebSockets over HTTP/2.
     http2_protocol_options: { allow_connect: true },
     ...(options.accessLog === 'none' ? {} : { access_log: [accessLog] }),
-    // First, so that nothing of it is there for the authorizer, nor on routes that never ask it.
+    // `stripReserved` comes first: reserved headers reach neither the authorizer nor routes without a check.
     http_filters: [stripReserved(options.reservedPrefix, options.sources), authorize(options), router],
     route_config: {
       name: service.name,
@@ -46,9 +46,9 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
 }
 
 /**
- * Dot segments are resolved before a route is chosen, and the service gets the resolved path. Escaped and double
- * slashes stay as they are, for services that mean something by them, unless paths differ in what they ask for:
- * then a service must not read another path than Envoy does.
+ * Envoy resolves dot segments before it selects a route, and the service gets the resolved path. Escaped and double slashes
+ * stay, because some services give them a meaning. If routes have different policies, they don't stay: the service must not
+ * read another path than the one by which Envoy selected the policy.
  */
 function paths({ publicPaths = [], routes = [] }: EnvoyService): EnvoyObject {
   const pathsDiffer = routes.length > 0 || publicPaths.some((path) => 'prefix' in path);
@@ -64,17 +64,17 @@ const router = {
   typed_config: typed('envoy.extensions.filters.http.router.v3.Router', { suppress_envoy_headers: true }),
 };
 
-/** Retries a check that no authorizer has read, because its connection failed or was closing. */
+/** Retries a check that no authorizer has processed, because the connection failed or was closing. */
 const retryPolicy = (timeoutMs: number): EnvoyObject => ({
   retry_on: 'connect-failure,refused-stream',
   num_retries: 4,
   retry_back_off: {
-    // Envoy's default is a second, which is the whole timeout of a check.
+    // Envoy's default is one second, which is the whole timeout of a check.
     base_interval: seconds(Math.min(timeoutMs, 25)),
-    // Envoy takes this for the timeout of each try, too.
+    // Envoy uses this as the timeout of each attempt, too.
     max_interval: seconds(timeoutMs),
   },
-  // Where there are several authorizers, asks one that this check has not tried.
+  // With several authorizers, a retry goes to one that this check has not tried.
   retry_host_predicate: [
     {
       name: 'envoy.retry_host_predicates.previous_hosts',
@@ -87,9 +87,9 @@ const retryPolicy = (timeoutMs: number): EnvoyObject => ({
 const seconds = (ms: number): string => `${ms / 1000}s`;
 
 function authorize(options: EnvoyConfigOptions): EnvoyObject {
-  const { authorizerTimeoutMs = maxTimeoutMs, sources } = options;
-  if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxTimeoutMs))
-    throw new Fault('ERR_CONFIG_INVALID', `authorizerTimeoutMs: must be from 1 to ${maxTimeoutMs}`);
+  const { authorizerTimeoutMs = maxCheckTimeoutMs, sources } = options;
+  if (!(authorizerTimeoutMs >= 1 && authorizerTimeoutMs <= maxCheckTimeoutMs))
+    throw new Fault('ERR_CONFIG_INVALID', `authorizerTimeoutMs: must be from 1 to ${maxCheckTimeoutMs}`);
   const exact = new Set([
     'content-type',
     ...(options.cors === true ? ['origin'] : []),
@@ -102,11 +102,11 @@ function authorize(options: EnvoyConfigOptions): EnvoyObject {
       stat_prefix: 'curfew',
       failure_mode_allow: false,
       status_on_error: { code: 'ServiceUnavailable' },
-      // Bytes as they came, and every value of a repeated header on its own.
+      // Header values as bytes, and each value of a repeated header separately.
       encode_raw_headers: true,
       allowed_headers: {
         patterns: [
-          // The other spellings are gone before, unless somebody changes the filters.
+          // `stripReserved` has removed the other spellings, unless somebody changes the filters.
           ...credentialNames(sources),
           ...[...exact].map((name) => ({ exact: name })),
           reservedNames(options.reservedPrefix),
@@ -131,7 +131,7 @@ const accessLog = {
       json_format: {
         time: '%START_TIME%',
         method: '%REQ(:METHOD)%',
-        // Without the query, which may hold anything.
+        // Without the query, which may contain credentials.
         path: '%PATH(NQ:PATH)%',
         protocol: '%PROTOCOL%',
         status: '%RESPONSE_CODE%',

@@ -3,10 +3,10 @@ import type { Address } from '../runtime/address.ts';
 /** A piece of Envoy's configuration, as JSON. */
 export type EnvoyObject = { readonly [key: string]: unknown };
 
-/** A path as Envoy sees it after normalization, without the query; a prefix holds whole segments. */
+/** A path after Envoy's normalization, without the query. A prefix matches whole segments. */
 export type PathMatch = { readonly exact: string } | { readonly prefix: string };
 
-/** What a route asks of the token: the authorizer's `curfew.*` context extensions. */
+/** What a route requires of the token: the `curfew.*` context extensions that Envoy sends to the authorizer. */
 export type EnvoyRoutePolicy = {
   readonly access?: 'required' | 'optional';
   readonly audience?: string;
@@ -15,7 +15,7 @@ export type EnvoyRoutePolicy = {
   readonly maxExposure?: string;
 };
 
-/** One port in front of one service. */
+/** One listener with the service behind it. */
 export type EnvoyService = {
   /** Names the listener and the cluster. */
   readonly name: string;
@@ -23,29 +23,29 @@ export type EnvoyService = {
   readonly upstream: {
     readonly host: string;
     readonly port: number;
-    /** What the service speaks; by default the same as its client, HTTP/2 (without TLS) to HTTP/2. */
+    /** The protocol of the service. Default `same`: that of the client, with HTTP/2 in plain text. */
     readonly protocol?: 'same' | 'http1' | 'http2';
-    /** Source address of connections to the service: for services that trust 127.0.0.1. */
+    /** Source address of connections to the service, for services that trust 127.0.0.1. */
     readonly sourceAddress?: string;
   };
-  /** Holds where no route below says otherwise; default: a good token is required. */
+  /** The policy of requests that match none of `routes`. Default: a valid token is required. */
   readonly policy?: EnvoyRoutePolicy;
-  /** Looked through in order. */
+  /** The first match applies. */
   readonly routes?: readonly { readonly path: PathMatch; readonly policy: EnvoyRoutePolicy }[];
-  /** Passed on without a check, but also without headers of the reserved prefix. Come before `routes`. */
+  /** Passed on without a check, and without headers of the reserved prefix. They take precedence over `routes`. */
   readonly publicPaths?: readonly PathMatch[];
-  /** `allow` (default): CORS preflights, which can't carry a credential, are passed on without a check. */
+  /** `allow` (default): CORS preflight requests, which have no credentials, are passed on without a check. */
   readonly corsPreflight?: 'allow' | 'deny';
   /**
-   * Proxies in front of this Envoy whose `X-Forwarded-Proto` the service gets; 0 to 8, default 0: clients connect directly,
-   * and Envoy writes it.
+   * The number of proxies in front of this Envoy, whose `X-Forwarded-Proto` the service gets; 0 to 8. Default 0: clients
+   * connect directly, and Envoy sets the header.
    */
   readonly trustedProxyHops?: number;
-  /** Ends streams after this time, so that a revocation reaches long ones too; ms; default: never. */
+  /** Ends streams after this time, so that revocations take effect on long ones; ms. Default: never. */
   readonly maxStreamDurationMs?: number;
 };
 
-/** How Envoy proves itself to an authorizer on another machine, and checks it: paths of PEM files. */
+/** Mutual TLS between Envoy and an authorizer on another machine: paths of PEM files. */
 export type AuthorizerTls = {
   readonly ca: string;
   readonly cert?: string;
@@ -54,7 +54,7 @@ export type AuthorizerTls = {
   readonly serverName: string;
 };
 
-/** Where a token is looked for. */
+/** A place of the request that may contain the token. */
 export type TokenSource = { readonly header: string } | { readonly cookie: string };
 
 export type EnvoyConfigOptions = {
@@ -68,11 +68,11 @@ export type EnvoyConfigOptions = {
   readonly sources?: readonly TokenSource[];
   /** As the authorizer's `upstream.prefix`; default `x-auth-`. */
   readonly reservedPrefix?: string;
-  /** The authorizer has `denied.corsOrigins`: it needs to see the origin. */
+  /** The authorizer has `denied.corsOrigins`, so Envoy sends it the origin. */
   readonly cors?: boolean;
-  /** The authorizer has `denied.loginRedirect`: it needs to tell browsers from other clients. */
+  /** The authorizer has `denied.loginRedirect`, so Envoy sends it the headers that identify browsers. */
   readonly loginRedirect?: boolean;
-  /** Lines hold no query, no header value and no subject; default `stdout`. */
+  /** Its lines contain no query, no header value and no subject. Default `stdout`. */
   readonly accessLog?: 'stdout' | 'none';
   readonly admin?: { readonly host: string; readonly port: number };
 };

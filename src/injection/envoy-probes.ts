@@ -4,7 +4,7 @@ import type { EnvoyObject, TokenSource } from './envoy-options.ts';
 import { stripReserved } from './envoy-reserved.ts';
 import type { ProbeTarget } from './probe-rewriting.ts';
 
-/** Answers 200 once Envoy listens. */
+/** Envoy answers this path with 200 as soon as it listens. */
 export const envoyReadyPath = '/ready';
 
 export type ProbeOptions = {
@@ -24,8 +24,8 @@ export type ProbeOptions = {
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
- * The listener that kubelet asks: one path a probe, GET only, everything else is 404. Others can ask it as well, but
- * in nobody's name.
+ * The listener for kubelet's probes: one path per probe, GET only, 404 for everything else. Other clients can reach it, too,
+ * but without identity headers or credentials.
  */
 export function probeListener(
   options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix' | 'sources' | 'drain'>,
@@ -71,7 +71,7 @@ export function probeListener(
   };
 }
 
-/** One cluster for each port and way of asking, and Envoy's own administration. */
+/** One cluster for each port and kind of probe, and one for Envoy's admin port. */
 export function probeClusters(options: ProbeOptions): EnvoyObject[] {
   const clusters = new Map(options.targets.map((target) => [clusterName(target), cluster(target, options)]));
   return [...clusters.values(), ...(options.drain === undefined ? [] : [drainCluster(options.drain)])];
@@ -103,14 +103,14 @@ const httpRoute = (target: HttpTarget): EnvoyObject => ({
   route: {
     cluster: clusterName(target),
     prefix_rewrite: target.toPath,
-    // How long a probe may take is kubelet's business.
+    // kubelet applies the timeout of the probe.
     timeout: '0s',
   },
-  // kubelet would follow a redirect to a path that isn't here; a 3xx without it counts as success to kubelet.
+  // kubelet would follow a redirect to a path that this listener doesn't have. A 3xx without a location is a success.
   response_headers_to_remove: ['location'],
 });
 
-/** Answers for a cluster that Envoy itself checks, by TCP or gRPC: 200 while it is healthy, else 503. */
+/** Answers with the health of a cluster that Envoy checks by TCP or gRPC: 200 while it is healthy, else 503. */
 const healthFilter = (target: CheckedTarget): EnvoyObject => ({
   name: `curfew.probe.${clusterName(target)}`,
   typed_config: typed('envoy.extensions.filters.http.health_check.v3.HealthCheck', {
@@ -135,29 +135,29 @@ function cluster(target: ProbeTarget, { upstreamHost, sourceAddress }: ProbeOpti
       ],
     },
     upstream_bind_config: { source_address: { address: sourceAddress, port_value: 0 } },
-    ...waysOfAsking(target),
+    ...probeSettings(target),
   };
 }
 
-function waysOfAsking(target: ProbeTarget): EnvoyObject {
+function probeSettings(target: ProbeTarget): EnvoyObject {
   switch (target.kind) {
     case 'http':
       if (target.scheme === 'HTTP') return {};
       return {
         transport_socket: {
           name: 'envoy.transport_sockets.tls',
-          // As kubelet does: a probe's certificate is not verified.
+          // kubelet doesn't verify the certificate of a probed port either.
           typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {}),
         },
       };
     case 'tcp':
-      return { health_checks: [{ ...checking(target), tcp_health_check: {} }] };
+      return { health_checks: [{ ...healthCheck(target), tcp_health_check: {} }] };
     case 'grpc':
       return {
         health_checks: [
           {
-            ...checking(target),
-            // By default the cluster's name, which holds the service's, and that may be anything.
+            ...healthCheck(target),
+            // The default is the cluster's name. It contains the service's name, which may be no valid authority.
             grpc_health_check: { service_name: target.service, authority: `localhost:${target.port}` },
           },
         ],
@@ -168,8 +168,8 @@ function waysOfAsking(target: ProbeTarget): EnvoyObject {
   }
 }
 
-// Often enough that an answer is at most a second old; kubelet's own thresholds count the failures.
-const checking = ({ timeoutMs }: CheckedTarget): EnvoyObject => ({
+// An answer is at most one second old. kubelet applies the thresholds of the probe.
+const healthCheck = ({ timeoutMs }: CheckedTarget): EnvoyObject => ({
   timeout: `${timeoutMs / 1000}s`,
   interval: '1s',
   no_traffic_interval: '1s',

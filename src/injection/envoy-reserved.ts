@@ -5,8 +5,9 @@ import type { EnvoyObject, TokenSource } from './envoy-options.ts';
 export const defaultReservedPrefix = 'x-auth-';
 
 /**
- * Every spelling of the reserved prefix that a service could fold together: CGI and WSGI make `-` of `_`, PHP of a
- * dot as well, and others of any punctuation. Envoy has names in lower case, and matches them whole.
+ * Matches every spelling of the reserved prefix that a service might read as the same header: CGI and WSGI map `-` and `_` to
+ * the same character, PHP maps dots to it as well, and others map any punctuation. Envoy has names in lower case, and
+ * matches the whole name.
  * @throws ERR_CONFIG_INVALID
  */
 export function reservedNames(prefix = defaultReservedPrefix): EnvoyObject {
@@ -20,12 +21,12 @@ export function reservedNames(prefix = defaultReservedPrefix): EnvoyObject {
 
 export const defaultSources: readonly TokenSource[] = [{ header: 'authorization' }];
 
-/** The headers that tokens come in, each once. */
+/** The names of the headers that may contain a token, each once. */
 export const credentialHeaders = (sources: readonly TokenSource[] = defaultSources): string[] => [
   ...new Set(sources.map((source) => ('header' in source ? source.header : 'cookie'))),
 ];
 
-/** The credential headers in every spelling that a service could fold into one of them. */
+/** The credential headers, in every spelling that a service might read as one of them. */
 export const credentialNames = (sources?: readonly TokenSource[]): EnvoyObject[] => [
   ...new Map(credentialHeaders(sources).map((name) => [anySpelling(name), nameMatcher(name)])).values(),
 ];
@@ -34,14 +35,14 @@ const nameMatcher = (name: string): EnvoyObject =>
   /^[a-z0-9]+$/.test(name) ? { exact: name } : { safe_regex: { regex: anySpelling(name) } };
 
 /**
- * The same without the credential headers themselves. The authorizer doesn't look for a token in these spellings, so
- * what such a header holds is unverified.
+ * The same spellings without the credential headers themselves. The authorizer doesn't look for tokens in these headers, so
+ * their values are unverified.
  * @throws ERR_CONFIG_INVALID
  */
 export function otherSpellings(sources?: readonly TokenSource[]): EnvoyObject[] {
   const names = credentialHeaders(sources);
   names.forEach(checkLength);
-  // Two sources may be spellings of each other: then both are credentials.
+  // Two sources may be spellings of each other. Then both are credential headers.
   return [...new Set(names.map(anySpelling))].flatMap((spelling) => {
     const alike = names.filter((name) => anySpelling(name) === spelling);
     return otherThan(alike.map((name) => name.split(/([^a-z0-9])/))).map((regex) => ({
@@ -50,20 +51,21 @@ export function otherSpellings(sources?: readonly TokenSource[]): EnvoyObject[] 
   });
 }
 
-/** Envoy refuses a regular expression of more than 100 instructions (re2.max_program_size.error_level). */
+/** Envoy rejects a regular expression of more than 100 instructions (re2.max_program_size.error_level). */
 function checkLength(name: string): void {
   const signs = name.replaceAll(/[a-z0-9]/g, '').length;
   if (signs > 0 && name.length + 3 * signs > 90)
     throw new Fault(
       'ERR_CONFIG_INVALID',
-      `source ${name}: is too long for Envoy to match; each character that is no letter or digit counts four times`,
+      `source ${name}: is too long for Envoy to match; each character other than a letter or digit counts four times`,
     );
 }
 
 /**
- * Regular expressions for what differs from all these names in a sign, from one of their parts on: words are at even
- * places, signs at odd ones. There is one for each sign that may be the first to differ: RE2 has no lookahead, and all
- * of them in one would soon be too large.
+ * Regular expressions that match every spelling except the given names. A name is split into words (at even indexes) and
+ * the signs between them (at odd indexes). RE2 has no lookahead, so there is an expression for each sign that may be the
+ * first to differ; a single expression for all would exceed Envoy's limit.
+ * @param at the index from which on spellings may differ
  */
 function otherThan(names: readonly (readonly string[])[], at = 0): string[] {
   const [name = []] = names;
@@ -84,8 +86,8 @@ const anySpelling = (name: string): string => name.replaceAll(/[^a-z0-9]/g, '[^a
 const inClass = (sign: string): string => (/[\\\]^-]/.test(sign) ? `\\${sign}` : sign);
 
 /**
- * The filter that takes reserved headers away, for routes that never ask the authorizer too, and other spellings of
- * the credential headers. Trailers as well: some servers merge them into the headers, and no token is looked for there.
+ * The filter that removes reserved headers and other spellings of the credential headers, on routes without a check, too.
+ * It also removes them from trailers: some servers merge trailers into the headers, and the authorizer never sees them.
  */
 export function stripReserved(prefix?: string, sources?: readonly TokenSource[]): EnvoyObject {
   const removal = (matcher: EnvoyObject) => ({ remove_on_match: { key_matcher: matcher } });
@@ -103,8 +105,8 @@ export function stripReserved(prefix?: string, sources?: readonly TokenSource[])
   };
 }
 
-// Only an upgrade still has it here. A proxy behind us would drop the headers it names (RFC 9110 §7.6.1), and those
-// that we set could be among them.
+// At this point only an upgrade request still has a Connection header. A proxy behind Envoy would remove the headers that it
+// names (RFC 9110 §7.6.1), and a client could name the identity headers.
 const plainConnection: EnvoyObject = {
   append: { header: { key: 'connection', value: 'upgrade' }, append_action: 'OVERWRITE_IF_EXISTS' },
 };

@@ -6,8 +6,8 @@ const perRoute = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
 const extAuthz = 'envoy.filters.http.ext_authz';
 
 /**
- * The virtual host of a service: public paths, preflights, routes with a policy, everything else.
- * @param credentials the headers that tokens come in
+ * The virtual host of a service. Its routes, in order: public paths, CORS preflights, routes with a policy, everything else.
+ * @param credentials names of the headers that may contain a token
  */
 export function virtualHost(service: EnvoyService, credentials: readonly string[]): EnvoyObject {
   const { name, publicPaths = [], routes = [], policy = {} } = service;
@@ -30,7 +30,7 @@ function route(service: EnvoyService, match: EnvoyObject, perFilter: EnvoyObject
     match,
     route: {
       cluster: name,
-      // How long a request may take is the service's business.
+      // The service decides how long a request may take.
       timeout: '0s',
       ...(maxStreamDurationMs !== undefined && {
         max_stream_duration: { max_stream_duration: `${maxStreamDurationMs / 1000}s` },
@@ -57,8 +57,8 @@ const matching = (name: string, regex: string): EnvoyObject => ({
 });
 const absent = (name: string): EnvoyObject => ({ name, present_match: true, invert_match: true });
 
-// Fetch Standard: a preflight is an OPTIONS request with these two headers, never has a credential or a body. Nothing
-// else that a service might answer like a plain request is one.
+// Fetch Standard: a CORS preflight is an OPTIONS request with these two headers, and without credentials or a body. Other
+// OPTIONS requests are checked, because a service might answer them with data.
 const preflight = (credentials: readonly string[]): EnvoyObject => ({
   prefix: '/',
   headers: [
@@ -71,21 +71,21 @@ const preflight = (credentials: readonly string[]): EnvoyObject => ({
   ],
 });
 
-// A route that asks for less than the others is matched as narrowly as a public path, one that asks for more widely.
+// A route that requires less than the others matches as narrowly as a public path; one that requires more matches widely.
 const checkedMatch = (path: PathMatch, { access }: EnvoyRoutePolicy): EnvoyObject => {
   if ('prefix' in path && path.prefix === '/') return { prefix: '/' };
   if ('exact' in path || access === 'optional') return narrowMatch(path);
   return { safe_regex: { regex: `(?i:${escaped(plainPrefix(path.prefix))})${belowGuardedPrefix}` } };
 };
 
-// Many servers ignore case, cut parameters and suffixes off a segment, and decode escapes: `/ADMIN`, `/admin;x`,
-// `/admin.json` and `/admin%20` may all be `/admin`.
+// Many servers ignore case, remove parameters and suffixes from a segment, and decode escapes, so that `/ADMIN`, `/admin;x`,
+// `/admin.json` and `/admin%20` may all mean `/admin`.
 const belowGuardedPrefix = '(?:[/;.%\\\\].*)?';
 
 /**
- * Below a public prefix, what a server might take for a way out of it is no part of it: `;` (`/static/..;/admin` is
- * `/admin` to servlet containers), backslashes, control characters, and escapes of these, of dots, of slashes, of
- * `%` itself and of overlong UTF-8. Such a path falls through to the routes that want a token.
+ * Excludes paths that start with a public prefix, but that a server might resolve to a path outside of it. They contain `;`
+ * (servlet containers read `/static/..;/admin` as `/admin`), backslashes, control characters, or escapes of these, of dots,
+ * of slashes, of `%` or of overlong UTF-8. Such a path falls through to the routes that require a token.
  */
 const belowPublicPrefix =
   '(?:/(?:[^%;\\\\\\x00-\\x20\\x7f]|%(?:2[0-46-9a-dA-D]|3[0-9ac-fAC-F]|4[0-9a-fA-F]|5[0-9abd-fABD-F]|6[0-9a-fA-F]|7[0-9a-eA-E]|[89abdABD][0-9a-fA-F]|[cC][2-9a-fA-F]|[eE][1-9a-fA-F]|[fF][1-4]|[eE]0%[abAB][0-9a-fA-F]|[fF]0%[9abAB][0-9a-fA-F]))*)?';
@@ -97,7 +97,7 @@ const narrowMatch = (path: PathMatch): EnvoyObject => {
 
 const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-// RFC 3986 §3.3 without escapes: Envoy compares with the normalized path, which none of the others is.
+// RFC 3986 §3.3 without escapes. Envoy compares with the normalized path, so other paths would never match.
 const plain = /^(?:\/[A-Za-z0-9\-._~!$&'()*+,=:@]*)+$/;
 
 function plainPath(path: string): string {

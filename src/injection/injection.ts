@@ -21,14 +21,14 @@ export type InjectionOutcome =
 export type InjectionOptions = { readonly rules: EligibilityRules; readonly patch: PatchOptions };
 
 /**
- * Whether the API server asks about a pod for the first time in its admission, or again, because admission steps after us
- * changed it. The first time nothing in the pod is ours, whatever it is called: its author may have planted it.
+ * Whether this is the first call of the webhook in a pod's admission, or a reinvocation because later admission steps
+ * changed the pod. At the first call, nothing in the pod is ours, whatever its name: the pod's author may have put it there.
  */
 export type Invocation = 'first' | 'again';
 
 /**
- * Decides what happens to a pod. Pure but for the randomness of new probe paths; admitting the result again changes
- * nothing.
+ * Decides what happens to a pod. A pure function, except for the randomness of new probe paths. Admitting the result again
+ * changes nothing.
  */
 export function decideInjection(
   admission: Admission,
@@ -54,14 +54,14 @@ export function decideInjection(
       capture: eligibility.settings.capture,
     };
   } catch (thrown) {
-    // Envoy's configuration refuses what the pod's annotations ask for.
+    // The pod's annotations ask for something that can't be configured in Envoy.
     if (thrown instanceof Fault && thrown.code === 'ERR_CONFIG_INVALID')
       return refusePod('invalid_annotation', thrown.message);
     throw thrown;
   }
 }
 
-/** What an admission came to, for the log and the metric. */
+/** The result of an admission, for the log and the metric. */
 export type InjectionRecord = {
   readonly result: 'injected' | 'skipped' | 'refused';
   readonly reason: string;
@@ -74,9 +74,9 @@ export type InjectionRecord = {
 export type InjectionRecorder = (record: InjectionRecord) => void;
 
 /**
- * Answers an AdmissionReview. Undefined when the body has no uid, so that no answer could name it.
+ * Answers an AdmissionReview. Undefined if the body has no uid, which an answer must repeat.
  * @param body parsed JSON
- * @param invocation what was decided the first time is recorded; what is decided again only where it is a refusal
+ * @param invocation `first`: the decision is recorded; `again`: it is recorded only if it is a refusal
  */
 export function answerReview(
   body: unknown,

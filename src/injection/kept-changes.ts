@@ -3,10 +3,10 @@ import type { Container, Pod } from './pod.ts';
 const probeSlots = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const;
 
 /**
- * A container of ours as other admission steps left it: limits of a LimitRange, an image of a mirror, a pull policy,
- * variables, mounts. What it runs, and what follows from the rest of the pod, is ours.
- * @param made as we make it now
- * @param found as it is in a pod that we made it for earlier in the same admission
+ * Our container with the changes that other admission steps made to it: limits of a LimitRange, the image of a mirror, a pull
+ * policy, variables, mounts. What the container runs, and what follows from the rest of the pod, stays as we made it.
+ * @param made the container as we would add it now
+ * @param found the container in the pod, added by an earlier call in the same admission
  */
 export function keepChanges(made: Container, found: Container | undefined): Container {
   if (found === undefined) return made;
@@ -26,7 +26,7 @@ export function keepChanges(made: Container, found: Container | undefined): Cont
   };
 }
 
-/** Our volumes, each as the pod has it. */
+/** Our volumes, with the changes that other admission steps made to them. */
 export const keepVolumes = (
   made: NonNullable<Pod['spec']['volumes']>,
   found: Pod['spec']['volumes'],
@@ -35,7 +35,7 @@ export const keepVolumes = (
 
 type Entry = Readonly<Record<string, unknown>>;
 
-/** What the container has, and what it lacks of ours. */
+/** The entries of the container in the pod, and those of ours that it lacks. */
 function merged(member: 'env' | 'volumeMounts', key: string, made: Container, found: Container): object {
   const ours = (made[member] ?? []) as readonly Entry[];
   const theirs = (found[member] ?? []) as readonly Entry[];

@@ -2,12 +2,12 @@ import { isTcp, type Container, type ContainerPort, type Pod } from './pod.ts';
 import type { ProtectedPort } from './pod-ports.ts';
 import type { Rewritten } from './probe-rewriting.ts';
 
-type Remembered = Rewritten['ports'][number];
+type OriginalPort = Rewritten['ports'][number];
 
-/** A port whose name, and host port, went from the application to Envoy. */
-export type MovedPort = Remembered & { readonly envoyPort: number };
+/** A port whose name and host port move from the application's container to Envoy's. */
+export type MovedPort = OriginalPort & { readonly envoyPort: number };
 
-/** The named ports that proxy capture moves, so that Services which target them by name follow. */
+/** The named ports that proxy capture moves. Services that target them by name then send to Envoy. */
 export function movedPorts({ spec }: Pod, ports: readonly ProtectedPort[]): MovedPort[] {
   const declared = [...(spec.initContainers ?? []), ...spec.containers].flatMap((container) =>
     (container.ports ?? []).map((port) => ({ container: container.name, port })),
@@ -23,7 +23,7 @@ export function movedPorts({ spec }: Pod, ports: readonly ProtectedPort[]): Move
   );
 }
 
-/** The container without what was moved. */
+/** The container without the names and host ports that were moved. */
 export function withoutMoved(container: Container, moved: readonly MovedPort[]): Container {
   const mine = moved.filter((one) => one.container === container.name);
   if (mine.length === 0 || container.ports === undefined) return container;
@@ -37,8 +37,8 @@ function nameless({ name: _name, hostPort: _hostPort, ...rest }: ContainerPort):
 }
 
 /** The container with its ports as they were before they were moved. */
-export function withPortsRestored(container: Container, remembered: readonly Remembered[]): Container {
-  const mine = remembered.filter((one) => one.container === container.name);
+export function withPortsRestored(container: Container, originals: readonly OriginalPort[]): Container {
+  const mine = originals.filter((one) => one.container === container.name);
   if (mine.length === 0 || container.ports === undefined) return container;
   const ports = container.ports.map((port) => {
     const before = isTcp(port) ? mine.find((one) => one.port === port.containerPort) : undefined;
@@ -47,7 +47,7 @@ export function withPortsRestored(container: Container, remembered: readonly Rem
   return { ...container, ports };
 }
 
-const named = (port: ContainerPort, { name, hostPort }: Remembered): ContainerPort => ({
+const named = (port: ContainerPort, { name, hostPort }: OriginalPort): ContainerPort => ({
   ...port,
   name,
   ...(hostPort !== undefined && { hostPort }),

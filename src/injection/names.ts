@@ -1,4 +1,4 @@
-/** What we call our parts of a pod. Nothing else in a pod may use these names. */
+/** The names of our containers in a pod. Nothing else in a pod may use them. */
 export const containerNames = {
   redirect: 'curfew-redirect',
   authorizer: 'curfew-authorizer',
@@ -7,14 +7,14 @@ export const containerNames = {
 
 export const volumeNames = { socket: 'curfew-socket', config: 'curfew-config' } as const;
 
-/** Prefix of volumes that hold mounted secrets. */
+/** Prefix of the names of volumes for mounted Secrets. */
 export const secretVolumePrefix = 'curfew-secret-';
 
 export const labels = {
   inject: 'curfew/inject',
-  /** Says how a pod is captured; NetworkPolicies and monitors select by it. */
+  /** The kind of capture of a pod. NetworkPolicies and monitors select by it. */
   injected: 'curfew/injected',
-  /** Says how many ports of Envoy the NetworkPolicies open to a pod with proxy capture. */
+  /** The number of Envoy's ports in a pod with proxy capture. NetworkPolicies open that many. */
   proxiedPorts: 'curfew/proxied-ports',
 } as const;
 
@@ -30,9 +30,9 @@ export const annotations = {
   maxStreamDuration: 'curfew/max-stream-duration',
   trustedProxyHops: 'curfew/trusted-proxy-hops',
   resources: 'curfew/resources',
-  /** Ours: the authorizer's configuration, mounted by the downward API. */
+  /** Set by us: the authorizer's configuration, mounted with the downward API. */
   authorizerConfig: 'curfew/authorizer-config',
-  /** Ours: what was rewritten, so that a second admission starts from the pod as it was. */
+  /** Set by us: what was rewritten, so that another admission can start from the original pod. */
   rewritten: 'curfew/rewritten',
 } as const;
 

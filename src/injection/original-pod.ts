@@ -5,8 +5,8 @@ import { isPart } from './pod-resources.ts';
 import { handlerAt, readRewritten, withHandler, type RewrittenProbe } from './probe-rewriting.ts';
 
 /**
- * The pod as its author sent it: without what an earlier admission of it added, moved or rewrote. A pod that only
- * pretends to have been through one loses what it pretends with.
+ * The pod as its author sent it, without what an earlier admission added, moved or rewrote. If the author imitated an earlier
+ * admission, the imitation is removed.
  */
 export function withoutInjection(pod: Pod): Pod {
   const { spec, metadata } = pod;
@@ -30,7 +30,7 @@ export function withoutInjection(pod: Pod): Pod {
       ...(spec.initContainers !== undefined && {
         initContainers: spec.initContainers.filter(({ name }) => !isOurContainer(name)).map(restored),
       }),
-      // Only resources that still are what we made of them.
+      // Restored only if nobody has changed them since.
       ...(resources !== undefined &&
         isPart(resources.after, spec.resources) && { resources: resources.before }),
       ...(spec.volumes !== undefined && { volumes: spec.volumes.filter(({ name }) => !isOurVolume(name)) }),
@@ -38,7 +38,7 @@ export function withoutInjection(pod: Pod): Pod {
   };
 }
 
-// Only a handler that still is what we made of it is given back.
+// A handler is restored only if nobody has changed it since.
 function withProbesRestored(container: Container, probes: readonly RewrittenProbe[]): Container {
   let restored = container;
   for (const { slot, path, action } of probes.filter((probe) => probe.container === container.name)) {

@@ -26,20 +26,20 @@ export type PatchOptions = SidecarOptions &
     newPath(): string;
   };
 
-/** How a pod is to be injected. */
+/** The decisions about the injection of a pod. */
 export type InjectionPlan = {
   readonly settings: PodSettings;
   readonly ports: PodPorts;
-  /** What an earlier admission rewrote: probes keep their paths. */
+  /** What an earlier admission rewrote. Its probes keep their paths. */
   readonly earlier: Rewritten;
-  /** The pod as an earlier look in the same admission, and the steps after it, left it: their changes of ours are kept. */
+  /** The pod after an earlier call in the same admission and the steps after it. Their changes to our parts are kept. */
   readonly found?: Pod | undefined;
 };
 
 /**
  * The pod with our sidecars.
- * @param original as `withoutInjection` gives it
- * @throws ERR_CONFIG_INVALID for public paths that Envoy would take differently than they look
+ * @param original the result of `withoutInjection`
+ * @throws ERR_CONFIG_INVALID for public paths that Envoy would not match as they are written
  */
 export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions): Pod {
   const { spec } = original;
@@ -55,7 +55,7 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
   const initContainers = (spec.initContainers ?? []).map((container) => rewriteProbes(container, rewriting));
   const all = [...containers, ...initContainers];
   const moved = settings.capture === 'proxy' ? movedPorts(original, ports.protected) : [];
-  const theirs = ({ container }: { container: Container }): Container => withoutMoved(container, moved);
+  const withoutPorts = ({ container }: { container: Container }): Container => withoutMoved(container, moved);
   const targets = all.flatMap((one) => one.targets);
   const drain = drainHook(earlier, options);
   const ours = ourContainers(plan, { targets, moved, drainPath: drain.path }, options).map((made) =>
@@ -75,15 +75,15 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
     metadata: metadataWithOurs(original, plan, rewritten, options),
     spec: {
       ...spec,
-      initContainers: [...ours, ...initContainers.map(theirs)],
-      containers: containers.map(theirs),
+      initContainers: [...ours, ...initContainers.map(withoutPorts)],
+      containers: containers.map(withoutPorts),
       volumes: [...(spec.volumes ?? []), ...keepVolumes(sidecarVolumes(options), found?.spec.volumes)],
       ...(resources !== undefined && resources !== plan.earlier.resources && { resources: resources.after }),
     },
   };
 }
 
-/** Room for ours in the pod's own resources, unless another step has changed them since we made that room. */
+/** The pod's own resources, enlarged for our containers. If another step changed them after that, the change stays. */
 function podResources(
   { spec }: Pod,
   { earlier, found }: InjectionPlan,
@@ -94,7 +94,7 @@ function podResources(
   return isChanged ? made : enlarged(spec.resources, ours);
 }
 
-/** Remembered like a probe, so that a second admission keeps the path. */
+/** The preStop hook. It is recorded like a rewritten probe, so that another admission keeps its path. */
 function drainHook(earlier: readonly RewrittenProbe[], { newPath }: PatchOptions): RewrittenProbe {
   const hook = { container: containerNames.envoy, slot: 'preStop' } as const;
   const kept = earlier.find((one) => one.container === hook.container && one.slot === hook.slot);
@@ -107,7 +107,7 @@ type Arrangement = {
   readonly drainPath: string;
 };
 
-/** In the order they start; they stop in reverse, after the application. */
+/** Our containers in the order of their start. They stop in reverse order, after the application. */
 function ourContainers(
   { settings, ports }: InjectionPlan,
   { targets, moved, drainPath }: Arrangement,
@@ -148,7 +148,7 @@ function metadataWithOurs(
   };
 }
 
-/** The operations that make `after` of `before`: whole members, so that they fit whatever the members hold. */
+/** The operations that turn `before` into `after`. They replace whole members, so they apply whatever those contain. */
 export function patchBetween(before: Pod, after: Pod): PatchOperation[] {
   return [
     ...memberPatch('/metadata', before.metadata, after.metadata, ['labels', 'annotations']),

@@ -3,12 +3,12 @@ import { isTcp, servingContainers, type Container, type ContainerPort, type Pod 
 import type { PodSettings, PortName } from './pod-settings.ts';
 import { refusePod, type PodRefusal } from './refusal.ts';
 
-/** A port of the application that Envoy stands in front of. */
+/** A port of the application that Envoy protects. */
 export type ProtectedPort = {
   readonly port: number;
-  /** Its declaration, if it has one. */
+  /** Its declaration; undefined if no container declares it. */
   readonly declared: { readonly container: string; readonly name: string | undefined } | undefined;
-  /** Where Envoy listens instead. */
+  /** The port where Envoy listens for it. */
   readonly envoyPort: number;
 };
 
@@ -17,7 +17,7 @@ export type PodPorts = {
   readonly protected: readonly ProtectedPort[];
   readonly openTcp: readonly number[];
   readonly openUdp: readonly number[];
-  /** Our own listeners. */
+  /** The ports of our own listeners. */
   readonly own: { readonly probes: number; readonly authorizerAdmin: number; readonly envoyAdmin: number };
 };
 
@@ -26,7 +26,7 @@ const ownPorts = Array.from({ length: 11 }, (_, index) => 19_000 + index);
 
 type Declared = { readonly container: Container; readonly port: ContainerPort };
 
-/** Which of a pod's ports are authenticated, which are open, and which we take for ourselves. */
+/** Chooses the ports of a pod that are protected, that stay open, and that our containers use. */
 export function choosePorts(pod: Pod, settings: PodSettings): PodPorts | PodRefusal {
   const declared = servingContainers(pod).flatMap((container) =>
     (container.ports ?? []).map((port): Declared => ({ container, port })),
@@ -122,13 +122,16 @@ function refusePorts(
   return undefined;
 }
 
-// What people call ports that speak something else than HTTP without TLS.
+// Common names of ports with other protocols than plain HTTP.
 const otherProtocols =
   /^(?:https|tls|ssl|grpcs|grpc-tls|wss|tcp|udp|mysql|mariadb|postgres|postgresql|redis|mongo|mongodb|amqp|amqps|kafka|mqtt|nats|cql|ldap|ldaps|smtp|imap|ssh|ftp|dns|etcd|memcached|zookeeper)(?:-.*)?$/;
 const tlsNumbers: ReadonlySet<number> = new Set([443, 6443, 8443, 9443]);
 const probeSlots = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const;
 
-/** Why a port is not plain HTTP. A name or a number is a guess that `curfew/ports` overrules; an HTTPS probe isn't. */
+/**
+ * Why a port is not plain HTTP; undefined if nothing says so. `curfew/ports` overrides the evidence of a name or a number, but
+ * not that of an HTTPS probe.
+ */
 function evidenceOfOther(
   number: number,
   declared: readonly Declared[],
@@ -158,13 +161,13 @@ function assign(
     ...wanted.map(({ port }) => port),
     ...open.openTcp,
   ]);
-  // Policies that open Envoy's ports can't follow where those would move.
+  // With fixed ports, a NetworkPolicy opens them; other ports would stay closed.
   const needed = ownPorts.slice(0, wanted.length + 3);
   const clash = isFixed ? needed.find((port) => taken.has(port)) : undefined;
   if (clash !== undefined)
     return refusePod(
       'reserved_port',
-      `port ${clash} is one of Envoy's ${needed.join(', ')} with curfew/capture: proxy; let the application listen elsewhere`,
+      `port ${clash} is one of Envoy's ${needed.join(', ')} with curfew/capture: proxy; let the application listen on another port`,
     );
   const free = isFixed ? needed : ownPorts.filter((port) => !taken.has(port));
   const [probes, authorizerAdmin, envoyAdmin, ...rest] = free;

@@ -4,14 +4,14 @@ import { formatQuantity, parseQuantity } from './quantity.ts';
 
 export type PodResources = Pod['spec']['resources'];
 
-/** A pod's own resources, and what we made of them. */
+/** A pod's own resources, before and after we enlarged them. */
 export type EnlargedResources = {
   readonly before: NonNullable<PodResources>;
   readonly after: NonNullable<PodResources>;
 };
 
 /**
- * A pod's own resources bound all of its containers together, so they get room for ours. Undefined where there is nothing
+ * Pod-level resources limit the sum of all containers, so they are enlarged for our containers. Undefined if there is nothing
  * to add.
  */
 export function enlarged(before: PodResources, ours: readonly Container[]): EnlargedResources | undefined {
@@ -19,7 +19,7 @@ export function enlarged(before: PodResources, ours: readonly Container[]): Enla
   const after = {
     ...before,
     ...(before.requests && { requests: withOurs(before.requests, ours, requestOf) }),
-    // Where a container of ours has no limit, it needs at least what it requests.
+    // A container of ours without a limit needs at least what it requests.
     ...(before.limits && {
       limits: withOurs(before.limits, ours, (one, name) => limitOf(one, name) ?? requestOf(one, name)),
     }),
@@ -27,7 +27,7 @@ export function enlarged(before: PodResources, ours: readonly Container[]): Enla
   return isPart(after, before) ? undefined : { before, after };
 }
 
-/** Whether the resources still are what we made of them, but for what the API server added by its defaults. */
+/** Whether the resources contain all these amounts. The API server may have added others by its defaults. */
 export const isPart = (part: NonNullable<PodResources>, resources: PodResources): boolean =>
   (['requests', 'limits'] as const).every((kind) =>
     Object.entries(part[kind] ?? {}).every(([name, amount]) => resources?.[kind]?.[name] === amount),
@@ -35,7 +35,7 @@ export const isPart = (part: NonNullable<PodResources>, resources: PodResources)
 
 type AmountOf = (container: Container, name: string) => bigint | undefined;
 
-// The redirect has ended when the sidecars start.
+// The redirect container has ended when the sidecars start, so the larger of the two counts.
 function withOurs(
   amounts: Record<string, string>,
   ours: readonly Container[],

@@ -6,7 +6,7 @@ import { refusePod, type PodRefusal } from './refusal.ts';
 
 export type Capture = 'redirect' | 'proxy';
 
-/** A port as an annotation names it: a container port's name, or a number. */
+/** A port in an annotation: the name of a container port, or a number. */
 export type PortName = { readonly text: string; readonly protocol: 'TCP' | 'UDP' };
 
 export type ResourceRequirements = {
@@ -14,17 +14,17 @@ export type ResourceRequirements = {
   readonly limits?: Readonly<Record<string, string>> | undefined;
 };
 
-/** What a pod's annotations ask for. */
+/** The settings in a pod's annotations. */
 export type PodSettings = {
   readonly capture: Capture;
-  /** Undefined: every declared TCP port that isn't open. */
+  /** The ports to protect. Undefined: every declared TCP port that isn't open. */
   readonly ports: readonly PortName[] | undefined;
   readonly openPorts: readonly PortName[];
   readonly policy: EnvoyRoutePolicy;
   readonly publicPaths: readonly PathMatch[];
   readonly corsPreflight: 'allow' | 'deny';
   readonly maxStreamDurationMs: number | undefined;
-  /** Proxies in front whose `X-Forwarded-Proto` the application gets. */
+  /** The number of proxies in front, whose `X-Forwarded-Proto` the application gets. */
   readonly trustedProxyHops: number;
   readonly resources: {
     readonly authorizer?: ResourceRequirements | undefined;
@@ -33,7 +33,7 @@ export type PodSettings = {
   };
 };
 
-/** What holds where a pod says nothing. */
+/** The settings of a pod without annotations for them. */
 export type SettingDefaults = Pick<PodSettings, 'capture' | 'trustedProxyHops'>;
 
 export type ParsedSettings = { readonly kind: 'settings'; readonly settings: PodSettings } | PodRefusal;
@@ -112,7 +112,7 @@ const resources = v.pipe(
   }),
 );
 
-/** The annotations a pod may have under `curfew/`. */
+/** The annotations that a pod may have under `curfew/`. */
 const settingSchemas = {
   [annotations.ports]: ports,
   [annotations.openPorts]: ports,
@@ -138,8 +138,8 @@ const prefix = 'curfew/';
 const ours: ReadonlySet<string> = new Set([annotations.authorizerConfig, annotations.rewritten]);
 
 /**
- * Reads a pod's annotations. One that starts with `curfew/` and isn't known is refused: a misspelt one would be a
- * protection that isn't there.
+ * Reads a pod's annotations. An unknown one that starts with `curfew/` is refused: it may be a misspelt one, and then the
+ * protection that it asks for would be missing.
  */
 export function parsePodSettings(
   given: Readonly<Record<string, string>>,

@@ -5,7 +5,7 @@ const portReference = v.union([v.string(), v.number()]);
 const httpGet = v.looseObject({
   path: v.optional(v.string()),
   port: portReference,
-  /** Set: kubelet asks that host, not the pod. */
+  /** If it is set, kubelet sends the probe to that host instead of the pod. */
   host: v.optional(v.string()),
   scheme: v.optional(v.string()),
   httpHeaders: v.optional(v.array(v.looseObject({ name: v.string(), value: v.optional(v.string()) }))),
@@ -17,7 +17,7 @@ const actions = {
   grpc: v.optional(v.looseObject({ port: v.number(), service: v.optional(v.string()) })),
 };
 
-/** How a handler asks: one of these. */
+/** The action of a handler: one of these. */
 export const handlerActionSchema = v.looseObject(actions);
 
 const handler = v.looseObject({ ...actions, timeoutSeconds: v.optional(v.number()) });
@@ -29,7 +29,7 @@ export const resourcesSchema = v.looseObject({ requests: amounts, limits: amount
 const container = v.looseObject({
   name: v.string(),
   image: v.optional(v.string()),
-  /** `Always` makes a sidecar of an init container. */
+  /** `Always` makes an init container a sidecar. */
   restartPolicy: v.optional(v.string()),
   ports: v.optional(
     v.array(
@@ -51,7 +51,7 @@ const container = v.looseObject({
 
 const texts = v.record(v.string(), v.string());
 
-/** A pod as the API server sends it, as far as it concerns us; what we don't know is kept as it is. */
+/** The members of a pod that concern us. Unknown members are kept. */
 export const podSchema = v.looseObject({
   metadata: v.optional(
     v.looseObject({
@@ -69,7 +69,7 @@ export const podSchema = v.looseObject({
     hostNetwork: v.optional(v.boolean()),
     os: v.optional(v.looseObject({ name: v.optional(v.string()) })),
     nodeSelector: v.optional(texts),
-    /** Kubernetes 1.34: what all containers together may have. */
+    /** Kubernetes 1.34: the resources of all containers together. */
     resources: v.optional(resourcesSchema),
   }),
 });
@@ -79,7 +79,7 @@ export type Container = Pod['spec']['containers'][number];
 export type ContainerPort = NonNullable<Container['ports']>[number];
 export type Handler = v.InferOutput<typeof handler>;
 
-/** What of the pod runs beside our sidecars for as long as it lives, and may listen. */
+/** The containers that run as long as the pod does, and so may listen on ports. */
 export const servingContainers = ({ spec }: Pod): readonly Container[] => [
   ...(spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always'),
   ...spec.containers,
@@ -87,7 +87,7 @@ export const servingContainers = ({ spec }: Pod): readonly Container[] => [
 
 export const isTcp = ({ protocol }: ContainerPort): boolean => (protocol ?? 'TCP') === 'TCP';
 
-/** The number a port reference means: a name is looked up in its own container, as kubelet does. */
+/** The number of a port. A name is looked up in the same container, as kubelet does. */
 export function resolvePort(reference: string | number, { ports = [] }: Container): number | undefined {
   if (typeof reference === 'number') return reference;
   return ports.find(({ name }) => name === reference)?.containerPort;

@@ -22,7 +22,7 @@ const portSchema = v.looseObject({
   endPort: v.optional(v.number()),
 });
 
-/** What of a NetworkPolicy says who gets into a pod. Source: networking.k8s.io/v1. */
+/** The members of a NetworkPolicy that restrict ingress. Source: networking.k8s.io/v1. */
 export const policySpecSchema = v.looseObject({
   podSelector: selectorSchema,
   policyTypes: v.optional(v.array(v.string()), ['Ingress']),
@@ -34,12 +34,12 @@ export type IngressPolicy = {
   readonly spec: v.InferOutput<typeof policySpecSchema>;
 };
 
-/** A pod as policies of its namespace see it. */
+/** What matters of a pod to the policies of its namespace. */
 export type SelectedPod = {
   readonly labels: Readonly<Record<string, string>>;
-  /** Ports that only Envoy may reach. */
+  /** Ports that only Envoy may connect to. */
   readonly closed: readonly number[];
-  /** Numbers of declared ports by name. */
+  /** The numbers of declared ports, by name. */
   readonly named: ReadonlyMap<string, readonly number[]>;
 };
 
@@ -48,14 +48,14 @@ export type PolicyGap =
   | { readonly reason: 'port_open'; readonly policy: string; readonly port: number };
 
 /**
- * Why the policies of a pod's namespace don't close its ports; undefined when they do. A rule counts as opening a port for
- * some clients too: none of them may reach it without Envoy.
+ * Why the policies of a pod's namespace don't close its ports; undefined if they do. A rule that opens a port to some clients
+ * counts as open, because no client may bypass Envoy.
  */
 export function policyGap(pod: SelectedPod, policies: readonly IngressPolicy[]): PolicyGap | undefined {
   const selecting = policies.filter(
     ({ spec }) => spec.policyTypes.includes('Ingress') && isSelected(pod.labels, spec.podSelector),
   );
-  // Policies add up, and without one every port is open.
+  // Policies are additive. Without a policy, every port is open.
   if (selecting.length === 0) return { reason: 'no_network_policy', port: pod.closed[0] };
   for (const { name, spec } of selecting) {
     const port = pod.closed.find((one) => spec.ingress.some(({ ports }) => isOpened(one, ports, pod)));

@@ -9,7 +9,7 @@ import {
   type Pod,
 } from './pod.ts';
 
-/** Where a container has handlers that kubelet calls from outside the pod. */
+/** The handlers of a container that kubelet calls from outside the pod. */
 export const handlerSlots = [
   'livenessProbe',
   'readinessProbe',
@@ -19,7 +19,7 @@ export const handlerSlots = [
 ] as const;
 export type HandlerSlot = (typeof handlerSlots)[number];
 
-/** What Envoy does when kubelet asks for the path. */
+/** What Envoy does when kubelet requests the path. */
 export type ProbeTarget =
   | {
       readonly kind: 'http';
@@ -64,11 +64,11 @@ const rewrittenSchema = v.object({
   resources: v.optional(v.object({ before: resourcesSchema, after: resourcesSchema })),
 });
 
-/** What an admission changed of the pod's own, to be given back before the next one. */
+/** What an admission changed in the author's part of the pod, so that the next admission can restore it. */
 export type Rewritten = v.InferOutput<typeof rewrittenSchema>;
 export type RewrittenProbe = Rewritten['probes'][number];
 
-/** Reads the annotation an earlier admission left; empty when there is none or it is not ours. */
+/** Reads the annotation of an earlier admission. Empty if there is none, or if it is malformed. */
 export function readRewritten({ metadata }: Pod): Rewritten {
   const text = metadata.annotations?.[annotations.rewritten];
   if (text === undefined) return { probes: [], ports: [] };
@@ -92,9 +92,9 @@ export function withHandler(container: Container, slot: HandlerSlot, handler: Ha
 
 export type RewritingOptions = {
   readonly probePort: number;
-  /** Ports that stay reachable: a probe of one is left as it is. */
+  /** Ports that stay open. Their probes are not rewritten. */
   readonly openTcp: readonly number[];
-  /** Paths chosen by an earlier admission are kept. */
+  /** The probes of an earlier admission, which keep their paths. */
   readonly earlier: readonly RewrittenProbe[];
   /** An unguessable path segment. */
   newPath(): string;
@@ -107,8 +107,8 @@ export type RewrittenContainer = {
 };
 
 /**
- * Turns a container's httpGet, tcpSocket and grpc handlers into requests to Envoy's probe port, each with a path of
- * its own. Envoy does there what kubelet did; the application's own path stays closed to everybody else.
+ * Turns a container's httpGet, tcpSocket and grpc handlers into requests to Envoy's probe port, each with its own path. Envoy
+ * then does what kubelet would have done. The application's own path still requires a token from everybody else.
  */
 export function rewriteProbes(original: Container, options: RewritingOptions): RewrittenContainer {
   let container = original;
@@ -142,10 +142,10 @@ export function rewriteProbes(original: Container, options: RewritingOptions): R
   return { container, targets, rewritten };
 }
 
-// kubelet asks a handler's `host`, when it has one, instead of the pod.
+// Undefined if the handler has a `host`: kubelet then sends the probe to that host instead of the pod.
 function toTarget(handler: Handler, container: Container, path: string): ProbeTarget | undefined {
   const { httpGet, tcpSocket, grpc } = handler;
-  // Kubernetes' default is one second.
+  // The default of Kubernetes is one second.
   const timeoutMs = (handler.timeoutSeconds ?? 1) * 1000;
   if (grpc !== undefined)
     return { kind: 'grpc', path, port: grpc.port, service: grpc.service ?? '', timeoutMs };

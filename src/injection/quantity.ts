@@ -1,4 +1,4 @@
-// Kubernetes' resource.Quantity: decimal, binary and exponent suffixes.
+// Source: resource.Quantity of Kubernetes, with decimal, binary and exponent suffixes.
 const decimals: Readonly<Record<string, number>> = {
   n: -9,
   u: -6,
@@ -17,7 +17,7 @@ const maxLength = 64;
 
 const nanoExponent = 9;
 
-/** A quantity in billionths, rounded up; undefined for what Kubernetes wouldn't take, or a negative one. */
+/** Parses a quantity into billionths, rounded up. Undefined for negative ones, and for what Kubernetes would reject. */
 export function parseQuantity(text: string): bigint | undefined {
   const groups = text.length <= maxLength ? pattern.exec(text)?.groups : undefined;
   const { whole = '', fraction = '', suffix = '' } = groups ?? {};
@@ -36,7 +36,7 @@ function scaleOf(suffix: string): { readonly decimal: number; readonly factor: b
   return /^[eE][+-]?\d+$/.test(suffix) ? { decimal: Number(suffix.slice(1)), factor: 1n } : undefined;
 }
 
-/** Writes billionths as a quantity, rounded up to thousandths. */
+/** Formats billionths as a quantity, rounded up to thousandths. */
 export function formatQuantity(nano: bigint): string {
   const milli = dividedUp(nano, 1_000_000n);
   if (milli % 1000n !== 0n) return `${milli}m`;

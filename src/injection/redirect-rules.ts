@@ -1,15 +1,15 @@
 import type { PodPorts } from './pod-ports.ts';
 
 /**
- * The nftables rules of a pod with redirect capture, for both address families. Whatever comes in from outside the
- * pod either goes through Envoy, or to a port that was declared open, or nowhere; what the pod sends out, and what
- * it says to itself, is untouched. Applying them again changes nothing.
+ * The nftables rules of a pod with redirect capture, for both address families. Incoming traffic goes through Envoy, or to a
+ * port that was declared open; everything else is rejected. Outgoing and loopback traffic are not affected. Applying the
+ * rules again changes nothing.
  */
 export function redirectRules(ports: PodPorts): string {
   const envoyPorts = ports.protected.map(({ envoyPort }) => envoyPort);
   const tcp = [...envoyPorts, ports.own.probes, ports.own.authorizerAdmin, ...ports.openTcp];
   return [
-    // The first line makes the table, so that the second never fails.
+    // The first line creates the table if it is missing, so that the second never fails.
     'table inet curfew',
     'delete table inet curfew',
     'table inet curfew {',
@@ -25,7 +25,7 @@ export function redirectRules(ports: PodPorts): string {
     `    tcp dport ${set(tcp)} accept`,
     ...(ports.openUdp.length > 0 ? [`    udp dport ${set(ports.openUdp)} accept`] : []),
     '    meta l4proto tcp reject with tcp reset',
-    // Not the answers to what the pod asked: those are established. ICMP stays, IPv6 needs it.
+    // Replies to the pod's own requests are established, and so accepted above. ICMP stays: IPv6 needs it.
     '    meta l4proto { udp, udplite, sctp, dccp } drop',
     '  }',
     '}',

@@ -1,4 +1,4 @@
-/** Every reason a pod is not let in without our sidecars; the name in the answer, the log and the metric. */
+/** Every reason to refuse a pod: the name in the answer, the log and the metric. */
 export const refusalReasons = [
   'host_network',
   'windows',
@@ -18,7 +18,7 @@ export const refusalReasons = [
 
 export type RefusalReason = (typeof refusalReasons)[number];
 
-/** An expected no. The message tells the pod's author what to do. */
+/** The refusal of a pod. The message says to the pod's author what to do. */
 export type PodRefusal = {
   readonly kind: 'refused';
   readonly reason: RefusalReason;

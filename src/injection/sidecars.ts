@@ -5,7 +5,7 @@ import type { PodPorts } from './pod-ports.ts';
 import type { PodSettings, ResourceRequirements } from './pod-settings.ts';
 import { redirectRules } from './redirect-rules.ts';
 
-// Envoy and the authorizer are different users of one group: only they can open the socket between them.
+// Envoy and the authorizer are different users of one group, so that only they can open the socket between them.
 const group = 65_530;
 const users = { envoy: 65_531, authorizer: 65_532 };
 
@@ -15,7 +15,7 @@ const configFile = 'authorizer.yaml';
 
 export const socketPath = `${socketDirectory}/authorizer.sock`;
 
-/** A Secret of the pod's namespace, mounted into the authorizer if it is there. */
+/** A Secret of the pod's namespace. If it exists, it is mounted into the authorizer. */
 export type SecretMount = { readonly secret: string; readonly path: string };
 
 export type SidecarOptions = {
@@ -27,7 +27,7 @@ export type SidecarOptions = {
     readonly redirect: ResourceRequirements;
   };
   readonly secretMounts: readonly SecretMount[];
-  /** V8's old generation; MiB. */
+  /** Maximum size of V8's old generation; MiB. */
   readonly authorizerHeapMb: number;
   readonly envoyConcurrency: number;
   readonly envoyLogLevel: string;
@@ -44,7 +44,7 @@ const restricted = (user: number): object => ({
   seccompProfile: { type: 'RuntimeDefault' },
 });
 
-/** Sets the rules of redirect capture before anything else of the pod runs. */
+/** The init container that sets the rules of redirect capture before any other container runs. */
 export function redirectContainer(
   settings: PodSettings,
   ports: PodPorts,
@@ -71,7 +71,7 @@ export function redirectContainer(
 
 type Timing = { readonly startup: string; readonly ready: string; readonly readyEverySeconds: number };
 
-/** A minute to come up, ten seconds apart once alive. */
+/** A container has one minute to start. After that, its liveness is probed every ten seconds. */
 function probes(port: number, { startup, ready, readyEverySeconds }: Timing): Partial<Container> {
   const ask = (path: string): Pick<Handler, 'httpGet'> => ({ httpGet: { path, port, scheme: 'HTTP' } });
   return {
@@ -100,7 +100,7 @@ export function authorizerContainer(
     args: ['--config', `${configDirectory}/${configFile}`],
     env: [{ name: 'NODE_OPTIONS', value: `--max-old-space-size=${options.authorizerHeapMb}` }],
     ports: [{ name: 'curfew-metrics', containerPort: admin, protocol: 'TCP' }],
-    // Up means that it listens; whether it knows what is revoked is readiness.
+    // It has started when it listens. It is ready when its view of the revocations is complete.
     ...probes(admin, { startup: '/livez', ready: '/readyz', readyEverySeconds: 2 }),
     resources: settings.resources.authorizer ?? options.resources.authorizer,
     securityContext: restricted(users.authorizer),
@@ -117,11 +117,11 @@ export function authorizerContainer(
 }
 
 export type EnvoyContainerOptions = SidecarOptions & {
-  /** Where Envoy is told that the pod ends. */
+  /** The path by which kubelet notifies Envoy that the pod is stopping. */
   readonly drainPath: string;
-  /** The configuration, as a container argument. */
+  /** Envoy's configuration, as a container argument. */
   readonly bootstrap: string;
-  /** Ports taken over from the application, by their names. */
+  /** The named ports that Envoy takes over from the application. */
   readonly namedPorts: readonly {
     readonly name: string;
     readonly port: number;
@@ -168,7 +168,7 @@ export function envoyContainer(
   };
 }
 
-/** The volumes of the two sidecars. A Secret that is missing holds nothing up: `/readyz` says what it leads to. */
+/** The volumes of the two sidecars. A missing Secret doesn't keep the pod from starting; `/readyz` shows its effect. */
 export const sidecarVolumes = ({
   secretMounts,
 }: SidecarOptions): { name: string; [key: string]: unknown }[] => [
@@ -186,7 +186,7 @@ export const sidecarVolumes = ({
   },
   ...secretMounts.map(({ secret }) => ({
     name: secretVolumePrefix + secret,
-    // Only the authorizer's container has the mount, and it isn't root.
+    // Only the authorizer's container mounts it, and it doesn't run as root.
     secret: { secretName: secret, optional: true, defaultMode: 0o444 },
   })),
 ];

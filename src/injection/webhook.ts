@@ -13,20 +13,20 @@ export type WebhookOptions = {
   readonly address: Address;
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string };
-  /** Undefined: the body names no review. @throws only for a defect */
+  /** Undefined if the body has no uid. @throws only for a defect */
   answer(body: unknown, invocation: Invocation): ReviewAnswer | undefined;
   readonly log: Log;
 };
 
 export type Webhook = Part & {
-  /** The port that is bound; only after `start`. */
+  /** The port on which it listens; 0 before `start`. */
   boundPort(): number;
 };
 
-// etcd holds objects up to 1.5 MiB; a review has room for two and its envelope.
+// etcd stores objects of up to 1.5 MiB. A review may contain two of them, and its envelope.
 const maxBodyBytes = 4 * 1024 * 1024;
 const maxConnections = 256;
-// The API server gives up after 5 s.
+// The API server waits for 5 s.
 const requestTimeoutMs = 5000;
 const invocations: ReadonlyMap<string, Invocation> = new Map([
   ['/inject', 'first'],
@@ -34,9 +34,9 @@ const invocations: ReadonlyMap<string, Invocation> = new Map([
 ]);
 
 /**
- * The admission webhook: `POST /inject` and `POST /reinvoke` over TLS 1.2 or newer. Only a webhook whose pods have all been
- * at `/inject` in the same admission may lead to `/reinvoke`: what a pod has under our names is believed there. Changed certificate files apply to new connections
- * within 5 s; a pair that doesn't fit leaves the old one in use.
+ * The admission webhook: `POST /inject` and `POST /reinvoke` over TLS 1.2 or newer. `/reinvoke` trusts the parts of a pod that
+ * have our names, so it must only be called for pods that `/inject` has seen in the same admission. Changed certificate files
+ * apply to new connections within 5 s; if the certificate and the key don't match, the previous pair stays in use.
  */
 export function createWebhook(options: WebhookOptions): Webhook {
   const { tls, log } = options;
@@ -49,8 +49,8 @@ export function createWebhook(options: WebhookOptions): Webhook {
     },
     (request, response) => {
       handle(request, response, options).catch((thrown: unknown) => {
-        log.error('review failed', { err: thrown });
-        // The API server treats it as a failed call, and `failurePolicy: Fail` keeps the pod out.
+        log.error('admission review failed', { err: thrown });
+        // The API server treats it as a failed call, so `failurePolicy: Fail` refuses the pod.
         if (!response.headersSent) send(response, 500, { error: 'internal' });
       });
     },
@@ -63,9 +63,9 @@ export function createWebhook(options: WebhookOptions): Webhook {
   function reload(file: string): void {
     try {
       server.setSecureContext(readTlsFiles(tls));
-      log.info('certificates read again', { file });
+      log.info('certificates reloaded', { file });
     } catch (thrown) {
-      log.warn('changed certificate files do not fit; the old ones stay in use', { file, err: thrown });
+      log.warn('certificates not reloaded: the previous ones stay in use', { file, err: thrown });
     }
   }
 
@@ -93,7 +93,7 @@ function readTlsFiles({ cert, key }: WebhookOptions['tls']): SecureContextOption
     key: secretFromFile(key).bytes(),
     minVersion: 'TLSv1.2',
   } as const;
-  // Refuses a certificate and a key of different pairs, as there are between two writes.
+  // Throws if the certificate and the key don't match, as happens while they are being replaced.
   createSecureContext(files);
   return files;
 }
@@ -116,7 +116,7 @@ async function handle(
   send(response, 200, review);
 }
 
-/** Undefined when there is more than we read. */
+/** Undefined if the body is larger than `maxBodyBytes`. */
 async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
