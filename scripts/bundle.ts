@@ -1,12 +1,13 @@
-// Bundles each program into one file for Node 24, with the files it reads at run time beside it.
+// Bundles each program into one file for Node 24, and copies the files that it reads at run time.
 //
 //   node scripts/bundle.ts [--out dist] [--version VERSION] [--revision COMMIT] [PROGRAM ...]
 //
-// With --version the build fails unless that is the version in package.json. `curfew --version` shows both.
+// With --version, the build fails unless package.json has the same version. `curfew --version` shows version
+// and revision.
 //
 // dist/PROGRAM.mjs         runs `--config FILE`; `curfew.mjs` is the whole command line
-// dist/PROGRAM.mjs.map     for readable stack traces; holds names and line numbers, not the sources
-// dist/assets/             what programs read at run time, under its path in src
+// dist/PROGRAM.mjs.map     for readable stack traces; contains names and line numbers, not the sources
+// dist/assets/             the files that programs read at run time, under their paths in src
 import { createRequire } from 'node:module';
 import { existsSync, mkdirSync, readFileSync, rmSync, copyFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -15,7 +16,7 @@ import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Programs with an image of their own: the file, and the function that runs one until SIGTERM. */
+/** Programs with an image of their own, each with the function that runs it until SIGTERM. */
 const programs = {
   authorizer: 'runAuthorizer',
   identity: 'runIdentity',
@@ -26,7 +27,10 @@ const programs = {
 type ProgramName = keyof typeof programs;
 const commandLine = 'curfew';
 
-/** A sidecar's bundle holds its own program and nothing of the other commands: less to read, less memory. */
+/**
+ * The entry of a program's own bundle. It leaves out the other commands, so that it loads faster and uses
+ * less memory.
+ */
 const programEntry = (name: ProgramName): string => `
 import { ${programs[name]} as run } from './src/programs/${name}.ts';
 import { parseCommandLine, requiredOption } from './src/command/command.ts';
@@ -47,7 +51,10 @@ try {
 }
 `;
 
-/** ES modules: the programs await at their top level. CommonJS packages inside still call \`require\` and \`__dirname\`. */
+/**
+ * The bundles are ES modules, because the programs have a top-level await. The CommonJS packages in them
+ * still need `require` and `__dirname`.
+ */
 const commonJsNames = [
   "import { createRequire as __createRequire } from 'node:module';",
   'const require = __createRequire(import.meta.url);',
@@ -55,14 +62,15 @@ const commonJsNames = [
 ].join(' ');
 
 /**
- * oidc-provider stores its models under the names of their classes, which a bundle otherwise changes where two are
- * equal. Keeping them costs a call for each function that is made, which the authorizer's hot path is spared.
+ * oidc-provider stores its models under the names of their classes. esbuild renames a class if another one
+ * has the same name, unless it keeps names. That costs a call whenever a function is created, so the
+ * authorizer goes without.
  */
-const dependOnNames: ReadonlySet<string> = new Set(['identity', commandLine]);
+const needsNames: ReadonlySet<string> = new Set(['identity', commandLine]);
 
 const assetUrl = /new URL\('(?<path>[^']+)', import\.meta\.url\)/g;
 
-/** Copies what \`new URL('./file', import.meta.url)\` names, and lets the bundle find it under \`assets/\`. */
+/** Copies the files that `new URL('./file', import.meta.url)` names to `assets/`, and adapts the URLs. */
 const assets = (out: string): Plugin => ({
   name: 'assets',
   setup: ({ onLoad }) => {
@@ -71,9 +79,7 @@ const assets = (out: string): Plugin => ({
       const contents = source.replaceAll(assetUrl, (_, specifier: string) => {
         const asset = resolve(dirname(path), specifier);
         if (!existsSync(asset) || !statSync(asset).isFile())
-          throw new Error(
-            `${relative(root, path)} names ${specifier}, which is no file that could be bundled`,
-          );
+          throw new Error(`${relative(root, path)} names ${specifier}, which is not a file`);
         const target = join('assets', relative(join(root, 'src'), asset));
         mkdirSync(join(out, dirname(target)), { recursive: true });
         copyFileSync(asset, join(out, target));
@@ -88,7 +94,7 @@ const assets = (out: string): Plugin => ({
   },
 });
 
-/** Of package.json a program needs its version alone. */
+/** Reduces package.json to the version. */
 const manifest: Plugin = {
   name: 'manifest',
   setup: ({ onLoad }) => {
@@ -100,7 +106,7 @@ const manifest: Plugin = {
   },
 };
 
-/** The demo starts programs of a checkout; an image has none. */
+/** Leaves the demo out. It starts programs of a checkout, which an image doesn't have. */
 const withoutDemo: Plugin = {
   name: 'without-demo',
   setup: ({ onLoad }) => {
@@ -116,8 +122,8 @@ export const runDemo = () => {
 };
 
 /**
- * What prom-client asks for the trace of an exemplar, which nobody switches on; and what it pushes metrics with, which nobody
- * does.
+ * Leaves out the parts of prom-client that Curfew doesn't use: traces for exemplars, and the client of a push
+ * gateway.
  */
 const unused: Plugin = {
   name: 'unused',
@@ -129,11 +135,14 @@ const unused: Plugin = {
   },
 };
 
-/** Needed for TLS, and to unpack a compressed message: not by most authorizers, and not at the start. */
+/**
+ * Modules for TLS, and for compressed messages. Most authorizers never need them, and none needs them at its
+ * start.
+ */
 const lateModules = ['tls', 'https', 'zlib'] as const;
 const lateModule = new RegExp(`^(?:node:)?(?<name>${lateModules.join('|')})$`);
 
-/** Loads some of Node's modules when something of them is used: 10 ms of an authorizer's start. */
+/** Loads these modules of Node at their first use. It saves 10 ms of an authorizer's start. */
 const late: Plugin = {
   name: 'late',
   setup: ({ onLoad, onResolve }) => {
@@ -152,13 +161,14 @@ const late: Plugin = {
   },
 };
 
-/** What our own files import of `node:util`. */
+/** The names that our own files import from `node:util`. */
 const utilNames = ['inspect', 'isDeepStrictEqual', 'parseArgs', 'promisify'];
 
 /**
- * Takes Node's own modules without `import`, which reads each of their exports: those of `node:http` then load the whole of
- * undici, 17 ms and 5 MB that an authorizer has no use for. Of `node:util` our own files get no more than they name, since
- * even looking at the rest loads parts of it.
+ * Replaces the import of Node's modules by `process.getBuiltinModule`. An `import` reads all exports of a
+ * module; for `node:http` this loads undici, which takes 17 ms and 5 MB and which the authorizer doesn't use.
+ * From `node:util`, our own files get only the names that they use, because reading other exports loads parts
+ * of it, too.
  */
 const builtins: Plugin = {
   name: 'builtins',
@@ -185,13 +195,13 @@ const shared = (out: string): BuildOptions => ({
   target: 'node24',
   format: 'esm',
   banner: { js: commonJsNames },
-  // Whitespace and dead code go; names stay, for stack traces and for the log.
+  // Whitespace and dead code are removed. Names stay, for stack traces and for the log.
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'linked',
   sourcemap: 'linked',
   sourcesContent: false,
-  // Chosen at run time by packages that do without them.
+  // Optional dependencies of packages, which work without them.
   external: ['pg-native', 'pg-cloudflare'],
   define: { CURFEW_REVISION: JSON.stringify(values.revision) },
   absWorkingDir: root,
@@ -216,7 +226,7 @@ async function bundle(name: string, out: string): Promise<void> {
         };
   const common = shared(out);
   const plugins = [...(name === 'authorizer' ? [late] : []), ...(common.plugins ?? [])];
-  await build({ ...common, ...entry, outfile, plugins, keepNames: dependOnNames.has(name) });
+  await build({ ...common, ...entry, outfile, plugins, keepNames: needsNames.has(name) });
   console.log(`${relative(process.cwd(), outfile)}  ${Math.round(statSync(outfile).size / 1024)} KiB`);
 }
 
@@ -237,7 +247,7 @@ const out = resolve(values.out);
 const known = [...Object.keys(programs), commandLine];
 const unknown = positionals.filter((name) => !known.includes(name));
 if (unknown.length > 0)
-  throw new Error(`no such program: ${unknown.join(', ')}; it is one of ${known.join(', ')}`);
+  throw new Error(`no such program: ${unknown.join(', ')}: expected one of ${known.join(', ')}`);
 const wanted = positionals.length > 0 ? positionals : known;
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, 'assets'), { recursive: true });

@@ -1,6 +1,7 @@
 // Checks the rules between the source files of src:
 //
-// - Imports go down: between rooms (the folders of src) and between the folders of identity, as the tables below say.
+// - Imports go down: between rooms (the folders of src) and between the folders of identity, as the tables
+// below say.
 //   An `import type` counts as an import.
 // - Neither files nor folders import each other in a circle.
 // - A package with a room of its own is imported there alone.

@@ -1,7 +1,9 @@
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What the tests used and must not find again in any output. One per line, written by the tests as they go. */
+/**
+ * The credentials that the tests use, which must not be in any output: one per line, written by the tests.
+ */
 const plantedFile = 'credentials.txt';
 const notOutput = new Set([plantedFile]);
 
@@ -18,7 +20,10 @@ export type Findings = {
   found: { file: string; what: string }[];
 };
 
-/** Searches every file below a folder for the credentials used by the tests and for what looks like one. */
+/**
+ * Searches every file below a folder for the credentials that the tests used, and for anything that looks
+ * like one.
+ */
 export function findCredentials(folder: string): Findings {
   const planted = readPlanted(join(folder, plantedFile));
   const search = searchFor(planted);
@@ -48,7 +53,10 @@ function readPlanted(file: string): string[] {
   }
 }
 
-/** Searches for thousands of texts in one pass: each place is looked up by its next eight characters. */
+/**
+ * Searches for thousands of texts in one pass: the next eight characters at each position select the
+ * candidates.
+ */
 function searchFor(planted: readonly string[]): (text: string) => Set<string> {
   const byPrefix = Map.groupBy(planted.entries(), ([, secret]) => secret.slice(0, prefixLength));
   return (text) => {

@@ -1,5 +1,6 @@
-// Breaks real servers under the real programs, and prints what was expected of each fault, what was measured, and the
-// figure of the design. Arguments are passed on to the test runner (`npm run test:faults -- network`).
+// Breaks real servers under the real programs, and prints for each fault the expected effect, the measured
+// figure, and the figure of the design. Passes its arguments to the test runner (`npm run test:faults --
+// network`).
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -34,7 +35,7 @@ const rows = existsSync(table)
       .map((line) => JSON.parse(line) as FaultRow)
   : [];
 console.log(`\n${layOut(rows)}\n`);
-// Times stretch with the load: what else the machine had to do belongs to the figures.
+// Times depend on the load of the machine, so it belongs to the figures.
 say(
   `${rows.length} figures in ${took} s, on ${cpus().length} processors with a load of ${loadavg()[0]?.toFixed(1)}`,
 );

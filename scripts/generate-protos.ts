@@ -1,9 +1,9 @@
 /**
- * Derives `src/envoy/generated/` from `proto/`: the JSON descriptor that proto-loader reads, and the types that
- * proto-loader-gen-types writes. Only what the served methods reach is kept.
+ * Generates `src/envoy/generated/` from `proto/`: the JSON descriptor that proto-loader reads, and the types
+ * that proto-loader-gen-types writes. Keeps only what the served methods use.
  *
  *   node scripts/generate-protos.ts            writes them
- *   node scripts/generate-protos.ts --check    fails if they, or the vendored files, differ from what they should be
+ *   node scripts/generate-protos.ts --check    fails if they, or the vendored files, differ from their source
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -27,7 +27,7 @@ const generatedFolder = join(root, 'src/envoy/generated');
 const entryFiles = ['envoy/service/auth/v3/external_auth.proto', 'grpc/health/v1/health.proto'];
 const services = ['envoy.service.auth.v3.Authorization', 'grpc.health.v1.Health'];
 
-// protobufjs comes with proto-loader and must be that very version.
+// The version of protobufjs must be the one that proto-loader uses.
 const fromLoader = createRequire(createRequire(import.meta.url).resolve('@grpc/proto-loader'));
 
 type Reflected = { name: string; fullName: string; parent: Reflected | null };
@@ -46,7 +46,10 @@ type Root = {
 type Protobuf = { Root: new () => Root; common: { get(file: string): unknown } };
 type Json = { [key: string]: unknown; nested?: Record<string, Json> };
 
-/** The descriptor as text: the services and every type they reach, without options that only generators read. */
+/**
+ * The descriptor as text: the services and every type that they use, without options that only generators
+ * read.
+ */
 function descriptorText(): string {
   const protobuf = fromLoader('protobufjs') as Protobuf;
   const loaded = new protobuf.Root();
@@ -102,7 +105,7 @@ function withoutExtensions(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** Types by path, those that the services reach. */
+/** The types that the services use, by path. */
 function typeFiles(): Map<string, string> {
   const folder = mkdtempSync(join(tmpdir(), 'curfew-types-'));
   try {
@@ -126,7 +129,10 @@ function typeFiles(): Map<string, string> {
   }
 }
 
-/** Every vendored file whose digest differs from `proto/PROVENANCE.md`, or that only one of both knows. */
+/**
+ * Vendored files with another digest than in `proto/PROVENANCE.md`, files that it doesn't list, and files
+ * that are missing.
+ */
 function vendoringProblems(): string[] {
   const listed = new Map<string, string>();
   for (const line of readFileSync(join(protoFolder, 'PROVENANCE.md'), 'utf8').split('\n')) {
@@ -160,7 +166,7 @@ if (process.argv.includes('--check')) {
     if (!same) problems.push(`src/envoy/generated/${path} is not what proto/ generates`);
   }
   for (const path of present)
-    if (!wanted.has(path)) problems.push(`src/envoy/generated/${path} is generated from nothing`);
+    if (!wanted.has(path)) problems.push(`src/envoy/generated/${path} has no source in proto/`);
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) console.error('run: node scripts/generate-protos.ts');
   process.exitCode = problems.length > 0 ? 1 : 0;

@@ -56,8 +56,8 @@ function levelsOf(chosen: string, before: string): string[] {
 }
 
 /**
- * The messages that an expression may be: a literal, a choice of two, a constant of the file, or a member of a constant
- * table of the file. Empty for anything else.
+ * The messages that an expression may be: a literal, a choice of two, a constant of the file, or a member of
+ * a constant table of the file. Empty for anything else.
  */
 function messagesOf(expression: string, text: string): string[] {
   if (literalOnly.test(expression)) return [valueOf(new RegExp(literal).exec(expression)?.[0] ?? '')];

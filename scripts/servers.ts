@@ -1,4 +1,5 @@
-// Runs the tests that use Redis against each server that Curfew supports: Redis 6.2, the Redis on PATH, and Valkey.
+// Runs the tests that use Redis against each server that Curfew supports: Redis 6.2, the Redis on PATH, and
+// Valkey.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Brings a fresh checkout to where its programs run: packages as the lock file has them, and the right Node with
-// them. Plain JavaScript without dependencies, since it runs first, on whatever Node came with npm.
+// Prepares a fresh checkout: installs the packages of the lock file, which include the right Node. It is
+// plain JavaScript without dependencies, because it runs first, on the Node that came with npm.
 //
 //   node scripts/setup.mjs                     install what is missing
 //   node scripts/setup.mjs SCRIPT [ARG ...]    then run SCRIPT under the project's own Node
@@ -44,7 +44,7 @@ function install() {
     },
   );
   if (result.error)
-    fail(`npm could not be started (${result.error.message}); install npm, it comes with Node.js`);
+    fail(`npm could not be started (${result.error.message}); install npm, which comes with Node.js`);
   if (result.status !== 0) {
     process.stderr.write(result.stderr);
     fail('npm ci failed; check the network and the npm registry settings, then run the command again');
@@ -53,15 +53,15 @@ function install() {
   say(`packages installed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
 
-const works = (node) =>
+const isNewEnough = (node) =>
   spawnSync(node, ['-e', `process.exit(+process.versions.node.split('.')[0] >= ${oldestNode} ? 0 : 1)`])
     .status === 0;
 
 function ownNode() {
-  const carried = readdirSync(modules)
+  const packaged = readdirSync(modules)
     .filter((name) => name.startsWith('node-linux-'))
     .map((name) => join(modules, name, 'bin', 'node'));
-  const found = [...carried, process.execPath].find(works);
+  const found = [...packaged, process.execPath].find(isNewEnough);
   if (found === undefined)
     fail(
       `no Node ${oldestNode} for ${process.platform} ${process.arch}; install Node ${oldestNode} or newer`,
@@ -74,7 +74,7 @@ if (!isInstalled()) install();
 const [script, ...args] = process.argv.slice(2);
 if (script !== undefined) {
   const child = spawn(ownNode(), [script, ...args], { cwd: root, stdio: 'inherit' });
-  // A terminal's Ctrl-C reaches the child too; wait for it to clean up.
+  // Ctrl-C in a terminal reaches the child as well; wait until it has cleaned up.
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 1));

@@ -1,6 +1,6 @@
-// The one test command: runs every test, then searches all the output for credentials, and ends in one line that
-// counts. Arguments are passed on to the test runner (`npm test -- test/token`). With `--suite=NAME` first it runs the
-// tests of test/NAME/vitest.config.ts instead, those that need more than npm and pip.
+// The test command. It runs every test, searches the output for credentials, and ends with a line of counts.
+// It passes its arguments to the test runner (`npm test -- test/token`). With `--suite=NAME` as the first
+// argument, it runs the tests of test/NAME/vitest.config.ts instead, which need more than npm and pip.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -60,7 +60,10 @@ const isGreen =
 if (isCi && skipped.length > 0) say('under CI=true a test that cannot run is a failure');
 process.exit(isGreen ? 0 : 1);
 
-/** What the runner says of what failed, to be said again at the end of a log of which perhaps only the end is kept. */
+/**
+ * The runner's report of failed tests, to be repeated at the end of a log, of which perhaps only the end is
+ * kept.
+ */
 function failures(): string {
   const lines = stripVTControlCharacters(readFileSync(join(output, 'runner.log'), 'utf8')).split('\n');
   const first = lines.findIndex((line) =>
