@@ -1,11 +1,11 @@
 import { readFileSync, readdirSync } from 'node:fs';
 
-/** CPU time of a process so far, and how long its threads waited for a core that others had; microseconds. */
+/** CPU time of a process so far, and the time that its threads waited for a busy core; microseconds. */
 export type CpuTime = { readonly usedUs: number; readonly waitedUs: number };
 
 /**
- * Reads the scheduler's own account, to the nanosecond, of every thread of a process. Threads that ended are left
- * out: the contenders keep theirs.
+ * Reads the scheduler's statistics of every thread of a process, in nanoseconds. Threads that have ended are
+ * missing, but the contenders keep their threads.
  * @see proc_pid_schedstat(5)
  */
 export function readCpuTime(pid: number): CpuTime {
@@ -23,12 +23,12 @@ function readThread(file: string): number[] {
   try {
     return readFileSync(file, 'utf8').split(' ').map(Number);
   } catch {
-    // It ended between the two calls.
+    // The thread ended between the two calls.
     return [];
   }
 }
 
-/** Resident memory now, and its highest so far; MB of 10^6 bytes. */
+/** Resident memory now, and its maximum so far; MB of 10^6 bytes. */
 export function readMemory(pid: number): { residentMb: number; peakMb: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const field = (name: string): number =>
@@ -36,7 +36,7 @@ export function readMemory(pid: number): { residentMb: number; peakMb: number } 
   return { residentMb: field('VmRSS'), peakMb: field('VmHWM') };
 }
 
-/** CPU time of all cores since boot that was spent or taken from us; microseconds. */
+/** CPU time of all cores since boot that was used, or taken by the hypervisor; microseconds. */
 export function readBusyTime(): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = (
     readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] ?? ''

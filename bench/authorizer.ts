@@ -32,9 +32,9 @@ export type AuthorizerOptions = {
 
 export type RunningAuthorizer = RunningProgram & {
   readonly adminPort: number;
-  /** From the start of the process to its first `/readyz` that says yes; ms. */
+  /** From the start of the process until `/readyz` first answers 200; ms. */
   readonly readyMs: number;
-  /** A counter or gauge of `/metrics`, summed over the series whose labels hold `labels`. */
+  /** A counter or gauge of `/metrics`, summed over the series whose labels contain `labels`. */
   metric(name: string, labels?: string): Promise<number>;
 };
 
@@ -54,7 +54,10 @@ export function buildBundle(folder: string): void {
   runToEnd(process.execPath, [script, '--out', bundleFolder(folder), 'authorizer'], repository);
 }
 
-/** Starts an authorizer as its image does, with everything on: revocation, route policy, headers, metrics, log. */
+/**
+ * Starts an authorizer as its image does, with everything on: revocation, route policy, headers, metrics,
+ * log.
+ */
 export async function startAuthorizer(options: AuthorizerOptions): Promise<RunningAuthorizer> {
   const { name, folder, from = 'bundle', extraFlags = [] } = options;
   const [adminPort = 0] = await freePorts(1);
@@ -95,7 +98,7 @@ function configuration(options: AuthorizerOptions, adminPort: number): Record<st
     [algorithm === 'HS256' ? 'secret' : 'jwks']:
       algorithm === 'HS256' ? { file: keyFiles.secret, kid: 'key-HS256' } : { file: keyFiles.jwks },
     sessionClaim: 'grant_id',
-    // Tokens of a run are signed at its start; none is to expire before its end.
+    // Tokens are signed at the start of a run, and must not expire before its end.
     maxTokenLifetime: '2h',
   }));
   return {

@@ -8,17 +8,23 @@ import { routePolicy } from './load/requests.ts';
 import { freePorts, isOk, startProgram, until, type RunningProgram } from './programs.ts';
 import { algorithms, audience, issuerOf, jwksWithSecret } from './tokens.ts';
 
-/** What a listener does with a request before it answers it itself. */
+/** How a listener checks a request before it answers it itself. */
 export type Guard =
   | { readonly kind: 'none' }
   | { readonly kind: 'jwt_authn' }
-  /** With what else Curfew does but revocation: the same headers and metadata for the upstream, and the scope that the route asks for. */
+  /**
+   * `jwt_authn` with what Curfew does except for revocation: headers and metadata for the upstream, and the
+   * route's scope.
+   */
   | { readonly kind: 'jwt_authn_and_rbac' }
   /** Envoy's default settings: every header of the request is sent to the authorizer. */
   | { readonly kind: 'ext_authz'; readonly authorizer: string }
-  /** The filter that `curfew envoy-config` prints, which sends what the authorizer needs, in a listener as the others have. */
+  /**
+   * The filter that `curfew envoy-config` prints, which sends only what the authorizer needs, in the same
+   * listener as the others.
+   */
   | { readonly kind: 'recommended_filter'; readonly authorizer: string }
-  /** The whole listener of it, which also guards paths and reserved headers. */
+  /** The whole listener that it prints, which also protects paths and reserved headers. */
   | { readonly kind: 'recommended'; readonly authorizer: string }
   /** The same listener around `jwt_authn`. */
   | { readonly kind: 'recommended_jwt_authn' };
@@ -29,7 +35,7 @@ export type BenchEnvoy = {
   readonly ports: ReadonlyMap<string, number>;
 };
 
-/** An Envoy with one worker and a listener for each guard, so that all guards meet the same proxy. */
+/** An Envoy with one worker and a listener for each guard, so that all guards run in the same proxy. */
 export async function startEnvoy(
   folder: string,
   name: string,
@@ -125,9 +131,9 @@ const extAuthz = (clusterName: string): EnvoyObject => ({
 });
 
 /**
- * Envoy's own verification, with the same rules as far as it knows them, without its cache of tokens.
+ * Envoy's own verification, with the same rules as far as it has them, and without its cache of tokens.
  * @param headers from claims, for the upstream
- * @param metadata what the claims are called in its dynamic metadata; default: not there
+ * @param metadata the name of the claims in its dynamic metadata; default: they are not in the metadata
  */
 function jwtAuthn(headers: Readonly<Record<string, string>>, metadata?: string): EnvoyObject {
   const provider = (issuer: string): EnvoyObject => ({
@@ -162,7 +168,7 @@ const upstreamHeaders = {
   'x-auth-scopes': 'scope',
 };
 
-/** The scope `read` among those that the claims in the metadata have. */
+/** Requires the scope `read` among the claims in the metadata. */
 function rbac(metadata: string): EnvoyObject {
   const metadata_matcher = {
     filter: jwtAuthnName,
@@ -190,7 +196,9 @@ function cluster(name: string, address: EnvoyObject): EnvoyObject {
   };
 }
 
-/** The recommended listener, answering itself instead of passing the request on, as the others do. */
+/**
+ * The recommended listener, except that it answers itself instead of forwarding the request, like the others.
+ */
 function recommended(name: string, port: number, authorizer: string): Piece {
   const host = '127.0.0.1';
   const config = envoyConfig({

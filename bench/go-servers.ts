@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { repository, runToEnd } from './programs.ts';
 
 /**
- * Builds the Go contenders; the first time the Go module proxy is asked for their packages.
- * @returns undefined when there is no Go, or no way to its packages: a run then goes without them
+ * Builds the Go contenders. The first build downloads their packages from the Go module proxy.
+ * @returns undefined without Go, or without access to the packages; a run then has no Go contenders
  */
 export function buildGoServers(
   folder: string,

@@ -1,4 +1,4 @@
-// An ext_authz server as one writes it with grpc-js and proto-loader: it lets everything pass.
+// A plain ext_authz server with grpc-js and proto-loader. It allows every request.
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
 import descriptor from '../src/envoy/generated/descriptor.json' with { type: 'json' };

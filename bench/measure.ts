@@ -3,7 +3,10 @@ import { median } from './load/latencies.ts';
 import type { Load, LoadResult, Mix } from './load/messages.ts';
 import type { Contender, Stage } from './stage.ts';
 
-/** One load on one contender. CPU times are per request; undefined where no such process is asked. */
+/**
+ * The figures of one load on one contender. CPU times are per request, and undefined for a process that isn't
+ * involved.
+ */
 export type Sample = LoadResult & {
   readonly requestsPerSecond: number;
   readonly serverUs: number | undefined;
@@ -17,7 +20,7 @@ export type Sample = LoadResult & {
 export type Way = {
   readonly via: 'envoy' | 'direct';
   readonly ratePerSecond?: number;
-  /** Of the interleaved run: each round has an Envoy of its own. */
+  /** The round of an interleaved run. Each round has an Envoy of its own. */
   readonly round?: number;
 };
 
@@ -68,7 +71,7 @@ export async function measure(
 
 const usedBy = (pid: number | undefined): number => (pid === undefined ? 0 : readCpuTime(pid).usedUs);
 
-/** Asks a server until its just-in-time compiler is done with what it will be asked. */
+/** Sends requests to a server until its just-in-time compiler has compiled the code that serves them. */
 export async function breakIn({ settings, load }: Stage, { grpc }: Contender, mix: Mix): Promise<void> {
   if (grpc === undefined) return;
   const { firstMs: durationMs, firstRequests: maxRequests, concurrency } = settings;
@@ -82,19 +85,19 @@ export async function warmAndMeasure(
   options: { mix: Mix; durationMs: number } & Way,
 ): Promise<Sample> {
   const { via, mix, round = 0 } = options;
-  // Every hot token once at least, so that what is measured is what was asked for.
+  // Sends each hot token at least once, so that the measurement finds all of them verified.
   await measure(stage, contender, { via, mix, round, durationMs: stage.settings.warmUpMs });
   return measure(stage, contender, options);
 }
 
-/** Of all requests of the samples together: a short one has no thousandth. */
+/** The quantile over all requests of the samples: a short sample alone has too few for a thousandth. */
 function slowestThousandth(samples: readonly Sample[]): number {
   const requests = samples.reduce((total, sample) => total + sample.requests, 0);
   const slowest = Float64Array.from(samples.flatMap((sample) => [...sample.slowest])).sort();
   return slowest.at(-(Math.floor(requests / 1000) + 1)) ?? Number.NaN;
 }
 
-/** Samples of several rounds as one: the median of each figure, but for the longest times. */
+/** Merges the samples of several rounds: the median of each figure, except for the longest times. */
 export function medianSample(samples: readonly Sample[]): Sample {
   const first = samples[0];
   if (first === undefined) throw new Error('no samples');
@@ -147,7 +150,10 @@ export async function interleave<Case extends { name: string; title: string }>(
   return cases.map(({ name, title }) => ({ contender: name, title, samples: samples.get(name) ?? [] }));
 }
 
-/** The ratios of two series, round by round: what slows a whole round down cancels out. None where something was not measured. */
+/**
+ * The ratios of two series, round by round: what slows a whole round down cancels out. Empty if something was
+ * not measured.
+ */
 export function ratiosByRound(
   over: Series | undefined,
   under: Series | undefined,

@@ -1,4 +1,5 @@
-// Says where the authorizer's time goes: checks of verified tokens, asked directly, under V8's sampling profiler.
+// Shows where the authorizer spends its time: checks of verified tokens, sent without Envoy, under V8's
+// sampling profiler.
 //
 //   node scripts/setup.mjs bench/profile.ts [--requests 100000] [--keep FOLDER]
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -30,7 +31,7 @@ const { values } = parseArgs({
 const maxRequests = Number(values.requests);
 const folder = mkdtempSync(join(tmpdir(), 'curfew-profile-'));
 
-/** Self time by what it was spent on; microseconds. */
+/** Self time by activity; microseconds. */
 function selfTimes(profile: Profile, nameOf: (node: Node) => string): Map<string, number> {
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
   const times = new Map<string, number>();

@@ -18,12 +18,15 @@ export type ProgramOptions = {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** For its output. */
+  /** The file for its output. */
   readonly folder: string;
   readonly env?: Readonly<Record<string, string>>;
 };
 
-/** Starts a program that writes straight into a file, so that reading its output costs nobody anything. */
+/**
+ * Starts a program that writes its output directly to a file, so that reading it takes no CPU time of the
+ * benchmark.
+ */
 export function startProgram({ name, command, args, folder, env = {} }: ProgramOptions): RunningProgram {
   const file = join(folder, `${name}.log`);
   const output = openSync(file, 'w');
@@ -56,7 +59,7 @@ export function startProgram({ name, command, args, folder, env = {} }: ProgramO
   };
 }
 
-/** Asks every few milliseconds until the answer is true. */
+/** Calls a probe every few milliseconds until it is true. */
 export async function until(
   program: RunningProgram,
   isSo: () => Promise<boolean>,
@@ -78,7 +81,7 @@ export async function pause(ms: number): Promise<void> {
   await promise;
 }
 
-/** Runs a command to its end. @throws with its output when it fails */
+/** Runs a command to its end. @throws if it fails, with its output */
 export function runToEnd(command: string, args: readonly string[], cwd: string): void {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}${stderr}`);

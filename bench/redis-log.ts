@@ -8,14 +8,14 @@ const owner = 'bench';
 const epoch = 1;
 const batch = 1000;
 
-/** A revocation log that Redis itself is the truth of. */
+/** A revocation log without an owner. */
 export type BenchLog = {
   /** Appends revocations of sessions that no token belongs to, in messages of `perMessage`. */
   append(count: number, perMessage: number): Promise<void>;
   close(): void;
 };
 
-/** Makes a log that holds `entries` revocations of sessions, none of them a token's. */
+/** Creates a log with `entries` revocations of sessions that no token belongs to. */
 export async function createBenchLog(options: {
   port: number;
   name: string;

@@ -1,11 +1,11 @@
 // Measures the authorizer against its peers, all in one interleaved run:
 //
 //   npm run bench                       everything, under 10 minutes
-//   npm run bench -- --short            a look at everything, under a minute once the Go contenders are built
+//   npm run bench -- --short            everything briefly, under a minute once the Go contenders are built
 //   npm run bench -- --soak 10          memory over ten minutes of checks
 //   npm run bench -- --out FOLDER       where report.json and report.html go; default .cache/bench
 //
-// It states figures and never fails for one.
+// It reports figures; no figure makes it fail.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
@@ -40,7 +40,7 @@ const say = (line: string): void =>
 const settings = settingsFor({ short: values.short, soakMinutes: Number(values.soak) });
 const out = resolve(values.out);
 mkdirSync(out, { recursive: true });
-// Short, because the path of a Unix socket is.
+// A short path, because the path of a Unix socket has at most 107 bytes.
 const folder = mkdtempSync(join(tmpdir(), 'curfew-bench-'));
 
 const outputOf = (command: string, args: readonly string[]): string | undefined => {

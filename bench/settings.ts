@@ -1,15 +1,24 @@
-/** How long and how often things are measured. Nothing here decides whether a run passes: a time never fails it. */
+/** How long and how often things are measured. No figure makes a run fail. */
 export type Settings = {
   readonly mode: 'full' | 'short';
-  /** Rounds of the main table; each round measures every contender once. Many short ones: what disturbs some leaves the median alone. */
+  /**
+   * Rounds of the main table; each measures every contender once. With many short rounds, a disturbance
+   * doesn't move the median.
+   */
   readonly rounds: number;
-  /** The same at 1000 requests/s. More and shorter ones: the machine stalls for milliseconds at times, and one stall has all of a round's slowest hundredth. */
+  /**
+   * The same at 1000 requests/s. More and shorter rounds: a machine stalls for milliseconds at times, and one
+   * stall fills the slowest hundredth of a round.
+   */
   readonly pacedRounds: number;
-  /** The same without Envoy between. */
+  /** The same without Envoy. */
   readonly directRounds: number;
-  /** That all contenders are behind, in turn. */
+  /** The number of Envoys, which all contenders use in turn. */
   readonly envoys: number;
-  /** Before anything is measured, so that just-in-time compilers are done: requests, and the longest time. */
+  /**
+   * Warm-up before the first measurement, for just-in-time compilers: the number of requests, and the maximum
+   * time.
+   */
   readonly firstRequests: number;
   readonly firstMs: number;
   /** Before each measurement. */
@@ -23,18 +32,24 @@ export type Settings = {
   readonly concurrency: number;
   readonly ratePerSecond: number;
   readonly hotTokens: number;
-  /** More than the authorizer's cache holds, so that each has been forgotten when it comes again. */
+  /** More tokens than the authorizer's cache has room for, so that each is evicted before it comes again. */
   readonly coldTokens: number;
   readonly heldRevocations: readonly number[];
-  /** At 1000 requests/s, for each; so short that most have no stall in them. The slowest hundredth of so few is the slowest one. */
+  /**
+   * At 1000 requests/s, for each; so short that most have no stall. The slowest hundredth of so few requests
+   * is the slowest one.
+   */
   readonly heldRounds: number;
   readonly heldMs: number;
-  /** Before the contenders, after them and at the end, so that no bad moment of the machine has them all. */
+  /**
+   * Before the contenders, after them and at the end, so that a slow phase of the machine doesn't affect all
+   * of them.
+   */
   readonly starts: number;
-  /** From ready to the measurement of idle memory; what V8 puts off for seconds is to be seen in it. */
+  /** Time from ready to the measurement of idle memory. It includes work that V8 delays for seconds. */
   readonly idleMs: number;
   readonly stormMs: number;
-  /** Minutes of a soak instead of everything else; 0: none. */
+  /** Minutes of a soak test, instead of everything else; 0: no soak test. */
   readonly soakMinutes: number;
 };
 

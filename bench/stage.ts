@@ -15,19 +15,19 @@ export type Contender = {
   readonly name: string;
   readonly title: string;
   /**
-   * Behind Envoys that differ in nothing: where the kernel puts the memory of a process makes one dearer than another by a tenth as
-   * long as it lives, so each round takes the next.
+   * The ports of equal Envoys. The placement of a process in memory can make it slower by a tenth for its
+   * whole life, so each round uses the next Envoy.
    */
   readonly http: readonly { readonly target: Target; readonly envoy: RunningProgram }[];
-  /** Asked without Envoy; undefined for Envoy's own filters. */
+  /** Its address for requests without Envoy; undefined for Envoy's own filters. */
   readonly grpc: Target | undefined;
-  /** The server that decides; undefined when Envoy does. */
+  /** The server that decides; undefined if Envoy decides. */
   readonly server: RunningProgram | undefined;
   /** Another contender with something set differently. */
   readonly isVariant: boolean;
 };
 
-/** Every process of a run, and how to end them. */
+/** All processes of a run, with the function that stops them. */
 export type Stage = {
   readonly folder: string;
   readonly settings: Settings;
@@ -202,7 +202,7 @@ function writePools(folder: string, { mode, hotTokens, coldTokens }: Settings) {
   return [...pools, ...cold, forged];
 }
 
-/** Signing 12,000 tokens with RS256 takes longer than all else of a short run. */
+/** Signing 12,000 tokens with RS256 would take longer than the rest of a short run. */
 export const coldAlgorithms = (mode: Settings['mode']): readonly BenchAlgorithm[] =>
   mode === 'full' ? algorithms : ['ES256', 'HS256'];
 

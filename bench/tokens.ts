@@ -13,7 +13,7 @@ export const audience = 'orders';
 const secret = testSecret.subarray(0, 32);
 const secretKid = 'key-HS256';
 
-/** Longer than any run; the soak test too. */
+/** Longer than any run, including the soak test. */
 const lifetimeSeconds = 7200;
 
 export type TokenPool = {
@@ -22,7 +22,10 @@ export type TokenPool = {
   readonly count: number;
 };
 
-/** Tokens of 741 bytes with RS256, each of another session. Cost: 0.7 ms a token for RS256, far less for others. */
+/**
+ * Signs tokens, each of another session; 741 bytes with RS256. Cost: 0.7 ms per token for RS256, far less for
+ * others.
+ */
 export function writeTokenPool(
   folder: string,
   options: { name: string; algorithm: BenchAlgorithm; count: number; forged?: boolean },

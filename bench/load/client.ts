@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import type { Answer, Command, Load, LoadResult } from './messages.ts';
 
-/** The load generator, seen from the process that plans. */
+/** The load generator, as the process that controls it sees it. */
 export type LoadClient = {
   readonly pid: number;
   addPool(name: string, file: string): Promise<void>;

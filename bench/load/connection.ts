@@ -5,7 +5,7 @@ export type Outcome = 'allowed' | 'denied' | 'failed';
 export type Connection = {
   /** Sends one request, whose latency counts from `startedUs`. Call only while `free` is above zero. */
   send(token: number, startedUs: number): void;
-  /** How many more requests may be open. */
+  /** The number of requests that may be sent before another answer arrives. */
   readonly free: number;
   close(): void;
 };

@@ -29,7 +29,7 @@ export function createChooser(
 
 const drainMs = 2000;
 
-/** Runs one load to its end. Requests still open then are waited for, for two seconds at most. */
+/** Runs one load to its end. Then waits for open requests, for two seconds at most. */
 export async function drive(
   load: Load,
   requests: readonly Buffer[],
@@ -66,14 +66,14 @@ export async function drive(
     onAnswered = (connection) => {
       const now = nowUs();
       if (now >= endUs) return;
-      // A server that fails at once would otherwise be asked again without end, within one call.
+      // Otherwise a server that fails at once would get requests without end, within one call.
       if (counts.failed > 0) setImmediate(() => send(connection, nowUs()));
       else send(connection, now);
     };
     for (const connection of connections) while (connection.free > 0) send(connection, nowUs());
     await until(() => nowUs() >= endUs || latencies.count >= maxRequests);
   } else {
-    // Requests whose time has come while every connection was busy: they wait, and their latency counts from then.
+    // Requests that are due while every connection is busy wait, and their latency includes the wait.
     const due: number[] = [];
     onAnswered = (connection) => {
       const fromUs = due.shift();
@@ -110,7 +110,7 @@ function connect(
   return connectGrpc(target, requests, concurrency, onAnswer);
 }
 
-/** Sends what is due, at most a millisecond late: timers have no finer grain. */
+/** Sends the requests that are due, at most a millisecond late: the resolution of timers. */
 async function pace(ratePerSecond: number, endUs: number, send: (dueUs: number) => void): Promise<void> {
   const gapUs = 1_000_000 / ratePerSecond;
   let dueUs = nowUs();

@@ -1,11 +1,11 @@
-// The load generator: a process of its own, told by messages what to send.
+// The load generator: a separate process, controlled by messages.
 import { readFileSync } from 'node:fs';
 import { createChooser, drive, type Pool } from './driver.ts';
 import type { Answer, Command, Load, LoadResult } from './messages.ts';
 import { checkMessage, httpRequest } from './requests.ts';
 
 const pools = new Map<string, Pool>();
-// Each target has seen its own part of the cold tokens.
+// Each target has received a different part of the cold tokens.
 const positions = new Map<string, { hot: number; cold: number }>();
 
 function addPool(name: string, file: string): void {

@@ -28,8 +28,8 @@ const checkHeaders = headerBlock([
 type Call = { readonly startedUs: number; outcome: Outcome };
 
 /**
- * One HTTP/2 connection that asks `Authorization/Check` as Envoy's worker does, framed by hand: per request it costs
- * a few microseconds, so the core is left to whoever answers.
+ * An HTTP/2 connection that calls `Authorization/Check` like a worker of Envoy. It encodes frames itself,
+ * which takes a few microseconds per request, so that the core stays free for the server.
  * @param messages encoded `CheckRequest`s, by index of their token
  */
 export function connectGrpc(

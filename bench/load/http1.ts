@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import type { Connection, OnAnswer, Outcome } from './connection.ts';
 
 /**
- * A keep-alive HTTP/1.1 connection with one request open at a time, framed by hand: a client library would cost
- * more than what it measures.
+ * A keep-alive HTTP/1.1 connection with one open request at a time. It writes requests itself, because a
+ * client library would cost more than what it measures.
  * @param requests complete requests, by index of their token
  */
 export function connectHttp(
@@ -61,7 +61,10 @@ export function connected<T>(socket: ReturnType<typeof connect>, value: T): Prom
 
 const contentLength = /\r\ncontent-length: (\d+)\r\n/i;
 
-/** The outcome of a response that has arrived whole; undefined before. Only responses with a length are understood. */
+/**
+ * The outcome of a complete response; undefined while it is incomplete. Supports only responses with a
+ * content length.
+ */
 export function readResponse(text: string): Outcome | undefined {
   const headEnd = text.indexOf('\r\n\r\n');
   if (headEnd === -1) return undefined;

@@ -29,7 +29,10 @@ export function windowUpdate(stream: number, increment: number): Buffer {
   return frame(frameTypes.windowUpdate, 0, stream, payload);
 }
 
-/** A header block of literals without indexing and without Huffman coding (RFC 7541 §6.2.2): the same for every stream. */
+/**
+ * A header block of literals without indexing and without Huffman coding (RFC 7541 §6.2.2): the same for
+ * every stream.
+ */
 export function headerBlock(headers: readonly (readonly [string, string])[]): Buffer {
   return Buffer.concat(headers.flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]));
 }
@@ -40,7 +43,7 @@ function literal(text: string): Buffer {
   return Buffer.concat([Buffer.from([bytes.length]), bytes]);
 }
 
-/** gRPC's frame around a message: not compressed, then its length. */
+/** gRPC's frame around a message: the flag for no compression, then the length. */
 export function grpcMessage(message: Buffer): Buffer {
   const bytes = Buffer.alloc(5 + message.length);
   bytes.writeUInt32BE(message.length, 1);
@@ -49,8 +52,8 @@ export function grpcMessage(message: Buffer): Buffer {
 }
 
 /**
- * The status code of a `CheckResponse` inside gRPC's frame; undefined when the bytes don't start with its status.
- * A code above 127 doesn't occur.
+ * The status code of a `CheckResponse` inside gRPC's frame; undefined if the bytes don't start with its
+ * status. A code above 127 doesn't occur.
  */
 export function statusCodeOf(bytes: Buffer): number | undefined {
   if (bytes.length < 7 || bytes[0] !== 0 || bytes[5] !== 0x0a) return undefined;

@@ -1,6 +1,6 @@
 import { keptSlowest, plottedQuantiles, type LoadResult } from './messages.ts';
 
-/** Every latency of a run, exact: a run has at most a few hundred thousand. */
+/** Every latency of a run, without buckets: a run has at most a few hundred thousand. */
 export class Latencies {
   #values = new Float64Array(1 << 16);
   #count = 0;
@@ -34,7 +34,9 @@ export class Latencies {
   }
 }
 
-/** The nearest-rank quantile of ascending values: the smallest one that at least this share does not exceed. */
+/**
+ * The nearest-rank quantile of ascending values: the smallest one that at least this share does not exceed.
+ */
 export function quantileOf(sorted: Float64Array, quantile: number): number {
   const rank = Math.max(1, Math.ceil(quantile * sorted.length));
   return sorted[rank - 1] ?? Number.NaN;

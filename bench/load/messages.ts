@@ -4,14 +4,14 @@ export type Target =
   | { readonly protocol: 'grpc'; readonly port: number }
   | { readonly protocol: 'grpc'; readonly path: string };
 
-/** Tokens that requests carry in turn. */
+/** The tokens that requests use in turn. */
 export type Mix = {
-  /** Name of a pool whose tokens come again soon; its first `hotTokens` are used. */
+  /** The name of a pool whose tokens come again soon. The first `hotTokens` of it are used. */
   readonly hot: string;
   readonly hotTokens: number;
-  /** A pool so large that its tokens have been forgotten when they come again. */
+  /** A pool so large that its tokens are evicted before they come again. */
   readonly cold?: string;
-  /** Requests of ten that take a cold token. */
+  /** The number of requests of ten with a cold token. */
   readonly coldOfTen?: number;
 };
 
@@ -19,11 +19,11 @@ export type Load = {
   readonly target: Target;
   readonly mix: Mix;
   readonly durationMs: number;
-  /** Ends the run earlier. */
+  /** Ends the run after this number of requests. */
   readonly maxRequests?: number;
-  /** Requests open at a time, over as many connections (HTTP) or streams of one connection (gRPC). */
+  /** The number of open requests, over as many connections (HTTP) or streams of one connection (gRPC). */
   readonly concurrency: number;
-  /** Requests a second, sent at their time whether or not earlier ones were answered; default: closed loop. */
+  /** Requests per second, sent on time whether or not earlier ones were answered. Default: closed loop. */
   readonly ratePerSecond?: number;
 };
 
@@ -39,7 +39,10 @@ export type LoadResult = {
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
-  /** The longest, at most `keptSlowest`, ascending: of many short runs together the slowest thousandth can be told by them. */
+  /**
+   * The longest latencies, at most `keptSlowest`, ascending. They give the slowest thousandth of many short
+   * runs together.
+   */
   readonly slowest: readonly number[];
   /** Latency at each of `plottedQuantiles`. */
   readonly curve: readonly number[];
@@ -51,7 +54,7 @@ export const plottedQuantiles: readonly number[] = [
   0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999,
 ];
 
-/** Told to the generator once: a pool's name and the file that holds one token a line. */
+/** Sent to the generator once: the name of a pool, and the file with one token per line. */
 export type Command =
   | { readonly kind: 'pool'; readonly name: string; readonly file: string }
   | { readonly kind: 'load'; readonly load: Load };

@@ -1,6 +1,9 @@
 import { authorizationDefinition } from '../../src/envoy/protocol.ts';
 
-/** What a browser behind a proxy sends besides its token: 20 headers, with Envoy's own a check request of 1.7 kB. */
+/**
+ * The 20 headers that a browser behind a proxy sends besides its token. With Envoy's own, a check request has
+ * 1.7 kB.
+ */
 const browserHeaders: Readonly<Record<string, string>> = {
   'user-agent':
     'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
@@ -31,7 +34,10 @@ export function httpRequest(token: string): Buffer {
   );
 }
 
-/** The check that Envoy makes of it with its default settings, and with the route policy of the benchmark's routes. */
+/**
+ * The check request that Envoy makes of it with its default settings, and with the policy of the benchmark's
+ * routes.
+ */
 export function checkMessage(token: string): Buffer {
   const address = (port: number) => ({ socketAddress: { address: '127.0.0.1', portValue: port } });
   return authorizationDefinition.Check.requestSerialize({
@@ -66,7 +72,7 @@ export function checkMessage(token: string): Buffer {
   });
 }
 
-/** What every route of the benchmark asks for. */
+/** The policy of every route of the benchmark. */
 export const routePolicy: Readonly<Record<string, string>> = {
   'curfew.audience': 'orders',
   'curfew.scopes': 'read',

@@ -2,14 +2,14 @@ import { median } from '../load/latencies.ts';
 import { ratiosByRound, type Sample, type Series } from '../measure.ts';
 import type { Report } from './report.ts';
 
-/** What is compared, and what was found; `reached` is undefined where the run lacked a contender. */
+/** A goal and the figure of the run. `reached` is undefined if the run lacked a contender. */
 export type Bar = {
   readonly what: string;
-  /** Undefined where none was set. */
+  /** Undefined if no goal was set. */
   readonly goal: number | undefined;
   readonly reached: number | undefined;
   readonly unit: '×' | 'MB' | 'ms';
-  /** What `reached` is the median of, where it is one. */
+  /** The values of which `reached` is the median, if it is one. */
   readonly rounds: readonly number[];
 };
 

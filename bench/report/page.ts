@@ -4,7 +4,7 @@ import type { Report } from './report.ts';
 import { noiseOf, tablesOf } from './tables.ts';
 import { short, type Table } from './rows.ts';
 
-/** The report as one page that needs nothing else: no script, no font, no picture from elsewhere. */
+/** The report as a single page without scripts, and without fonts or pictures from other files. */
 export function pageOf(report: Report): string {
   const { machine, contenders, date, command, revision, seconds } = report;
   const facts = [

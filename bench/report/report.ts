@@ -6,7 +6,7 @@ import type { TokenTables } from '../scenarios/tokens.ts';
 import type { Settings } from '../settings.ts';
 import type { Bar } from './bars.ts';
 
-/** Everything a run found out; what the JSON file holds. */
+/** All figures of a run: the content of the JSON file. */
 export type Report = {
   readonly command: string;
   readonly date: string;

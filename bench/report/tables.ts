@@ -4,7 +4,7 @@ import type { Bar } from './bars.ts';
 import type { Report } from './report.ts';
 import { samplesTable, seriesTable, short, type Table } from './rows.ts';
 
-/** All tables of a report, in the order they are read. */
+/** All tables of a report, in their order on the page. */
 export function tablesOf(report: Report): Table[] {
   const { contenders, tokens, revocations, storm, flood, settings } = report;
   return [
@@ -39,7 +39,7 @@ export function tablesOf(report: Report): Table[] {
   ];
 }
 
-/** Above so many cores of other processes only memory says something about a goal. */
+/** If other processes use more cores than this, only the figures for memory are meaningful. */
 const quietCores = 0.5;
 
 function barsTable(report: Report): Table {
@@ -61,7 +61,7 @@ function barsTable(report: Report): Table {
   };
 }
 
-/** Between which values the half of the rounds lies that is closest to their median: how far to trust it. */
+/** The range of the half of the rounds that is closest to the median: a measure of its precision. */
 function middleHalf(rounds: readonly number[]): string {
   if (rounds.length < 4) return '–';
   const sorted = Float64Array.from(rounds).sort();
@@ -98,7 +98,7 @@ function startTable({ starts }: Report): Table {
   };
 }
 
-/** How far the rounds of one contender lie apart, and what else the machine did meanwhile. */
+/** The spread of a contender's rounds, and the load of other processes meanwhile. */
 export function noiseOf(report: Report): string {
   const spread = report.contenders.closed
     .filter(({ samples }) => samples[0]?.serverUs !== undefined)

@@ -2,17 +2,17 @@ import { breakIn, interleave, measure, warmAndMeasure, type Series } from '../me
 import type { Mix } from '../load/messages.ts';
 import type { Contender, Stage } from '../stage.ts';
 
-/** Everyone with 1000 tokens verified before, RS256: the table that the bars are read from. */
+/** All contenders with 1000 tokens that were verified before, RS256. The goals refer to this table. */
 export type ContenderTables = {
-  /** As fast as it goes. */
+  /** At full speed. */
   readonly closed: Series[];
   /** At 1000 requests a second. */
   readonly paced: Series[];
-  /** Without Envoy between. */
+  /** Without Envoy. */
   readonly direct: Series[];
 };
 
-/** The variants of a contender or of a listener are compared as fast as it goes alone. */
+/** The variants of a contender or of a listener are compared at full speed only. */
 const isPeer = ({ isVariant }: Contender): boolean => !isVariant;
 
 export async function compareContenders(stage: Stage): Promise<ContenderTables> {

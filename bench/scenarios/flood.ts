@@ -5,15 +5,18 @@ import type { Stage } from '../stage.ts';
 
 export type Flood = {
   readonly calm: Sample;
-  /** Good tokens' requests while forged ones come in. */
+  /** Requests with valid tokens, while forged ones arrive. */
   readonly flooded: Sample;
-  /** The forged ones. */
+  /** Requests with forged tokens. */
   readonly forged: LoadResult;
 };
 
 const floodPerSecond = 3000;
 
-/** Good tokens, verified before, at 1000 requests a second, while tokens with forged signatures come at three times that. */
+/**
+ * Valid tokens, verified before, at 1000 requests/s, while tokens with forged signatures arrive at three
+ * times that rate.
+ */
 export async function flood(stage: Stage): Promise<Flood | undefined> {
   const { settings, contenders, folder } = stage;
   const contender = contenders.find(({ name }) => name === 'curfew-unix');

@@ -11,19 +11,19 @@ import { algorithms, issuerOf } from '../tokens.ts';
 export type Held = {
   readonly revocations: number;
   readonly readyMs: number;
-  /** After the log was read; and after checks as well. */
+  /** After the log was read, and after checks. */
   readonly residentMb: number;
   readonly loadedMb: number;
 };
 
 export type RevocationTables = {
   readonly held: readonly Held[];
-  /** Asked directly at 1000 requests a second, by number of revocations. */
+  /** Without Envoy at 1000 requests/s, by number of revocations. */
   readonly paced: Series[];
   readonly closed: Series[];
 };
 
-/** What it costs to hold revocations: memory, start, and the time of checks. */
+/** The cost of many revocations in memory, start time and check time. */
 export async function holdRevocations(stage: Stage): Promise<RevocationTables> {
   const { settings } = stage;
   const mix: Mix = { hot: 'hot-RS256', hotTokens: settings.hotTokens };
@@ -100,7 +100,7 @@ export type Storm = {
 const perMessage = 20;
 const messagesPerSecond = 250;
 
-/** Checks at 1000 a second while revocations arrive at 5000 a second. */
+/** Checks at 1000/s while revocations arrive at 5000/s. */
 export async function weatherStorm(stage: Stage): Promise<Storm> {
   const { settings } = stage;
   const { authorizer, contender, log } = await startHolder(stage, 2);

@@ -11,7 +11,7 @@ export type Soak = {
 
 const sliceMs = 10_000;
 
-/** Resident memory under 1000 checks a second, a tenth of them with tokens that were forgotten. */
+/** Resident memory under 1000 checks/s, a tenth of them with tokens that were evicted. */
 export async function soak(stage: Stage, say: (line: string) => void): Promise<Soak | undefined> {
   const { settings, contenders } = stage;
   const contender = contenders.find(({ name }) => name === 'curfew-unix');

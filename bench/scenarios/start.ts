@@ -18,10 +18,12 @@ export const joinStarts = (all: readonly StartTimes[]): StartTimes => ({
   idleMb: all.flatMap(({ idleMb }) => idleMb),
 });
 
-/** Starts of a round; `idle` is of the bundle too, and left alone for a while. */
+/** The starts of a round. `idle` is a start of the bundle that then gets no request for a while. */
 const eachRound = ['bundle', 'source', 'bundle', 'idle'] as const;
 
-/** How long a start takes: as the image does it, and from a checkout. The first one of all only fills the cache. */
+/**
+ * Measures the start, as in the image and from a checkout. The very first start only fills the compile cache.
+ */
 export async function timeStarts(stage: Stage): Promise<StartTimes> {
   const { folder, keyFiles, redisPort, settings } = stage;
   const idle: number[] = [];

@@ -14,11 +14,11 @@ export type TokenTables = {
   /** Algorithms, and shares of tokens that were verified before. */
   readonly closed: Series[];
   readonly paced: Series[];
-  /** Share of look-ups that found the token verified, as the authorizer counted it, by cell. */
+  /** The share of look-ups that found the token in the cache, as the authorizer counted it, by cell. */
   readonly hitRates: Readonly<Record<string, number>>;
 };
 
-/** What a token costs that was not verified before, by algorithm, and what one token instead of many is worth. */
+/** The cost of tokens that aren't in the cache, by algorithm, and of a single token instead of many. */
 export async function compareTokens(stage: Stage): Promise<TokenTables> {
   const { cellRounds: rounds, cellMs: durationMs, ratePerSecond } = stage.settings;
   const cells = cellsFor(stage);
