@@ -24,8 +24,8 @@ export const adminUsage = [
 ];
 
 /**
- * The administration API that `--admin` names; undefined without that option. Credentials come from files or the
- * environment, because every process on the machine can read a command line.
+ * The administration API that `--admin` names; undefined without that option. Credentials come from files or
+ * the environment, because every process on the machine can read a command line.
  * @throws ERR_USAGE, ERR_SECRET_UNREADABLE
  */
 export function readAdminTarget(parsed: ParsedArguments): AdminClient | undefined {

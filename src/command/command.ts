@@ -25,7 +25,8 @@ export type ParsedArguments = {
 };
 
 /**
- * Parses the arguments of a command; unknown options are refused. An argument that begins with a single hyphen is an id.
+ * Parses the arguments of a command; unknown options are refused. An argument that begins with a single
+ * hyphen is an id.
  * @throws ERR_USAGE, which names the wrong argument
  */
 export function parseCommandLine(
@@ -61,7 +62,10 @@ function withDashedIdsLast(args: readonly string[]): string[] {
 
 export const usageFault = (message: string): Fault => new Fault('ERR_USAGE', message);
 
-/** A fault for a word that isn't one of those a command knows. @param what the wrong word, with its context */
+/**
+ * A fault for a word that isn't one of those a command knows.
+ * @param what the wrong word, with its context
+ */
 export const unknownWord = (what: string, expected: readonly string[]): Fault =>
   usageFault(`${what}: expected one of ${expected.join(', ')}`);
 

@@ -18,7 +18,7 @@ export function eventLine(event: RevocationEvent, seq: number | undefined): stri
 }
 
 /**
- * Replaces control characters, which a terminal would interpret. The texts in a log come from everybody who may write
- * to it.
+ * Replaces control characters, which a terminal would interpret. The texts in a log come from everybody who
+ * may write to it.
  */
 export const printable = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');

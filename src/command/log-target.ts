@@ -23,8 +23,8 @@ export const logTargetOptions = {
 export const logTargetUsage = '(--redis URL [--log NAME] | --config AUTHORIZER_FILE)';
 
 /**
- * The log that `--redis` and `--log` name, or an authorizer's configuration. The password comes from the URL, from the
- * configuration, or from the environment variable that overrides the configuration.
+ * The log that `--redis` and `--log` name, or an authorizer's configuration. The password comes from the URL,
+ * from the configuration, or from the environment variable that overrides the configuration.
  * @throws ERR_USAGE, ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE
  */
 export function readLogTarget(parsed: ParsedArguments): LogTarget {

@@ -6,8 +6,8 @@ import { usageFault } from './command.ts';
 const maxInputCharacters = 4096;
 
 /**
- * Reads a password: at a terminal it is typed twice, without echo; otherwise it is all of standard input without the
- * last line end.
+ * Reads a password: at a terminal it is typed twice, without echo; otherwise it is all of standard input
+ * without the last line end.
  * @throws ERR_USAGE if the two differ, or if the input is empty or too long
  */
 export async function readPassword(): Promise<string> {

@@ -125,7 +125,10 @@ function readOrder([kindText = '', id = '']: readonly string[], options: Options
 
 type Owner = { program: 'identity'; config: IdentityConfig } | { program: 'relay'; config: RelayConfig };
 
-/** Reads the configuration of identity or of the relay. If it is neither, the problems of the closer schema are thrown. */
+/**
+ * Reads the configuration of identity or of the relay. If it is neither, the problems of the closer schema
+ * are thrown.
+ */
 function loadOwner(file: string): Owner {
   try {
     return { program: 'identity', config: loadConfig({ schema: identitySchema, file }) };
@@ -177,7 +180,10 @@ async function revokeOverApi(admin: AdminClient, order: Order): Promise<Outcome>
   return { isPublished, seq, log, sessionsEnded };
 }
 
-/** Publishes to a log without an owner. Only the owner of a log may write to it; the fencing epoch refuses others. */
+/**
+ * Publishes to a log without an owner. Only the owner of a log may write to it; the fencing epoch refuses
+ * others.
+ */
 async function publish(order: Order, target: ReturnType<typeof readRedisTarget>): Promise<Outcome> {
   const { redis, logName } = target;
   const reader = await openLogReader(redis, logName);

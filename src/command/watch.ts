@@ -38,8 +38,8 @@ export const watchCommand: Command = {
 };
 
 /**
- * The authorizer's issuers, or else all that the log covers. Waits until the log exists; undefined if the command ends
- * before that.
+ * The authorizer's issuers, or else all that the log covers. Waits until the log exists; undefined if the
+ * command ends before that.
  */
 async function findIssuers(
   target: LogTarget,

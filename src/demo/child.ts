@@ -30,8 +30,8 @@ export type ChildOptions = {
 const killAfterMs = 5000;
 
 /**
- * Starts a program in a process group of its own, so that Ctrl-C in a terminal reaches only the demo, which stops its
- * programs in order.
+ * Starts a program in a process group of its own, so that Ctrl-C in a terminal reaches only the demo, which
+ * stops its programs in order.
  */
 export function startChild(options: ChildOptions): Child {
   const logFile = join(options.directory, `${options.name}.log`);
@@ -72,7 +72,8 @@ function watchEnd(child: ChildProcess, logFile: string): { ended: Promise<number
 
 /**
  * Waits until a probe succeeds.
- * @throws ERR_PROGRAM_UNAVAILABLE, with the end of the child's log, if the child ends first, or after `timeoutMs`
+ * @throws ERR_PROGRAM_UNAVAILABLE, with the end of the child's log, if the child ends first, or after
+ * `timeoutMs`
  */
 export async function untilReady(
   child: Child,

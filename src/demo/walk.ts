@@ -17,7 +17,10 @@ type Tokens = { access: string; refresh: string };
 type Endpoints = { token: string; revocation: string };
 
 const requestTimeoutMs = 5000;
-/** The maximum time to wait for a refusal. Usually it takes less than `usualRefusalMs`; a busy machine may take longer. */
+/**
+ * The maximum time to wait for a refusal. Usually it takes less than `usualRefusalMs`; a busy machine may
+ * take longer.
+ */
 const refusalDeadlineMs = 2000;
 const usualRefusalMs = 50;
 
@@ -160,7 +163,10 @@ async function logoutLaptop(state: State): Promise<Outcome> {
 type LogoutRefusal = { status: number; sinceSentMs: number; sinceAnsweredMs: number };
 type LoggedOut = Reply & { sentAt: number; answeredAt: number };
 
-/** Repeats a request until it is refused. The times are those of the refusal's arrival. Undefined after the deadline. */
+/**
+ * Repeats a request until it is refused. The times are those of the refusal's arrival. Undefined after the
+ * deadline.
+ */
 async function untilRefused(
   resource: string,
   token: string,

@@ -8,7 +8,10 @@ import { isEnum, isTrue, numberValue, secondsValue, textValue } from './values.t
 const longestTimeout = 10;
 const recommendedTimeout = 1;
 
-/** The findings in the configuration of an ext_authz filter. Source: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz. */
+/**
+ * The findings in the configuration of an ext_authz filter. Source:
+ * envoy.extensions.filters.http.ext_authz.v3.ExtAuthz.
+ */
 export const lintCheck = (config: Node, pieces: Pieces): Finding[] => [
   ...failureMode(config),
   ...shadowing(config),

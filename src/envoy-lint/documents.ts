@@ -4,10 +4,16 @@ export type Documents =
   | { readonly kind: 'documents'; readonly documents: readonly unknown[] }
   | { readonly kind: 'unreadable'; readonly message: string };
 
-/** The maximum size of a document after its aliases are resolved, so that a small file can't become a large tree. */
+/**
+ * The maximum size of a document after its aliases are resolved, so that a small file can't become a large
+ * tree.
+ */
 const maxAliasCount = 10_000;
 
-/** Parses JSON, or YAML of one or more documents. Never throws. Cost: linear; JSON is many times faster than YAML. */
+/**
+ * Parses JSON, or YAML of one or more documents. Never throws. Cost: linear; JSON is many times faster than
+ * YAML.
+ */
 export function readDocuments(text: string): Documents {
   if (/^\s*[[{]/.test(text)) {
     try {
@@ -37,15 +43,16 @@ function readYaml(text: string): Documents {
 }
 
 /**
- * Whether a scalar is a string in any case: quoted, in a block, or with the tag `!`, which means the same to yaml-cpp. yaml-cpp
- * reads a scalar with any other tag as a plain one.
+ * Whether a scalar is a string in any case: quoted, in a block, or with the tag `!`, which means the same to
+ * yaml-cpp. yaml-cpp reads a scalar with any other tag as a plain one.
  */
 const isText = ({ tag, type }: Scalar): boolean =>
   tag === '!' || ((tag === undefined || tag === '') && type !== Scalar.PLAIN);
 
 /**
- * The value of a scalar as yaml-cpp reads it, which is Envoy's parser. It follows YAML 1.1 in part: `on` is true and `017`
- * is 15, but `1.5` is a string. Source: Envoy's source/common/protobuf/yaml_utility.cc; yaml-cpp's convert.cpp.
+ * The value of a scalar as yaml-cpp reads it, which is Envoy's parser. It follows YAML 1.1 in part: `on` is
+ * true and `017` is 15, but `1.5` is a string. Source: Envoy's source/common/protobuf/yaml_utility.cc;
+ * yaml-cpp's convert.cpp.
  */
 function valueOf(scalar: Scalar): unknown {
   const text = typeof scalar.value === 'string' ? scalar.value : '';

@@ -4,15 +4,16 @@ import { isCheckSetting, usualCheck } from './route-policies.ts';
 import { finding, type Finding } from './rules.ts';
 
 /**
- * Finds settings of routes that no filter reads. Envoy looks them up by the name that a filter has in its list, and silently
- * ignores an entry under another name.
+ * Finds settings of routes that no filter reads. Envoy looks them up by the name that a filter has in its
+ * list, and silently ignores an entry under another name.
  * @param table the manager's route configuration
  */
 export function lintIgnoredSettings(manager: Manager, table: Node | undefined, pieces: Pieces): Finding[] {
   if (table === undefined) return [];
   const check = manager.filters.find(isCheck);
   const own = namesIn(manager);
-  // Listeners may share routes although their filters differ. Only a name that no listener has is certainly wrong.
+  // Listeners may share routes although their filters differ. Only a name that no listener has is certainly
+  // wrong.
   const all = new Set(pieces.managers.flatMap((other) => [...namesIn(other)]));
   return [...descendants(table)]
     .flatMap((node) => children(field(node, 'typed_per_filter_config')))

@@ -16,8 +16,9 @@ export type LintReport =
 const order: readonly Severity[] = ['error', 'warn', 'info'];
 
 /**
- * Finds risky settings around ext_authz in a bootstrap, a listener, an LDS or RDS response, a `/config_dump`, or any other
- * document that contains such parts. Never throws. Cost: linear in the documents, times the filters of a chain.
+ * Finds risky settings around ext_authz in a bootstrap, a listener, an LDS or RDS response, a `/config_dump`,
+ * or any other document that contains such parts. Never throws. Cost: linear in the documents, times the
+ * filters of a chain.
  * @param documents parsed YAML or JSON
  */
 export function lintEnvoy(documents: readonly unknown[], options: LintOptions): LintReport {

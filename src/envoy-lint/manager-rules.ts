@@ -9,7 +9,10 @@ import { finding, type Finding } from './rules.ts';
 import { chainsAhead, lintAllowedHeaders, lintReserved } from './strip-rules.ts';
 import { isEnum, isTrue, numberValue, textValue } from './values.ts';
 
-/** The findings in an HTTP connection manager. Source: envoy …http_connection_manager.v3.HttpConnectionManager. */
+/**
+ * The findings in an HTTP connection manager. Source: envoy
+ * …http_connection_manager.v3.HttpConnectionManager.
+ */
 export function lintManager(manager: Manager, pieces: Pieces, options: LintOptions): Finding[] {
   const { config, filters } = manager;
   const position = filters.findIndex(isCheck);

@@ -1,12 +1,15 @@
 import { field, items, type Node } from './node.ts';
 import { isTrue, textValue } from './values.ts';
 
-/** Longer expressions are not evaluated. Names are short, so a longer expression is probably an attack on this program. */
+/**
+ * Longer expressions are not evaluated. Names are short, so a longer expression is probably an attack on this
+ * program.
+ */
 const maxRegexLength = 512;
 
 /**
- * Whether a StringMatcher matches the name of a header as Envoy does: in lower case, and with the regular expression for the
- * whole name. Source: envoy.type.matcher.v3.StringMatcher.
+ * Whether a StringMatcher matches the name of a header as Envoy does: in lower case, and with the regular
+ * expression for the whole name. Source: envoy.type.matcher.v3.StringMatcher.
  */
 export function matchesName(matcher: Node | undefined, name: string): boolean {
   const ignoresCase = isTrue(field(matcher, 'ignore_case'));

@@ -45,8 +45,8 @@ export const items = (node: Node | undefined): Node[] =>
   Array.isArray(node?.value) ? children(node).map((child) => child.node) : [];
 
 /**
- * The node itself and all nodes below it, in order, without those that are left out. Cost: linear. It doesn't recurse, so a deep
- * document can't exhaust the stack.
+ * The node itself and all nodes below it, in order, without those that are left out. Cost: linear. It doesn't
+ * recurse, so a deep document can't exhaust the stack.
  */
 export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = () => false): Generator<Node> {
   const waiting = [root];
@@ -57,7 +57,9 @@ export function* descendants(root: Node, isLeftOut: (node: Node) => boolean = ()
   }
 }
 
-/** The name of the message in an `@type`, without the host. For a TypedStruct, the name of the message inside. */
+/**
+ * The name of the message in an `@type`, without the host. For a TypedStruct, the name of the message inside.
+ */
 export function typeOf(node: Node | undefined): string {
   const name = (type: Node | undefined): string =>
     typeof type?.value === 'string' ? (type.value.split('/').at(-1) ?? '') : '';

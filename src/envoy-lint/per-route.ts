@@ -11,8 +11,8 @@ type Setting = {
 };
 
 /**
- * The levels with settings for the filters of a request, the most specific first: weighted cluster, route, virtual host,
- * route configuration.
+ * The levels with settings for the filters of a request, the most specific first: weighted cluster, route,
+ * virtual host, route configuration.
  */
 export type Levels = readonly Node[];
 
@@ -44,8 +44,8 @@ export type FilterState = {
 };
 
 /**
- * Envoy looks for the switch and for the filter's settings separately. If a route only switches a filter on, the settings of
- * its virtual host still apply.
+ * Envoy looks for the switch and for the filter's settings separately. If a route only switches a filter on,
+ * the settings of its virtual host still apply.
  * @param isOnByDefault whether the filter is in the list without `disabled`
  */
 export function filterState(levels: Levels, filterName: string, isOnByDefault: boolean): FilterState {

@@ -38,7 +38,10 @@ export const checkType = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz';
 /** More nodes than any Envoy runs with. Aliases may turn a small file into a large tree. */
 const maxNodes = 3_000_000;
 
-/** Searches whole documents, whatever is around the parts. @returns undefined if the documents are too large */
+/**
+ * Searches whole documents, whatever is around the parts.
+ * @returns undefined if the documents are too large
+ */
 export function findPieces(documents: readonly Node[]): Pieces | undefined {
   const pieces = {
     managers: [] as Manager[],

@@ -29,7 +29,10 @@ export function routeFacts(table: Node | undefined, check: CheckSwitch): RouteFa
   };
 }
 
-/** Whether a route checks a single path, and another spelling of it falls through to a route with another policy. */
+/**
+ * Whether a route checks a single path, and another spelling of it falls through to a route with another
+ * policy.
+ */
 const isStricter = ({ match, policy }: Route, routes: readonly Route[]): boolean =>
   match === 'one' &&
   policy.kind === 'checked' &&
@@ -51,7 +54,10 @@ export function lintRoutes({ routes }: RouteFacts): Finding[] {
   });
 }
 
-/** Whether Envoy and the service read the same path. @param manager the configuration of the connection manager */
+/**
+ * Whether Envoy and the service read the same path.
+ * @param manager the configuration of the connection manager
+ */
 export function lintPaths(manager: Node, facts: RouteFacts): Finding[] {
   const { isPartial, differ, differByPath } = facts;
   const merged = isTrue(field(manager, 'merge_slashes'));

@@ -209,7 +209,8 @@ const removesName = (mutation: Node, name: string): boolean =>
   textValue(field(mutation, 'remove'))?.toLowerCase() === name ||
   matchesName(at(mutation, 'remove_on_match', 'key_matcher'), name);
 
-// What a script does can't be determined. One that contains the prefix and "remove" is assumed to remove the headers.
+// What a script does can't be determined. One that contains the prefix and "remove" is assumed to remove the
+// headers.
 const isScriptedRemoval = ({ kind, config }: HttpFilter, prefix: string): boolean =>
   kind === 'lua' &&
   config !== undefined &&

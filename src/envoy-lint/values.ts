@@ -1,8 +1,9 @@
 import { field, isMapping, type Node } from './node.ts';
 
 /**
- * Values as Envoy reads them: by protobuf's JSON mapping, and in the other spellings that Envoy's parser accepts. A value that
- * Envoy would reject is undefined here, like an absent one, because no Envoy runs with such a configuration.
+ * Values as Envoy reads them: by protobuf's JSON mapping, and in the other spellings that Envoy's parser
+ * accepts. A value that Envoy would reject is undefined here, like an absent one, because no Envoy runs with
+ * such a configuration.
  */
 
 /** A bool or BoolValue. Strings count too: `"yes"` is true. */

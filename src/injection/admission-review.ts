@@ -88,7 +88,9 @@ export function allowAdmission(
   });
 }
 
-/** Refuses the creation of the pod. The API server shows the message to the client that wanted to create it. */
+/**
+ * Refuses the creation of the pod. The API server shows the message to the client that wanted to create it.
+ */
 export const denyAdmission = (reviewUid: string, { reason, message }: PodRefusal): ReviewAnswer =>
   answer({
     uid: reviewUid,

@@ -3,7 +3,9 @@ import { annotations, containerNames, isOurContainer, labels } from './names.ts'
 import { isTcp, podSchema, servingContainers, type Pod } from './pod.ts';
 import { policyGap, policySpecSchema, type IngressPolicy, type PolicyGap } from './policy-coverage.ts';
 
-/** A running pod that should be protected, by its own label or its namespace's, but is not; with the reason. */
+/**
+ * A running pod that should be protected, by its own label or its namespace's, but is not; with the reason.
+ */
 export type UnprotectedPod = { readonly namespace: string; readonly pod: string } & (
   | { readonly reason: 'no_sidecars' }
   | PolicyGap
@@ -51,9 +53,10 @@ const isOn = (value: string | undefined): boolean => value === 'enabled' || valu
 const isOff = (value: string | undefined): boolean => value === 'disabled' || value === 'false';
 
 /**
- * Finds the running pods that should be protected but are not: pods that started before their namespace was labelled, and
- * pods with proxy capture whose own ports no NetworkPolicy closes.
- * @param list what `kubectl get namespaces,pods,networkpolicies --all-namespaces --output json` prints, parsed
+ * Finds the running pods that should be protected but are not: pods that started before their namespace was
+ * labelled, and pods with proxy capture whose own ports no NetworkPolicy closes.
+ * @param list what `kubectl get namespaces,pods,networkpolicies --all-namespaces --output json` prints,
+ * parsed
  */
 export function findUnprotectedPods(list: unknown, rules: CoverageRules): PodCoverage {
   const parsed = v.safeParse(listSchema, list);
@@ -106,7 +109,10 @@ function gapOf(
   return policyGap({ labels: pod.metadata.labels, ...portsOf(pod) }, policies);
 }
 
-/** The ports that Envoy protects: those that the application declares, except for those that the pod leaves open. */
+/**
+ * The ports that Envoy protects: those that the application declares, except for those that the pod leaves
+ * open.
+ */
 function portsOf(pod: Pod) {
   const serving = servingContainers(pod);
   const declared = serving.flatMap(({ ports = [] }) => ports).filter(isTcp);

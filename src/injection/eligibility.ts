@@ -15,7 +15,10 @@ export type EligibilityRules = {
   readonly allowOptOut: boolean;
   readonly defaults: SettingDefaults;
   readonly networkPolicy: {
-    /** The namespaces where the chart's NetworkPolicy closes the application's ports of pods with proxy capture. */
+    /**
+     * The namespaces where the chart's NetworkPolicy closes the application's ports of pods with proxy
+     * capture.
+     */
     readonly namespaces: ReadonlySet<string>;
     /** The operator's own policies close them, in every namespace. */
     readonly managedExternally: boolean;
@@ -23,8 +26,9 @@ export type EligibilityRules = {
 };
 
 /**
- * Decides whether a pod gets the sidecars. The pod is given without what an earlier admission added. The decision rests on
- * containers, images and ports, never on a mark such as "already injected", which anyone could set.
+ * Decides whether a pod gets the sidecars. The pod is given without what an earlier admission added. The
+ * decision rests on containers, images and ports, never on a mark such as "already injected", which anyone
+ * could set.
  */
 export function evaluatePod({ namespace, pod }: Admission, rules: EligibilityRules): Eligibility {
   if (rules.excludeNamespaces.has(namespace)) return { kind: 'skipped', reason: 'excluded_namespace' };
@@ -105,7 +109,8 @@ function evaluateCapture(
   );
 }
 
-// Services find Envoy's port by the name that it takes over. A Service that targets the number would bypass Envoy.
+// Services find Envoy's port by the name that it takes over. A Service that targets the number would bypass
+// Envoy.
 function evaluateProxied(ports: PodPorts, { capture }: PodSettings): PodRefusal | undefined {
   if (capture !== 'proxy') return undefined;
   const unnamed = ports.protected.find(({ declared }) => declared?.name === undefined);

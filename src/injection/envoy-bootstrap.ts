@@ -21,8 +21,8 @@ export type BootstrapOptions = {
   readonly drainPath: string;
 };
 
-// The pod has no address yet. An address for documentation (RFC 5737) is its placeholder in the configuration, and becomes
-// a variable that Kubernetes expands when it starts Envoy.
+// The pod has no address yet. An address for documentation (RFC 5737) is its placeholder in the
+// configuration, and becomes a variable that Kubernetes expands when it starts Envoy.
 const podAddress = '192.0.2.1';
 const podAddressVariable = '$(POD_IP)';
 
@@ -33,7 +33,8 @@ const maxBootstrapBytes = 128 * 1024 - 1;
 const sourceAddress = '127.0.0.6';
 
 /**
- * The Envoy configuration of a pod, as a container argument. Kubernetes expands `$(POD_IP)`; every other `$` is escaped.
+ * The Envoy configuration of a pod, as a container argument. Kubernetes expands `$(POD_IP)`; every other `$`
+ * is escaped.
  * @throws ERR_CONFIG_INVALID for paths that Envoy would not match as they are written, and if it is too large
  */
 export function envoyBootstrap(

@@ -63,7 +63,8 @@ export function authorizerCluster(authorizer: Address, tls: AuthorizerTls | unde
       [httpOptions]: typed(httpOptions, {
         explicit_http_config: {
           http2_protocol_options: {
-            // Without it, a burst on a new connection would exceed the limit before Envoy receives the authorizer's SETTINGS.
+            // Without it, a burst on a new connection would exceed the limit before Envoy receives the
+            // authorizer's SETTINGS.
             max_concurrent_streams: authorizerMaxStreams,
             connection_keepalive: { interval: '30s', timeout: '5s' },
           },

@@ -4,7 +4,8 @@ import type { EnvoyConfigOptions, EnvoyObject } from './envoy-options.ts';
 
 /**
  * The recommended Envoy configuration, as an object to be written as JSON or YAML, for Envoy 1.36 and newer.
- * @throws ERR_CONFIG_INVALID for paths, header names and timeouts that Envoy would refuse, or not apply as they are written
+ * @throws ERR_CONFIG_INVALID for paths, header names and timeouts that Envoy would refuse, or not apply as
+ * they are written
  */
 export function envoyConfig(options: EnvoyConfigOptions): EnvoyObject {
   return {

@@ -8,9 +8,10 @@ const clusterName = 'curfew_envoy_admin';
 const filterName = 'curfew.drain';
 
 /**
- * The route makes Envoy call `/healthcheck/fail` on its own admin port. From then on, Envoy closes each connection with its
- * next response (`connection: close`, GOAWAY), so that clients leave before the application stops. Kubernetes runs the
- * hooks of all containers at once when it stops a pod, although sidecars stop last.
+ * The route makes Envoy call `/healthcheck/fail` on its own admin port. From then on, Envoy closes each
+ * connection with its next response (`connection: close`, GOAWAY), so that clients leave before the
+ * application stops. Kubernetes runs the hooks of all containers at once when it stops a pod, although
+ * sidecars stop last.
  */
 export const drainRoute = ({ path }: DrainOptions): EnvoyObject => ({
   // Matches any method, because Envoy selects the route again after the method has changed.

@@ -46,9 +46,9 @@ function manager(service: EnvoyService, options: EnvoyConfigOptions): EnvoyObjec
 }
 
 /**
- * Envoy resolves dot segments before it selects a route, and the service gets the resolved path. Escaped and double slashes
- * stay, because some services give them a meaning. If routes have different policies, they don't stay: the service must not
- * read another path than the one by which Envoy selected the policy.
+ * Envoy resolves dot segments before it selects a route, and the service gets the resolved path. Escaped and
+ * double slashes stay, because some services give them a meaning. If routes have different policies, they
+ * don't stay: the service must not read another path than the one by which Envoy selected the policy.
  */
 function paths({ publicPaths = [], routes = [] }: EnvoyService): EnvoyObject {
   const pathsDiffer = routes.length > 0 || publicPaths.some((path) => 'prefix' in path);

@@ -6,7 +6,9 @@ export type EnvoyObject = { readonly [key: string]: unknown };
 /** A path after Envoy's normalization, without the query. A prefix matches whole segments. */
 export type PathMatch = { readonly exact: string } | { readonly prefix: string };
 
-/** What a route requires of the token: the `curfew.*` context extensions that Envoy sends to the authorizer. */
+/**
+ * What a route requires of the token: the `curfew.*` context extensions that Envoy sends to the authorizer.
+ */
 export type EnvoyRoutePolicy = {
   readonly access?: 'required' | 'optional';
   readonly audience?: string;
@@ -32,13 +34,16 @@ export type EnvoyService = {
   readonly policy?: EnvoyRoutePolicy;
   /** The first match applies. */
   readonly routes?: readonly { readonly path: PathMatch; readonly policy: EnvoyRoutePolicy }[];
-  /** Passed on without a check, and without headers of the reserved prefix. They take precedence over `routes`. */
+  /**
+   * Passed on without a check, and without headers of the reserved prefix. They take precedence over
+   * `routes`.
+   */
   readonly publicPaths?: readonly PathMatch[];
   /** `allow` (default): CORS preflight requests, which have no credentials, are passed on without a check. */
   readonly corsPreflight?: 'allow' | 'deny';
   /**
-   * The number of proxies in front of this Envoy, whose `X-Forwarded-Proto` the service gets; 0 to 8. Default 0: clients
-   * connect directly, and Envoy sets the header.
+   * The number of proxies in front of this Envoy, whose `X-Forwarded-Proto` the service gets; 0 to 8. Default
+   * 0: clients connect directly, and Envoy sets the header.
    */
   readonly trustedProxyHops?: number;
   /** Ends streams after this time, so that revocations take effect on long ones; ms. Default: never. */

@@ -24,8 +24,8 @@ export type ProbeOptions = {
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
- * The listener for kubelet's probes: one path per probe, GET only, 404 for everything else. Other clients can reach it, too,
- * but without identity headers or credentials.
+ * The listener for kubelet's probes: one path per probe, GET only, 404 for everything else. Other clients can
+ * reach it, too, but without identity headers or credentials.
  */
 export function probeListener(
   options: Pick<ProbeOptions, 'listen' | 'targets' | 'reservedPrefix' | 'sources' | 'drain'>,
@@ -106,11 +106,14 @@ const httpRoute = (target: HttpTarget): EnvoyObject => ({
     // kubelet applies the timeout of the probe.
     timeout: '0s',
   },
-  // kubelet would follow a redirect to a path that this listener doesn't have. A 3xx without a location is a success.
+  // kubelet would follow a redirect to a path that this listener doesn't have. A 3xx without a location is a
+  // success.
   response_headers_to_remove: ['location'],
 });
 
-/** Answers with the health of a cluster that Envoy checks by TCP or gRPC: 200 while it is healthy, else 503. */
+/**
+ * Answers with the health of a cluster that Envoy checks by TCP or gRPC: 200 while it is healthy, else 503.
+ */
 const healthFilter = (target: CheckedTarget): EnvoyObject => ({
   name: `curfew.probe.${clusterName(target)}`,
   typed_config: typed('envoy.extensions.filters.http.health_check.v3.HealthCheck', {
@@ -157,7 +160,8 @@ function probeSettings(target: ProbeTarget): EnvoyObject {
         health_checks: [
           {
             ...healthCheck(target),
-            // The default is the cluster's name. It contains the service's name, which may be no valid authority.
+            // The default is the cluster's name. It contains the service's name, which may be no valid
+            // authority.
             grpc_health_check: { service_name: target.service, authority: `localhost:${target.port}` },
           },
         ],

@@ -5,9 +5,9 @@ import type { EnvoyObject, TokenSource } from './envoy-options.ts';
 export const defaultReservedPrefix = 'x-auth-';
 
 /**
- * Matches every spelling of the reserved prefix that a service might read as the same header: CGI and WSGI map `-` and `_` to
- * the same character, PHP maps dots to it as well, and others map any punctuation. Envoy has names in lower case, and
- * matches the whole name.
+ * Matches every spelling of the reserved prefix that a service might read as the same header: CGI and WSGI
+ * map `-` and `_` to the same character, PHP maps dots to it as well, and others map any punctuation. Envoy
+ * has names in lower case, and matches the whole name.
  * @throws ERR_CONFIG_INVALID
  */
 export function reservedNames(prefix = defaultReservedPrefix): EnvoyObject {
@@ -35,8 +35,8 @@ const nameMatcher = (name: string): EnvoyObject =>
   /^[a-z0-9]+$/.test(name) ? { exact: name } : { safe_regex: { regex: anySpelling(name) } };
 
 /**
- * The same spellings without the credential headers themselves. The authorizer doesn't look for tokens in these headers, so
- * their values are unverified.
+ * The same spellings without the credential headers themselves. The authorizer doesn't look for tokens in
+ * these headers, so their values are unverified.
  * @throws ERR_CONFIG_INVALID
  */
 export function otherSpellings(sources?: readonly TokenSource[]): EnvoyObject[] {
@@ -62,9 +62,9 @@ function checkLength(name: string): void {
 }
 
 /**
- * Regular expressions that match every spelling except the given names. A name is split into words (at even indexes) and
- * the signs between them (at odd indexes). RE2 has no lookahead, so there is an expression for each sign that may be the
- * first to differ; a single expression for all would exceed Envoy's limit.
+ * Regular expressions that match every spelling except the given names. A name is split into words (at even
+ * indexes) and the signs between them (at odd indexes). RE2 has no lookahead, so there is an expression for
+ * each sign that may be the first to differ; a single expression for all would exceed Envoy's limit.
  * @param at the index from which on spellings may differ
  */
 function otherThan(names: readonly (readonly string[])[], at = 0): string[] {
@@ -86,8 +86,9 @@ const anySpelling = (name: string): string => name.replaceAll(/[^a-z0-9]/g, '[^a
 const inClass = (sign: string): string => (/[\\\]^-]/.test(sign) ? `\\${sign}` : sign);
 
 /**
- * The filter that removes reserved headers and other spellings of the credential headers, on routes without a check, too.
- * It also removes them from trailers: some servers merge trailers into the headers, and the authorizer never sees them.
+ * The filter that removes reserved headers and other spellings of the credential headers, on routes without a
+ * check, too. It also removes them from trailers: some servers merge trailers into the headers, and the
+ * authorizer never sees them.
  */
 export function stripReserved(prefix?: string, sources?: readonly TokenSource[]): EnvoyObject {
   const removal = (matcher: EnvoyObject) => ({ remove_on_match: { key_matcher: matcher } });
@@ -105,8 +106,8 @@ export function stripReserved(prefix?: string, sources?: readonly TokenSource[])
   };
 }
 
-// At this point only an upgrade request still has a Connection header. A proxy behind Envoy would remove the headers that it
-// names (RFC 9110 §7.6.1), and a client could name the identity headers.
+// At this point only an upgrade request still has a Connection header. A proxy behind Envoy would remove the
+// headers that it names (RFC 9110 §7.6.1), and a client could name the identity headers.
 const plainConnection: EnvoyObject = {
   append: { header: { key: 'connection', value: 'upgrade' }, append_action: 'OVERWRITE_IF_EXISTS' },
 };

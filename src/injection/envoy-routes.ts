@@ -6,7 +6,8 @@ const perRoute = 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
 const extAuthz = 'envoy.filters.http.ext_authz';
 
 /**
- * The virtual host of a service. Its routes, in order: public paths, CORS preflights, routes with a policy, everything else.
+ * The virtual host of a service. Its routes, in order: public paths, CORS preflights, routes with a policy,
+ * everything else.
  * @param credentials names of the headers that may contain a token
  */
 export function virtualHost(service: EnvoyService, credentials: readonly string[]): EnvoyObject {
@@ -57,8 +58,8 @@ const matching = (name: string, regex: string): EnvoyObject => ({
 });
 const absent = (name: string): EnvoyObject => ({ name, present_match: true, invert_match: true });
 
-// Fetch Standard: a CORS preflight is an OPTIONS request with these two headers, and without credentials or a body. Other
-// OPTIONS requests are checked, because a service might answer them with data.
+// Fetch Standard: a CORS preflight is an OPTIONS request with these two headers, and without credentials or a
+// body. Other OPTIONS requests are checked, because a service might answer them with data.
 const preflight = (credentials: readonly string[]): EnvoyObject => ({
   prefix: '/',
   headers: [
@@ -71,21 +72,23 @@ const preflight = (credentials: readonly string[]): EnvoyObject => ({
   ],
 });
 
-// A route that requires less than the others matches as narrowly as a public path; one that requires more matches widely.
+// A route that requires less than the others matches as narrowly as a public path; one that requires more
+// matches widely.
 const checkedMatch = (path: PathMatch, { access }: EnvoyRoutePolicy): EnvoyObject => {
   if ('prefix' in path && path.prefix === '/') return { prefix: '/' };
   if ('exact' in path || access === 'optional') return narrowMatch(path);
   return { safe_regex: { regex: `(?i:${escaped(plainPrefix(path.prefix))})${belowGuardedPrefix}` } };
 };
 
-// Many servers ignore case, remove parameters and suffixes from a segment, and decode escapes, so that `/ADMIN`, `/admin;x`,
-// `/admin.json` and `/admin%20` may all mean `/admin`.
+// Many servers ignore case, remove parameters and suffixes from a segment, and decode escapes, so that
+// `/ADMIN`, `/admin;x`, `/admin.json` and `/admin%20` may all mean `/admin`.
 const belowGuardedPrefix = '(?:[/;.%\\\\].*)?';
 
 /**
- * Excludes paths that start with a public prefix, but that a server might resolve to a path outside of it. They contain `;`
- * (servlet containers read `/static/..;/admin` as `/admin`), backslashes, control characters, or escapes of these, of dots,
- * of slashes, of `%` or of overlong UTF-8. Such a path falls through to the routes that require a token.
+ * Excludes paths that start with a public prefix, but that a server might resolve to a path outside of it.
+ * They contain `;` (servlet containers read `/static/..;/admin` as `/admin`), backslashes, control
+ * characters, or escapes of these, of dots, of slashes, of `%` or of overlong UTF-8. Such a path falls
+ * through to the routes that require a token.
  */
 const belowPublicPrefix =
   '(?:/(?:[^%;\\\\\\x00-\\x20\\x7f]|%(?:2[0-46-9a-dA-D]|3[0-9ac-fAC-F]|4[0-9a-fA-F]|5[0-9abd-fABD-F]|6[0-9a-fA-F]|7[0-9a-eA-E]|[89abdABD][0-9a-fA-F]|[cC][2-9a-fA-F]|[eE][1-9a-fA-F]|[fF][1-4]|[eE]0%[abAB][0-9a-fA-F]|[fF]0%[9abAB][0-9a-fA-F]))*)?';

@@ -21,14 +21,15 @@ export type InjectionOutcome =
 export type InjectionOptions = { readonly rules: EligibilityRules; readonly patch: PatchOptions };
 
 /**
- * Whether this is the first call of the webhook in a pod's admission, or a reinvocation because later admission steps
- * changed the pod. At the first call, nothing in the pod is ours, whatever its name: the pod's author may have put it there.
+ * Whether this is the first call of the webhook in a pod's admission, or a reinvocation because later
+ * admission steps changed the pod. At the first call, nothing in the pod is ours, whatever its name: the
+ * pod's author may have put it there.
  */
 export type Invocation = 'first' | 'again';
 
 /**
- * Decides what happens to a pod. A pure function, except for the randomness of new probe paths. Admitting the result again
- * changes nothing.
+ * Decides what happens to a pod. A pure function, except for the randomness of new probe paths. Admitting the
+ * result again changes nothing.
  */
 export function decideInjection(
   admission: Admission,

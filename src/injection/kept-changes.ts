@@ -3,8 +3,9 @@ import type { Container, Pod } from './pod.ts';
 const probeSlots = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const;
 
 /**
- * Our container with the changes that other admission steps made to it: limits of a LimitRange, the image of a mirror, a pull
- * policy, variables, mounts. What the container runs, and what follows from the rest of the pod, stays as we made it.
+ * Our container with the changes that other admission steps made to it: limits of a LimitRange, the image of
+ * a mirror, a pull policy, variables, mounts. What the container runs, and what follows from the rest of the
+ * pod, stays as we made it.
  * @param made the container as we would add it now
  * @param found the container in the pod, added by an earlier call in the same admission
  */

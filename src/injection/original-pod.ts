@@ -5,8 +5,8 @@ import { isPart } from './pod-resources.ts';
 import { handlerAt, readRewritten, withHandler, type RewrittenProbe } from './probe-rewriting.ts';
 
 /**
- * The pod as its author sent it, without what an earlier admission added, moved or rewrote. If the author imitated an earlier
- * admission, the imitation is removed.
+ * The pod as its author sent it, without what an earlier admission added, moved or rewrote. If the author
+ * imitated an earlier admission, the imitation is removed.
  */
 export function withoutInjection(pod: Pod): Pod {
   const { spec, metadata } = pod;

@@ -32,7 +32,10 @@ export type InjectionPlan = {
   readonly ports: PodPorts;
   /** What an earlier admission rewrote. Its probes keep their paths. */
   readonly earlier: Rewritten;
-  /** The pod after an earlier call in the same admission and the steps after it. Their changes to our parts are kept. */
+  /**
+   * The pod after an earlier call in the same admission and the steps after it. Their changes to our parts
+   * are kept.
+   */
   readonly found?: Pod | undefined;
 };
 
@@ -83,7 +86,10 @@ export function inject(original: Pod, plan: InjectionPlan, options: PatchOptions
   };
 }
 
-/** The pod's own resources, enlarged for our containers. If another step changed them after that, the change stays. */
+/**
+ * The pod's own resources, enlarged for our containers. If another step changed them after that, the change
+ * stays.
+ */
 function podResources(
   { spec }: Pod,
   { earlier, found }: InjectionPlan,
@@ -148,7 +154,10 @@ function metadataWithOurs(
   };
 }
 
-/** The operations that turn `before` into `after`. They replace whole members, so they apply whatever those contain. */
+/**
+ * The operations that turn `before` into `after`. They replace whole members, so they apply whatever those
+ * contain.
+ */
 export function patchBetween(before: Pod, after: Pod): PatchOperation[] {
   return [
     ...memberPatch('/metadata', before.metadata, after.metadata, ['labels', 'annotations']),

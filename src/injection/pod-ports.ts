@@ -129,8 +129,8 @@ const tlsNumbers: ReadonlySet<number> = new Set([443, 6443, 8443, 9443]);
 const probeSlots = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const;
 
 /**
- * Why a port is not plain HTTP; undefined if nothing says so. `curfew/ports` overrides the evidence of a name or a number, but
- * not that of an HTTPS probe.
+ * Why a port is not plain HTTP; undefined if nothing says so. `curfew/ports` overrides the evidence of a name
+ * or a number, but not that of an HTTPS probe.
  */
 function evidenceOfOther(
   number: number,

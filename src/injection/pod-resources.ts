@@ -11,8 +11,8 @@ export type EnlargedResources = {
 };
 
 /**
- * Pod-level resources limit the sum of all containers, so they are enlarged for our containers. Undefined if there is nothing
- * to add.
+ * Pod-level resources limit the sum of all containers, so they are enlarged for our containers. Undefined if
+ * there is nothing to add.
  */
 export function enlarged(before: PodResources, ours: readonly Container[]): EnlargedResources | undefined {
   if (before === undefined) return undefined;

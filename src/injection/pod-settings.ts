@@ -138,8 +138,8 @@ const prefix = 'curfew/';
 const ours: ReadonlySet<string> = new Set([annotations.authorizerConfig, annotations.rewritten]);
 
 /**
- * Reads a pod's annotations. An unknown one that starts with `curfew/` is refused: it may be a misspelt one, and then the
- * protection that it asks for would be missing.
+ * Reads a pod's annotations. An unknown one that starts with `curfew/` is refused: it may be a misspelt one,
+ * and then the protection that it asks for would be missing.
  */
 export function parsePodSettings(
   given: Readonly<Record<string, string>>,

@@ -48,8 +48,8 @@ export type PolicyGap =
   | { readonly reason: 'port_open'; readonly policy: string; readonly port: number };
 
 /**
- * Why the policies of a pod's namespace don't close its ports; undefined if they do. A rule that opens a port to some clients
- * counts as open, because no client may bypass Envoy.
+ * Why the policies of a pod's namespace don't close its ports; undefined if they do. A rule that opens a port
+ * to some clients counts as open, because no client may bypass Envoy.
  */
 export function policyGap(pod: SelectedPod, policies: readonly IngressPolicy[]): PolicyGap | undefined {
   const selecting = policies.filter(

@@ -107,8 +107,9 @@ export type RewrittenContainer = {
 };
 
 /**
- * Turns a container's httpGet, tcpSocket and grpc handlers into requests to Envoy's probe port, each with its own path. Envoy
- * then does what kubelet would have done. The application's own path still requires a token from everybody else.
+ * Turns a container's httpGet, tcpSocket and grpc handlers into requests to Envoy's probe port, each with its
+ * own path. Envoy then does what kubelet would have done. The application's own path still requires a token
+ * from everybody else.
  */
 export function rewriteProbes(original: Container, options: RewritingOptions): RewrittenContainer {
   let container = original;

@@ -17,7 +17,10 @@ const maxLength = 64;
 
 const nanoExponent = 9;
 
-/** Parses a quantity into billionths, rounded up. Undefined for negative ones, and for what Kubernetes would reject. */
+/**
+ * Parses a quantity into billionths, rounded up. Undefined for negative ones, and for what Kubernetes would
+ * reject.
+ */
 export function parseQuantity(text: string): bigint | undefined {
   const groups = text.length <= maxLength ? pattern.exec(text)?.groups : undefined;
   const { whole = '', fraction = '', suffix = '' } = groups ?? {};

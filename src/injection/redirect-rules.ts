@@ -1,9 +1,9 @@
 import type { PodPorts } from './pod-ports.ts';
 
 /**
- * The nftables rules of a pod with redirect capture, for both address families. Incoming traffic goes through Envoy, or to a
- * port that was declared open; everything else is rejected. Outgoing and loopback traffic are not affected. Applying the
- * rules again changes nothing.
+ * The nftables rules of a pod with redirect capture, for both address families. Incoming traffic goes through
+ * Envoy, or to a port that was declared open; everything else is rejected. Outgoing and loopback traffic are
+ * not affected. Applying the rules again changes nothing.
  */
 export function redirectRules(ports: PodPorts): string {
   const envoyPorts = ports.protected.map(({ envoyPort }) => envoyPort);

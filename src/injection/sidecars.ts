@@ -5,7 +5,8 @@ import type { PodPorts } from './pod-ports.ts';
 import type { PodSettings, ResourceRequirements } from './pod-settings.ts';
 import { redirectRules } from './redirect-rules.ts';
 
-// Envoy and the authorizer are different users of one group, so that only they can open the socket between them.
+// Envoy and the authorizer are different users of one group, so that only they can open the socket between
+// them.
 const group = 65_530;
 const users = { envoy: 65_531, authorizer: 65_532 };
 
@@ -168,7 +169,10 @@ export function envoyContainer(
   };
 }
 
-/** The volumes of the two sidecars. A missing Secret doesn't keep the pod from starting; `/readyz` shows its effect. */
+/**
+ * The volumes of the two sidecars. A missing Secret doesn't keep the pod from starting; `/readyz` shows its
+ * effect.
+ */
 export const sidecarVolumes = ({
   secretMounts,
 }: SidecarOptions): { name: string; [key: string]: unknown }[] => [

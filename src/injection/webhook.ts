@@ -34,9 +34,10 @@ const invocations: ReadonlyMap<string, Invocation> = new Map([
 ]);
 
 /**
- * The admission webhook: `POST /inject` and `POST /reinvoke` over TLS 1.2 or newer. `/reinvoke` trusts the parts of a pod that
- * have our names, so it must only be called for pods that `/inject` has seen in the same admission. Changed certificate files
- * apply to new connections within 5 s; if the certificate and the key don't match, the previous pair stays in use.
+ * The admission webhook: `POST /inject` and `POST /reinvoke` over TLS 1.2 or newer. `/reinvoke` trusts the
+ * parts of a pod that have our names, so it must only be called for pods that `/inject` has seen in the same
+ * admission. Changed certificate files apply to new connections within 5 s; if the certificate and the key
+ * don't match, the previous pair stays in use.
  */
 export function createWebhook(options: WebhookOptions): Webhook {
   const { tls, log } = options;

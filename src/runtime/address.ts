@@ -36,7 +36,10 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
-/** True for an IP address of the loopback range, an IPv4-mapped one included, and for `localhost` (RFC 6761 §6.3). */
+/**
+ * True for an IP address of the loopback range, an IPv4-mapped one included, and for `localhost` (RFC 6761
+ * §6.3).
+ */
 export function isLoopback(host: string | undefined): boolean {
   if (host === undefined) return false;
   const family = isIP(host);
@@ -44,8 +47,8 @@ export function isLoopback(host: string | undefined): boolean {
 }
 
 /**
- * Removes the Unix socket of a process that has ended. A socket that accepts connections stays, and so does a file of
- * another type.
+ * Removes the Unix socket of a process that has ended. A socket that accepts connections stays, and so does a
+ * file of another type.
  * @throws ERR_ADDRESS_IN_USE
  */
 export async function removeDeadSocket(path: string): Promise<void> {
@@ -97,8 +100,8 @@ export function listenFault(thrown: unknown, address: Address, setting: string):
 const maxTurns = 1024;
 
 /**
- * Accepts the connections that are still in the listen backlog. Call it before the server is closed: closing resets
- * them, and the requests on them are lost. Node accepts one connection per turn of the event loop.
+ * Accepts the connections that are still in the listen backlog. Call it before the server is closed: closing
+ * resets them, and the requests on them are lost. Node accepts one connection per turn of the event loop.
  */
 export async function acceptWaiting(server: Server): Promise<void> {
   let quietTurns = 0;

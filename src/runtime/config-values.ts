@@ -5,7 +5,10 @@ import { secretFromFile, secretFromText } from './secret.ts';
 const durationUnitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const durationPattern = /^(?<count>\d{1,9})(?<unit>ms|s|m|h|d)$/;
 
-/** Parses a duration such as `500ms`, `10s`, `5m`, `2h` or `14d` into milliseconds; undefined for anything else. */
+/**
+ * Parses a duration such as `500ms`, `10s`, `5m`, `2h` or `14d` into milliseconds; undefined for anything
+ * else.
+ */
 export function parseDurationMs(text: string): number | undefined {
   const groups = durationPattern.exec(text)?.groups;
   if (groups === undefined) return undefined;
@@ -35,7 +38,9 @@ export function durationMs(bounds: { min?: string; max?: string } = {}) {
 
 const sizePattern = /^(?<count>\d{1,9})(?<unit>k|M)?$/;
 
-/** Parses a size such as `8192`, `256k` or `1M` (binary multiples) into bytes; undefined for anything else. */
+/**
+ * Parses a size such as `8192`, `256k` or `1M` (binary multiples) into bytes; undefined for anything else.
+ */
 export function parseBytes(text: string): number | undefined {
   const groups = sizePattern.exec(text)?.groups;
   if (groups === undefined) return undefined;

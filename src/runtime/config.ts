@@ -25,7 +25,8 @@ export class ConfigFault extends Fault {
 }
 
 /**
- * Reads a program's configuration, applies the `CURFEW__…` environment variables, validates the result and freezes it.
+ * Reads a program's configuration, applies the `CURFEW__…` environment variables, validates the result and
+ * freezes it.
  * @param options.schema the program's valibot schema, which rejects unknown keys
  * @param options.file path of a YAML file, at most 1 MiB
  * @param options.environment default: the environment of this process
@@ -124,7 +125,9 @@ type AnySchema = v.GenericSchema & {
   pipe?: readonly v.GenericSchema[];
 };
 
-/** The kind of scalar that a schema accepts at a path; undefined if there is no such path, or no scalar there. */
+/**
+ * The kind of scalar that a schema accepts at a path; undefined if there is no such path, or no scalar there.
+ */
 function scalarAt(
   schema: v.GenericSchema,
   steps: readonly string[],

@@ -16,8 +16,8 @@ export type CrowdedOut = {
 
 export type ConnectionsOptions = {
   /**
-   * The maximum number of connections. Beyond it, the network with the most connections loses the one that has been
-   * silent for the longest time.
+   * The maximum number of connections. Beyond it, the network with the most connections loses the one that
+   * has been silent for the longest time.
    */
   readonly limit: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
@@ -27,8 +27,8 @@ export type ConnectionsOptions = {
 type Open = { readonly place: Place; requests: number; activeAtMs: number };
 
 /**
- * The maximum number of unanswered requests on one connection. Node keeps pipelined requests in memory until those before
- * them are answered. Browsers and proxies don't pipeline.
+ * The maximum number of unanswered requests on one connection. Node keeps pipelined requests in memory until
+ * those before them are answered. Browsers and proxies don't pipeline.
  */
 const maxUnanswered = 16;
 

@@ -30,8 +30,8 @@ type Held = Omit<Claim, 'units'> & { units: number };
 type Group = { readonly key: string; readonly isReserved: boolean; readonly held: Set<Held>; units: number };
 
 /**
- * Shares a bounded resource among owners. A new claim always finds room, at the expense of the owner that uses most: a
- * flood evicts itself, while a client that needs its place for a moment keeps it.
+ * Shares a bounded resource among owners. A new claim always finds room, at the expense of the owner that
+ * uses most: a flood evicts itself, while a client that needs its place for a moment keeps it.
  * Cost: one step per owner for each eviction, else constant. Memory: one entry per place.
  * @param options.limit units in use at most
  * @param options.reserve units that other claims can't take from reserved ones; below the limit. Default: 0
@@ -103,7 +103,10 @@ function createUsage() {
       count(group, -held.units);
       if (group.held.size === 0) groups.delete(group.key);
     },
-    /** The group that uses most. @param reserve reserved groups are left out while they use no more than this together */
+    /**
+     * The group that uses most.
+     * @param reserve reserved groups are left out while they use no more than this together
+     */
     largest: (reserve: number): Group | undefined => {
       let found: Group | undefined;
       for (const group of groups.values()) {

@@ -1,4 +1,6 @@
-/** The codes of faults: failures of a program other than expected refusals. `docs/errors.md` explains each. */
+/**
+ * The codes of faults: failures of a program other than expected refusals. `docs/errors.md` explains each.
+ */
 export const faultCodes = [
   'ERR_CONFIG_INVALID',
   'ERR_CONFIG_UNREADABLE',
@@ -22,7 +24,10 @@ export const faultCodes = [
 
 export type FaultCode = (typeof faultCodes)[number];
 
-/** The one error class: a stable code for programs, a message for the operator. Messages never hold a credential. */
+/**
+ * The one error class: a stable code for programs, a message for the operator. Messages never hold a
+ * credential.
+ */
 export class Fault extends Error {
   readonly code: FaultCode;
 

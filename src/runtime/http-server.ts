@@ -28,7 +28,9 @@ const limits = {
   connectionsCheckingInterval: 1000,
 };
 const defaultMaxConnections = 2000;
-/** Node may accept so many connections in one turn of the event loop, before those they replace are closed. */
+/**
+ * Node may accept so many connections in one turn of the event loop, before those they replace are closed.
+ */
 const acceptedAtOnce = 1000;
 
 /** The public HTTP listener. Each request is bounded in size and time. `stop` loses no request that was received. */

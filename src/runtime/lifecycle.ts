@@ -4,14 +4,19 @@ import type { Log } from './log.ts';
 export type Part = {
   readonly name: string;
   start(): Promise<void> | void;
-  /** Called once, even if the start of this part or of a later one failed. Must not throw after a start that failed. */
+  /**
+   * Called once, even if the start of this part or of a later one failed. Must not throw after a start that
+   * failed.
+   */
   stop(): Promise<void> | void;
 };
 
 export type Lifecycle = {
   /** Starts the parts in order; on a failure stops what was started, in reverse, and rethrows. */
   start(): Promise<void>;
-  /** Stops the parts in reverse. Resolves after `drainMs` at the latest; true if every part stopped in time. */
+  /**
+   * Stops the parts in reverse. Resolves after `drainMs` at the latest; true if every part stopped in time.
+   */
   stop(): Promise<boolean>;
 };
 

@@ -70,8 +70,8 @@ export type Log = {
   isDebug(): boolean;
 };
 
-// A second line of defence: libraries put arbitrary values into their messages. Clients choose texts of up to 60 KiB, so
-// both patterns match only from the beginning of a word, which keeps the time linear.
+// A second line of defence: libraries put arbitrary values into their messages. Clients choose texts of up to
+// 60 KiB, so both patterns match only from the beginning of a word, which keeps the time linear.
 const dottedWord = /[\w.-]+/g;
 const urlUserInfo = /(?<!\w)(\w+:\/\/)[^/\s@]*@/g;
 // The minimum length of the first part of a compact JWS. `eyJ` is `{"` in base64url.
@@ -102,7 +102,10 @@ function withoutTokens(word: string): string {
 
 type Described = { name: string; code?: string; message: string; cause?: string };
 
-/** Name, code and message of a thrown value. Nothing else: errors of ioredis contain the command with its arguments. */
+/**
+ * Name, code and message of a thrown value. Nothing else: errors of ioredis contain the command with its
+ * arguments.
+ */
 export function describeError(thrown: unknown): Described {
   if (!(thrown instanceof Error)) return { name: 'NonError', message: withoutCredentials(String(thrown)) };
   const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
@@ -145,7 +148,10 @@ export function createLog(options: {
   };
 }
 
-/** The log of a long-running program. Its first line, at `info`, has the version and the revision of the program. */
+/**
+ * The log of a long-running program. Its first line, at `info`, has the version and the revision of the
+ * program.
+ */
 export function createProgramLog(program: string, level: LogLevel): Log {
   const log = createLog({ program, level });
   log.info('starting', build);

@@ -4,7 +4,9 @@ import { build } from './version.ts';
 
 export { Registry } from 'prom-client';
 
-/** A registry with the metrics of the process (CPU, memory, event loop delay), its version and its revision. */
+/**
+ * A registry with the metrics of the process (CPU, memory, event loop delay), its version and its revision.
+ */
 export function createRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -21,8 +23,8 @@ export function createRegistry(): Registry {
 export type Tally = { inc(): void };
 
 /**
- * A counter for events of every request. prom-client checks and hashes the labels on each increment; a tally adds to a
- * number, which goes to the series when the metrics are read.
+ * A counter for events of every request. prom-client checks and hashes the labels on each increment; a tally
+ * adds to a number, which goes to the series when the metrics are read.
  */
 class TalliedCounter extends Counter {
   readonly #flushes: (() => void)[] = [];

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * The network that a rate limit or a share belongs to: an IPv4 address, or the /64 of an IPv6 address, because one
- * client usually has a whole /64. Other texts are returned as they are.
+ * The network that a rate limit or a share belongs to: an IPv4 address, or the /64 of an IPv6 address,
+ * because one client usually has a whole /64. Other texts are returned as they are.
  */
 export function networkOf(address: string): string {
   const plain = address.split('%', 1)[0] ?? '';

@@ -14,8 +14,8 @@ export type Timings = {
 };
 
 /**
- * Counts durations in buckets. prom-client's histogram takes ten times as long: it looks up labels and searches all of its
- * buckets for each duration. Cost: a comparison for each bucket up to the right one.
+ * Counts durations in buckets. prom-client's histogram takes ten times as long: it looks up labels and
+ * searches all of its buckets for each duration. Cost: a comparison for each bucket up to the right one.
  */
 export function createTimings(registry: Registry, { name, help, buckets }: TimingsOptions): Timings {
   const bounds = [...buckets, Infinity];

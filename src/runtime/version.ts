@@ -10,6 +10,9 @@ export const build = {
   revision: typeof CURFEW_REVISION === 'string' ? CURFEW_REVISION : 'unknown',
 } as const;
 
-/** The line that `--version` prints. @param program `curfew`, or the name of a program with a bundle of its own */
+/**
+ * The line that `--version` prints.
+ * @param program `curfew`, or the name of a program with a bundle of its own
+ */
 export const versionLine = (program: string): string =>
   `${program} ${build.version} (revision ${build.revision}, Node ${process.versions.node})`;

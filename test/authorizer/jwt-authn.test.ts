@@ -12,8 +12,8 @@ import { repository } from '../processes.ts';
 import { encode, issueToken, jwkSetOf, signCompact, testIssuer, testKey } from '../token/tokens.ts';
 import { startAuthorizer, untilReady, type AuthorizerProgram } from './authorizer-program.ts';
 
-// The same requests to Envoy's own jwt_authn filter and to the authorizer; docs/jwt-authn-differences.md explains
-// every difference, and this test holds the table there to what really happens.
+// The same requests to Envoy's own jwt_authn filter and to the authorizer; docs/jwt-authn-differences.md
+// explains every difference, and this test holds the table there to what really happens.
 
 let folder: string;
 let echo: EchoService;

@@ -53,7 +53,8 @@ async function restartUnderLoad({ envoy, restart }: SharedAuthorizers): Promise<
 describe.each(['lean', 'grpc-js'])(
   'behind three authorizers with the engine %s that are restarted',
   (engine) => {
-    // A machine that is busy with the start of a program may take longer than the recommended second for a check.
+    // A machine that is busy with the start of a program may take longer than the recommended second for a
+    // check.
     const timeout = '60s';
 
     it(

@@ -10,12 +10,15 @@ export const nodeImage = 'node:24-bookworm-slim';
 const ourImages = ['authorizer', 'identity', 'relay', 'injector', 'redirect', 'cli'] as const;
 const otherImages = [nodeImage, 'redis:7', 'postgres:15', 'envoyproxy/envoy:v1.40.0'];
 
-/** The command that brings images into the cluster; it gets their names as arguments (`kind load docker-image`). */
+/**
+ * The command that brings images into the cluster; it gets their names as arguments (`kind load
+ * docker-image`).
+ */
 export const loadCommand = (): string[] | undefined => process.env['CURFEW_LOAD_IMAGES']?.split(' ');
 
 /**
- * Before all tests: builds our images and brings them into the cluster. Without a command to do so they have to be
- * there. Without a cluster nothing is done here: the tests that need one say so.
+ * Before all tests: builds our images and brings them into the cluster. Without a command to do so they have
+ * to be there. Without a cluster nothing is done here: the tests that need one say so.
  */
 export function setup(): void {
   const [command = '', ...args] = loadCommand() ?? [];

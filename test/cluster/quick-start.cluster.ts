@@ -41,7 +41,10 @@ afterAll(async () => {
   await deleteNamespaces('curfew', 'shop', 'outside', 'data');
 });
 
-/** Runs what the README prints in one shell. `docker push` is the cluster's own way to get an image, if it has one. */
+/**
+ * Runs what the README prints in one shell. `docker push` is the cluster's own way to get an image, if it has
+ * one.
+ */
 async function runPrinted(...printedCommands: readonly string[]): Promise<string> {
   const folder = lastingDirectory();
   const load = loadCommand()?.join(' ');

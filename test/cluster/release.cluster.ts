@@ -37,7 +37,8 @@ describe('under load', () => {
     return count;
   };
 
-  // What is lost with Redis or its owner would be missed when proof gets older than maxExposure, which is 30 s.
+  // What is lost with Redis or its owner would be missed when proof gets older than maxExposure, which is 30
+  // s.
   it.each([
     ['the application', 'shop', 'files', 3],
     ['identity', 'curfew', 'curfew-identity', 35],

@@ -53,8 +53,8 @@ export const proxied = 'http://proxied.strict.svc/etc';
 export const bare = 'http://bare.plain.svc/etc';
 
 /**
- * Curfew with identity, PostgreSQL and the bundled Redis; `files` in the labelled namespace `shop`, `proxied` in
- * `strict` (Pod Security restricted), `bare` in `plain`, which nobody labelled.
+ * Curfew with identity, PostgreSQL and the bundled Redis; `files` in the labelled namespace `shop`, `proxied`
+ * in `strict` (Pod Security restricted), `bare` in `plain`, which nobody labelled.
  */
 export async function startRelease(): Promise<Client> {
   neverPrinted(password, databasePassword);
@@ -87,8 +87,8 @@ export async function startRelease(): Promise<Client> {
 }
 
 /**
- * Asks until a Service leads to its pod: a node's name server and its rules for Services learn of a ready pod a little later.
- * What is protected must not answer anything else than a refusal on the way.
+ * Asks until a Service leads to its pod: a node's name server and its rules for Services learn of a ready pod
+ * a little later. What is protected must not answer anything else than a refusal on the way.
  */
 async function reach(client: Client, { url, status }: { url: string; status: number }): Promise<void> {
   const others: string[] = [];

@@ -1,7 +1,10 @@
 import { nodeImage } from './images.ts';
 import { restricted } from './kubectl.ts';
 
-/** A file server as people have them: it knows nothing of tokens. Port 9090 is its metrics, 7070 one it forgot to declare. */
+/**
+ * A file server as people have them: it knows nothing of tokens. Port 9090 is its metrics, 7070 one it forgot
+ * to declare.
+ */
 const fileServer = `
 const { createServer } = require('node:http');
 const { readdirSync } = require('node:fs');

@@ -12,7 +12,10 @@ import { envoyImage, image, nodeImage, statusOf } from './docker.ts';
 import { Laboratory } from './laboratory.ts';
 import { runPod, type RunningPod } from './pod.ts';
 
-/** A service that knows nothing: HTTP on 8080, metrics on 9090, a back door on 7070, UDP echo on 5353 and 5354. */
+/**
+ * A service that knows nothing: HTTP on 8080, metrics on 9090, a back door on 7070, UDP echo on 5353 and
+ * 5354.
+ */
 const service = `
 const http = require('node:http');
 const seen = (request) => JSON.stringify({ from: request.socket.remoteAddress, path: request.url, headers: request.headers });

@@ -13,7 +13,9 @@ export const postgresImage = 'postgres:15';
 export const envoyImage = 'envoyproxy/envoy:v1.40.0';
 export const nodeImage = 'node:24-bookworm-slim';
 
-/** On everything that a run leaves in the engine while it lasts; its value is the process that runs the tests. */
+/**
+ * On everything that a run leaves in the engine while it lasts; its value is the process that runs the tests.
+ */
 export const runLabel = 'curfew.test-run';
 const runVariable = 'CURFEW_CONTAINER_RUN';
 

@@ -134,7 +134,10 @@ const atOnce: WaitStrategy = {
   getStartupTimeout: () => 0,
 };
 
-/** A container with what the public interface can't say: a read-only root, one alias, one address, standard input. */
+/**
+ * A container with what the public interface can't say: a read-only root, one alias, one address, standard
+ * input.
+ */
 class Program extends GenericContainer {
   readonly #input: string | undefined;
 

@@ -36,8 +36,8 @@ export type PodOptions = {
 };
 
 /**
- * Runs a pod's containers as kubelet would: one network for all, init containers in order, a sidecar's startup probe
- * before the next one.
+ * Runs a pod's containers as kubelet would: one network for all, init containers in order, a sidecar's
+ * startup probe before the next one.
  */
 export async function runPod(laboratory: Laboratory, pod: Pod, options: PodOptions): Promise<RunningPod> {
   const containers = new Map<string, Container>();

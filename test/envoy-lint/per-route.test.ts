@@ -29,7 +29,10 @@ const says: Readonly<Record<string, object>> = {
 };
 const kinds = Object.keys(says);
 
-/** Every third combination of what route and weighted cluster say; all of them with the other levels are too many. */
+/**
+ * Every third combination of what route and weighted cluster say; all of them with the other levels are too
+ * many.
+ */
 const pairs = kinds.flatMap((inRoute) => kinds.map((inCluster) => ({ inRoute, inCluster })));
 const routesOf = (host: number): object[] =>
   pairs

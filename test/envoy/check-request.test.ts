@@ -196,7 +196,8 @@ describe('with the headers named that are looked at', () => {
   });
 
   it('takes no byte of a long name for its end', () => {
-    // Its length is two bytes; read as one, the name would begin and end a byte early, and its last byte is a tag.
+    // Its length is two bytes; read as one, the name would begin and end a byte early, and its last byte is a
+    // tag.
     const name = `x-auth-${'a'.repeat(125)}\x12`;
     expect(names({ [name]: 'v'.repeat(17) })).toEqual([name]);
   });
@@ -383,8 +384,8 @@ describe('held against the decoder of proto-loader', () => {
         const isAscii = message.every((byte) => byte < 0x80);
         expect(isAscii ? request : expected).toEqual(expected);
       }),
-      // Fixed: proto-loader reads on over the end of a message in which a text is too long, and a free search meets
-      // that once in a while.
+      // Fixed: proto-loader reads on over the end of a message in which a text is too long, and a free search
+      // meets that once in a while.
       { numRuns: 10_000, seed: 20_261_124 },
     );
   });

@@ -216,7 +216,9 @@ function publicPrefix(prefix: string): RegExp {
   return new RegExp(`^(?:${patterns.find((pattern) => pattern.startsWith('/'))})$`, 's');
 }
 
-/** How lenient servers read a path: escapes decoded up to twice, parameters cut off segments, dots resolved. */
+/**
+ * How lenient servers read a path: escapes decoded up to twice, parameters cut off segments, dots resolved.
+ */
 function readings(path: string): string[] {
   const decoded = [path, unescaped(path), unescaped(unescaped(path))];
   return decoded.flatMap((text) => [text, text.replaceAll(/;[^/]*/g, '')]).map(resolved);

@@ -111,7 +111,8 @@ describe('a service behind a proxy that ends TLS', () => {
 });
 
 describe('a client', () => {
-  // Each is one address that Envoy could take for internal: by its default, by the list of the configuration, by loopback.
+  // Each is one address that Envoy could take for internal: by its default, by the list of the configuration,
+  // by loopback.
   const addresses = ['', '10.1.2.3', '0.0.0.0', '127.0.0.1', '::1', '::ffff:0.0.0.0', 'fd00::1', 'unknown'];
   const steering = {
     'x-envoy-internal': 'true',

@@ -3,7 +3,10 @@ import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 /** A certificate and its key, as PEM. */
 export type CertificatePair = { readonly cert: string; readonly key: string };
 
-/** A self-signed certificate for a DNS name, good for a day (RFC 5280 §4.1, by hand: no package is needed for it). */
+/**
+ * A self-signed certificate for a DNS name, good for a day (RFC 5280 §4.1, by hand: no package is needed for
+ * it).
+ */
 export function selfSigned(name: string): CertificatePair {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const ecdsaWithSha256 = sequence(oid([42, 134, 72, 206, 61, 4, 3, 2]));

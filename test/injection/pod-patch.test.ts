@@ -16,7 +16,10 @@ const container = (pod: Pod, name: string): Container => {
   return found;
 };
 
-/** A pod as text, with what is JSON inside of it opened up, and Envoy's configuration, which has its own tests, cut short. */
+/**
+ * A pod as text, with what is JSON inside of it opened up, and Envoy's configuration, which has its own
+ * tests, cut short.
+ */
 function readable(pod: Pod): string {
   const open = (text: string): unknown => {
     if (text.startsWith('{"admin"')) return outline(JSON.parse(text) as EnvoyOutline);

@@ -223,7 +223,9 @@ describe('an owner that finds a log whose truth is Redis', () => {
   }, 30_000);
 });
 
-/** Waits until everything is proven for a sidecar of one issuer, from what another sidecar has seen as well. */
+/**
+ * Waits until everything is proven for a sidecar of one issuer, from what another sidecar has seen as well.
+ */
 async function untilProven(logName: string, epoch: number, also: Follower): Promise<void> {
   const sure = await follow(server.url, logName, [issuer]);
   let seenBeat: number | undefined;

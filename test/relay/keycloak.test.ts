@@ -19,8 +19,8 @@ import {
   type RelayFolder,
 } from './relay-server.ts';
 
-// A foreign issuer as Keycloak is one: its keys, its access tokens, its back-channel logout. All else is real: Envoy,
-// the authorizer with the preset, the relay, Redis.
+// A foreign issuer as Keycloak is one: its keys, its access tokens, its back-channel logout. All else is
+// real: Envoy, the authorizer with the preset, the relay, Redis.
 
 const issuer = 'https://keycloak.example/realms/shop';
 const signing = testKey('RS256', 'keycloak-signing');

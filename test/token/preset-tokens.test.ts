@@ -5,8 +5,8 @@ import { presets, type PresetName } from '../../src/token/preset.ts';
 import { testVerifier, trusted } from './fixtures.ts';
 import { signCompact, testKey, testNow } from './tokens.ts';
 
-// Tokens as each provider documents them, judged with its preset: the access token of a person and of a service, and
-// what must not pass for one.
+// Tokens as each provider documents them, judged with its preset: the access token of a person and of a
+// service, and what must not pass for one.
 
 type Json = Readonly<Record<string, unknown>>;
 
