@@ -72,7 +72,7 @@ const ready = (at: string, name: string): Promise<string> =>
   kubectl('-n', at, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=180s');
 
 describe('proxy capture', () => {
-  it('is started in the namespaces that the notes of the release name', async () => {
+  it('starts in the namespaces that the notes of the release name', async () => {
     const notes = await helm('get', 'notes', 'curfew', '-n', 'curfew');
     expect(notes).toContain('Such pods are refused except in: shop, strict.');
   });
@@ -111,7 +111,7 @@ describe('proxy capture', () => {
     },
   );
 
-  it('leaves other labels, and the status of a pod, to whoever may change them', async () => {
+  it('allows changes of other labels, and of the status of a pod', async () => {
     const { metadata } = await onlyPod('strict', 'proxied');
     await kubectl('-n', 'strict', 'label', 'pod', metadata.name, 'team=orders');
     expect((await named('strict', metadata.name)).metadata.labels['team']).toBe('orders');
@@ -239,7 +239,7 @@ describe('a namespace with bounds of its own', () => {
     await kubectl('delete', 'mutatingadmissionpolicies,mutatingadmissionpolicybindings', 'pull-never');
   });
 
-  it('takes nothing of a pod for ours that its author called so', async () => {
+  it('does not trust containers to which the author of a pod gave our names', async () => {
     const planted = [{ name: 'curfew-authorizer', image: 'hostile:1', restartPolicy: 'Always' }];
     await apply(
       server({ name: 'posing', namespace: 'bounded', port: 8080, spec: { initContainers: planted } }),

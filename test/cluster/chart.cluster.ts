@@ -26,7 +26,7 @@ describe.each(Object.entries(permutations))('the chart with %s', (_name, values)
     ).toContain('0 chart(s) failed');
   });
 
-  it('writes configurations that the programs take', async () => {
+  it('writes configurations that the programs accept', async () => {
     const manifests = await render(values);
     const injector = manifests.find(isNamed('ConfigMap', 'curfew-injector'))?.data?.['injector.yaml'];
     const own = manifests.find(isNamed('Secret', 'curfew-identity-config'))?.stringData?.['identity.yaml'];
@@ -78,7 +78,7 @@ describe('the chart', () => {
     expect(manifests.map(({ kind }) => kind)).toContain('MutatingWebhookConfiguration');
   });
 
-  it('keeps its hands off system namespaces and its own', async () => {
+  it('leaves out system namespaces and its own', async () => {
     const webhook = named(await render(minimal), 'MutatingWebhookConfiguration', 'curfew-injector-curfew');
     expect(webhook.webhooks).toHaveLength(4);
     for (const one of webhook.webhooks ?? []) {
@@ -111,7 +111,7 @@ describe('the chart', () => {
     expect(operators).toEqual([['In'], ['In'], ['NotIn'], ['NotIn']]);
   });
 
-  it('believes what a pod has under its names only after it has seen that pod in the same admission', async () => {
+  it('trusts the containers with its names only after it has seen the pod in the same admission', async () => {
     const webhook = named(await render(minimal), 'MutatingWebhookConfiguration', 'curfew-injector-curfew');
     const parts = (webhook.webhooks ?? []).map((one) => {
       const { name, clientConfig, reinvocationPolicy, ...rest } = one as unknown as {
@@ -128,7 +128,7 @@ describe('the chart', () => {
     expect(parts[3]?.rest).toEqual(parts[2]?.rest);
   });
 
-  it("puts the readers' password into the labelled namespaces and the owner's nowhere else than its own", async () => {
+  it("puts the readers' password into the labelled namespaces, and the owner's only into its own", async () => {
     const manifests = await render(permutations['a Redis with users'] ?? {});
     const secrets = manifests.filter(({ kind }) => kind === 'Secret');
     const holding = (password: string): string[] =>
@@ -178,7 +178,7 @@ describe('the chart', () => {
     expect(await kinds('1.29.4')).not.toContain('ValidatingAdmissionPolicy');
   });
 
-  it('knows its own identity as an issuer, by a way inside the cluster', async () => {
+  it('adds its own identity as an issuer, with an address inside the cluster', async () => {
     const manifests = await render({ redis, identity });
     const config = parse(named(manifests, 'ConfigMap', 'curfew-injector').data?.['injector.yaml'] ?? '') as {
       authorizer: { issuers: unknown[] };

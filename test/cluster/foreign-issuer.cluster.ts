@@ -85,7 +85,7 @@ const epoch = async (): Promise<unknown> =>
   (JSON.parse(await curfew('log', 'show', '--redis', redisUrl, '--json')) as { epoch: number }).epoch;
 
 describe('a release without an owner of the log', () => {
-  it('makes the log, so that a token older than maxExposure is let in, and a revoked one refused', async () => {
+  it('creates the log, so that a token older than maxExposure is allowed, and a revoked one refused', async () => {
     await release('install');
     await apply(...workload({ name: 'files', namespace: 'shop' }));
     await rollout('shop', 'files');
@@ -98,7 +98,7 @@ describe('a release without an owner of the log', () => {
     expect((await ask(other)).status).toBe(200);
   });
 
-  it('leaves the log as it is at an upgrade', async () => {
+  it('does not change the log at an upgrade', async () => {
     const before = await epoch();
     const token = await acceptedToken('session-3');
     await release('upgrade', { injector: { namespaces: ['shop'], replicas: 2 } });
@@ -106,7 +106,7 @@ describe('a release without an owner of the log', () => {
     expect((await ask(token)).status).toBe(200);
   });
 
-  it('says at an upgrade why the log that is there does not serve, and makes another once its head is gone', async () => {
+  it('says at an upgrade why the existing log does not fit, and creates another once its head is gone', async () => {
     const changed = { issuers: [issuer.values, added] };
     // The job itself would try for longer.
     await expect(release('upgrade', changed, '90s')).rejects.toThrow('post-upgrade');
@@ -137,7 +137,7 @@ describe('a release with the relay', () => {
     });
   };
 
-  it('takes the log over without a restart of the pods, and refuses whom a signed notice names', async () => {
+  it('takes the log over without a restart of the pods, and refuses the subject of a signed notice', async () => {
     const before = await podsOf('shop', 'files');
     const path = '/hook';
     const receivers = [{ kind: 'webhook', path, issuer: issuer.values.issuer, secrets: [webhook] }];
@@ -163,7 +163,7 @@ describe('a release with the relay', () => {
 
 describe("cert-manager's certificate", () => {
   // The schemas are cert-manager's; what its controllers would do with the objects, the test does.
-  it('is asked for by objects that cert-manager takes, and used when it is there', async () => {
+  it('is requested by objects that cert-manager accepts, and used when it exists', async () => {
     await installSchemas(certManager);
     const issued = (await render(values())).find(({ metadata }) => metadata.name === 'curfew-injector-tls');
     const changed = { ...values(), injector: { namespaces: ['shop'], certManager: { enabled: true } } };

@@ -172,7 +172,7 @@ describe('a pod that cannot be protected', () => {
     spec: { containers: [{ name: 'web', image: nodeImage, ports: [{ containerPort: 8080 }] }], ...spec },
   });
 
-  it('is not started, and its author is told why', async () => {
+  it('is not started, and its author sees the reason', async () => {
     expect(await failure(apply(podIn('shop', { hostNetwork: true })))).toContain('curfew: host_network: ');
     expect(await failure(apply(podIn('shop', {}, { annotations: { 'curfew/port': '1' } })))).toContain(
       'curfew: invalid_annotation: curfew/port ',
@@ -192,7 +192,7 @@ describe('a pod that cannot be protected', () => {
     await kubectl('-n', 'shop', 'delete', 'deployment', 'wrong');
   });
 
-  it('is let alone where nobody asked for protection', async () => {
+  it('is not changed if nobody asked for protection', async () => {
     const pod = await onlyPod('plain', 'bare');
     expect(pod.spec.initContainers).toBeUndefined();
     expect((await ask(bare)).status).toBe(200);

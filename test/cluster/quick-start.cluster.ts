@@ -67,7 +67,7 @@ async function runPrinted(...printedCommands: readonly string[]): Promise<string
 const withoutIds = (text: string): string => text.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID').trim();
 
 describe("the README's quick start", () => {
-  it('runs as it is printed, prints what it says, and leaves nothing', async () => {
+  it('runs as printed, with the printed output, and leaves nothing behind', async () => {
     expect(commands.length).toBe(6);
     const output = withoutIds(await runPrinted(...commands.slice(0, -1)));
     expect(output).toContain(withoutIds(printed));
@@ -76,7 +76,7 @@ describe("the README's quick start", () => {
     expect(await kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name')).toBe('');
   });
 
-  it('has a shortest line that installs, makes the log, and closes what is labelled', async () => {
+  it('has a shortest command that installs, creates the log, and protects labelled namespaces', async () => {
     await apply(namespace('data'), namespace('outside'), namespace('shop', { 'curfew/inject': 'enabled' }));
     await apply(...redis('data', 'redis'));
     await rollout('data', 'redis');

@@ -48,7 +48,7 @@ describe('identity in the chart', () => {
     expect(foreignIssuers.map(({ issuer }) => issuer)).toEqual([foreign.issuer]);
   });
 
-  it('takes no shared secret’s algorithm for what an issuer signs its notices with', async () => {
+  it('configures an issuer with a shared secret, but not its algorithm for notices', async () => {
     const hmac = {
       issuer: 'https://hmac.example',
       audiences: ['orders'],
@@ -59,7 +59,7 @@ describe('identity in the chart', () => {
     expect((await configOf(values)).foreignIssuers[1]).toMatchObject({ issuer: hmac.issuer });
   });
 
-  it('is told apart from the relay: a log has one owner', async () => {
+  it('excludes the relay: a log has one owner', async () => {
     const values = { issuers: [foreign], redis, identity, relay: { enabled: true } };
     expect(await refusal(values)).toContain('Give it the relay');
   });

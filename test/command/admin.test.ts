@@ -25,7 +25,7 @@ const commands: Readonly<Record<string, Command>> = {
 
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
 
-describe('curfew, where the database is elsewhere', () => {
+describe('curfew over the administration API', () => {
   let redis: RedisServer;
   let identity: TestIdentity;
   const directory = mkdtempSync(join(tmpdir(), 'curfew-admin-'));
@@ -103,7 +103,7 @@ describe('curfew, where the database is elsewhere', () => {
     );
   }, 60_000);
 
-  it('says what the client may not do, and then does nothing', async () => {
+  it('reports what the client may not do, and does nothing', async () => {
     const tokens = await login(identity, 'hedy');
     const refused = await as('helpdesk', 'revoke', 'session', tokens.session);
     expect([refused.exitCode, refused.printed]).toEqual([1, '']);
@@ -112,7 +112,7 @@ describe('curfew, where the database is elsewhere', () => {
     expect((await as('helpdesk', 'user', 'sessions', 'hedy')).printed).toContain(tokens.session);
   }, 60_000);
 
-  it('takes a token from a file or the environment, and tells a good one without the scope from a bad one', async () => {
+  it('reads a token from a file or the environment, and tells a token without the scope from an invalid one', async () => {
     const token = await tokenOf('helpdesk', 'sessions:read');
     writeFileSync(tokenFile, `${token}\n`);
     const by = ['--admin', identity.issuer, '--token-file', tokenFile];
@@ -158,7 +158,7 @@ describe('curfew, where the database is elsewhere', () => {
     expect([remote.exitCode, remote.warned]).toEqual([2, expect.stringContaining('needs the database')]);
   }, 60_000);
 
-  it('says when nobody is there, or somebody else', async () => {
+  it('reports an API that is unreachable, and a server that is not the API', async () => {
     const port = await freePort();
     const by = ['--client-id', 'console', '--client-secret-file', secretFile];
     const nobody = await curfew(['audit', '--admin', `http://127.0.0.1:${port}`, ...by]);

@@ -62,7 +62,7 @@ function spawned(args: readonly string[], input: string, kubectl = 'exit 9'): Ou
 }
 
 describe('curfew check pods', () => {
-  it('ends with 0 when all that ask for the sidecars have them', async () => {
+  it('ends with 0 if all pods that ask for the sidecars have them', async () => {
     expect(await check(good)).toEqual({
       exitCode: 0,
       printed: 'all 1 running pods that ask for protection have it',
@@ -70,7 +70,7 @@ describe('curfew check pods', () => {
     });
   });
 
-  it('ends with 1 and names those without', async () => {
+  it('ends with 1, and names the pods without them', async () => {
     const { exitCode, printed } = await check(bad);
     expect(exitCode).toBe(1);
     expect(printed.split('\n')).toEqual([
@@ -80,7 +80,7 @@ describe('curfew check pods', () => {
     ]);
   });
 
-  it('prints for machines, without the namespaces that are left out', async () => {
+  it('prints JSON, without excluded namespaces', async () => {
     const { printed } = await check(bad, '--exclude', 'curfew', '--json');
     expect(JSON.parse(printed)).toEqual({
       wanted: 2,
@@ -88,7 +88,7 @@ describe('curfew check pods', () => {
     });
   });
 
-  it("leaves out what the injector's configuration leaves out", async () => {
+  it("excludes what the injector's configuration excludes", async () => {
     const file = join(temporaryDirectory(), 'injector.yaml');
     writeFileSync(file, stringify({ ...injectorSettings, excludeNamespaces: ['curfew', 'shop'] }));
     expect(await check(bad, '--config', file)).toMatchObject({ exitCode: 0 });
@@ -108,7 +108,7 @@ describe('curfew check pods', () => {
     spec: { podSelector: { matchLabels: { 'curfew/injected': 'proxy' } }, policyTypes: ['Ingress'], ingress },
   });
 
-  it('names pods whose own port nothing closes, and why', async () => {
+  it('names pods whose own port no policy closes, with the reason', async () => {
     const without = await check(list(proxied('shop')));
     expect(without.exitCode).toBe(1);
     expect(without.printed).toContain(
@@ -122,7 +122,7 @@ describe('curfew check pods', () => {
     expect(await check(list(proxied('shop'), policy('closes', [])))).toMatchObject({ exitCode: 0 });
   });
 
-  it('believes an injector that is told that other policies close it', async () => {
+  it('trusts a configuration that says that other policies close it', async () => {
     const file = join(temporaryDirectory(), 'injector.yaml');
     writeFileSync(file, stringify({ ...injectorSettings, networkPolicy: { managedExternally: true } }));
     expect(await check(list(proxied('shop')), '--config', file, '--exclude', 'curfew')).toMatchObject({
@@ -134,7 +134,7 @@ describe('curfew check pods', () => {
     ['{', 'ERR_CONFIG_INVALID not JSON; expected the output of: kubectl get namespaces,pods,networkpolicies'],
     ['{"items":[]}', 'ERR_CONFIG_INVALID there is no namespace in the list'],
     ['[]', 'ERR_CONFIG_INVALID not a list of namespaces, pods and NetworkPolicies'],
-  ])('calls nothing protected that it cannot read: %s', async (text, message) => {
+  ])('fails for a list that it cannot read: %s', async (text, message) => {
     expect(await check(text)).toMatchObject({ exitCode: null, warned: expect.stringContaining(message) });
   });
 
@@ -143,7 +143,7 @@ describe('curfew check pods', () => {
     expect(spawned(['-'], '')).toMatchObject({ exitCode: 2, warned: expect.stringContaining('not JSON') });
   });
 
-  it('asks kubectl itself, in the given context', () => {
+  it('runs kubectl, in the given context', () => {
     const file = join(temporaryDirectory(), 'list.json');
     writeFileSync(file, bad);
     const kubectl = `[ "$*" = 'get namespaces,pods,networkpolicies --all-namespaces --output json --context prod' ] && cat ${file}`;

@@ -5,7 +5,7 @@ const options = { issuer: { type: 'string' }, json: { type: 'boolean' } } as con
 const two = { min: 2, max: 2 };
 
 describe('a command line', () => {
-  it('may name an id that begins with a hyphen, wherever it stands', () => {
+  it('may contain an id that begins with a hyphen, at any position', () => {
     for (const args of [
       ['session', '-Xy_z-1', '--issuer', 'https://idp.example', '--json'],
       ['session', '--json', '--issuer', 'https://idp.example', '-Xy_z-1'],
@@ -17,7 +17,7 @@ describe('a command line', () => {
     }
   });
 
-  it('with an option that is none, or an argument too many, is refused', () => {
+  it('with an unknown option, or with too many arguments, is refused', () => {
     expect(() => parseCommandLine(['session', 'x', '--all'], options, two)).toThrow("'--all'");
     expect(() => parseCommandLine(['session', 'x', '-j'], options, two)).toThrow("'-j'");
     expect(() => parseCommandLine(['session', 'x', '-abc'], options, two)).toThrow(

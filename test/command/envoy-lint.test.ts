@@ -58,7 +58,7 @@ describe('curfew envoy-lint', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('ends with 1 for an error, and says where, why and what to write', async () => {
+  it('ends with 1 for an error, and says where, why and what to configure instead', async () => {
     const { exitCode, printed } = await lint([], open);
     expect(exitCode).toBe(1);
     expect(printed).toContain('error  failure-mode-allow: ');
@@ -68,7 +68,7 @@ describe('curfew envoy-lint', () => {
     expect(printed).toContain('instead: failure_mode_allow: false');
   });
 
-  it('ends with 0 for a warning, and with 1 when it is strict', async () => {
+  it('ends with 0 for a warning, and with 1 if it is strict', async () => {
     expect(await lint([], slow)).toMatchObject({
       exitCode: 0,
       printed: expect.stringContaining('warn   timeout-long'),
@@ -85,7 +85,7 @@ describe('curfew envoy-lint', () => {
     expect(Object.keys(findings[0] ?? {})).toEqual(['rule', 'severity', 'path', 'what', 'why', 'instead']);
   });
 
-  it('leaves out what is meant, by rule and by place, and counts it', async () => {
+  it('leaves out ignored findings, by rule and by path, and counts them', async () => {
     const ignoring = (what: string): Promise<Outcome> => lint(['--ignore', what], open);
     const all = await ignoring('failure-mode-allow');
     expect(all).toMatchObject({ exitCode: 0, printed: expect.stringContaining(', 1 ignored') });

@@ -104,7 +104,7 @@ async function ownersLog(logName: string): Promise<void> {
 }
 
 describe('curfew log and curfew revoke --redis', () => {
-  it('make a log, revoke on it, and show it', async () => {
+  it('create a log, revoke on it, and show it', async () => {
     const made = await create('made', '--issuer', other, '--tolerance', '1s', '--max-token-lifetime', '10m');
     expect([made.exitCode, made.warned]).toEqual([0, '']);
     expect(made.printed).toContain(`log made created at 127.0.0.1:${redis.port} for ${issuer}, ${other}`);
@@ -145,7 +145,7 @@ describe('curfew log and curfew revoke --redis', () => {
     });
   });
 
-  it('leave a log alone that is there, and say whose it is', async () => {
+  it('do not change a log that exists, and name its owner', async () => {
     await create('twice');
     const again = await create('twice');
     expect([again.exitCode, again.printed]).toEqual([1, '']);
@@ -195,7 +195,7 @@ describe('curfew log and curfew revoke --redis', () => {
   it.each([
     ['log', 'show'],
     ['revoke', 'session', 'some-session'],
-  ])('tell an absent log from an empty one: %s', async (...args) => {
+  ])('distinguish an absent log from an empty one: %s', async (...args) => {
     const { exitCode, warned } = await curfew([...args, ...target, '--log', 'absent']);
     expect(exitCode).toBe(1);
     expect(warned).toContain(

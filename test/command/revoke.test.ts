@@ -121,7 +121,7 @@ describe('curfew revoke and curfew keys, beside a running identity', () => {
     expect(listed.map(({ id }) => id)).not.toContain(kid);
   }, 60_000);
 
-  it('record a revocation also while nobody publishes, and say so', async () => {
+  it('record a revocation while nobody publishes, and say so', async () => {
     const identity = await describeIdentity(redis);
     const { exitCode, warned } = await curfew([
       'revoke',

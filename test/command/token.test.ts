@@ -58,7 +58,7 @@ describe('curfew token inspect', () => {
     expect(printed).not.toContain(token.split('.')[2]);
   });
 
-  it('says with a configuration that the authorizer would allow', () => {
+  it('says with a configuration that the authorizer would allow it', () => {
     const { exitCode, printed } = curfew(['token', 'inspect', '--config', configuration()], tokenFor());
     expect(printed).toContain('decision: allow');
     expect(exitCode).toBe(0);
@@ -82,7 +82,7 @@ describe('curfew token inspect', () => {
     expect(printed).toContain('decision: allow');
   });
 
-  it('says that no keys are known where their server does not answer', async () => {
+  it('says that no keys are known if their server does not answer', async () => {
     const silent = await serveJwks({ isSilent: true });
     const file = join(temporaryDirectory(), 'authorizer.yaml');
     const jwks = { uri: `${silent.url}/jwks.json`, timeout: '1s' };
@@ -107,13 +107,13 @@ describe('curfew token inspect', () => {
     });
   });
 
-  it('judges by what a route asks for', () => {
+  it('applies the policy of a route', () => {
     const args = ['token', 'inspect', '--config', configuration(), '--route', 'curfew.scopes=admin'];
     const { exitCode, printed } = curfew(args, tokenFor());
     expect([exitCode, printed]).toEqual([1, expect.stringContaining('insufficient_scope')]);
   });
 
-  it('is of no use on what is not a token, and says so without repeating it', () => {
+  it('refuses input that is not a token, without repeating it', () => {
     const { exitCode, printed } = curfew(['token', 'inspect'], 'hunter2-hunter2');
     expect([exitCode, printed]).toEqual([1, 'header: cannot be read\nclaims: cannot be read\n']);
     expect(curfew(['token', 'inspect'], '').exitCode).toBe(2);
@@ -121,7 +121,7 @@ describe('curfew token inspect', () => {
 });
 
 describe('the command line', () => {
-  it('exits 2 for a command, an option or a file that is wrong, and says which', () => {
+  it('exits with 2 for a wrong command, option or file, and says which', () => {
     expect(curfew(['sing'])).toMatchObject({
       exitCode: 2,
       warned: expect.stringContaining('no such command: sing') as string,

@@ -58,7 +58,7 @@ describe('curfew user, with passkeys', () => {
     expect(await user('passkeys', 'nobody')).toMatchObject({ exitCode: 1 });
   });
 
-  it('says what becomes of them when the password changes', async () => {
+  it('says what happens to them when the password changes', async () => {
     await addPerson('grace', ['Laptop']);
     expect((await user('passwd', 'grace', '--keep-passkeys')).printed).toContain('changed, 1 passkey kept');
     expect(await namesOf('grace')).toEqual(['Laptop']);
@@ -66,7 +66,7 @@ describe('curfew user, with passkeys', () => {
     expect(await namesOf('grace')).toEqual([]);
   });
 
-  it('takes its options with their verb alone', async () => {
+  it('accepts an option only with its verb', async () => {
     expect(await user('disable', 'grace', '--keep-passkeys')).toMatchObject({
       exitCode: 2,
       warned: expect.stringContaining('--keep-passkeys is only for user passwd'),

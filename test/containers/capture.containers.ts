@@ -117,7 +117,7 @@ describe.each(families)("redirect capture at the pod's address, %s", (family) =>
     expect(await statusOf(`${at(family, 8080)}/orders`)).toBe(401);
   });
 
-  it('lets a good token through, from an address no application trusts', async () => {
+  it('lets a valid token through, from an address that no application trusts', async () => {
     const response = await fetch(`${at(family, 8080)}/orders`, { headers: withToken });
     const seen = (await response.json()) as { from: string; headers: Record<string, string> };
     expect(seen).toMatchObject({ path: '/orders', headers: { 'x-auth-subject': 'user-1' } });
@@ -141,7 +141,7 @@ describe.each(families)("redirect capture at the pod's address, %s", (family) =>
     expect(await connection(host, 7070)).toBe('ECONNREFUSED');
   });
 
-  it("keeps Envoy's administration to the pod", async () => {
+  it("restricts Envoy's admin port to the pod", async () => {
     const host = family === 'ipv4' ? running.ipv4 : running.ipv6;
     expect(await connection(host, 19_002)).toBe('ECONNREFUSED');
   });
@@ -157,7 +157,7 @@ describe('redirect capture', () => {
     expect([await udpAnswers(5353), await udpAnswers(5354)]).toEqual([true, false]);
   });
 
-  it('leaves what the pod says to itself, and to others, alone', async () => {
+  it('does not affect loopback and outgoing traffic', async () => {
     const outside = await laboratory.start({
       name: 'outside',
       image: nodeImage,
@@ -172,13 +172,13 @@ describe('redirect capture', () => {
     expect(await ask(`http://${ipv4}:4000/`)).toBe('200');
   });
 
-  it('has the application ready by its rewritten probe', async () => {
+  it('makes the application ready by its rewritten probe', async () => {
     const probe = after.spec.containers[0]?.readinessProbe?.httpGet;
     expect(await statusOf(`http://${running.ipv4}:${probe?.port}${probe?.path}`)).toBe(200);
     expect(await statusOf(`http://${running.ipv4}:${probe?.port}/ready-or-not`)).toBe(404);
   });
 
-  it('can be set up a second time', async () => {
+  it('can be set up again', async () => {
     const redirect = after.spec.initContainers?.find(({ name }) => name === 'curfew-redirect');
     await laboratory.once({
       name: 'again',
@@ -192,7 +192,7 @@ describe('redirect capture', () => {
     expect(await statusOf(`${at('ipv4', 8080)}/orders`, withToken)).toBe(200);
   });
 
-  it('refuses everything while the authorizer is dead, and recovers with it', async () => {
+  it('refuses everything while the authorizer is down, and recovers with it', async () => {
     const authorizer = running.container('curfew-authorizer');
     expect(await authorizer.end('SIGKILL')).toBe(137);
     expect(await statusOf(`${at('ipv4', 8080)}/orders`, withToken)).toBe(503);

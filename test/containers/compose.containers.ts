@@ -60,7 +60,7 @@ afterAll(async () => {
 });
 
 describe('docker compose up', () => {
-  it('makes the demo: an account, a login, an allowed request, a logout, and the same token refused', async () => {
+  it('plays the demo: an account, a login, an allowed request, a logout, and the same token refused', async () => {
     await compose(
       ['run', '--rm', '-T', 'user', 'add', 'demo', '--config', '/etc/curfew/identity.yaml'],
       `${password}\n`,

@@ -75,7 +75,7 @@ describe("the gateway's preStop hook", () => {
     expect(await envoy.end()).toBe(0);
   });
 
-  it('keeps the administration to the pod', async () => {
+  it('restricts the admin port to the pod', async () => {
     await envoy.startAgain();
     await envoy.answers(url);
     await expect(fetch(url.replace(':8000/healthz', ':9901/'))).rejects.toThrow('fetch failed');

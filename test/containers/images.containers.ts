@@ -55,7 +55,7 @@ describe.each(programs)('the image of %s', (name) => {
     });
   });
 
-  it('holds its bundle, its licenses and its bill of materials, and no source, test or package', async () => {
+  it('contains its bundle, its licenses and its bill of materials, and no source, test or package', async () => {
     const files = await appFiles(name);
     const allowed =
       /^\/app\/(?:(?:authorizer|identity|relay|injector|curfew)\.mjs(?:\.map|\.LEGAL\.txt)?|LICENSE|sbom\.cdx\.json|assets\/[\w/-]+\.(?:lua|js)|compile-cache\/[\w./-]+)$/;
@@ -107,7 +107,7 @@ describe.each(['authorizer', 'identity', 'relay', 'injector'] as const)('the pro
 });
 
 describe('the image of redirect', () => {
-  it('holds nftables', async () => {
+  it('contains nftables', async () => {
     expect(await laboratory.once({ name: 'nft', image: image('redirect'), args: ['--version'] })).toMatch(
       /^nftables v/,
     );

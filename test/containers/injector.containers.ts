@@ -89,7 +89,7 @@ describe('the injector in its image', () => {
     });
   });
 
-  it('ends with 0 when it is told to stop', async () => {
+  it('ends with 0 on SIGTERM', async () => {
     expect(await injector.end()).toBe(0);
   });
 });

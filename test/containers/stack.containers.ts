@@ -189,7 +189,7 @@ describe.each(['sqlite', 'postgres'] as const)('the images together, with %s', (
     expect(stats).toContain(laboratory.named('authorizer'));
   });
 
-  it('end with 0 when they are told to stop, and the service stays closed', async () => {
+  it('end with 0 on SIGTERM, and the service stays closed', async () => {
     expect(await parts['authorizer']?.end()).toBe(0);
     expect(await statusOf(`${resourceUrl}/orders`)).toBe(503);
     expect(await parts['identity']?.end()).toBe(0);

@@ -48,7 +48,7 @@ describe('the demo', () => {
     await expect(fetch(`http://localhost:${port}/orders`)).rejects.toThrow('fetch failed');
   }, 60_000);
 
-  it('says which option moves it off a port that is taken', async () => {
+  it('says which option chooses another port if one is in use', async () => {
     const port = await freePort();
     const other = createServer().listen(port, '127.0.0.1');
     onTestFinished(() => void other.close());
@@ -58,7 +58,7 @@ describe('the demo', () => {
     expect(demo.printed()).toContain('--port PORT');
   });
 
-  it('says what to install where there is neither the program nor pip to fetch it with', async () => {
+  it('says what to install if there is neither the program nor pip to download it', async () => {
     const cache = join(temporaryDirectory(), 'cache');
     mkdirSync(cache);
     const demo = startDemo(

@@ -10,7 +10,7 @@ describe('an executable', () => {
 });
 
 describe('the folder for what is fetched', () => {
-  it('is in XDG_CACHE_HOME, where that is set', () => {
+  it('is in XDG_CACHE_HOME, if that is set', () => {
     expect(cacheDirectory({ XDG_CACHE_HOME: '/var/cache' })).toBe('/var/cache/curfew');
     expect(cacheDirectory({ XDG_CACHE_HOME: '' })).toMatch(/\/\.cache\/curfew$/);
   });

@@ -88,7 +88,7 @@ describe('our own configuration', () => {
     expect(risks(findingsIn(lintText(readFileSync(join(k8s, name), 'utf8'))))).toEqual([]);
   });
 
-  it('has none as a running Envoy dumps it, and says each thing once', async () => {
+  it('has none in the dump of a running Envoy, and reports each finding once', async () => {
     const envoy = await startEnvoy({
       services: [service],
       authorizer: { kind: 'tcp', host: '127.0.0.1', port: 1 },
@@ -197,14 +197,14 @@ describe('the linter', () => {
     },
   );
 
-  it('refuses a small file that stands for a large tree', () => {
+  it('refuses a small file that expands to a large tree', () => {
     const lines = ['a0: &a0 [x,x,x,x,x,x,x,x,x,x]'];
     for (let level = 1; level < 9; level += 1)
       lines.push(`a${level}: &a${level} [${Array.from({ length: 10 }, () => `*a${level - 1}`).join(',')}]`);
     expect(readDocuments(lines.join('\n'))).toMatchObject({ kind: 'unreadable' });
   });
 
-  it('looks at no more than three million places', () => {
+  it('looks at three million nodes at most', () => {
     const wide = Array.from({ length: 1000 }, () => 1);
     const document = { virtual_hosts: [], wide: Array.from({ length: 3001 }, () => wide) };
     expect(lintEnvoy([document], defaultLintOptions)).toEqual({
@@ -225,7 +225,7 @@ describe('the linter', () => {
     expect(JSON.stringify(read)).not.toContain('hunter2');
   });
 
-  it('never throws, whatever a text holds', () => {
+  it('never throws, whatever a text contains', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const read = readDocuments(text);
@@ -235,13 +235,13 @@ describe('the linter', () => {
     );
   });
 
-  it('takes a list with holes', () => {
+  it('accepts a list with holes', () => {
     const listeners: unknown[] = [];
     listeners[3] = {};
     expect(lintEnvoy([{ static_resources: { listeners } }], defaultLintOptions).kind).toBe('unrecognized');
   });
 
-  it('never throws, whatever stands where something else should', () => {
+  it('never throws for a value of another type than expected', () => {
     const all = places(recommended({ publicPaths: [{ prefix: '/static/' }] }));
     fc.assert(
       fc.property(

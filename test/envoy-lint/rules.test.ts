@@ -866,7 +866,7 @@ describe.each(samples)('$rule', ({ rule, name, severity, credentials, at, spoil,
     expect(here?.severity).toBe(severity ?? lintRules[rule].severity);
   });
 
-  it(`finds nothing in the place of ${name} when it is put right`, () => {
+  it(`finds nothing in place of ${name} when it is corrected`, () => {
     const found = lintChanged(repair, credentials).filter((one) => one.rule === rule);
     // The public path of the sample is a note by itself.
     expect(found.filter((one) => rule !== 'route-unchecked' || at.test(one.path))).toEqual([]);

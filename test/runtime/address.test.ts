@@ -62,7 +62,7 @@ describe('listening', () => {
     });
   });
 
-  it('on a Unix socket replaces a dead one and gives it mode 0660', async () => {
+  it('on a Unix socket replaces that of an ended process, with mode 0660', async () => {
     const path = join(temporaryDirectory(), 'a.sock');
     const dead = createServer();
     await listen(dead, { kind: 'unix', path }, 'listen');
@@ -112,7 +112,7 @@ describe('listening', () => {
   });
 });
 
-it('a server that is about to close accepts every connection that waits', async () => {
+it('a server that is about to close accepts every pending connection', async () => {
   let accepted = 0;
   const server = createServer((socket) => {
     accepted += 1;

@@ -42,7 +42,7 @@ describe('the admin server', () => {
     expect((await get('/livez')).status).toBe(200);
   });
 
-  it('answers /readyz with 200 or 503 and each part in words', async () => {
+  it('answers /readyz with 200 or 503, and the state of each part', async () => {
     const up = await (await startAdmin()).get('/readyz');
     expect([up.status, await up.json()]).toEqual([200, { ready: true, parts: { keys: 'usable' } }]);
     const down = await (await startAdmin({ ready: false, parts: { keys: 'none' } })).get('/readyz');
@@ -61,13 +61,13 @@ describe('the admin server', () => {
     expect(await (await get('/status')).json()).toEqual({ ...build, state: 'live' });
   });
 
-  it('knows no other path and no other method', async () => {
+  it('refuses other paths and other methods', async () => {
     const { get } = await startAdmin();
     expect((await get('/../etc/passwd')).status).toBe(404);
     expect((await get('/livez', 'POST')).status).toBe(405);
   });
 
-  it('answers a fault with 500 and nothing of it, and logs what it was', async () => {
+  it('answers a fault with 500 without details, and logs it', async () => {
     const { get, lines } = await startAdmin(ready, () => {
       throw new Fault('ERR_DATABASE', 'the database is gone');
     });

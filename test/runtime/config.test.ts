@@ -38,11 +38,11 @@ function problemsOf(yaml: string, environment: Record<string, string> = {}) {
 }
 
 describe('a configuration file', () => {
-  it('is filled up with defaults, in the units of the code', () => {
+  it('gets defaults, in the units of the code', () => {
     expect(load('name: a').revocation).toEqual({ maxExposure: 30_000, maxEntries: 10 });
   });
 
-  it('is frozen all the way down', () => {
+  it('is frozen deeply', () => {
     const config = load('name: a');
     expect(Object.isFrozen(config)).toBe(true);
     expect(Object.isFrozen(config.revocation)).toBe(true);
@@ -79,11 +79,11 @@ describe('a configuration file', () => {
     expect(problemsOf('name: a\nname: b')[0]?.message).toMatch(/unique/i);
   });
 
-  it('refuses a list or a text where the settings should be', () => {
+  it('refuses a list or a text in place of the settings', () => {
     expect(problemsOf('- a')[0]?.message).toContain('mapping');
   });
 
-  it('refuses aliases, which make small files large', () => {
+  it('refuses aliases, which can make a small file large', () => {
     expect(() => load('name: &a x\nmode: *a')).toThrowError(/alias/i);
   });
 
@@ -111,7 +111,7 @@ describe('an environment variable', () => {
     expect(load('name: a', { CURFEW__NAME: '0123' }).name).toBe('0123');
   });
 
-  it('reaches into one of several shapes', () => {
+  it('sets a scalar in one of several variants', () => {
     expect(load('name: a', { CURFEW__REVOCATION__REDIS__URL: 'redis://h' }).revocation.redis).toEqual({
       url: 'redis://h',
     });
@@ -127,7 +127,7 @@ describe('an environment variable', () => {
     expect(problemsOf('name: a', { [name]: '1' })[0]?.path).toBe(name);
   });
 
-  it("with a single underscore is somebody else's and ignored", () => {
+  it('with a single underscore is ignored', () => {
     expect(load('name: a', { CURFEW_SERVICE_PORT: '1', CURFEW: 'x' }).name).toBe('a');
   });
 });
@@ -161,7 +161,7 @@ describe('a value', () => {
     expect(v.safeParse(sizeBytes({ min: 1024, max: 2048 }), 12).success).toBe(false);
   });
 
-  it('that is a secret prints masked, and reads as it is', () => {
+  it('that is a secret prints masked, and reads unmasked', () => {
     const config = load('name: a\npassword: open-sesame');
     expect(JSON.stringify(config)).not.toContain('open-sesame');
     expect(config.password?.text()).toBe('open-sesame');

@@ -48,7 +48,7 @@ describe('a fair share', () => {
     expect(evicted).toEqual(['l1']);
   });
 
-  it('takes a renewed place for the newest', () => {
+  it('treats a renewed place as the newest', () => {
     const { enter, evicted } = observed({ limit: 2 });
     const first = enter('one', '1');
     enter('one', '2');
@@ -57,7 +57,7 @@ describe('a fair share', () => {
     expect(evicted).toEqual(['2']);
   });
 
-  it('keeps what is reserved, and no more than the reserve', () => {
+  it('never evicts reserved places, up to the reserve', () => {
     const { enter, evicted } = observed({ limit: 6, reserve: 3 });
     for (const name of ['g1', 'g2', 'g3']) enter('good', name, { isReserved: true });
     // Many networks with one place each: none of them uses more than the good one.

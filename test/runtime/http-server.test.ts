@@ -49,7 +49,7 @@ describe('the listener, when it is stopped', () => {
     await closed;
   });
 
-  it('finishes what it is answering', async () => {
+  it('finishes the requests in progress', async () => {
     const { promise: isBegun, resolve: begin } = Promise.withResolvers<void>();
     const { promise: mayFinish, resolve: finish } = Promise.withResolvers<void>();
     const { server, open } = await listening(async (_, response) => {
@@ -102,7 +102,7 @@ async function post(port: number, agent: Agent): Promise<string> {
 }
 
 describe('the listener, when there are too many connections', () => {
-  it('closes the one that has been silent longest, of the network that has most', async () => {
+  it('closes the connection that has been silent for the longest time, of the network with the most', async () => {
     const port = await freePort();
     const crowdedOut: string[] = [];
     const server = createHttpServer({
@@ -144,7 +144,7 @@ describe('the listener, when there are too many connections', () => {
 });
 
 describe('the listener, when a client sends requests without waiting for answers', () => {
-  it('answers a few, and closes the connection on which too many wait', async () => {
+  it('answers a few, and closes a connection with too many unanswered requests', async () => {
     const port = await freePort();
     const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
     let waiting = 0;

@@ -30,7 +30,7 @@ describe('the lifecycle', () => {
     expect(happened).toEqual(['start a', 'start b', 'stop b', 'stop a']);
   });
 
-  it('stops what was started when a part fails to start, the half-started one included', async () => {
+  it('stops all started parts when a part fails to start, including that part', async () => {
     const { happened, part } = recorder();
     const lifecycle = createLifecycle([part('a'), part('b', { start: true }), part('c')], {
       drainMs: 1000,
@@ -40,7 +40,7 @@ describe('the lifecycle', () => {
     expect(happened).toEqual(['start a', 'start b', 'stop b', 'stop a']);
   });
 
-  it('goes on stopping when one part fails to', async () => {
+  it('stops the other parts when one fails to stop', async () => {
     const { happened, part } = recorder();
     const lifecycle = createLifecycle([part('a'), part('b', { stop: true })], { drainMs: 1000, log });
     await lifecycle.start();
@@ -48,14 +48,14 @@ describe('the lifecycle', () => {
     expect(happened.at(-1)).toBe('stop a');
   });
 
-  it('gives up on a part that hangs, and says so', async () => {
+  it('stops waiting for a part that hangs, and reports it', async () => {
     const { part } = recorder();
     const lifecycle = createLifecycle([part('a', { hang: true })], { drainMs: 10, log });
     await lifecycle.start();
     expect(await lifecycle.stop()).toBe(false);
   });
 
-  it('stops once, however often it is asked', async () => {
+  it('stops once, however often stop is called', async () => {
     const { happened, part } = recorder();
     const lifecycle = createLifecycle([part('a')], { drainMs: 1000, log });
     await lifecycle.start();

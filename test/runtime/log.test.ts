@@ -40,7 +40,7 @@ describe('the log', () => {
     expect(JSON.stringify(described)).not.toContain('hunter2');
   });
 
-  it('describes what is thrown without being an error', () => {
+  it('describes a thrown value that is not an error', () => {
     expect(describeError('no')).toEqual({ name: 'NonError', message: 'no' });
   });
 
@@ -50,7 +50,7 @@ describe('the log', () => {
     );
   });
 
-  it('finds a token wherever it stands', () => {
+  it('finds a token anywhere in a text', () => {
     const piece = fc.constantFrom('eyJ', 'eyJhbGciOiJub25lIn0', 'abcde', '.', '..', '-', '_', '/', '=', ' ');
     const plainly = (text: string): string => text.replaceAll(/eyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, '[token]');
     fc.assert(
@@ -68,7 +68,7 @@ describe('the log', () => {
     ['tokens without an end', 'eyJhbGciOiJub25lIn0.'.repeat(3000)],
     ['the beginnings of URLs', 'a://'.repeat(15_000)],
     ['dots', '.'.repeat(60_000)],
-  ])('takes no time worth mentioning for a request path of %s', (_, path) => {
+  ])('takes negligible time for a request path of %s', (_, path) => {
     const startedMs = performance.now();
     withoutCredentials(`/${path}`);
     // In quadratic time it would be seconds.

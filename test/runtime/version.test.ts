@@ -21,7 +21,7 @@ describe('the version', () => {
     );
   });
 
-  it('stands in the first line of the log, in /status and in a metric', async () => {
+  it('is in the first line of the log, in /status and in a metric', async () => {
     const folder = temporaryDirectory();
     const authorizer = await startAuthorizer(folder, { issuers: [fileIssuer(folder)] });
     onTestFinished(async () => void (await authorizer.stop()));
@@ -46,14 +46,14 @@ describe('the version', () => {
     );
   });
 
-  it('of a build that is told another one stops the build', () => {
+  it('stops a build that was given another version', () => {
     const args = ['scripts/bundle.ts', '--out', temporaryDirectory(), '--version', '9.9.9', 'injector'];
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: repository, encoding: 'utf8' });
     expect(status).not.toBe(0);
     expect(stderr).toContain(`--version is 9.9.9, but package.json has ${version}`);
   });
 
-  it('is the same in package.json and wherever else it is written', () => {
+  it('is the same in package.json and everywhere else', () => {
     const written = {
       'package-lock.json': [...read('package-lock.json').matchAll(/^ {2,6}"version": "(.*)",$/gm)].slice(
         0,
