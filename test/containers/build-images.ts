@@ -27,7 +27,7 @@ export function setup(): void {
   for (const name of [redisImage, postgresImage, envoyImage, nodeImage]) {
     if (docker('image', 'inspect', name).status === 0) continue;
     console.log(`containers: pulling ${name}`);
-    if (docker('pull', name).status !== 0) throw new Error(`the image ${name} is not to be had`);
+    if (docker('pull', name).status !== 0) throw new Error(`the image ${name} is not available`);
   }
   for (const name of imageNames) {
     const started = performance.now();
