@@ -66,7 +66,7 @@ export function createWebhook(options: WebhookOptions): Webhook {
       server.setSecureContext(readTlsFiles(tls));
       log.info('certificates reloaded', { file });
     } catch (thrown) {
-      log.warn('certificates not reloaded: the previous ones stay in use', { file, err: thrown });
+      log.warn('certificates could not be reloaded; the previous ones stay in use', { file, err: thrown });
     }
   }
 

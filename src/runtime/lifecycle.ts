@@ -76,7 +76,7 @@ export async function runUntilSignal(lifecycle: Lifecycle, log: Log): Promise<nu
   const signal = first ?? (await signalled);
   log.info('stopping', { signal });
   const clean = await lifecycle.stop();
-  if (!clean) log.warn('drain time exceeded: open work was dropped');
+  if (!clean) log.warn('drain time exceeded; open work was dropped');
   log.info('stopped');
   return clean ? 0 : 1;
 }
