@@ -110,7 +110,7 @@ describe('the release', () => {
     expect(count).toMatchObject({ leaked: 0, failed: {} });
   });
 
-  it('prints what it costs', async () => {
+  it('tells what it costs', async () => {
     const timeToReady = ({ metadata, status }: PodObject): number => {
       const ready = status.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ?? '';
       return (Date.parse(ready) - Date.parse(metadata.creationTimestamp)) / 1000;
