@@ -1,4 +1,4 @@
-import { clampAt } from './cut-off-limit.ts';
+import { clampAt } from '../revocation-log/cut-off-limit.ts';
 import type {
   LeaderCommand,
   LeaderOptions,

@@ -6,7 +6,7 @@ import type { OwnerMetrics } from '../runtime/metrics.ts';
 import { networkOf } from '../runtime/network.ts';
 import type { CarryOut, CarriedOut } from './accepted-delivery.ts';
 import type { DeliveryLimits, Source } from './delivery-limits.ts';
-import type { GoodSources } from './good-sources.ts';
+import type { GoodSources } from './known-sources.ts';
 import type { MissedNotices } from './missed-notices.ts';
 import {
   emptyAnswer,

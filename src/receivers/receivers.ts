@@ -17,7 +17,7 @@ import {
   type HandleDelivery,
 } from './delivery-handler.ts';
 import { createDeliveryLimits } from './delivery-limits.ts';
-import { createGoodSources, type GoodSources } from './good-sources.ts';
+import { createGoodSources, type GoodSources } from './known-sources.ts';
 import { createMissedNotices, type MissedNotices } from './missed-notices.ts';
 import { createPresence, keepPresence, type ExpectedIssuer, type Presence } from './heartbeat.ts';
 import type { Receiver, ReceiverKind } from './receiver.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clampAt } from '../../src/publisher/cut-off-limit.ts';
+import { clampAt } from '../../src/revocation-log/cut-off-limit.ts';
 import { readImported, writeOutboxEvent, type OutboxEvent } from '../../src/publisher/outbox-event.ts';
 import { maxEventLength, readEvent } from '../../src/revocation-log/event.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createDeliveryLimits } from '../../src/receivers/delivery-limits.ts';
-import { createGoodSources } from '../../src/receivers/good-sources.ts';
+import { createGoodSources } from '../../src/receivers/known-sources.ts';
 
 const stranger = (network: string) => ({ network, isGood: false });
 /** Until everything that can go on has done so. */

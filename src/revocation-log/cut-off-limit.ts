@@ -1,4 +1,4 @@
-import type { OutboxEvent } from './outbox-event.ts';
+import type { OutboxEvent } from '../publisher/outbox-event.ts';
 
 /**
  * Brings a cut-off that lies in the future down to where an issuer's clock can be at most. The owner does it, by one
