@@ -2,6 +2,7 @@ import type { IssuerConfig } from '../config/authorizer.ts';
 import { secretFromFile } from '../runtime/secret.ts';
 import { createIssuerKeys, type IssuerKeysOptions, type KeyOrigin } from '../token/issuer-keys.ts';
 import { issuerRules, type IssuerRules } from '../token/issuer-rules.ts';
+import { jwksOrigin } from '../token/jwks-settings.ts';
 import type { KeySet } from '../token/key-set.ts';
 
 /** An issuer as configured, its keys not yet loaded. */
@@ -38,18 +39,5 @@ function keyOrigin({ secret, jwks }: IssuerConfig): KeyOrigin {
     const { file, encoding, kid } = secret;
     return { kind: 'secret', secret: secretFromFile(file), encoding, name: kid };
   }
-  // Without `jwks`: discovery, with the defaults.
-  if (jwks === undefined) return { kind: 'remote' };
-  if ('file' in jwks) return { kind: 'file', path: jwks.file };
-  return {
-    kind: 'remote',
-    uri: jwks.uri,
-    refreshMs: jwks.refresh,
-    cooldownMs: jwks.cooldown,
-    timeoutMs: jwks.timeout,
-    maxBytes: jwks.maxBytes,
-    maxStaleMs: jwks.maxStale,
-    allowHttp: jwks.allowHttp,
-    caFile: jwks.ca,
-  };
+  return jwksOrigin(jwks);
 }

@@ -1,6 +1,7 @@
 import { secretFromFile } from '../runtime/secret.ts';
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { createIssuerKeys, type IssuerKeysOptions, type KeyOrigin } from '../token/issuer-keys.ts';
+import { jwksOrigin } from '../token/jwks-settings.ts';
 import type { KeySet } from '../token/key-set.ts';
 import { presets } from '../token/preset.ts';
 import { createBackchannelLogout } from './backchannel-logout.ts';
@@ -10,7 +11,6 @@ import type {
   BackchannelLogoutSettings,
   FusionAuthSettings,
   IssuerSettings,
-  JwksSettings,
   ReceiverSettings,
   SetPushSettings,
 } from './receiver-settings.ts';
@@ -118,21 +118,4 @@ function keysOf(
           name: secret.kid,
         };
   return { algorithms, keySet: createIssuerKeys({ ...options, issuer: sender, algorithms, origin }) };
-}
-
-function jwksOrigin(jwks: JwksSettings | undefined): KeyOrigin {
-  // Without any: discovery from the sender, with the defaults.
-  if (jwks === undefined) return { kind: 'remote' };
-  if ('file' in jwks) return { kind: 'file', path: jwks.file };
-  return {
-    kind: 'remote',
-    uri: jwks.uri,
-    refreshMs: jwks.refresh,
-    cooldownMs: jwks.cooldown,
-    timeoutMs: jwks.timeout,
-    maxBytes: jwks.maxBytes,
-    maxStaleMs: jwks.maxStale,
-    allowHttp: jwks.allowHttp,
-    caFile: jwks.ca,
-  };
 }

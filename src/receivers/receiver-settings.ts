@@ -1,5 +1,6 @@
 import type { Secret } from '../runtime/secret.ts';
 import type { Algorithm } from '../vocabulary/algorithms.ts';
+import type { JwksSettings } from '../token/jwks-settings.ts';
 import type { PresetName } from '../token/preset.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
 
@@ -7,19 +8,6 @@ import type { RevocationKind } from '../revocation-log/event.ts';
  * Receivers as a configuration file gives them; durations in ms. Every program that has receivers configures them the
  * same way, each by its own schema.
  */
-
-export type JwksSettings =
-  | { readonly file: string }
-  | {
-      readonly uri?: string | undefined;
-      readonly refresh: number;
-      readonly cooldown: number;
-      readonly timeout: number;
-      readonly maxBytes: number;
-      readonly maxStale: number;
-      readonly allowHttp: boolean;
-      readonly ca?: string | undefined;
-    };
 
 /** An issuer whose tokens are revoked, and where the keys of what it sends are unless a receiver says otherwise. */
 export type IssuerSettings = {
