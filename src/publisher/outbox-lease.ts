@@ -73,18 +73,8 @@ export class OutboxLease {
   }
 
   /** @returns the epoch, or undefined if the lease is another's */
-  async renew(epoch: number): Promise<number | undefined> {
-    const renewed = await this.#db
-      .updateTable('revocation_lease')
-      .set((row) => ({
-        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
-        renewals: row('renewals', '+', 1),
-      }))
-      .where('holder', '=', this.#holder)
-      .where('epoch', '=', epoch)
-      .returning('epoch')
-      .executeTakeFirst();
-    return renewed?.epoch;
+  renew(epoch: number): Promise<number | undefined> {
+    return this.#extend(epoch, epoch);
   }
 
   /** For each step of a command that takes long: renews the lease in time. @returns false if it is another's */
@@ -99,19 +89,8 @@ export class OutboxLease {
   }
 
   /** As `renew`, with an epoch above the present one and `above`. */
-  async raise(epoch: number, above: number): Promise<number | undefined> {
-    const raised = await this.#db
-      .updateTable('revocation_lease')
-      .set((row) => ({
-        epoch: Math.max(epoch, above) + 1,
-        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
-        renewals: row('renewals', '+', 1),
-      }))
-      .where('holder', '=', this.#holder)
-      .where('epoch', '=', epoch)
-      .returning('epoch')
-      .executeTakeFirst();
-    return raised?.epoch;
+  raise(epoch: number, above: number): Promise<number | undefined> {
+    return this.#extend(epoch, Math.max(epoch, above) + 1);
   }
 
   /** Lets another replica take the lease at once. */
@@ -204,6 +183,21 @@ export class OutboxLease {
       count: row?.count ?? 0,
       ageMs: oldest === undefined ? 0 : Math.max(0, (row?.now ?? 0) - oldest),
     };
+  }
+
+  async #extend(epoch: number, nextEpoch: number): Promise<number | undefined> {
+    const extended = await this.#db
+      .updateTable('revocation_lease')
+      .set((row) => ({
+        epoch: nextEpoch,
+        expires_at_ms: sql<number>`${this.#database.now()} + ${sql.lit(leaseMs)}`,
+        renewals: row('renewals', '+', 1),
+      }))
+      .where('holder', '=', this.#holder)
+      .where('epoch', '=', epoch)
+      .returning('epoch')
+      .executeTakeFirst();
+    return extended?.epoch;
   }
 
   /** One statement for the lease and the rows: on it rests that only the leader's drains count. */

@@ -1,9 +1,14 @@
-import type { Redis } from 'ioredis';
 import type { Clock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
 import type { Log } from '../runtime/log.ts';
 import { Backoff, pause } from '../redis/back-off.ts';
-import { describeRedis, closeRedis, openRedis, type RedisOptions } from '../redis/connection.ts';
+import {
+  closeRedis,
+  describeRedis,
+  holdRedis,
+  type RedisConnection,
+  type RedisOptions,
+} from '../redis/connection.ts';
 import { RedisLog, type RedisLogOptions } from './redis-log.ts';
 
 export type RedisSessionOptions = {
@@ -25,7 +30,7 @@ export class RedisSession {
   readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #current: { readonly client: Redis; readonly log: RedisLog; fail(thrown: unknown): void } | undefined;
+  #current: (RedisConnection & { readonly log: RedisLog }) | undefined;
   #problem: string | undefined;
   #policy: string | undefined;
 
@@ -87,26 +92,18 @@ export class RedisSession {
   /** One connection from its start to its end. @returns why it ended */
   async #session(): Promise<unknown> {
     const { redis, writer, onReady } = this.#options;
-    const client = await openRedis(redis, { connectionName: 'curfew-publisher', commandTimeoutMs });
-    const { promise: ended, resolve } = Promise.withResolvers<void>();
-    let reason: unknown;
-    const fail = (thrown: unknown): void => {
-      reason ??= thrown;
-      closeRedis(client);
-    };
-    client.on('error', fail);
-    client.once('end', resolve);
+    const connection = await holdRedis(redis, { connectionName: 'curfew-publisher', commandTimeoutMs });
+    const { client } = connection;
     try {
       const log = new RedisLog({ ...writer, client });
       await log.checkRights();
       await this.#checkPolicy(log);
       if (this.#stopping.signal.aborted) return undefined;
-      this.#current = { client, log, fail };
+      this.#current = { ...connection, log };
       this.#problem = undefined;
       this.#options.log.info('connected to Redis', { address: describeRedis(redis) });
       onReady();
-      await ended;
-      return reason;
+      return await connection.ended;
     } finally {
       closeRedis(client);
     }

@@ -68,6 +68,29 @@ export async function openRedis(redis: RedisOptions, options: ConnectOptions): P
   return client;
 }
 
+/** A connection that its owner holds until it ends. */
+export type RedisConnection = {
+  readonly client: Redis;
+  /** Closes the connection. The first reason that is given becomes the outcome of `ended`. */
+  fail(reason: unknown): void;
+  /** Resolves when the connection has ended, with the first error or reason; undefined for a plain end. */
+  readonly ended: Promise<unknown>;
+};
+
+/** As `openRedis`, for a connection that is held until it ends. */
+export async function holdRedis(redis: RedisOptions, options: ConnectOptions): Promise<RedisConnection> {
+  const client = await openRedis(redis, options);
+  const { promise: ended, resolve } = Promise.withResolvers<unknown>();
+  let firstReason: unknown;
+  const fail = (reason: unknown): void => {
+    firstReason ??= reason;
+    closeRedis(client);
+  };
+  client.on('error', fail);
+  client.once('end', () => resolve(firstReason));
+  return { client, fail, ended };
+}
+
 /** Ends a connection, which may have ended: for one that has, ioredis would keep the process two seconds. */
 export function closeRedis(client: Redis): void {
   if (client.status !== 'end') client.disconnect();

@@ -7,7 +7,7 @@ import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.t
 import { headFields } from '../revocation-log/head.ts';
 import { createRevocations } from './token-rule.ts';
 import { logKeys, type LogKeys } from '../revocation-log/keys.ts';
-import { describeRedis, closeRedis, openRedis } from '../redis/connection.ts';
+import { closeRedis, describeRedis, holdRedis, type RedisConnection } from '../redis/connection.ts';
 import { readPage } from '../revocation-log/redis-page.ts';
 import { readSource } from './redis-source.ts';
 import type { Revocations } from './revocable.ts';
@@ -25,7 +25,7 @@ const goodConnectionMs = 5000;
 export const createRevocationFeed = (options: RevocationFeedOptions): RevocationFeed =>
   new RedisFeed(options);
 
-type Connection = { readonly client: Redis; readonly sinceMs: number; fail(thrown: unknown): void };
+type Connection = RedisConnection & { readonly sinceMs: number };
 
 class RedisFeed implements RevocationFeed {
   readonly name = 'revocation feed';
@@ -142,25 +142,17 @@ class RedisFeed implements RevocationFeed {
   /** One connection from its start to its end. @returns why it ended */
   async #session(): Promise<unknown> {
     const { redis, log } = this.#options;
-    const client = await openRedis(redis, { connectionName: 'curfew-feed' });
-    const { promise: ended, resolve } = Promise.withResolvers<void>();
-    let reason: unknown;
-    const fail = (thrown: unknown): void => {
-      reason ??= thrown;
-      closeRedis(client);
-    };
-    client.on('error', fail);
-    client.once('end', resolve);
+    const connection = await holdRedis(redis, { connectionName: 'curfew-feed' });
+    const { client } = connection;
     client.on('message', (_channel: string, text: string) => this.#run(this.#view.message(text)));
-    this.#connection = { client, sinceMs: this.#options.clock.monotonicMs(), fail };
+    this.#connection = { ...connection, sinceMs: this.#options.clock.monotonicMs() };
     try {
       if (this.#stopping.signal.aborted) return undefined;
       const source = await readSource(client);
       await client.subscribe(this.#keys.events);
       log.info('connected to Redis', { address: describeRedis(redis) });
       this.#run(this.#view.subscribed(source));
-      await ended;
-      return reason;
+      return await connection.ended;
     } finally {
       this.#connection = undefined;
       closeRedis(client);
