@@ -11,7 +11,11 @@ import {
   type SqliteDatabase,
   type SqliteStatement,
 } from 'kysely';
+import { systemClock, type Clock } from '../runtime/clock.ts';
 import { Fault } from '../runtime/fault.ts';
+
+type MonotonicClock = Pick<Clock, 'monotonicMs'>;
+type Retry = <Outcome>(work: () => Outcome | Promise<Outcome>) => Promise<Outcome>;
 
 /** How long a statement waits for another process's transaction, and how often it tries. */
 const busyTimeoutMs = 5000;
@@ -26,10 +30,11 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 }
 
 /** Kysely's dialect over `node:sqlite`: one connection, one transaction at a time, durable at each commit. */
-export function nodeSqliteDialect(path: string): Dialect {
+export function nodeSqliteDialect(path: string, clock: MonotonicClock = systemClock): Dialect {
+  const retry: Retry = (work) => retryWhileLocked(work, clock);
   return {
     createAdapter: () => new TransactionalSqliteAdapter(),
-    createDriver: () => new PatientSqliteDriver({ database: () => whenFree(() => openSqlite(path)) }),
+    createDriver: () => new RetryingSqliteDriver(() => retry(() => openSqlite(path)), retry),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -39,24 +44,34 @@ export function nodeSqliteDialect(path: string): Dialect {
  * Waits for a lock without blocking the event loop, as SQLite's own wait would. To try again is safe: a statement that
  * found the database locked did nothing, and inside a transaction, which takes the lock at its start, none does.
  */
-class PatientSqliteDriver extends SqliteDriver {
+class RetryingSqliteDriver extends SqliteDriver {
+  readonly #retry: Retry;
+
+  constructor(database: () => Promise<SqliteDatabase>, retry: Retry) {
+    super({ database });
+    this.#retry = retry;
+  }
+
   override async acquireConnection(): Promise<DatabaseConnection> {
     const connection = await super.acquireConnection();
     return {
-      executeQuery: (query) => whenFree(() => connection.executeQuery(query)),
+      executeQuery: (query) => this.#retry(() => connection.executeQuery(query)),
       streamQuery: (query, chunkSize) => connection.streamQuery(query, chunkSize),
     };
   }
 }
 
-async function whenFree<Outcome>(work: () => Outcome | Promise<Outcome>): Promise<Outcome> {
-  const deadlineMs = performance.now() + busyTimeoutMs;
+async function retryWhileLocked<Outcome>(
+  work: () => Outcome | Promise<Outcome>,
+  clock: MonotonicClock,
+): Promise<Outcome> {
+  const deadlineMs = clock.monotonicMs() + busyTimeoutMs;
   for (;;) {
     try {
       return await work();
     } catch (thrown) {
       if (!isBusy(thrown)) throw thrown;
-      if (performance.now() > deadlineMs)
+      if (clock.monotonicMs() > deadlineMs)
         throw new Fault(
           'ERR_DATABASE_UNAVAILABLE',
           `the database has been locked by another process for ${busyTimeoutMs} ms`,

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { systemClock, type Clock } from '../runtime/clock.ts';
 import { headFields, readHead, type Head, type ReadHead } from '../revocation-log/head.ts';
 import { logKeys, type LogKeys } from '../revocation-log/keys.ts';
 import { asFault, describeRedis, closeRedis, openRedis, type RedisOptions } from '../redis/connection.ts';
@@ -26,7 +27,11 @@ export type LogReader = {
  * Connects to the Redis of a log.
  * @throws ERR_REDIS_UNAVAILABLE, ERR_REDIS_PERMISSION, ERR_SECRET_UNREADABLE; the methods throw the first two
  */
-export async function openLogReader(redis: RedisOptions, logName: string): Promise<LogReader> {
+export async function openLogReader(
+  redis: RedisOptions,
+  logName: string,
+  clock: Pick<Clock, 'monotonicMs'> = systemClock,
+): Promise<LogReader> {
   const client = await openRedis(redis, { connectionName: 'curfew-cli', commandTimeoutMs });
   const keys = logKeys(logName);
   const named = <T>(promise: Promise<T>): Promise<T> =>
@@ -37,7 +42,7 @@ export async function openLogReader(redis: RedisOptions, logName: string): Promi
     client,
     head: () => named(readHeadOf(client, keys)),
     newest: (head, limit) => named(readNewest(client, keys.log(head.epoch), head, limit)),
-    nextBeatMs: (head, timeoutMs) => named(watchBeat(client, keys, head, timeoutMs)),
+    nextBeatMs: (head, timeoutMs) => named(watchBeat(client, keys, head, { timeoutMs, clock })),
     close: () => closeRedis(client),
   };
 }
@@ -67,12 +72,12 @@ async function watchBeat(
   client: Redis,
   keys: LogKeys,
   { epoch, beat }: Head,
-  timeoutMs: number,
+  { timeoutMs, clock }: { timeoutMs: number; clock: Pick<Clock, 'monotonicMs'> },
 ): Promise<number | undefined> {
-  const startedMs = performance.now();
+  const startedMs = clock.monotonicMs();
   for (;;) {
     const read = await readHeadOf(client, keys);
-    const elapsedMs = performance.now() - startedMs;
+    const elapsedMs = clock.monotonicMs() - startedMs;
     if (read.kind === 'head' && (read.head.epoch !== epoch || read.head.beat !== beat))
       return Math.round(elapsedMs);
     if (elapsedMs >= timeoutMs) return undefined;
