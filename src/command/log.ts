@@ -1,4 +1,4 @@
-import { createTruthLog, publishScript, type NewLog } from '../publisher/ownerless-log.ts';
+import { createOwnerlessLog, publishScript, type NewLog } from '../publisher/ownerless-log.ts';
 import { isIssuer, parseJson, readEvent } from '../revocation-log/event.ts';
 import type { Head } from '../revocation-log/head.ts';
 import { asFault, describeRedis } from '../redis/connection.ts';
@@ -69,7 +69,7 @@ async function create(args: readonly string[], output: CommandOutput): Promise<n
   const target = readLogTarget(parsed);
   const log = readNewLog(parsed, target.logName);
   return withReader(target, async ({ client, head }) => {
-    const outcome = await createTruthLog(client, log);
+    const outcome = await createOwnerlessLog(client, log);
     if (outcome.kind === 'exists') return existing(await presentHead({ head }, target), log, parsed, output);
     const { owner, epoch, seq } = outcome;
     const at = describeRedis(target.redis);
@@ -93,7 +93,7 @@ function readNewLog(parsed: ParsedArguments, logName: string): NewLog {
   return {
     logName,
     issuers,
-    toleranceMs: duration(parsed, 'tolerance', '5s', '1m'),
+    clockToleranceMs: duration(parsed, 'tolerance', '5s', '1m'),
     maxTokenLifetimeMs: duration(parsed, 'max-token-lifetime', '5m', '1d'),
   };
 }

@@ -1,4 +1,4 @@
-import { clampAt } from '../revocation-log/cut-off-limit.ts';
+import { limitCutOff } from '../revocation-log/cut-off-limit.ts';
 import type {
   LeaderCommand,
   LeaderOptions,
@@ -124,7 +124,7 @@ export class Seeding {
   ): void {
     for (const { id, event, isPublished } of rows) {
       this.#count += 1;
-      const clamped = clampAt(event, nowMs, this.#options.clockToleranceSeconds);
+      const clamped = limitCutOff(event, nowMs, this.#options.clockToleranceSeconds);
       this.#waiting.push(writeOutboxEvent(clamped, this.#count));
       note(clamped, this.#count, id, isPublished);
     }

@@ -1,4 +1,4 @@
-import { clampAt } from '../revocation-log/cut-off-limit.ts';
+import { limitCutOff } from '../revocation-log/cut-off-limit.ts';
 import type {
   LeaderCommand,
   LeaderOptions,
@@ -148,7 +148,9 @@ export class Writing {
       this.#step = 'idle';
       return;
     }
-    const events = rows.map(({ event }) => clampAt(event, databaseMs, this.#options.clockToleranceSeconds));
+    const events = rows.map(({ event }) =>
+      limitCutOff(event, databaseMs, this.#options.clockToleranceSeconds),
+    );
     const { trimBelow, repeated } = this.#trim.plan({
       nowMs,
       seq: this.#seq,

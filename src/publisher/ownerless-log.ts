@@ -4,9 +4,8 @@ import type { Redis } from 'ioredis';
 import type { EpochSeconds } from '../runtime/clock.ts';
 import { Fault, type FaultCode } from '../runtime/fault.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
-import { raceSeconds } from '../revocation/token-rule.ts';
 import { logKeys } from '../revocation-log/keys.ts';
-import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
+import { logRetentionSeconds } from './retention.ts';
 
 const createScript = readFileSync(new URL('./create.lua', import.meta.url), 'utf8');
 
@@ -18,7 +17,7 @@ export type NewLog = {
   /** The issuers it is about, 1 to 1000. */
   readonly issuers: readonly string[];
   /** How far the issuers' clocks may be ahead of Redis's; ms. */
-  readonly toleranceMs: number;
+  readonly clockToleranceMs: number;
   /** Longest lifetime of their tokens; ms. With the tolerance it decides how long the log remembers. */
   readonly maxTokenLifetimeMs: number;
 };
@@ -41,7 +40,7 @@ export type PublishRequest = {
  * Makes a log that has no owner: Redis is all there is of it. Every token issued before is refused from then on, so
  * everybody refreshes once. A log whose entries vanished is made anew.
  */
-export async function createTruthLog(client: Redis, log: NewLog): Promise<CreateOutcome> {
+export async function createOwnerlessLog(client: Redis, log: NewLog): Promise<CreateOutcome> {
   // Of its own each time: readers then take nothing of an earlier log under the same name for known.
   const owner = `redis-${randomUUID()}`;
   const reply: unknown = await client.eval(
@@ -50,8 +49,8 @@ export async function createTruthLog(client: Redis, log: NewLog): Promise<Create
     logKeys(log.logName).head,
     owner,
     JSON.stringify(log.issuers),
-    retentionSeconds(log),
-    log.toleranceMs,
+    logRetentionSeconds(log),
+    log.clockToleranceMs,
     ...log.issuers,
   );
   const [kind, epoch, seq] = Array.isArray(reply) ? reply.map(String) : [];
@@ -59,10 +58,6 @@ export async function createTruthLog(client: Redis, log: NewLog): Promise<Create
   if (kind === 'exists') return { kind };
   throw new Fault('ERR_LOG_INVALID', 'the script answered what it never answers');
 }
-
-/** How long such a log must remember, as an owner's; whole seconds. */
-export const retentionSeconds = (log: Pick<NewLog, 'toleranceMs' | 'maxTokenLifetimeMs'>): number =>
-  Math.ceil((log.maxTokenLifetimeMs + 2 * log.toleranceMs) / 1000) + lifetimeSlackSeconds + raceSeconds;
 
 const refusals: Readonly<Record<string, FaultCode>> = {
   NOLOG: 'ERR_LOG_INVALID',

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { isDatabaseUnavailable } from '../runtime/fault.ts';
 import type { Part } from '../runtime/lifecycle.ts';
-import { raceSeconds } from '../revocation/token-rule.ts';
+
 import { describeRedis } from '../redis/connection.ts';
-import { lifetimeSlackSeconds } from '../token/issuer-rules.ts';
+
 import { runCommand } from './command-runner.ts';
 import type { LeaderCommand } from './leader-options.ts';
 import { Leader } from './leader.ts';
@@ -12,6 +12,7 @@ import { createOutbox, wakeChannel, type Outbox } from './outbox.ts';
 import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
 import { PublisherReport, refusal } from './publisher-report.ts';
 import { RedisSession } from './redis-session.ts';
+import { logRetentionSeconds } from './retention.ts';
 import type { Listener } from '../database/postgres-listener.ts';
 
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
@@ -43,12 +44,6 @@ export function createPublisher(options: PublisherOptions): Publisher {
   };
 }
 
-/** How long the log must remember: see `docs/revocation.md`; whole seconds. */
-export function retentionSeconds(options: Pick<PublisherOptions, 'issuers' | 'clockToleranceMs'>): number {
-  const longestMs = Math.max(...options.issuers.map(({ maxTokenLifetimeMs }) => maxTokenLifetimeMs));
-  return Math.ceil((longestMs + 2 * options.clockToleranceMs) / 1000) + lifetimeSlackSeconds + raceSeconds;
-}
-
 type Running = {
   readonly owner: string;
   readonly leader: Leader;
@@ -61,6 +56,7 @@ class Driver {
   readonly #options: PublisherOptions;
   readonly #published: (ids: readonly number[]) => void;
   readonly #holder = randomUUID();
+  readonly #retentionSeconds: number;
   readonly #lease: OutboxLease;
   readonly #report: PublisherReport;
   #running: Running | undefined;
@@ -73,11 +69,13 @@ class Driver {
     this.#options = options;
     this.#published = published;
     this.#report = new PublisherReport(options);
-    const { database } = options;
+    const { database, issuers, clockToleranceMs } = options;
+    const maxTokenLifetimeMs = Math.max(...issuers.map((issuer) => issuer.maxTokenLifetimeMs));
+    this.#retentionSeconds = logRetentionSeconds({ maxTokenLifetimeMs, clockToleranceMs });
     this.#lease = new OutboxLease({
       database,
       holder: this.#holder,
-      retentionSeconds: retentionSeconds(options),
+      retentionSeconds: this.#retentionSeconds,
     });
   }
 
@@ -137,7 +135,7 @@ class Driver {
         holder: this.#holder,
         owner,
         issuers: issuers.map(({ issuer }) => issuer),
-        retentionSeconds: retentionSeconds(this.#options),
+        retentionSeconds: this.#retentionSeconds,
         clockToleranceSeconds: clockToleranceMs / 1000,
         clock,
         random,
@@ -157,7 +155,7 @@ class Driver {
       clock,
       log,
       random,
-      writer: { logName, owner, covers, retentionSeconds: retentionSeconds(this.#options) },
+      writer: { logName, owner, covers, retentionSeconds: this.#retentionSeconds },
       onReady: () => {
         leader.redisReady();
         this.#wakeUp();

@@ -6,7 +6,8 @@ import { numberOf } from '../token/strict-json.ts';
 import { isObject } from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { judgeDate, latestCutOff, rememberUntilMs } from './jwt-claims.ts';
+import { judgeDate, rememberUntilMs } from './jwt-claims.ts';
+import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import {
   emptyAnswer,
   explain,

@@ -2,6 +2,7 @@ import type { EpochSeconds } from '../runtime/clock.ts';
 import { readAudiences } from '../token/claim-values.ts';
 import { isId } from '../token/claims.ts';
 import { numberOf, type JsonObject } from '../token/strict-json.ts';
+import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import { isAt } from '../revocation-log/event.ts';
 import { refuse, type Refused } from './receiver.ts';
 import { shown } from './signed-jwt.ts';
@@ -32,13 +33,6 @@ export type Notice = NoticeTimes & {
 
 /** How far ahead a sender's clock may be. Refused, an authentic notice would revoke nothing, and many come only once. */
 const maxAheadMs = 60_000;
-
-/**
- * The latest that a cut-off may be. The log brings it down there too, but from the time when it is written: a later
- * epoch would move it.
- */
-export const latestCutOff = (nowMs: number, clockToleranceMs: number): EpochSeconds =>
-  (nowMs + clockToleranceMs) / 1000;
 
 /** Judges `jti`, `aud`, `iat` and `exp` (RFC 7519 §4.1, RFC 8417 §2.2). */
 export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: number): Notice | Refused {
@@ -102,6 +96,7 @@ function judgeAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refuse
 }
 
 function goodNotice(id: string, iat: EpochSeconds, rules: NoticeRules, nowMs: number): Notice {
+  // The owner lowers a cut-off too, but by the time at which it writes an epoch: a later epoch would move the cut-off.
   const latest = latestCutOff(nowMs, rules.clockToleranceMs);
   const issuedAt = Math.min(iat, latest);
   return { kind: 'good', id, issuedAt, latest, rememberUntilMs: rememberUntilMs(iat, rules) };

@@ -4,7 +4,8 @@ import type { Secret } from '../runtime/secret.ts';
 import { isId, isObject, isReason, revocationKinds, type RevocationKind } from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { eventTimeOf, latestCutOff } from './jwt-claims.ts';
+import { eventTimeOf } from './jwt-claims.ts';
+import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import {
   emptyAnswer,
   explain,

@@ -1,5 +1,6 @@
 import { Note } from '../runtime/memo-slots.ts';
 import { revocationKinds, type RevocationEvent, type RevocationKind } from '../revocation-log/event.ts';
+import { raceSeconds } from '../revocation-log/race.ts';
 import type { FeedIssuer } from './feed.ts';
 import { IssuerRevocations, type GenerationEvent } from './issuer-revocations.ts';
 import type { Revocable, RevocationFinding } from './revocable.ts';
@@ -15,8 +16,6 @@ export type RevocationListOptions = {
 /** `elsewhere`: of an issuer whose tokens aren't judged here. */
 export type Applied = 'applied' | 'duplicate' | 'elsewhere';
 
-/** Time between an event's `at` and the last token it must refuse: see `docs/revocation.md`; seconds. */
-const raceSeconds = 5;
 /** By how much an entry outlives the log's retention; seconds. */
 const spareSeconds = 7;
 

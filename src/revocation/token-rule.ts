@@ -1,4 +1,5 @@
 import type { Clock } from '../runtime/clock.ts';
+import { raceSeconds } from '../revocation-log/race.ts';
 import type { Revocable, RevocationFinding, RevocationLimits, Revocations } from './revocable.ts';
 
 /** What the view knows when a token is judged. */
@@ -14,9 +15,6 @@ export type Knowledge = {
 const clear: RevocationFinding = { kind: 'clear' };
 const unproven: RevocationFinding = { kind: 'unproven' };
 const outlivesLog: RevocationFinding = { kind: 'outlives_log' };
-
-/** A token issued in a race just after its revocation; seconds. The owner adds the same when it chooses the retention. */
-export const raceSeconds = 5;
 
 /**
  * The decision. A revocation unknown here was committed after `stalenessMs` ago; a token it concerns was issued before

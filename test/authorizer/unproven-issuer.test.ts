@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Redis } from 'ioredis';
-import { createTruthLog } from '../../src/publisher/ownerless-log.ts';
+import { createOwnerlessLog } from '../../src/publisher/ownerless-log.ts';
 import { logKeys } from '../../src/revocation-log/keys.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { neverPrinted } from '../output.ts';
@@ -33,7 +33,12 @@ beforeEach(async () => {
 });
 
 const createLog = (...issuers: readonly string[]) =>
-  createTruthLog(client, { logName: 'curfew', issuers, toleranceMs: 5000, maxTokenLifetimeMs: 60_000 });
+  createOwnerlessLog(client, {
+    logName: 'curfew',
+    issuers,
+    clockToleranceMs: 5000,
+    maxTokenLifetimeMs: 60_000,
+  });
 
 /** One of two issuers, and a log waited for without an end: ready means that all is proven that can be. */
 async function start(name?: string): Promise<AuthorizerProgram> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clampAt } from '../../src/revocation-log/cut-off-limit.ts';
+import { limitCutOff } from '../../src/revocation-log/cut-off-limit.ts';
 import { readImported, writeOutboxEvent, type OutboxEvent } from '../../src/publisher/outbox-event.ts';
 import { maxEventLength, readEvent } from '../../src/revocation-log/event.ts';
 
@@ -38,7 +38,7 @@ describe('an event of an imported log', () => {
 
   it('of an unknown kind has its time brought down, as readers take it for a cut-off', () => {
     const event = imported({ v: 1, iss, kind: 'device', id: 'd', at: at + 3600 });
-    const written = writeOutboxEvent(clampAt(event, at * 1000, 5), 1);
+    const written = writeOutboxEvent(limitCutOff(event, at * 1000, 5), 1);
     expect(JSON.parse(written)).toMatchObject({ kind: 'device', at: at + 5 });
   });
 

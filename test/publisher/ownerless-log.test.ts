@@ -2,15 +2,15 @@ import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
-  createTruthLog,
+  createOwnerlessLog,
   publishRevocations,
   publishScript,
-  retentionSeconds,
   type NewLog,
   type PublishRequest,
 } from '../../src/publisher/ownerless-log.ts';
 import { writeHead, type Head } from '../../src/revocation-log/head.ts';
 import { logKeys, writeSentinel } from '../../src/revocation-log/keys.ts';
+import { logRetentionSeconds } from '../../src/publisher/retention.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { neverPrinted } from '../output.ts';
 import { eventually } from '../processes.ts';
@@ -40,11 +40,11 @@ async function makeLog(options: Partial<NewLog> = {}): Promise<string> {
   const log = {
     logName: `log-${(logs += 1)}`,
     issuers: [issuer, other],
-    toleranceMs: 0,
+    clockToleranceMs: 0,
     maxTokenLifetimeMs: 60_000,
     ...options,
   };
-  expect(await createTruthLog(client, log)).toMatchObject({ kind: 'created' });
+  expect(await createOwnerlessLog(client, log)).toMatchObject({ kind: 'created' });
   return log.logName;
 }
 
@@ -94,15 +94,15 @@ describe('a log whose truth is Redis', () => {
 
   it('is made once, and made anew when its entries vanished; readers then know the new one', async () => {
     const logName = await makeLog();
-    const log = { logName, issuers: [issuer], toleranceMs: 0, maxTokenLifetimeMs: 60_000 };
+    const log = { logName, issuers: [issuer], clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
     const before = await headOf(logName);
-    expect(await createTruthLog(client, log)).toEqual({ kind: 'exists' });
+    expect(await createOwnerlessLog(client, log)).toEqual({ kind: 'exists' });
     expect(await headOf(logName)).toEqual(before);
 
     const follower = await follow(server.url, logName, [issuer]);
     await client.del(logKeys(logName).log(before.epoch));
     await expect(publish(logName, {})).rejects.toMatchObject({ code: 'ERR_LOG_INVALID' });
-    expect(await createTruthLog(client, log)).toMatchObject({ kind: 'created', epoch: before.epoch + 1 });
+    expect(await createOwnerlessLog(client, log)).toMatchObject({ kind: 'created', epoch: before.epoch + 1 });
     await publish(logName, { id: 'after' });
     await follower.untilRefused({ session: 'after', issuedAt: Date.now() / 1000 + 3 }, 'session');
     await eventually('the feed follows the new epoch', () =>
@@ -113,7 +113,7 @@ describe('a log whose truth is Redis', () => {
   });
 
   it('cuts off at the time and the tolerance of Redis, and no later, whatever the caller says', async () => {
-    const logName = await makeLog({ toleranceMs: 5000 });
+    const logName = await makeLog({ clockToleranceMs: 5000 });
     await publish(logName, { kind: 'subject', id: 'default' });
     await publish(logName, { kind: 'subject', id: 'past', at: 1_700_000_000.125 });
     await publish(logName, { kind: 'subject', id: 'future', at: 9_000_000_000 });
@@ -173,8 +173,8 @@ describe('a log whose truth is Redis', () => {
       message: expect.stringContaining('owner acme') as string,
     };
     await expect(publish('owned', {})).rejects.toMatchObject(refused);
-    const log = { logName: 'owned', issuers: [issuer], toleranceMs: 0, maxTokenLifetimeMs: 1000 };
-    expect(await createTruthLog(client, log)).toEqual({ kind: 'exists' });
+    const log = { logName: 'owned', issuers: [issuer], clockToleranceMs: 0, maxTokenLifetimeMs: 1000 };
+    expect(await createOwnerlessLog(client, log)).toEqual({ kind: 'exists' });
     expect(await headOf('owned')).toMatchObject({ owner: 'acme', truth: 'owner', seq: 0 });
   });
 
@@ -209,8 +209,8 @@ describe('a log whose truth is Redis', () => {
     expect((await headOf(logName)).trimBelow).toBeGreaterThan(1);
     await client.del(logKeys(logName).head);
     await client.call('ACL', ['SETUSER', 'writer', '+del']);
-    const log = { logName, issuers: [issuer], toleranceMs: 0, maxTokenLifetimeMs: 60_000 };
-    expect(await createTruthLog(writer, log)).toMatchObject({ kind: 'created' });
+    const log = { logName, issuers: [issuer], clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
+    expect(await createOwnerlessLog(writer, log)).toMatchObject({ kind: 'created' });
   });
 });
 
@@ -226,8 +226,8 @@ describe('trimming by the script', () => {
   );
 
   it('keeps every entry for a retention, every revoked key for good, and no entry for long', async () => {
-    const lifetime = { toleranceMs: 0, maxTokenLifetimeMs: 60_000 };
-    const retentionMs = retentionSeconds(lifetime) * 1000;
+    const lifetime = { clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
+    const retentionMs = logRetentionSeconds(lifetime) * 1000;
     const generationMs = retentionMs + 60_000;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30 }), async (steps) => {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTruthLog } from '../../src/publisher/ownerless-log.ts';
+import { createOwnerlessLog } from '../../src/publisher/ownerless-log.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { cacheDirectory, executablePath } from '../../src/demo/executables.ts';
 import { repository } from '../processes.ts';
@@ -21,10 +21,10 @@ let server: RedisServer;
 beforeAll(async () => {
   server = await startRedis();
   const client = await openRedis({ url: server.url }, { connectionName: 'test' });
-  await createTruthLog(client, {
+  await createOwnerlessLog(client, {
     logName: 'curfew',
     issuers: [issuer],
-    toleranceMs: 0,
+    clockToleranceMs: 0,
     maxTokenLifetimeMs: 60_000,
   });
   client.disconnect();

@@ -9,7 +9,7 @@ import type { OutboxTables } from '../../src/publisher/outbox-tables.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
 import { createPublisher, type Publisher } from '../../src/publisher/publisher.ts';
 import { RedisLog } from '../../src/publisher/redis-log.ts';
-import { createTruthLog, publishScript } from '../../src/publisher/ownerless-log.ts';
+import { createOwnerlessLog, publishScript } from '../../src/publisher/ownerless-log.ts';
 import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 import { logKeys } from '../../src/revocation-log/keys.ts';
 import { openRedis } from '../../src/redis/connection.ts';
@@ -42,8 +42,8 @@ afterAll(async () => {
 
 async function makeLog(): Promise<string> {
   const logName = `taken-${(logs += 1)}`;
-  const log = { logName, issuers: [issuer, other], toleranceMs: 0, maxTokenLifetimeMs: 60_000 };
-  expect(await createTruthLog(client, log)).toMatchObject({ kind: 'created' });
+  const log = { logName, issuers: [issuer, other], clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
+  expect(await createOwnerlessLog(client, log)).toMatchObject({ kind: 'created' });
   return logName;
 }
 
