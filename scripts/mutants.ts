@@ -55,7 +55,7 @@ const mutants: readonly Mutant[] = [
   mutant('complete moves on a probe that has something to read', [
     view,
     '    if (head.seq > held.applied) {',
-    "    this.#proof.complete(head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
+    "    this.#completeness.completeUntil(head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
   ]),
   mutant('the switch does not count the set', [
     scripts,
@@ -75,28 +75,28 @@ const mutants: readonly Mutant[] = [
   mutant(
     'one beat more is proof enough',
     [proof, 'findLast(({ beat }) => beat <= head.beat - 2)', 'findLast(({ beat }) => beat <= head.beat - 1)'],
-    [proof, '(sighting.beat > head.beat - 2 &&', '(sighting.beat > head.beat - 1 &&'],
+    [proof, '(observation.beat > head.beat - 2 &&', '(observation.beat > head.beat - 1 &&'],
   ),
   mutant(
     'sightings are kept over a reconnect',
     [
       view,
-      '    this.#probeAgain = false;\n    this.#proof.forgetSightings();\n',
+      '    this.#probeAgain = false;\n    this.#completeness.discardObservations();\n',
       '    this.#probeAgain = false;\n',
     ],
-    [view, '    this.#proof.from(source);\n', ''],
-    [proof, '    if (!isSame) this.#sightings = [];\n', ''],
+    [view, '    this.#completeness.setSource(source);\n', ''],
+    [proof, '    if (!isSame) this.#observations = [];\n', ''],
     [proof, 'return isSame;', 'return isMaster;'],
   ),
   mutant(
     'another data set under the same connection goes unnoticed',
-    [proof, '    if (!isSame) this.#sightings = [];\n', ''],
+    [proof, '    if (!isSame) this.#observations = [];\n', ''],
     [proof, 'return isSame;', 'return isMaster;'],
   ),
   mutant(
     'a replica is taken for the master',
-    [view, '    if (!source.isMaster) return this.#leave();\n', ''],
-    [proof, 'isMaster && id === this.#source', 'id === this.#source'],
+    [view, '    if (!source.isMaster) return this.#leaveReplica();\n', ''],
+    [proof, 'isMaster && id === this.#sourceId', 'id === this.#sourceId'],
     [proof, 'isMaster ? id : undefined', 'id'],
   ),
   mutant('a log that is not as expected is written on', [
@@ -202,18 +202,18 @@ const mutants: readonly Mutant[] = [
   ]),
   mutant('a new epoch is followed without its snapshot', [
     view,
-    '    if (held === undefined || this.#owes(head)) return this.#snapshot(head);\n',
+    '    if (held === undefined || this.#needsSnapshot(head)) return this.#snapshot(head);\n',
     '    if (held === undefined) return this.#snapshot(head);\n    if (held.epoch < head.epoch) held.epoch = head.epoch;\n',
   ]),
   mutant('an event of another version is passed over', [
     intake,
-    '      this.#proof.distrust(read.iss, { epoch, seq });\n',
+    '      this.#completeness.distrust(read.iss, { epoch, seq });\n',
     '',
   ]),
   mutant('an event of another version that names no issuer concerns nobody', [
     proof,
-    'this.#beyond.has(issuer) || this.#beyond.has(anyIssuer)',
-    'this.#beyond.has(issuer)',
+    'this.#unreadable.has(issuer) || this.#unreadable.has(anyIssuer)',
+    'this.#unreadable.has(issuer)',
   ]),
   mutant('an event whose version is a text is taken for nothing', [
     event,
@@ -227,7 +227,7 @@ const mutants: readonly Mutant[] = [
   ]),
   mutant('an event of another version is forgiven when an earlier one is trimmed', [
     proof,
-    'if (last === undefined || isBefore(last, place))',
+    'if (last === undefined || isBefore(last, position))',
     'if (last === undefined)',
   ]),
   mutant('an event of another version concerns its issuer for good', [

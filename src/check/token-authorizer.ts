@@ -33,7 +33,7 @@ export function createTokenJudge({ revocations, maxExposureMs }: TokenJudgeOptio
         maxExposureMs: Math.min(route.maxExposureMs ?? maxExposureMs, maxExposureMs),
         clockToleranceSeconds: rules.clockToleranceSeconds,
       };
-      const finding = revocations.judge(token, limits, nowMs);
+      const finding = revocations.evaluate(token, limits, nowMs);
       if (finding.kind !== 'clear') return objectionTo(finding, rules);
     }
     if (opened.get(token) === route) return undefined;

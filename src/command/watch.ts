@@ -1,5 +1,5 @@
 import { createRevocationFeed } from '../revocation/redis-feed.ts';
-import type { FeedIssuer, FeedObservation, FeedStatus, RevocationFeed } from '../revocation/feed.ts';
+import type { FeedIssuer, FeedEvent, FeedStatus, RevocationFeed } from '../revocation/feed.ts';
 import { absentLog, openLogReader } from '../revocation/redis-log-reader.ts';
 import { pause } from '../redis/back-off.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -88,7 +88,7 @@ async function follow(
 function createFeed(
   { redis, logName, authorizer }: LogTarget,
   issuers: readonly FeedIssuer[],
-  observe: (observation: FeedObservation) => void,
+  observe: (observation: FeedEvent) => void,
 ): RevocationFeed {
   return createRevocationFeed({
     redis,
@@ -107,7 +107,7 @@ function createFeed(
 function createDescription(
   asJson: boolean,
   clock = systemClock,
-): (observation: FeedObservation) => string | undefined {
+): (observation: FeedEvent) => string | undefined {
   let before = '';
   return (observation) => {
     const time = new Date(clock.nowMs()).toISOString();

@@ -5,8 +5,8 @@ import { describeError } from '../runtime/log.ts';
 import type { Secret } from '../runtime/secret.ts';
 import { nodeSqliteDialect } from './node-sqlite.ts';
 import { migrationLock, resilientPostgresDialect } from './postgres-dialect.ts';
-import { describeUrl, steadyUrl } from './postgres-hosts.ts';
-import { listenToPostgres, type ListenOptions, type Listener } from './postgres-listener.ts';
+import { describeUrl, lastUsableUrl } from './postgres-hosts.ts';
+import { listenToPostgres, type ListenOptions, type NotificationListener } from './postgres-listener.ts';
 import type { DatabaseReport } from './postgres-pool.ts';
 
 export type { DatabaseReport } from './postgres-pool.ts';
@@ -45,10 +45,10 @@ export type Database = {
   /** The database's wall clock at the moment the row is computed, in whole milliseconds since 1970, as an SQL expression. */
   now(): RawBuilder<number>;
   /**
-   * Calls `heard` for each notification on a channel, and now and then without one. PostgreSQL only: undefined where
+   * Calls `onNotification` for each notification on a channel, and now and then without one. PostgreSQL only: undefined where
    * a database can't notify.
    */
-  listen(channel: string, options: ListenOptions): Listener | undefined;
+  listen(channel: string, options: ListenOptions): NotificationListener | undefined;
   /** Runs a transaction that may take minutes, such as a migration. */
   runLong<Outcome>(work: (trx: DatabaseTransaction) => Promise<Outcome>): Promise<Outcome>;
   close(): Promise<void>;
@@ -87,7 +87,7 @@ type PostgresOptions = Extract<DatabaseOptions, { postgres: unknown }>['postgres
 
 function openPostgresDatabase(options: PostgresOptions): Database {
   const { statementTimeoutMs = defaultStatementTimeoutMs } = options;
-  const url = steadyUrl(options.url);
+  const url = lastUsableUrl(options.url);
   const db = new Kysely<NoTables>({
     dialect: resilientPostgresDialect({ ...options, url, statementTimeoutMs }),
   });

@@ -6,7 +6,7 @@ export type PostgresFailure = {
   /** The same statement may succeed later. */
   readonly isTransient: boolean;
   /** The connection must not be used again. */
-  readonly isConnectionSpent: boolean;
+  readonly isConnectionBroken: boolean;
 };
 
 /** Not now, but the connection and the server are fine. PostgreSQL, appendix A. */
@@ -35,10 +35,10 @@ const endingClasses: ReadonlySet<string> = new Set(['08', '53', '58']);
 /** Reads the SQLSTATE of a failed statement. */
 export function readFailure(thrown: unknown): PostgresFailure {
   const { code } = describeError(thrown);
-  if (code === undefined) return { isTransient: false, isConnectionSpent: false };
-  if (conflicts.has(code)) return { isTransient: true, isConnectionSpent: false };
+  if (code === undefined) return { isTransient: false, isConnectionBroken: false };
+  if (conflicts.has(code)) return { isTransient: true, isConnectionBroken: false };
   const isEnding = endings.has(code) || endingClasses.has(code.slice(0, 2));
-  return { isTransient: isEnding, isConnectionSpent: isEnding };
+  return { isTransient: isEnding, isConnectionBroken: isEnding };
 }
 
 /** PgBouncer refuses a start-up parameter that it does not pass on. The code is for much else too. */

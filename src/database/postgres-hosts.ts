@@ -22,7 +22,7 @@ export function describeUrl(url: string): string {
  * Reads a URL at each call, and keeps the former one while the new one cannot be read or is not a URL: its file may be
  * in the middle of being replaced. Connections are opened in callbacks, where an error would end the process.
  */
-export function steadyUrl(url: Pick<Secret, 'text'>): Pick<Secret, 'text'> {
+export function lastUsableUrl(url: Pick<Secret, 'text'>): Pick<Secret, 'text'> {
   let last: string | undefined;
   return {
     text: () => {

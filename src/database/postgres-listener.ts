@@ -6,9 +6,9 @@ import { urlsOf } from './postgres-hosts.ts';
 
 export type ListenOptions = {
   /** Called for each notification, and after each connection: something may have been missed. */
-  heard(): void;
+  onNotification(): void;
   /** Called when notifications begin to arrive, or cease to. */
-  changed?(isHearing: boolean): void;
+  onReceivingChange?(isReceiving: boolean): void;
   /** Between two tests whether notifications arrive; ms. Default 30 s. */
   readonly probeEveryMs?: number;
   /** How long a test's own notification may take; ms. Default 5 s. */
@@ -16,12 +16,12 @@ export type ListenOptions = {
 };
 
 /** A standing subscription. */
-export type Listener = {
+export type NotificationListener = {
   /**
    * Whether notifications arrive: one sent as a test has come back. They don't while the connection is down, and never
    * through a pooler in transaction mode, which takes the subscription and delivers nothing.
    */
-  isHearing(): boolean;
+  isReceiving(): boolean;
   /** Ends it; further calls do nothing. */
   stop(): Promise<void>;
 };
@@ -40,11 +40,11 @@ const keepAliveDelayMs = 10_000;
 const probePrefix = 'probe ';
 
 /** Listens for PostgreSQL notifications on a connection of its own, which is opened again when it breaks or is deaf. */
-export function listenToPostgres(options: Options): Listener {
-  const listening = new Listening(options);
+export function listenToPostgres(options: Options): NotificationListener {
+  const listening = new ReconnectingListener(options);
   const running = listening.run();
   return {
-    isHearing: () => listening.isHearing,
+    isReceiving: () => listening.isReceiving,
     stop: async () => {
       listening.stop();
       await running;
@@ -52,19 +52,19 @@ export function listenToPostgres(options: Options): Listener {
   };
 }
 
-class Listening {
+class ReconnectingListener {
   readonly #options: Options;
   readonly #stopping = new AbortController();
   /** Undefined until it is known. */
-  #isHearing: boolean | undefined;
+  #isReceiving: boolean | undefined;
   #host = 0;
 
   constructor(options: Options) {
     this.#options = options;
   }
 
-  get isHearing(): boolean {
-    return this.#isHearing === true;
+  get isReceiving(): boolean {
+    return this.#isReceiving === true;
   }
 
   stop(): void {
@@ -83,14 +83,14 @@ class Listening {
 
   /** @returns how long to wait for another attempt; ms */
   async #attempt(): Promise<number> {
-    const { probeEveryMs = 30_000, probeTimeoutMs = 5000, heard } = this.#options;
+    const { probeEveryMs = 30_000, probeTimeoutMs = 5000, onNotification } = this.#options;
     const { signal } = this.#stopping;
     const subscription = new Subscription(this.#options, this.#host);
     const end = (): void => subscription.end();
     signal.addEventListener('abort', end);
     try {
       await subscription.open();
-      heard();
+      onNotification();
       let probe: Probe = 'lost';
       while (!signal.aborted && (probe = await subscription.probe(probeTimeoutMs)) === 'arrived') {
         this.#note(true);
@@ -107,11 +107,11 @@ class Listening {
     }
   }
 
-  #note(isHearing: boolean): void {
-    if (isHearing === this.#isHearing) return;
+  #note(isReceiving: boolean): void {
+    if (isReceiving === this.#isReceiving) return;
     // That they arrive at first is as expected.
-    if (this.#isHearing !== undefined || !isHearing) this.#options.changed?.(isHearing);
-    this.#isHearing = isHearing;
+    if (this.#isReceiving !== undefined || !isReceiving) this.#options.onReceivingChange?.(isReceiving);
+    this.#isReceiving = isReceiving;
   }
 
   async #pause(ms: number): Promise<void> {
@@ -180,7 +180,7 @@ class Subscription {
 
   #notified(payload: string): void {
     if (payload.startsWith(probePrefix)) this.#probes.get(payload)?.();
-    else this.#options.heard();
+    else this.#options.onNotification();
   }
 }
 

@@ -43,7 +43,7 @@ export class ResilientPool implements PostgresPool {
   readonly #options: PostgresPoolOptions;
   readonly #pool: pg.Pool;
   readonly #open = new Set<pg.Client>();
-  readonly #leases = new WeakMap<PoolClient, Lease>();
+  readonly #connections = new WeakMap<PoolClient, PooledConnection>();
   /** The host that took the last connection. */
   #host = 0;
   /** False once a pooler has refused limits as start-up parameters; transactions set them for themselves in any case. */
@@ -85,26 +85,26 @@ export class ResilientPool implements PostgresPool {
     for (const client of this.#open) client.connection.stream.destroy();
   }
 
-  async #connect(): Promise<Lease> {
+  async #connect(): Promise<PooledConnection> {
     const client = await this.#checkOut();
-    const known = this.#leases.get(client);
+    const known = this.#connections.get(client);
     if (known !== undefined) return known;
-    const lease = new Lease(client, {
+    const connection = new PooledConnection(client, {
       timeoutMs: this.#options.statementTimeoutMs + answerGraceMs,
       failed: (fault) => this.#failed(fault),
       // A server that answers and takes no writes is not available.
       succeeded: () => {
-        if (this.#leases.has(client)) this.#succeeded();
+        if (this.#connections.has(client)) this.#succeeded();
       },
     });
     try {
-      await requireWritable(lease);
+      await requireWritable(connection);
     } catch (thrown) {
-      lease.release(true);
+      connection.release(true);
       throw thrown;
     }
-    this.#leases.set(client, lease);
-    return lease;
+    this.#connections.set(client, connection);
+    return connection;
   }
 
   async #checkOut(): Promise<PoolClient> {
@@ -178,8 +178,11 @@ export class ResilientPool implements PostgresPool {
 }
 
 /** A server that is a replica, or was demoted, refuses every write: better to look for another at once. */
-async function requireWritable(lease: Lease): Promise<void> {
-  const { rows } = await lease.query<{ transaction_read_only: string }>('show transaction_read_only', []);
+async function requireWritable(connection: PooledConnection): Promise<void> {
+  const { rows } = await connection.query<{ transaction_read_only: string }>(
+    'show transaction_read_only',
+    [],
+  );
   if (rows[0]?.transaction_read_only !== 'off') throw new Error('the server is read-only');
 }
 
@@ -189,24 +192,24 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format),
 };
 
-type LeaseOptions = {
+type PooledConnectionOptions = {
   readonly timeoutMs: number;
   failed(fault: Fault): Fault;
   succeeded(): void;
 };
 
 /** A connection as kysely uses it. */
-class Lease implements PostgresPoolClient {
+class PooledConnection implements PostgresPoolClient {
   readonly #client: PoolClient;
-  readonly #options: LeaseOptions;
+  readonly #options: PooledConnectionOptions;
   /** Why the connection is not to be used any more. */
-  #spent: unknown;
+  #brokenBy: unknown;
 
-  constructor(client: PoolClient, options: LeaseOptions) {
+  constructor(client: PoolClient, options: PooledConnectionOptions) {
     this.#client = client;
     this.#options = options;
-    client.on('error', (thrown) => (this.#spent ??= thrown));
-    client.on('end', () => (this.#spent ??= new Error('the connection has ended')));
+    client.on('error', (thrown) => (this.#brokenBy ??= thrown));
+    client.on('end', () => (this.#brokenBy ??= new Error('the connection has ended')));
   }
 
   query<Row>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>>;
@@ -222,11 +225,11 @@ class Lease implements PostgresPoolClient {
   release(isToDestroy = false): void {
     // A transaction left open would be somebody else's.
     const isIdle = this.#client.getTransactionStatus() === 'I';
-    this.#client.release(isToDestroy || this.#spent !== undefined || !isIdle);
+    this.#client.release(isToDestroy || this.#brokenBy !== undefined || !isIdle);
   }
 
   async #run<Row>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>> {
-    if (this.#spent !== undefined) throw this.#options.failed(unavailable(this.#spent));
+    if (this.#brokenBy !== undefined) throw this.#options.failed(unavailable(this.#brokenBy));
     const timer = setTimeout(() => this.#giveUp(), this.#options.timeoutMs);
     try {
       const result: unknown = await this.#client.query(text, [...parameters]);
@@ -241,14 +244,14 @@ class Lease implements PostgresPoolClient {
 
   /** Nothing says whether the server is still at it: the connection goes, and with it the statement. */
   #giveUp(): void {
-    this.#spent ??= new Error(`no answer within ${this.#options.timeoutMs} ms`);
+    this.#brokenBy ??= new Error(`no answer within ${this.#options.timeoutMs} ms`);
     this.#client.connection.stream.destroy();
   }
 
   #faultOf(thrown: unknown): unknown {
-    const { isTransient, isConnectionSpent } = readFailure(thrown);
-    if (isConnectionSpent) this.#spent ??= thrown;
-    if (this.#spent !== undefined) return this.#options.failed(unavailable(this.#spent));
+    const { isTransient, isConnectionBroken } = readFailure(thrown);
+    if (isConnectionBroken) this.#brokenBy ??= thrown;
+    if (this.#brokenBy !== undefined) return this.#options.failed(unavailable(this.#brokenBy));
     return isTransient ? unavailable(thrown) : thrown;
   }
 }

@@ -6,7 +6,7 @@ import type {
   LeasedRows,
   PublishedRow,
 } from './leader-options.ts';
-import type { Refusal, StandingKey, Takeover } from './log-writes.ts';
+import type { WriteRefusal, StandingKey, Takeover } from './log-writes.ts';
 import { writeOutboxEvent, type OutboxEvent } from './outbox-event.ts';
 import type { EpochState } from './epoch-writer.ts';
 
@@ -15,28 +15,28 @@ const defaultSeedSize = 1000;
 const markSize = 500;
 const maxExpiredEpochs = 1000;
 
-export type SeedingOptions = Pick<LeaderOptions, 'clockToleranceSeconds' | 'seedSize'> & {
+export type EpochSeederOptions = Pick<LeaderOptions, 'clockToleranceSeconds' | 'seedSize'> & {
   readonly epoch: number;
   /** The epoch the head was last seen at; 0 without a head. */
   readonly before: number;
   readonly takeover: Takeover | undefined;
 };
 
-export type SeedingOutcome =
+export type EpochSeederOutcome =
   | { readonly kind: 'more' }
   /** Readers see the new epoch, and with it these rows. */
   | { readonly kind: 'switched'; readonly ids: readonly number[] }
   | { readonly kind: 'done'; readonly state: EpochState }
-  | ({ readonly kind: 'refused' } & Refusal);
+  | ({ readonly kind: 'refused' } & WriteRefusal);
 
-const more: SeedingOutcome = { kind: 'more' };
+const more: EpochSeederOutcome = { kind: 'more' };
 
 /**
  * Rebuilds the log in a new epoch: all that must be remembered goes from the database into a set of its own, and only
  * then does the head point to it. Rows that are committed meanwhile stay unpublished, and the first drain takes them.
  */
-export class Seeding {
-  readonly #options: SeedingOptions;
+export class EpochSeeder {
+  readonly #options: EpochSeederOptions;
   readonly #size: number;
   readonly #standing = new Map<string, StandingKey>();
   readonly #unmarked: PublishedRow[] = [];
@@ -47,7 +47,7 @@ export class Seeding {
   #after = 0;
   #isLastPage = false;
 
-  constructor(options: SeedingOptions) {
+  constructor(options: EpochSeederOptions) {
     this.#options = options;
     this.#size = options.seedSize ?? defaultSeedSize;
   }
@@ -78,7 +78,7 @@ export class Seeding {
   }
 
   /** Takes the reply to `next`; the leader has checked the lease. */
-  done(reply: LeaderReply): SeedingOutcome {
+  done(reply: LeaderReply): EpochSeederOutcome {
     switch (reply.kind) {
       case 'standing':
         this.#take(reply, (event, seq) => this.#standing.set(`${event.iss} ${event.id}`, { event, seq }));
@@ -107,7 +107,7 @@ export class Seeding {
     }
   }
 
-  #takePage(page: LeasedRows): SeedingOutcome {
+  #takePage(page: LeasedRows): EpochSeederOutcome {
     this.#take(page, (event, seq, id, isPublished) => {
       if (!isPublished) this.#unmarked.push({ id, seq });
       if (event.kind === 'key') this.#standing.set(`${event.iss} ${event.id}`, { event, seq });
@@ -137,7 +137,7 @@ export class Seeding {
     return Array.from({ length: count }, (_, index) => epoch - 1 - index);
   }
 
-  #finished(): SeedingOutcome {
+  #finished(): EpochSeederOutcome {
     const state = { epoch: this.#options.epoch, seq: this.#count, standing: this.#standing };
     return { kind: 'done', state };
   }

@@ -6,7 +6,7 @@ import type {
   LeasedRows,
   PublishedRow,
 } from './leader-options.ts';
-import type { Append, LogReply, Refusal, StandingKey } from './log-writes.ts';
+import type { Append, LogReply, WriteRefusal, StandingKey } from './log-writes.ts';
 import { writeOutboxEvent } from './outbox-event.ts';
 import { TrimQueue } from './trim-queue.ts';
 
@@ -17,15 +17,15 @@ export type EpochState = {
   readonly standing: Map<string, StandingKey>;
 };
 
-export type WritingOptions = Pick<
+export type EpochWriterOptions = Pick<
   LeaderOptions,
   'clockToleranceSeconds' | 'retentionSeconds' | 'pollMs' | 'drainSize'
 >;
 
-export type WritingOutcome =
+export type EpochWriterOutcome =
   | { readonly kind: 'more' }
   | { readonly kind: 'published'; readonly ids: readonly number[] }
-  | ({ readonly kind: 'refused' } & Refusal);
+  | ({ readonly kind: 'refused' } & WriteRefusal);
 
 /** What is on its way: the call, the rows it publishes, and the standing keys it repeats. */
 type Batch = {
@@ -34,7 +34,7 @@ type Batch = {
   readonly standing: readonly (readonly [string, StandingKey])[];
 };
 
-const more: WritingOutcome = { kind: 'more' };
+const more: EpochWriterOutcome = { kind: 'more' };
 const defaultDrainSize = 500;
 /** The owner's heart: a whole drain at least this often; ms. */
 const beatEveryMs = 500;
@@ -44,13 +44,13 @@ const pruneEveryMs = 60_000;
  * Writes one epoch: drains the outbox, appends what it finds, marks it as published. A drain begins only after the
  * call before was answered, and the beat is raised only by the call that ends a whole drain.
  */
-export class Writing {
-  readonly #options: WritingOptions;
+export class EpochWriter {
+  readonly #options: EpochWriterOptions;
   readonly #epoch: number;
   readonly #standing: Map<string, StandingKey>;
   readonly #drainSize: number;
   readonly #trim: TrimQueue;
-  readonly #begunMs: number;
+  readonly #startedMs: number;
   #step: 'idle' | 'drain' | 'append' | 'mark' | 'prune' = 'idle';
   #seq: number;
   #beat = 0;
@@ -60,7 +60,7 @@ export class Writing {
   #beatMs = -Infinity;
   #prunedMs = -Infinity;
 
-  constructor(state: EpochState, options: WritingOptions, nowMs: number) {
+  constructor(state: EpochState, options: EpochWriterOptions, nowMs: number) {
     this.#options = options;
     this.#epoch = state.epoch;
     this.#seq = state.seq;
@@ -68,7 +68,7 @@ export class Writing {
     this.#drainSize = options.drainSize ?? defaultDrainSize;
     this.#trim = new TrimQueue(options.retentionSeconds * 1000);
     this.#trim.appended(state.seq, nowMs);
-    this.#begunMs = nowMs;
+    this.#startedMs = nowMs;
   }
 
   get seq(): number {
@@ -79,8 +79,8 @@ export class Writing {
     return this.#beat;
   }
 
-  get begunMs(): number {
-    return this.#begunMs;
+  get startedMs(): number {
+    return this.#startedMs;
   }
 
   wake(): void {
@@ -110,7 +110,7 @@ export class Writing {
   }
 
   /** Takes the reply to `next`; the leader has checked the lease. */
-  done(reply: LeaderReply, nowMs: number): WritingOutcome {
+  done(reply: LeaderReply, nowMs: number): EpochWriterOutcome {
     switch (reply.kind) {
       case 'drain':
         this.#drained(reply, nowMs);
@@ -176,7 +176,7 @@ export class Writing {
     this.#step = 'append';
   }
 
-  #appended(reply: LogReply, nowMs: number): WritingOutcome {
+  #appended(reply: LogReply, nowMs: number): EpochWriterOutcome {
     const batch = this.#batch;
     if (batch === undefined) return more;
     if (reply.status !== 'ok') return { kind: 'refused', ...reply };

@@ -9,9 +9,9 @@ import {
   type LeaderRole,
   type LeaseSeen,
 } from './leader-options.ts';
-import type { LogStatus, Refusal, Takeover } from './log-writes.ts';
-import { Seeding } from './epoch-seeder.ts';
-import { Writing } from './epoch-writer.ts';
+import type { LogStatus, WriteRefusal, Takeover } from './log-writes.ts';
+import { EpochSeeder } from './epoch-seeder.ts';
+import { EpochWriter } from './epoch-writer.ts';
 
 /** The lease lasts 3 s by the database's clock; ms. */
 const renewEveryMs = 1000;
@@ -28,8 +28,8 @@ type Task =
   | { readonly kind: 'refused'; readonly untilMs: number; readonly by: string }
   | { readonly kind: 'import'; readonly head: Head }
   | { readonly kind: 'raise'; readonly above: number; readonly takeover: Takeover | undefined }
-  | { readonly kind: 'seed'; readonly seeding: Seeding }
-  | { readonly kind: 'write'; readonly writing: Writing };
+  | { readonly kind: 'seed'; readonly seeder: EpochSeeder }
+  | { readonly kind: 'write'; readonly writer: EpochWriter };
 
 type Lead = { epoch: number; isSpent: boolean; renewedMs: number; task: Task };
 type Seen = LeaseSeen & { readonly sinceMs: number };
@@ -86,7 +86,7 @@ export class Leader {
 
   /** Rows were committed. */
   wake(): void {
-    if (this.#lead?.task.kind === 'write') this.#lead.task.writing.wake();
+    if (this.#lead?.task.kind === 'write') this.#lead.task.writer.wake();
   }
 
   /** The command to run now; the caller then calls `done` or `failed`. Undefined: nothing for `waitMs`. */
@@ -160,8 +160,8 @@ export class Leader {
   }
 
   /** The epoch being written. */
-  get writing(): { readonly seq: number; readonly beat: number } | undefined {
-    return this.#lead?.task.kind === 'write' ? this.#lead.task.writing : undefined;
+  get writer(): { readonly seq: number; readonly beat: number } | undefined {
+    return this.#lead?.task.kind === 'write' ? this.#lead.task.writer : undefined;
   }
 
   /** The owner the log belongs to instead. */
@@ -185,9 +185,9 @@ export class Leader {
       case 'raise':
         return { kind: 'raise', epoch, above: task.above };
       case 'seed':
-        return task.seeding.next();
+        return task.seeder.next();
       case 'write':
-        return task.writing.next(nowMs);
+        return task.writer.next(nowMs);
     }
   }
 
@@ -234,18 +234,18 @@ export class Leader {
         lead.task = this.#seed(lead, task.takeover);
         return;
       case 'seed': {
-        const outcome = task.seeding.done(reply);
+        const outcome = task.seeder.done(reply);
         if (outcome.kind === 'refused') return this.#restart(lead, outcome, nowMs);
         if (outcome.kind === 'switched') this.#events.published(outcome.ids);
         if (outcome.kind === 'done')
-          lead.task = { kind: 'write', writing: new Writing(outcome.state, this.#options, nowMs) };
+          lead.task = { kind: 'write', writer: new EpochWriter(outcome.state, this.#options, nowMs) };
         return;
       }
       case 'write': {
-        const outcome = task.writing.done(reply, nowMs);
+        const outcome = task.writer.done(reply, nowMs);
         if (outcome.kind === 'published') this.#events.published(outcome.ids);
         if (outcome.kind !== 'refused') return;
-        if (nowMs - task.writing.begunMs >= goodEpochMs) this.#reseedBackoff.reset();
+        if (nowMs - task.writer.startedMs >= goodEpochMs) this.#reseedBackoff.reset();
         return this.#restart(lead, outcome, nowMs);
       }
     }
@@ -277,11 +277,11 @@ export class Leader {
     const { epoch } = lead;
     lead.isSpent = true;
     const before = this.#lastHeadEpoch;
-    return { kind: 'seed', seeding: new Seeding({ ...this.#options, epoch, before, takeover }) };
+    return { kind: 'seed', seeder: new EpochSeeder({ ...this.#options, epoch, before, takeover }) };
   }
 
   /** The log isn't as this leader left it: it is made anew under a higher epoch, after a pause that grows. */
-  #restart(lead: Lead, found: Refusal, nowMs: number): void {
+  #restart(lead: Lead, found: WriteRefusal, nowMs: number): void {
     this.#lastHeadEpoch = found.epoch;
     if (found.status === 'owner') return this.#refused(lead, found.owner, nowMs);
     this.#events.reseed(found.status);
@@ -295,6 +295,6 @@ export class Leader {
 }
 
 function taskWaitMs(task: Task, nowMs: number): number {
-  if (task.kind === 'write') return task.writing.waitMs(nowMs);
+  if (task.kind === 'write') return task.writer.waitMs(nowMs);
   return task.kind === 'refused' ? task.untilMs - nowMs : 0;
 }

@@ -13,7 +13,7 @@ export const logStatuses = ['ok', 'absent', 'owner', 'epoch', 'sentinel', 'seq',
 export type LogStatus = (typeof logStatuses)[number];
 
 /** What stood in the way: `owner` and `epoch` are the head's. */
-export type Refusal = Pick<LogReply, 'status' | 'owner' | 'epoch'>;
+export type WriteRefusal = Pick<LogReply, 'status' | 'owner' | 'epoch'>;
 
 /** Events to append to an epoch; sent again unchanged until there is an answer. */
 export type Append = {

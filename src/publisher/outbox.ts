@@ -1,7 +1,13 @@
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { Fault } from '../runtime/fault.ts';
 import type { EpochSeconds } from '../runtime/clock.ts';
-import { isAt, isId, isReason, revocationKinds, type RevocationKind } from '../revocation-log/event.ts';
+import {
+  isAt,
+  isRevocableId,
+  isReason,
+  revocationKinds,
+  type RevocationKind,
+} from '../revocation-log/event.ts';
 import type { OutboxTables } from './outbox-tables.ts';
 import { PublicationWaiters } from './outbox-waiting.ts';
 import type { Database, DatabaseTransaction } from '../database/database.ts';
@@ -103,7 +109,7 @@ function checkedClock(request: RevocationRequest, clock: 'own' | 'foreign' | und
   const { kind, id, at, reason } = request;
   if (clock === undefined) throw invalid('this log has no such issuer');
   if (!revocationKinds.includes(kind)) throw invalid('no such kind');
-  if (kind !== 'issuer' && !isId(id)) throw invalid('an id has 1 to 256 characters');
+  if (kind !== 'issuer' && !isRevocableId(id)) throw invalid('an id has 1 to 256 characters');
   if (at !== undefined && !isAt(at)) throw invalid('`at` is not a time in seconds');
   if (reason !== undefined && !isReason(reason))
     throw invalid('a reason has 1 to 64 characters of a-z 0-9 _ -');

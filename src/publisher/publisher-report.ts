@@ -51,9 +51,9 @@ export class PublisherReport {
     this.#failure = message;
   }
 
-  hearing(isHearing: boolean): void {
+  receiving(isReceiving: boolean): void {
     const { log } = this.#options;
-    if (isHearing) log.info('notifications of the database arrive again');
+    if (isReceiving) log.info('notifications of the database arrive again');
     else
       log.warn(
         'no notifications of the database arrive, as through a pooler in transaction mode: the outbox is polled instead',

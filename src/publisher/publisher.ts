@@ -13,7 +13,7 @@ import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
 import { PublisherReport, refusal } from './publisher-report.ts';
 import { RedisSession } from './redis-session.ts';
 import { logRetentionSeconds } from './retention.ts';
-import type { Listener } from '../database/postgres-listener.ts';
+import type { NotificationListener } from '../database/postgres-listener.ts';
 
 /** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };
@@ -60,7 +60,7 @@ class Driver {
   readonly #lease: OutboxLease;
   readonly #report: PublisherReport;
   #running: Running | undefined;
-  #listener: Listener | undefined;
+  #listener: NotificationListener | undefined;
   #measuring: NodeJS.Timeout | undefined;
   #wakeUp: () => void = () => undefined;
   #stopAtMs = Infinity;
@@ -86,8 +86,8 @@ class Driver {
     redis.start();
     this.#running = { owner, leader, redis, working: this.#work(owner, leader, redis) };
     this.#listener = this.#options.database.listen(wakeChannel, {
-      heard: () => this.wake(),
-      changed: (isHearing) => this.#report.hearing(isHearing),
+      onNotification: () => this.wake(),
+      onReceivingChange: (isReceiving) => this.#report.receiving(isReceiving),
     });
     this.#measuring = setInterval(() => void this.#report.measure(this.#lease), measureEveryMs);
   }
@@ -120,8 +120,8 @@ class Driver {
       owner,
       role: leader?.role ?? 'starting',
       epoch: leader?.epoch,
-      seq: leader?.writing?.seq,
-      beat: leader?.writing?.beat,
+      seq: leader?.writer?.seq,
+      beat: leader?.writer?.beat,
       pending: this.#report.pending,
       problem: refused ?? redis?.problem ?? this.#report.failure,
     };
@@ -129,7 +129,7 @@ class Driver {
 
   #createLeader(owner: string): Leader {
     const { issuers, clock, metrics, clockToleranceMs, random = Math.random } = this.#options;
-    const currentPollMs = (): number => (this.#listener?.isHearing() === true ? notifiedPollMs : pollMs);
+    const currentPollMs = (): number => (this.#listener?.isReceiving() === true ? notifiedPollMs : pollMs);
     return new Leader(
       {
         holder: this.#holder,

@@ -5,7 +5,7 @@ const maxTrimmed = 5000;
 /** Appends within this time are trimmed together; ms. */
 const bucketMs = 1000;
 
-type Bucket = { readonly begunMs: number; seq: number; atMs: number };
+type Bucket = { readonly startedMs: number; seq: number; atMs: number };
 
 export type TrimPlan = {
   /** Undefined if there is nothing to trim. */
@@ -30,8 +30,8 @@ export class TrimQueue {
   /** Entries up to `seq` are in the log. */
   appended(seq: number, nowMs: number): void {
     const last = this.#buckets.at(-1);
-    if (last === undefined || nowMs - last.begunMs >= bucketMs)
-      this.#buckets.push({ begunMs: nowMs, seq, atMs: nowMs });
+    if (last === undefined || nowMs - last.startedMs >= bucketMs)
+      this.#buckets.push({ startedMs: nowMs, seq, atMs: nowMs });
     else {
       last.seq = seq;
       last.atMs = nowMs;

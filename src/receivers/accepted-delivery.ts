@@ -2,28 +2,35 @@ import { Fault } from '../runtime/fault.ts';
 import type { Log } from '../runtime/log.ts';
 import { sessionHash } from '../runtime/session-hash.ts';
 import type { MissedNotices } from './missed-notices.ts';
-import { emptyAnswer, named, refuse, type Accepted, type Answer, type Receiver } from './receiver.ts';
+import {
+  emptyAnswer,
+  receiverFields,
+  refuseDelivery,
+  type Accepted,
+  type Answer,
+  type Receiver,
+} from './receiver.ts';
 import type { Recorder } from './recorder.ts';
 
-export type CarriedOut = {
+export type AcceptedOutcome = {
   readonly result: 'accepted' | 'duplicate' | 'failed' | 'too_many_keys' | 'unknown_subject';
   readonly answer: Answer;
 };
 
 /** Carries out an authentic delivery. */
-export type CarryOut = (
+export type HandleAccepted = (
   at: { readonly receiver: Receiver; readonly redeliveryMs: number },
   accepted: Accepted,
-) => Promise<CarriedOut>;
+) => Promise<AcceptedOutcome>;
 
 /** Deliveries recorded at a time. */
 const maxRecording = 1024;
 
-export function createCarryOut(options: {
+export function createAcceptedHandler(options: {
   readonly recorder: Recorder;
   readonly missed: Pick<MissedNotices, 'authentic'>;
   readonly log: Log;
-}): CarryOut {
+}): HandleAccepted {
   const { recorder, missed, log } = options;
   let recording = 0;
 
@@ -40,22 +47,34 @@ export function createCarryOut(options: {
   return async ({ receiver, redeliveryMs }, accepted) => {
     // PostgreSQL holds no text with U+0000: it would fail at every attempt, and each would count as a missed notice.
     if (accepted.requests.some(({ id }) => id?.includes('\0'))) {
-      const answer = receiver.refused(refuse('unknown_subject', { claim: 'id' }));
-      log.warn('delivery cannot be carried out', { ...named(receiver), found: 'an id with U+0000' });
+      const answer = receiver.refused(refuseDelivery('unknown_subject', { claim: 'id' }));
+      log.warn('delivery cannot be carried out', { ...receiverFields(receiver), found: 'an id with U+0000' });
       return { result: 'unknown_subject', answer };
     }
     try {
       const result = await record(receiver, accepted);
-      log.info('delivery carried out', { ...named(receiver), ...about(accepted), result });
+      log.info('delivery carried out', {
+        ...receiverFields(receiver),
+        ...revocationFields(accepted),
+        result,
+      });
       return { result, answer: receiver.accepted };
     } catch (thrown) {
       if (thrown instanceof Fault && thrown.code === 'ERR_REVOCATION_INVALID') {
         // What is left once ids and issuers are checked.
-        const answer = receiver.refused(refuse('too_many_keys'));
-        log.error('delivery cannot be carried out', { ...named(receiver), ...about(accepted), err: thrown });
+        const answer = receiver.refused(refuseDelivery('too_many_keys'));
+        log.error('delivery cannot be carried out', {
+          ...receiverFields(receiver),
+          ...revocationFields(accepted),
+          err: thrown,
+        });
         return { result: 'too_many_keys', answer };
       }
-      log.error('delivery not recorded', { ...named(receiver), ...about(accepted), err: thrown });
+      log.error('delivery not recorded', {
+        ...receiverFields(receiver),
+        ...revocationFields(accepted),
+        err: thrown,
+      });
       missed.authentic({ receiver, redeliveryMs });
       return { result: 'failed', answer: emptyAnswer(503) };
     }
@@ -63,7 +82,7 @@ export function createCarryOut(options: {
 }
 
 /** What was revoked, for the log: a session by a short hash, others by their number. */
-function about({ requests }: Accepted) {
+function revocationFields({ requests }: Accepted) {
   const [first] = requests;
   if (first === undefined) return {};
   const { iss: issuer, kind, id, reason } = first;

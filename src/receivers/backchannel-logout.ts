@@ -5,13 +5,13 @@ import type { KeySet } from '../token/key-set.ts';
 import type { JsonObject } from '../token/strict-json.ts';
 import { isObject } from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
-import { judgeNotice } from './jwt-claims.ts';
+import { checkNotice } from './jwt-claims.ts';
 import {
   emptyAnswer,
-  explain,
+  describeRefusal,
   jsonAnswer,
   refusals,
-  refuse,
+  refuseDelivery,
   type Receiver,
   type Refused,
 } from './receiver.ts';
@@ -55,21 +55,21 @@ export function createBackchannelLogout(options: BackchannelLogoutOptions): Rece
     refused: (refused) =>
       jsonAnswer(refusals[refused.reason].status, {
         error: 'invalid_request',
-        error_description: explain(refused),
+        error_description: describeRefusal(refused),
       }),
-    judge: async ({ body, allowance }, nowMs) => {
+    evaluate: async ({ body, allowance }, nowMs) => {
       const tokens = new URLSearchParams(body.toString('latin1')).getAll('logout_token');
       const [token] = tokens;
       if (token === undefined || tokens.length > 1)
-        return refuse('malformed', { expected: 'one logout_token', found: `${tokens.length}` });
+        return refuseDelivery('malformed', { expected: 'one logout_token', found: `${tokens.length}` });
       const jwt = await read(token, allowance);
       if (jwt.kind === 'refused') return jwt;
-      const notice = judgeNotice(jwt.claims, options, nowMs);
+      const notice = checkNotice(jwt.claims, options, nowMs);
       if (notice.kind === 'refused') return notice;
       const request = requestOf(jwt.claims, notice.issuedAt, options);
       if (request.kind === 'refused') return request;
-      const { id: deliveryId, rememberUntilMs } = notice;
-      return { kind: 'accepted', deliveryId, rememberUntilMs, requests: [request] };
+      const { id: deliveryId, duplicatesUntilMs } = notice;
+      return { kind: 'accepted', deliveryId, duplicatesUntilMs, requests: [request] };
     },
     isUsable: () => keySet.isUsable(),
     state: () => keySet.state(),
@@ -86,14 +86,14 @@ function requestOf(
 ): RevocationRequest | Refused {
   const { events, nonce, sid, sub } = claims;
   if (!isObject(events) || !isObject(events[logoutEvent]))
-    return refuse('wrong_type', { claim: 'events', expected: logoutEvent });
+    return refuseDelivery('wrong_type', { claim: 'events', expected: logoutEvent });
   // An ID token has one: it must not pass for a logout token.
   if (nonce !== undefined)
-    return refuse('wrong_type', { claim: 'nonce', expected: 'absent', found: 'present' });
+    return refuseDelivery('wrong_type', { claim: 'nonce', expected: 'absent', found: 'present' });
   if ((sid !== undefined && !isId(sid)) || (sub !== undefined && !isId(sub)))
-    return refuse('malformed', { claim: 'sid', expected: 'sid and sub of 1 to 256 characters' });
+    return refuseDelivery('malformed', { claim: 'sid', expected: 'sid and sub of 1 to 256 characters' });
   if (isSessionId(sid) && tokensHoldSid)
     return { iss: issuer, kind: 'session', id: sid, at, reason: 'logout' };
   if (sub !== undefined) return { iss: issuer, kind: 'subject', id: sub, at, reason: 'logout' };
-  return refuse('unknown_subject', { claim: 'sub', expected: tokensHoldSid ? 'sid or sub' : 'sub' });
+  return refuseDelivery('unknown_subject', { claim: 'sub', expected: tokensHoldSid ? 'sid or sub' : 'sub' });
 }

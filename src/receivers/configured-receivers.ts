@@ -16,7 +16,7 @@ import type {
 } from './receiver-settings.ts';
 import type { MountedReceiver } from './receivers.ts';
 import { createSetPush } from './set-push.ts';
-import { createWebhook } from './webhook.ts';
+import { createStandardWebhook } from './webhook.ts';
 
 export type ConfiguredReceiversOptions = Pick<IssuerKeysOptions, 'clock' | 'log' | 'metrics' | 'get'> & {
   readonly issuers: readonly IssuerSettings[];
@@ -54,7 +54,7 @@ function receiverOf(
   const dates = { clockToleranceMs, maxAgeMs: settings.redelivery + deliveryMs };
   switch (settings.kind) {
     case 'webhook':
-      return createWebhook({
+      return createStandardWebhook({
         ...settings,
         issuers: settings.issuer,
         redeliveryMs: settings.redelivery,

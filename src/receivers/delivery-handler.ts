@@ -4,19 +4,19 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OwnerMetrics } from '../runtime/metrics.ts';
 import { networkOf } from '../runtime/network.ts';
-import type { CarryOut, CarriedOut } from './accepted-delivery.ts';
-import type { DeliveryLimits, Source } from './delivery-limits.ts';
-import type { GoodSources } from './known-sources.ts';
+import type { HandleAccepted, AcceptedOutcome } from './accepted-delivery.ts';
+import type { DeliveryLimits, DeliverySource } from './delivery-limits.ts';
+import type { KnownSources } from './known-sources.ts';
 import type { MissedNotices } from './missed-notices.ts';
 import {
   emptyAnswer,
-  named,
+  receiverFields,
   refusals,
-  refuse,
+  refuseDelivery,
   type Answer,
-  type Judged,
+  type Evaluation,
   type Receiver,
-  type Refusal,
+  type DeliveryRefusal,
   type Refused,
 } from './receiver.ts';
 import type { RefusalThrottle } from './refusal-throttle.ts';
@@ -24,9 +24,9 @@ import { readBody } from './request-body.ts';
 import type { WatchedSecrets } from './watched-secrets.ts';
 
 export type DeliveryHandlerOptions = {
-  readonly carryOut: CarryOut;
+  readonly handleAccepted: HandleAccepted;
   readonly limits: DeliveryLimits;
-  readonly sources: GoodSources;
+  readonly sources: KnownSources;
   readonly missed: MissedNotices;
   /** Limits the lines about refusals. */
   readonly throttle: RefusalThrottle;
@@ -56,7 +56,7 @@ const bodyWithinMs = 2000;
 /** A sender is answered within this time. Its delivery is worked on all the same; ms. */
 const answerWithinMs = 12_000;
 
-type Outcome = CarriedOut | { readonly result: 'ignored' | Refusal; readonly answer: Answer };
+type Outcome = AcceptedOutcome | { readonly result: 'ignored' | DeliveryRefusal; readonly answer: Answer };
 
 /** Takes a delivery from its socket to its answer. A 2xx is sent only when everything is committed. */
 export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDelivery {
@@ -66,34 +66,39 @@ export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDe
   async function take(guarded: GuardedReceiver, request: IncomingMessage): Promise<Outcome | undefined> {
     const { receiver } = guarded;
     const network = networkOf(options.clientAddress(request));
-    const source = { network, isGood: sources.has(receiver.path, network) };
+    const source = { network, isKnown: sources.has(receiver.path, network) };
     let share = 0;
-    const turnedAway = (used: number): void => {
+    const dropped = (used: number): void => {
       share = used;
     };
-    const judged = await judge(guarded, request, { source, turnedAway, nowMs: clock.nowMs(), ...options });
-    if (judged === undefined) return undefined;
-    if (judged.kind === 'refused') return refused(guarded, judged, { network, share });
-    if (judged.kind === 'accepted') {
-      const carriedOut = await options.carryOut(guarded, judged);
+    const evaluation = await evaluate(guarded, request, {
+      source,
+      dropped,
+      nowMs: clock.nowMs(),
+      ...options,
+    });
+    if (evaluation === undefined) return undefined;
+    if (evaluation.kind === 'refused') return refused(guarded, evaluation, { network, share });
+    if (evaluation.kind === 'accepted') {
+      const outcome = await options.handleAccepted(guarded, evaluation);
       // A copy of an earlier one can be sent from anywhere.
-      if (carriedOut.result === 'accepted') sources.add(receiver.path, network);
-      return carriedOut;
+      if (outcome.result === 'accepted') sources.add(receiver.path, network);
+      return outcome;
     }
-    log.debug('delivery changes nothing', { ...named(receiver), event: judged.event });
+    log.debug('delivery changes nothing', { ...receiverFields(receiver), event: evaluation.event });
     return { result: 'ignored', answer: receiver.accepted };
   }
 
   function refused(guarded: GuardedReceiver, refusal: Refused, from: { network: string; share: number }) {
     const { receiver } = guarded;
     const { reason, detail } = refusal;
-    const { isAnyones } = refusals[reason];
+    const { isBeforeSignature } = refusals[reason];
     // Those of the sender's own stay visible beside forged ones. They are limited too, since a provider signs tokens for
     // others as well, and anyone may send these here.
-    const limited = isAnyones ? from.network : `signed ${from.network}`;
+    const limited = isBeforeSignature ? from.network : `signed ${from.network}`;
     const isLimited = options.throttle.waitMs(limited) > 0;
     options.throttle.refused(limited);
-    log[isLimited ? 'debug' : 'warn']('delivery refused', { ...named(receiver), reason, ...detail });
+    log[isLimited ? 'debug' : 'warn']('delivery refused', { ...receiverFields(receiver), reason, ...detail });
     if (reason === 'keys_unavailable') options.missed.possible(guarded, 'keys');
     if (reason === 'overloaded' && sources.mayBeAuthentic(receiver.path, from.network, from.share))
       options.missed.possible(guarded, 'unread');
@@ -115,38 +120,38 @@ export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDe
   };
 }
 
-type Judging = Pick<DeliveryHandlerOptions, 'limits'> & {
-  readonly source: Source;
-  turnedAway(share: number): void;
+type EvaluationContext = Pick<DeliveryHandlerOptions, 'limits'> & {
+  readonly source: DeliverySource;
+  dropped(share: number): void;
   readonly nowMs: number;
 };
 
-async function judge(
+async function evaluate(
   guarded: GuardedReceiver,
   request: IncomingMessage,
-  { limits, source, turnedAway, nowMs }: Judging,
-): Promise<Judged | undefined> {
+  { limits, source, dropped, nowMs }: EvaluationContext,
+): Promise<Evaluation | undefined> {
   const { receiver } = guarded;
   const { maxBodyBytes: maxBytes } = receiver;
-  const unfit = judgeHead(guarded, request);
+  const unfit = checkHead(guarded, request);
   if (unfit !== undefined) return unfit;
   const read = await readBody(request, {
     maxBytes,
     withinMs: bodyWithinMs,
     bodies: limits.bodies,
     owner: source.network,
-    isReserved: source.isGood,
-    turnedAway,
+    isReserved: source.isKnown,
+    dropped,
   });
   if (read.kind === 'broken_off') return undefined;
-  if (read.kind !== 'whole') return refuse(read.kind, { expected: expectedOf(read.kind, maxBytes) });
+  if (read.kind !== 'whole') return refuseDelivery(read.kind, { expected: expectedOf(read.kind, maxBytes) });
   const { body } = read;
-  const allowance = limits.allow(source, body.length, turnedAway);
+  const allowance = limits.allow(source, body.length, dropped);
   const header = (name: string): string | undefined => {
     const value = request.headers[name];
     return typeof value === 'string' ? value : undefined;
   };
-  return await receiver.judge({ body, header, allowance }, nowMs);
+  return await receiver.evaluate({ body, header, allowance }, nowMs);
 }
 
 function expectedOf(reason: 'too_large' | 'too_slow' | 'overloaded', maxBytes: number): string {
@@ -161,17 +166,17 @@ function expectedOf(reason: 'too_large' | 'too_slow' | 'overloaded', maxBytes: n
 }
 
 /** What a head is refused for, before any of its body is read. */
-function judgeHead(
+function checkHead(
   { receiver, authorization }: GuardedReceiver,
   { headers }: IncomingMessage,
 ): Refused | undefined {
   const { current: agreed } = authorization;
   const given = authorizationDigest(headers.authorization ?? '');
   if (agreed.length > 0 && !agreed.some((one) => timingSafeEqual(one, given)))
-    return refuse('unauthenticated');
+    return refuseDelivery('unauthenticated');
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type === receiver.mediaType) return undefined;
-  return refuse('malformed', { claim: 'content-type', expected: receiver.mediaType });
+  return refuseDelivery('malformed', { claim: 'content-type', expected: receiver.mediaType });
 }
 
 /** Of equal length for all values, so that they can be compared in constant time. */

@@ -1,10 +1,10 @@
 import { createFairShare, type FairShare } from '../runtime/fair-share.ts';
 
 /** Where a delivery came from. */
-export type Source = {
+export type DeliverySource = {
   readonly network: string;
   /** An authentic delivery to the same receiver came from there lately. */
-  readonly isGood: boolean;
+  readonly isKnown: boolean;
 };
 
 /** What one delivery may use up before it is known to be authentic. */
@@ -24,8 +24,8 @@ export type Allowance = {
 export type DeliveryLimits = {
   /** Bodies that are being read. Units of `unitBytes`. */
   readonly bodies: FairShare;
-  /** @param turnedAway called when the delivery loses its place, with the part of the whole that its network used */
-  allow(source: Source, bytes: number, turnedAway: (share: number) => void): Allowance;
+  /** @param dropped called when the delivery loses its place, with the part of the whole that its network used */
+  allow(source: DeliverySource, bytes: number, dropped: (share: number) => void): Allowance;
 };
 
 export type DeliveryLimitsOptions = {
@@ -59,14 +59,14 @@ export function createDeliveryLimits(options: DeliveryLimitsOptions = {}): Deliv
   const held = shareOf(holding);
   return {
     bodies: shareOf(reading),
-    allow: ({ network, isGood }, bytes, turnedAway) => {
-      const claim = { owner: network, isReserved: isGood };
+    allow: ({ network, isKnown }, bytes, dropped) => {
+      const claim = { owner: network, isReserved: isKnown };
       return {
-        verify: (work) => turns({ ...claim, units: unitsOf(bytes), evicted: turnedAway }, work),
+        verify: (work) => turns({ ...claim, units: unitsOf(bytes), evicted: dropped }, work),
         hold: async (wait) => {
           const end = new AbortController();
           const evicted = (share: number): void => {
-            turnedAway(share);
+            dropped(share);
             end.abort();
           };
           const place = held.enter({ ...claim, units: unitsOf(bytes, heldUnitBytes), evicted });

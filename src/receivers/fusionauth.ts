@@ -6,16 +6,16 @@ import { numberOf } from '../token/strict-json.ts';
 import { isObject } from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
 import { parseJsonBody } from './json-body.ts';
-import { judgeDate, rememberUntilMs } from './jwt-claims.ts';
+import { checkDate, duplicatesUntilMs } from './jwt-claims.ts';
 import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import {
   emptyAnswer,
-  explain,
+  describeRefusal,
   jsonAnswer,
   refusals,
-  refuse,
+  refuseDelivery,
   type Delivery,
-  type Judged,
+  type Evaluation,
   type Receiver,
   type Refused,
 } from './receiver.ts';
@@ -57,10 +57,13 @@ export function createFusionAuth(options: FusionAuthOptions): Receiver {
     maxBodyBytes,
     accepted: emptyAnswer(200),
     refused: (refused) =>
-      jsonAnswer(refusals[refused.reason].status, { error: refused.reason, description: explain(refused) }),
-    judge: async (delivery, nowMs) => {
+      jsonAnswer(refusals[refused.reason].status, {
+        error: refused.reason,
+        description: describeRefusal(refused),
+      }),
+    evaluate: async (delivery, nowMs) => {
       const signed = await readEvent(delivery, read);
-      return signed.kind === 'refused' ? signed : judgeEvent(signed.event, options, nowMs);
+      return signed.kind === 'refused' ? signed : evaluateEvent(signed.event, options, nowMs);
     },
     isUsable: () => keySet.isUsable(),
     state: () => keySet.state(),
@@ -74,20 +77,24 @@ async function readEvent(
   read: ReadSignedJwt,
 ): Promise<{ readonly kind: 'event'; readonly event: Event } | Refused> {
   const signature = header(signatureHeader);
-  if (signature === undefined) return refuse('bad_signature', { expected: signatureHeader, found: 'absent' });
+  if (signature === undefined)
+    return refuseDelivery('bad_signature', { expected: signatureHeader, found: 'absent' });
   const jwt = await read(signature, allowance);
   if (jwt.kind === 'refused') return jwt;
   if (jwt.claims['request_body_sha256'] !== createHash('sha256').update(body).digest('base64'))
-    return refuse('bad_signature', { claim: 'request_body_sha256', expected: 'the hash of the body' });
+    return refuseDelivery('bad_signature', {
+      claim: 'request_body_sha256',
+      expected: 'the hash of the body',
+    });
   const json = parseJsonBody(body);
-  if (json.kind === 'invalid') return refuse('malformed', { expected: 'JSON', found: json.problem });
+  if (json.kind === 'invalid') return refuseDelivery('malformed', { expected: 'JSON', found: json.problem });
   const { event } = json.value;
   if (!isObject(event) || typeof event['type'] !== 'string')
-    return refuse('malformed', { claim: 'event.type', expected: 'a text' });
+    return refuseDelivery('malformed', { claim: 'event.type', expected: 'a text' });
   return { kind: 'event', event };
 }
 
-function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Judged {
+function evaluateEvent(event: Event, options: FusionAuthOptions, nowMs: number): Evaluation {
   const { id, type } = event;
   const createInstant = numberOf(event['createInstant']);
   const revoked = revokedBy(event);
@@ -96,7 +103,7 @@ function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Ju
   if (options.tenant !== undefined) {
     // Whose sessions these are can't be told: neither ending them nor acknowledging it would be right.
     if (typeof tenantId !== 'string')
-      return refuse('unknown_subject', {
+      return refuseDelivery('unknown_subject', {
         claim: 'event.tenantId',
         expected: 'a text',
         found: shown(tenantId),
@@ -105,19 +112,20 @@ function judgeEvent(event: Event, options: FusionAuthOptions, nowMs: number): Ju
     if (tenantId.toLowerCase() !== options.tenant.toLowerCase())
       return { kind: 'ignored', event: 'of another tenant' };
   }
-  if (!isId(id)) return refuse('malformed', { claim: 'event.id', expected: 'a text', found: shown(id) });
+  if (!isId(id))
+    return refuseDelivery('malformed', { claim: 'event.id', expected: 'a text', found: shown(id) });
   if (createInstant === undefined)
-    return refuse('malformed', { claim: 'event.createInstant', expected: 'ms since 1970' });
+    return refuseDelivery('malformed', { claim: 'event.createInstant', expected: 'ms since 1970' });
   const at = createInstant / 1000;
-  const misdated = judgeDate('event.createInstant', at, options, nowMs);
+  const misdated = checkDate('event.createInstant', at, options, nowMs);
   if (misdated !== undefined) return misdated;
   if (revoked === 'nobody')
-    return refuse('unknown_subject', { claim: 'event', expected: 'a user or application' });
+    return refuseDelivery('unknown_subject', { claim: 'event', expected: 'a user or application' });
   const cutOff = Math.min(at, latestCutOff(nowMs, options.clockToleranceMs));
   return {
     kind: 'accepted',
     deliveryId: id,
-    rememberUntilMs: rememberUntilMs(at, options),
+    duplicatesUntilMs: duplicatesUntilMs(at, options),
     requests: [{ iss: options.issuer, at: cutOff, ...revoked }],
   };
 }

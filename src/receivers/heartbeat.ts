@@ -2,10 +2,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Outbox } from '../publisher/outbox.ts';
 import type { Database, DatabaseTransaction } from '../database/database.ts';
-import { createOwedCutOffs, type OwedCutOffs } from './pending-cut-offs.ts';
-import type { PresenceStore } from './store/heartbeat-store.ts';
+import { createPendingCutOffs, type PendingCutOffs } from './pending-cut-offs.ts';
+import type { HeartbeatStore } from './store/heartbeat-store.ts';
 
-export type ExpectedIssuer = {
+export type HeartbeatIssuer = {
   readonly issuer: string;
   /** The shortest time one of its senders goes on trying to deliver; 0: it tries once. */
   readonly redeliveryMs: number;
@@ -13,12 +13,12 @@ export type ExpectedIssuer = {
   isUsable(): boolean;
 };
 
-export type Presence = {
+export type Heartbeat = {
   /**
    * Says that we listen. For an issuer that nobody listened for longer than its senders try, notices are lost: all its
    * tokens are revoked, in the same transaction.
    */
-  arrive(): Promise<void>;
+  beat(): Promise<void>;
   /**
    * An authentic notice could not be recorded. For an issuer with a sender that tries once, all tokens are revoked with
    * the next arrival.
@@ -31,14 +31,14 @@ export type Presence = {
    */
   mayHaveMissed(issuers: readonly string[], redeliveryMs: number): void;
   /** Makes up for everything missed so far, before the stop. */
-  settle(): Promise<void>;
+  flush(): Promise<void>;
 };
 
-export type PresenceOptions = {
+export type HeartbeatOptions = {
   readonly database: Database;
-  readonly store: PresenceStore;
+  readonly store: HeartbeatStore;
   readonly outbox: Pick<Outbox, 'recordEvents' | 'wake'>;
-  readonly issuers: readonly ExpectedIssuer[];
+  readonly issuers: readonly HeartbeatIssuer[];
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
 };
@@ -49,26 +49,26 @@ const heartbeatGapMs = 2000;
 const pauseGapMs = 10_000;
 const reason = 'absence';
 
-export function createPresence(options: PresenceOptions): Presence {
+export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { store, issuers } = options;
   const arrived = new Set<string>();
-  const owed = createOwedCutOffs(options.clock);
-  const makeUp = createMakingUp(options, owed);
+  const pending = createPendingCutOffs(options.clock);
+  const recordCutOffs = createCutOffRecorder(options, pending);
   const triesOnce = new Set(
     issuers.filter(({ redeliveryMs }) => redeliveryMs === 0).map(({ issuer }) => issuer),
   );
 
-  const allowedGapMs = ({ issuer, redeliveryMs }: ExpectedIssuer): number => {
-    if (owed.isDue(issuer)) return -Infinity;
+  const allowedGapMs = ({ issuer, redeliveryMs }: HeartbeatIssuer): number => {
+    if (pending.isDue(issuer)) return -Infinity;
     return Math.max(redeliveryMs, arrived.has(issuer) ? pauseGapMs : heartbeatGapMs);
   };
 
   return {
-    arrive: async () => {
+    beat: async () => {
       const here = issuers.filter((issuer) => issuer.isUsable());
       if (here.length === 0) return;
-      await makeUp(async (trx) => {
-        const gaps = await store.arrive(
+      await recordCutOffs(async (trx) => {
+        const gaps = await store.beat(
           trx,
           here.map(({ issuer }) => issuer),
         );
@@ -77,28 +77,31 @@ export function createPresence(options: PresenceOptions): Presence {
       });
       for (const { issuer } of here) arrived.add(issuer);
     },
-    missed: (names) => owed.missed(names.filter((name) => triesOnce.has(name))),
-    mayHaveMissed: (names, redeliveryMs) => owed.mayHaveMissed(names, redeliveryMs),
-    settle: async () => {
-      const names = owed.all();
-      if (names.length > 0) await makeUp(() => Promise.resolve(names));
+    missed: (names) => pending.missed(names.filter((name) => triesOnce.has(name))),
+    mayHaveMissed: (names, redeliveryMs) => pending.mayHaveMissed(names, redeliveryMs),
+    flush: async () => {
+      const names = pending.all();
+      if (names.length > 0) await recordCutOffs(() => Promise.resolve(names));
     },
   };
 }
 
-type MakeUp = (due: (trx: DatabaseTransaction) => Promise<string[]>) => Promise<void>;
+type RecordCutOffs = (due: (trx: DatabaseTransaction) => Promise<string[]>) => Promise<void>;
 
 /** Records the cut-offs that are found due inside a transaction, and says so. */
-function createMakingUp({ database, outbox, log }: PresenceOptions, owed: OwedCutOffs): MakeUp {
+function createCutOffRecorder(
+  { database, outbox, log }: HeartbeatOptions,
+  pending: PendingCutOffs,
+): RecordCutOffs {
   return async (due) => {
-    const before = owed.mark();
+    const before = pending.snapshot();
     const names = await database.db.transaction().execute(async (trx) => {
       const found = await due(trx);
       const cutOffs = found.map((iss) => ({ iss, kind: 'issuer' as const, reason }));
       if (cutOffs.length > 0) await outbox.recordEvents(trx, cutOffs);
       return found;
     });
-    owed.paid(names, before);
+    pending.recorded(names, before);
     if (names.length === 0) return;
     outbox.wake();
     for (const issuer of names)
@@ -109,12 +112,12 @@ function createMakingUp({ database, outbox, log }: PresenceOptions, owed: OwedCu
 const everyMs = 1000;
 
 /** Arrives once a second. @returns stops it; resolves when the last arrival has ended */
-export function keepPresence(presence: Pick<Presence, 'arrive'>, log: Log): () => Promise<void> {
+export function startHeartbeat(heartbeat: Pick<Heartbeat, 'beat'>, log: Log): () => Promise<void> {
   let running: Promise<void> | undefined;
   let isFailing = false;
   const beat = async (): Promise<void> => {
     try {
-      await presence.arrive();
+      await heartbeat.beat();
       isFailing = false;
     } catch (thrown) {
       if (!isFailing) log.error('the database does not take notices', { err: thrown });

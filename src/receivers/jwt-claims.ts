@@ -4,7 +4,7 @@ import { isId } from '../token/claims.ts';
 import { numberOf, type JsonObject } from '../token/strict-json.ts';
 import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import { isAt } from '../revocation-log/event.ts';
-import { refuse, type Refused } from './receiver.ts';
+import { refuseDelivery, type Refused } from './receiver.ts';
 import { shown } from './signed-jwt.ts';
 
 /** What a notice in a JWT must say of itself, whatever it is about. */
@@ -28,25 +28,26 @@ export type NoticeTimes = {
 export type Notice = NoticeTimes & {
   readonly kind: 'good';
   readonly id: string;
-  readonly rememberUntilMs: number;
+  readonly duplicatesUntilMs: number;
 };
 
 /** How far ahead a sender's clock may be. Refused, an authentic notice would revoke nothing, and many come only once. */
 const maxAheadMs = 60_000;
 
 /** Judges `jti`, `aud`, `iat` and `exp` (RFC 7519 §4.1, RFC 8417 §2.2). */
-export function judgeNotice(claims: JsonObject, rules: NoticeRules, nowMs: number): Notice | Refused {
+export function checkNotice(claims: JsonObject, rules: NoticeRules, nowMs: number): Notice | Refused {
   const { jti } = claims;
-  if (!isId(jti)) return refuse('malformed', { claim: 'jti', expected: 'a text of 1 to 256 characters' });
+  if (!isId(jti))
+    return refuseDelivery('malformed', { claim: 'jti', expected: 'a text of 1 to 256 characters' });
   const audiences = readAudiences(claims);
-  if (audiences.kind === 'unfit') return refuse('malformed', audiences.detail);
+  if (audiences.kind === 'unfit') return refuseDelivery('malformed', audiences.detail);
   if (!audiences.value.some((audience) => rules.audiences.includes(audience)))
-    return refuse('wrong_audience', {
+    return refuseDelivery('wrong_audience', {
       claim: 'aud',
       expected: rules.audiences.join(' '),
       found: shown(audiences.value.join(' ')),
     });
-  return judgeAge(claims, rules, nowMs) ?? goodNotice(jti, numberOf(claims['iat']) ?? 0, rules, nowMs);
+  return checkAge(claims, rules, nowMs) ?? goodNotice(jti, numberOf(claims['iat']) ?? 0, rules, nowMs);
 }
 
 /** Earlier than this (2000-01-01) a time is an unset field. */
@@ -59,20 +60,21 @@ export function eventTimeOf(value: unknown): EpochSeconds | undefined {
 }
 
 /** Judges when a delivery says that it was made. */
-export function judgeDate(
+export function checkDate(
   claim: string,
   value: unknown,
   { maxAgeMs, clockToleranceMs }: Pick<NoticeRules, 'maxAgeMs' | 'clockToleranceMs'>,
   nowMs: number,
 ): Refused | undefined {
   const at = numberOf(value);
-  if (!isAt(at)) return refuse('malformed', { claim, expected: 'seconds since 1970', found: shown(value) });
+  if (!isAt(at))
+    return refuseDelivery('malformed', { claim, expected: 'seconds since 1970', found: shown(value) });
   const ageMs = nowMs - at * 1000;
   if (ageMs > maxAgeMs + clockToleranceMs)
-    return refuse('too_old', { claim, expected: `at most ${maxAgeMs} ms old`, found: `${ageMs} ms` });
+    return refuseDelivery('too_old', { claim, expected: `at most ${maxAgeMs} ms old`, found: `${ageMs} ms` });
   const aheadMs = Math.max(maxAheadMs, clockToleranceMs);
   if (ageMs < -aheadMs)
-    return refuse('not_yet_valid', {
+    return refuseDelivery('not_yet_valid', {
       claim,
       expected: `at most ${aheadMs} ms ahead`,
       found: `${-ageMs} ms ahead`,
@@ -80,30 +82,34 @@ export function judgeDate(
   return undefined;
 }
 
-function judgeAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refused | undefined {
+function checkAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refused | undefined {
   const exp = numberOf(claims['exp']);
-  const dated = judgeDate('iat', claims['iat'], rules, nowMs);
+  const dated = checkDate('iat', claims['iat'], rules, nowMs);
   if (dated !== undefined) return dated;
   if (claims['exp'] === undefined && !rules.needsExpiry) return undefined;
   if (!isAt(exp))
-    return refuse('malformed', {
+    return refuseDelivery('malformed', {
       claim: 'exp',
       expected: 'seconds since 1970',
       found: shown(claims['exp']),
     });
   if (nowMs < exp * 1000 + rules.clockToleranceMs) return undefined;
-  return refuse('expired', { claim: 'exp', expected: `after ${Math.floor(nowMs / 1000)}`, found: `${exp}` });
+  return refuseDelivery('expired', {
+    claim: 'exp',
+    expected: `after ${Math.floor(nowMs / 1000)}`,
+    found: `${exp}`,
+  });
 }
 
 function goodNotice(id: string, iat: EpochSeconds, rules: NoticeRules, nowMs: number): Notice {
   // The owner lowers a cut-off too, but by the time at which it writes an epoch: a later epoch would move the cut-off.
   const latest = latestCutOff(nowMs, rules.clockToleranceMs);
   const issuedAt = Math.min(iat, latest);
-  return { kind: 'good', id, issuedAt, latest, rememberUntilMs: rememberUntilMs(iat, rules) };
+  return { kind: 'good', id, issuedAt, latest, duplicatesUntilMs: duplicatesUntilMs(iat, rules) };
 }
 
-/** When a delivery of that date no longer passes `judgeDate`, and as much later again as replicas' clocks may differ. */
-export const rememberUntilMs = (
+/** When a delivery of that date no longer passes `checkDate`, and as much later again as replicas' clocks may differ. */
+export const duplicatesUntilMs = (
   at: EpochSeconds,
   { maxAgeMs, clockToleranceMs }: Pick<NoticeRules, 'maxAgeMs' | 'clockToleranceMs'>,
 ): number => at * 1000 + maxAgeMs + 2 * clockToleranceMs;

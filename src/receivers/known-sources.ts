@@ -1,5 +1,5 @@
 /** Networks from which authentic deliveries came, for each receiver. In memory and per replica. */
-export type GoodSources = {
+export type KnownSources = {
   has(path: string, network: string): boolean;
   /** An authentic delivery came from there. */
   add(path: string, network: string): void;
@@ -15,7 +15,7 @@ export type GoodSources = {
 const maxNetworks = 64;
 const floodShare = 1 / 8;
 
-export function createGoodSources(): GoodSources {
+export function createKnownSources(): KnownSources {
   // Insertion order is the order of last use.
   const byPath = new Map<string, Set<string>>();
   return {

@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { MissedCause, OwnerMetrics } from '../runtime/metrics.ts';
-import type { Presence } from './heartbeat.ts';
+import type { Heartbeat } from './heartbeat.ts';
 import type { Receiver } from './receiver.ts';
 
 /** A receiver, and how patient its sender is. */
@@ -22,12 +22,12 @@ const logEveryMs = 10_000;
 
 /** Counts the notices that are or may be missed, warns of them, and has cut-offs make up for them. */
 export function createMissedNotices(options: {
-  readonly presence: Pick<Presence, 'missed' | 'mayHaveMissed'>;
+  readonly heartbeat: Pick<Heartbeat, 'missed' | 'mayHaveMissed'>;
   readonly metrics: Pick<OwnerMetrics, 'noticesMissed'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
 }): MissedNotices {
-  const { presence, metrics, clock, log } = options;
+  const { heartbeat, metrics, clock, log } = options;
   const warnings = new Map<string, { atMs: number; count: number }>();
 
   function warn(path: string, cause: MissedCause): void {
@@ -45,12 +45,12 @@ export function createMissedNotices(options: {
   return {
     authentic: ({ receiver, redeliveryMs }) => {
       metrics.noticesMissed.inc({ cause: 'database' });
-      if (redeliveryMs === 0) presence.missed(receiver.issuers);
+      if (redeliveryMs === 0) heartbeat.missed(receiver.issuers);
     },
     possible: ({ receiver, redeliveryMs }, cause) => {
       metrics.noticesMissed.inc({ cause });
       warn(receiver.path, cause);
-      presence.mayHaveMissed(receiver.issuers, redeliveryMs);
+      heartbeat.mayHaveMissed(receiver.issuers, redeliveryMs);
     },
   };
 }

@@ -27,7 +27,7 @@ export type ForeignRevocation = {
 };
 
 /** What an owner adds that has more in its database. */
-export type ForeignRevocationMore = {
+export type ForeignRevocationStep = {
   readonly migrations: readonly Migrations[];
   /** Done in the transaction that records the revocation. */
   also(trx: DatabaseTransaction, database: Database): Promise<void>;
@@ -44,7 +44,7 @@ const publishWaitMs = 5000;
 export async function revokeForeign(
   config: ForeignCommandConfig,
   request: RevocationRequest,
-  more?: ForeignRevocationMore,
+  more?: ForeignRevocationStep,
 ): Promise<ForeignRevocation> {
   const database = openDatabase(config.database);
   try {

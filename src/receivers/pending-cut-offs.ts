@@ -1,12 +1,12 @@
 import type { Clock } from '../runtime/clock.ts';
 
-type Owed = { readonly certain: number; readonly possible: number };
+type PendingCount = { readonly certain: number; readonly possible: number };
 
-/** What was owed at a moment. */
-export type Mark = ReadonlyMap<string, Owed>;
+/** What was pending at a moment. */
+export type PendingSnapshot = ReadonlyMap<string, PendingCount>;
 
 /** The issuers whose tokens have to be revoked because notices were missed, and when. */
-export type OwedCutOffs = {
+export type PendingCutOffs = {
   /** Notices about these issuers were missed for certain: due at once. */
   missed(issuers: readonly string[]): void;
   /**
@@ -15,26 +15,26 @@ export type OwedCutOffs = {
    */
   mayHaveMissed(issuers: readonly string[], redeliveryMs: number): void;
   isDue(issuer: string): boolean;
-  /** All that is owed, due or not. */
+  /** All that is pending, due or not. */
   all(): string[];
-  mark(): Mark;
-  /** The tokens of these were revoked for what was owed at the mark. What was missed since stays owed. */
-  paid(issuers: readonly string[], before: Mark): void;
+  snapshot(): PendingSnapshot;
+  /** The tokens of these were revoked for what was pending at the mark. What was missed since stays pending. */
+  recorded(issuers: readonly string[], before: PendingSnapshot): void;
 };
 
 const everyMs = 60_000;
-const nothing: Owed = { certain: 0, possible: 0 };
+const nothing: PendingCount = { certain: 0, possible: 0 };
 
 type Episode = { beganAtMs: number; lastAtMs: number };
 
-export function createOwedCutOffs(clock: Pick<Clock, 'monotonicMs'>): OwedCutOffs {
-  const owed = new Map<string, Owed>();
-  const paidAtMs = new Map<string, number>();
+export function createPendingCutOffs(clock: Pick<Clock, 'monotonicMs'>): PendingCutOffs {
+  const pending = new Map<string, PendingCount>();
+  const recordedAtMs = new Map<string, number>();
   const episodes = new Map<string, Episode>();
 
-  function owe(issuer: string, more: Partial<Owed>): void {
-    const { certain, possible } = owed.get(issuer) ?? nothing;
-    owed.set(issuer, {
+  function add(issuer: string, more: Partial<PendingCount>): void {
+    const { certain, possible } = pending.get(issuer) ?? nothing;
+    pending.set(issuer, {
       certain: certain + (more.certain ?? 0),
       possible: possible + (more.possible ?? 0),
     });
@@ -53,25 +53,25 @@ export function createOwedCutOffs(clock: Pick<Clock, 'monotonicMs'>): OwedCutOff
 
   return {
     missed: (issuers) => {
-      for (const issuer of issuers) owe(issuer, { certain: 1 });
+      for (const issuer of issuers) add(issuer, { certain: 1 });
     },
     mayHaveMissed: (issuers, redeliveryMs) => {
-      for (const issuer of issuers) if (hasLasted(issuer, redeliveryMs)) owe(issuer, { possible: 1 });
+      for (const issuer of issuers) if (hasLasted(issuer, redeliveryMs)) add(issuer, { possible: 1 });
     },
     isDue: (issuer) => {
-      const known = owed.get(issuer);
+      const known = pending.get(issuer);
       if (known === undefined) return false;
-      return known.certain > 0 || clock.monotonicMs() - (paidAtMs.get(issuer) ?? -Infinity) >= everyMs;
+      return known.certain > 0 || clock.monotonicMs() - (recordedAtMs.get(issuer) ?? -Infinity) >= everyMs;
     },
-    all: () => [...owed.keys()],
-    mark: () => new Map(owed),
-    paid: (issuers, before) => {
+    all: () => [...pending.keys()],
+    snapshot: () => new Map(pending),
+    recorded: (issuers, before) => {
       for (const issuer of issuers) {
-        paidAtMs.set(issuer, clock.monotonicMs());
+        recordedAtMs.set(issuer, clock.monotonicMs());
         const { certain, possible } = before.get(issuer) ?? nothing;
-        owe(issuer, { certain: -certain, possible: -possible });
-        const left = owed.get(issuer) ?? nothing;
-        if (left.certain + left.possible === 0) owed.delete(issuer);
+        add(issuer, { certain: -certain, possible: -possible });
+        const left = pending.get(issuer) ?? nothing;
+        if (left.certain + left.possible === 0) pending.delete(issuer);
       }
     },
   };

@@ -19,51 +19,59 @@ type Rule = {
   /** What the sender is told: the rule, never our values. */
   readonly description: string;
   /** Anyone can cause it, without a valid signature: the log's lines about it are limited apart. */
-  readonly isAnyones: boolean;
+  readonly isBeforeSignature: boolean;
 };
 
-const anyones = (status: number, description: string): Rule => ({ status, description, isAnyones: true });
-const senders = (status: number, description: string): Rule => ({ status, description, isAnyones: false });
+const beforeSignature = (status: number, description: string): Rule => ({
+  status,
+  description,
+  isBeforeSignature: true,
+});
+const afterSignature = (status: number, description: string): Rule => ({
+  status,
+  description,
+  isBeforeSignature: false,
+});
 
 /** Why a delivery is refused. */
 export const refusals = {
-  malformed: anyones(400, 'the request is not of the form this endpoint takes'),
-  too_large: anyones(413, 'the request is too large'),
-  too_slow: anyones(408, 'the request took too long to arrive'),
-  overloaded: anyones(503, 'there are too many requests at present'),
-  unauthenticated: anyones(401, 'the Authorization header is not the agreed one'),
-  algorithm_not_allowed: anyones(400, 'the signature algorithm is not accepted'),
-  wrong_type: anyones(400, 'the token is of another type'),
-  wrong_issuer: anyones(400, 'the issuer is not the expected one'),
-  unknown_key: anyones(400, 'the signing key is not known'),
-  bad_signature: anyones(400, 'the signature does not hold'),
-  keys_unavailable: anyones(503, 'the signing keys cannot be had at present'),
+  malformed: beforeSignature(400, 'the request is not of the form this endpoint takes'),
+  too_large: beforeSignature(413, 'the request is too large'),
+  too_slow: beforeSignature(408, 'the request took too long to arrive'),
+  overloaded: beforeSignature(503, 'there are too many requests at present'),
+  unauthenticated: beforeSignature(401, 'the Authorization header is not the agreed one'),
+  algorithm_not_allowed: beforeSignature(400, 'the signature algorithm is not accepted'),
+  wrong_type: beforeSignature(400, 'the token is of another type'),
+  wrong_issuer: beforeSignature(400, 'the issuer is not the expected one'),
+  unknown_key: beforeSignature(400, 'the signing key is not known'),
+  bad_signature: beforeSignature(400, 'the signature does not hold'),
+  keys_unavailable: beforeSignature(503, 'the signing keys cannot be had at present'),
   // The signature holds where one of these is the reason.
-  wrong_audience: senders(400, 'the audience is not the expected one'),
-  expired: senders(400, 'it has expired'),
-  too_old: senders(400, 'it is older than deliveries may be'),
-  not_yet_valid: senders(400, 'it is dated in the future'),
-  unknown_subject: senders(400, 'its subject names nothing that can be revoked'),
-  too_many_keys: senders(400, 'the issuer has too many revoked keys'),
+  wrong_audience: afterSignature(400, 'the audience is not the expected one'),
+  expired: afterSignature(400, 'it has expired'),
+  too_old: afterSignature(400, 'it is older than deliveries may be'),
+  not_yet_valid: afterSignature(400, 'it is dated in the future'),
+  unknown_subject: afterSignature(400, 'its subject names nothing that can be revoked'),
+  too_many_keys: afterSignature(400, 'the issuer has too many revoked keys'),
 } as const satisfies Record<string, Rule>;
 
-export type Refusal = keyof typeof refusals;
+export type DeliveryRefusal = keyof typeof refusals;
 
 export type Refused = {
   readonly kind: 'refused';
-  readonly reason: Refusal;
+  readonly reason: DeliveryRefusal;
   /** For the log: bounded, and without credentials. */
   readonly detail: RejectionDetail | undefined;
 };
 
-export const refuse = (reason: Refusal, detail?: RejectionDetail): Refused => ({
+export const refuseDelivery = (reason: DeliveryRefusal, detail?: RejectionDetail): Refused => ({
   kind: 'refused',
   reason,
   detail,
 });
 
 /** What the sender is told: the rule, and the claim or member that broke it. Values are for the log alone. */
-export function explain({ reason, detail }: Refused): string {
+export function describeRefusal({ reason, detail }: Refused): string {
   const { description } = refusals[reason];
   const isAboutClaim = reason === 'malformed' || reason === 'unknown_subject';
   return isAboutClaim && detail?.claim !== undefined ? `${description}: ${detail.claim}` : description;
@@ -75,7 +83,7 @@ export type Accepted = {
   /** Names the delivery at its sender; equal for a delivery that is tried again. */
   readonly deliveryId: string;
   /** Till then its id is remembered; later it is too old anyway. */
-  readonly rememberUntilMs: number;
+  readonly duplicatesUntilMs: number;
   /** At least one. */
   readonly requests: readonly RevocationRequest[];
 };
@@ -83,7 +91,7 @@ export type Accepted = {
 /** Authentic, with nothing to revoke in it. */
 export type Ignored = { readonly kind: 'ignored'; readonly event: string };
 
-export type Judged = Accepted | Ignored | Refused;
+export type Evaluation = Accepted | Ignored | Refused;
 
 export type Answer = {
   readonly status: number;
@@ -103,7 +111,7 @@ export type Receiver = {
   readonly accepted: Answer;
   refused(refused: Refused): Answer;
   /** Verifies a delivery and says what it revokes. Cost: at most one signature, and one wait for newer keys. */
-  judge(delivery: Delivery, nowMs: number): Judged | Promise<Judged>;
+  evaluate(delivery: Delivery, nowMs: number): Evaluation | Promise<Evaluation>;
   /** False while it can't verify anything. */
   isUsable(): boolean;
   /** For `/status` and `/readyz`. */
@@ -123,4 +131,7 @@ export const jsonAnswer = (status: number, body: unknown): Answer => ({
 export const emptyAnswer = (status: number): Answer => ({ status, headers: { 'cache-control': 'no-store' } });
 
 /** A receiver as the log names it. */
-export const named = ({ kind, path }: Pick<Receiver, 'kind' | 'path'>) => ({ part: kind, route: path });
+export const receiverFields = ({ kind, path }: Pick<Receiver, 'kind' | 'path'>) => ({
+  part: kind,
+  route: path,
+});

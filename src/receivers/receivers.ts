@@ -9,7 +9,7 @@ import { networkOf } from '../runtime/network.ts';
 import type { Secret } from '../runtime/secret.ts';
 import type { Outbox } from '../publisher/outbox.ts';
 import type { Database } from '../database/database.ts';
-import { createCarryOut } from './accepted-delivery.ts';
+import { createAcceptedHandler } from './accepted-delivery.ts';
 import {
   authorizationDigest,
   createDeliveryHandler,
@@ -17,14 +17,14 @@ import {
   type HandleDelivery,
 } from './delivery-handler.ts';
 import { createDeliveryLimits } from './delivery-limits.ts';
-import { createGoodSources, type GoodSources } from './known-sources.ts';
+import { createKnownSources, type KnownSources } from './known-sources.ts';
 import { createMissedNotices, type MissedNotices } from './missed-notices.ts';
-import { createPresence, keepPresence, type ExpectedIssuer, type Presence } from './heartbeat.ts';
+import { createHeartbeat, startHeartbeat, type HeartbeatIssuer, type Heartbeat } from './heartbeat.ts';
 import type { Receiver, ReceiverKind } from './receiver.ts';
 import { createRecorder } from './recorder.ts';
 import { createRefusalThrottle } from './refusal-throttle.ts';
 import { createDeliveryStore, type DeliveryStore } from './store/delivery-store.ts';
-import { createPresenceStore } from './store/heartbeat-store.ts';
+import { createHeartbeatStore } from './store/heartbeat-store.ts';
 import { watchSecrets } from './watched-secrets.ts';
 
 export { receiverMigrations } from './store/receiver-tables.ts';
@@ -84,16 +84,16 @@ export function createReceivers(options: ReceiversOptions): Receivers {
   const guarded = receivers.map((mounted) => withGuard(mounted, log));
   const byPath = new Map(guarded.map((one) => [one.receiver.path, one]));
   const deliveries = createDeliveryStore(database);
-  const presence = createPresence({
+  const heartbeat = createHeartbeat({
     database,
-    store: createPresenceStore(database),
+    store: createHeartbeatStore(database),
     outbox,
-    issuers: expectedIssuers(receivers),
+    issuers: heartbeatIssuers(receivers),
     clock,
     log,
   });
-  const sources = createGoodSources();
-  const missed = createMissedNotices({ ...options, presence });
+  const sources = createKnownSources();
+  const missed = createMissedNotices({ ...options, heartbeat });
   const handleDelivery = deliveryHandler(options, { store: deliveries, sources, missed });
   let stopPurge: (() => Promise<void>) | undefined;
 
@@ -102,8 +102,8 @@ export function createReceivers(options: ReceiversOptions): Receivers {
     start: async () => {
       for (const { authorization } of guarded) authorization.start();
       await Promise.all(receivers.map(async ({ receiver }) => await receiver.start()));
-      await presence.arrive();
-      stopPurge = keepPurged(deliveries, clock, log);
+      await heartbeat.beat();
+      stopPurge = startPurging(deliveries, clock, log);
     },
     stop: async () => {
       for (const { receiver, authorization } of guarded) {
@@ -111,9 +111,9 @@ export function createReceivers(options: ReceiversOptions): Receivers {
         authorization.stop();
       }
       await stopPurge?.();
-      await settle(presence, log);
+      await settle(heartbeat, log);
     },
-    listening: listeningPart(presence, receivers, log),
+    listening: listeningPart(heartbeat, receivers, log),
     handle: async (request, response) => {
       const addressed = byPath.get(request.url?.split('?', 1)[0] ?? '');
       if (addressed === undefined) return false;
@@ -130,12 +130,12 @@ export function createReceivers(options: ReceiversOptions): Receivers {
 
 function deliveryHandler(
   { database, outbox, ...options }: ReceiversOptions,
-  { store, sources, missed }: { store: DeliveryStore; sources: GoodSources; missed: MissedNotices },
+  { store, sources, missed }: { store: DeliveryStore; sources: KnownSources; missed: MissedNotices },
 ): HandleDelivery {
   const recorder = createRecorder({ database, outbox, store });
   return createDeliveryHandler({
     ...options,
-    carryOut: createCarryOut({ ...options, recorder, missed }),
+    handleAccepted: createAcceptedHandler({ ...options, recorder, missed }),
     limits: createDeliveryLimits(),
     sources,
     missed,
@@ -146,26 +146,26 @@ function deliveryHandler(
 function mayHaveLostNotice(
   { receiver }: GuardedReceiver,
   { address, silentMs, share }: CrowdedOut,
-  { sources, isBehindProxies }: { sources: GoodSources; isBehindProxies: boolean },
+  { sources, isBehindProxies }: { sources: KnownSources; isBehindProxies: boolean },
 ): boolean {
   if (silentMs >= noticeWithinMs) return false;
   return isBehindProxies || sources.mayBeAuthentic(receiver.path, networkOf(address), share);
 }
 
-async function settle(presence: Presence, log: Log): Promise<void> {
+async function settle(heartbeat: Heartbeat, log: Log): Promise<void> {
   try {
-    await presence.settle();
+    await heartbeat.flush();
   } catch (thrown) {
     log.error('missed notices could not be made up for', { err: thrown });
   }
 }
 
-function listeningPart(presence: Presence, receivers: readonly MountedReceiver[], log: Log): Part {
+function listeningPart(heartbeat: Heartbeat, receivers: readonly MountedReceiver[], log: Log): Part {
   let stop: (() => Promise<void>) | undefined;
   return {
     name: 'listening',
     start: () => {
-      stop = keepPresence(presence, log);
+      stop = startHeartbeat(heartbeat, log);
     },
     stop: async () => {
       // The listener waits for the deliveries that it has begun: those that wait for keys get theirs now.
@@ -190,7 +190,7 @@ function withGuard({ receiver, authorization, redeliveryMs }: MountedReceiver, l
 }
 
 /** An issuer is listened for while all its receivers work, and must not be away longer than the least patient sender waits. */
-function expectedIssuers(receivers: readonly MountedReceiver[]): ExpectedIssuer[] {
+function heartbeatIssuers(receivers: readonly MountedReceiver[]): HeartbeatIssuer[] {
   const names = new Set(receivers.flatMap(({ receiver }) => receiver.issuers));
   return [...names].map((issuer) => {
     const its = receivers.filter(({ receiver }) => receiver.issuers.includes(issuer));
@@ -203,7 +203,7 @@ function expectedIssuers(receivers: readonly MountedReceiver[]): ExpectedIssuer[
 }
 
 /** Forgets old deliveries once a minute. */
-function keepPurged(deliveries: DeliveryStore, clock: Clock, log: Log): () => Promise<void> {
+function startPurging(deliveries: DeliveryStore, clock: Clock, log: Log): () => Promise<void> {
   let running: Promise<void> = Promise.resolve();
   const purge = async (): Promise<void> => {
     try {

@@ -25,9 +25,9 @@ export type Recorder = {
 export function createRecorder(options: RecorderOptions): Recorder {
   const { database, outbox, store, publishWaitMs = 250 } = options;
   return {
-    record: async (receiver, { deliveryId, rememberUntilMs, requests }) => {
+    record: async (receiver, { deliveryId, duplicatesUntilMs, requests }) => {
       const rows = await database.db.transaction().execute(async (trx) => {
-        const isNew = await store.remember(trx, hashOf(receiver, deliveryId), rememberUntilMs);
+        const isNew = await store.recordOnce(trx, hashOf(receiver, deliveryId), duplicatesUntilMs);
         return isNew ? await outbox.recordEvents(trx, requests) : undefined;
       });
       if (rows === undefined) return 'duplicate';

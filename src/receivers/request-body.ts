@@ -12,7 +12,7 @@ export type BodyOptions = {
   readonly owner: string;
   readonly isReserved: boolean;
   /** Called when the body loses its place, with the part of the whole that its owner used. */
-  turnedAway(share: number): void;
+  dropped(share: number): void;
 };
 
 export type ReadBody =
@@ -44,7 +44,7 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   // After a pause of this process the rest may be here, unread: sockets are read before the next immediate.
   const timer = setTimeout(() => setImmediate(() => finish({ kind: 'too_slow' })), withinMs);
   const evicted = (share: number): void => {
-    options.turnedAway(share);
+    options.dropped(share);
     finish({ kind: 'overloaded' });
   };
 

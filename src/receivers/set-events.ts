@@ -2,7 +2,7 @@ import type { EpochSeconds } from '../runtime/clock.ts';
 import type { JsonObject } from '../token/strict-json.ts';
 import { isObject } from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
-import { refuse, type Refused } from './receiver.ts';
+import { refuseDelivery, type Refused } from './receiver.ts';
 import { eventTimeOf, type NoticeTimes } from './jwt-claims.ts';
 import { readSubject, type ReadSubject, type SubjectRules, type SubjectScope } from './set-subject.ts';
 
@@ -49,21 +49,21 @@ export type SetEvents =
  */
 export function readSetEvents(claims: JsonObject, times: NoticeTimes, rules: SetEventRules): SetEvents {
   const { events } = claims;
-  if (!isObject(events)) return refuse('malformed', { claim: 'events', expected: 'a JSON object' });
+  if (!isObject(events)) return refuseDelivery('malformed', { claim: 'events', expected: 'a JSON object' });
   const entries = Object.entries(events);
   if (entries.length === 0 || entries.length > maxEvents)
-    return refuse('malformed', {
+    return refuseDelivery('malformed', {
       claim: 'events',
       expected: `1 to ${maxEvents}`,
       found: `${entries.length}`,
     });
   const requests = new Map<string, RevocationRequest>();
   for (const [uri, payload] of entries) {
-    if (!isObject(payload)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
+    if (!isObject(payload)) return refuseDelivery('malformed', { claim: 'events', expected: 'JSON objects' });
     const type = eventTypes.get(uri);
     if (type === undefined || !concerns(uri, payload, rules)) continue;
     const subject = subjectOf(payload, claims, type.scope, rules);
-    if (subject.kind === 'unnamed') return refuse('unknown_subject', subject.detail);
+    if (subject.kind === 'unnamed') return refuseDelivery('unknown_subject', subject.detail);
     const at = cutOffOf(type, payload, claims, times);
     for (const { kind, id } of subject.parts)
       requests.set(`${kind} ${id}`, { iss: rules.issuer, kind, id, at, reason: type.reason });

@@ -1,14 +1,14 @@
 import type { Algorithm } from '../vocabulary/algorithms.ts';
 import type { KeySet } from '../token/key-set.ts';
-import { judgeNotice } from './jwt-claims.ts';
+import { checkNotice } from './jwt-claims.ts';
 import {
   emptyAnswer,
-  explain,
+  describeRefusal,
   jsonAnswer,
   refusals,
   type Answer,
   type Receiver,
-  type Refusal,
+  type DeliveryRefusal,
   type Refused,
 } from './receiver.ts';
 import { readSetEvents } from './set-events.ts';
@@ -51,17 +51,17 @@ export function createSetPush(options: SetPushOptions): Receiver {
     maxBodyBytes,
     accepted: emptyAnswer(202),
     refused: setError,
-    judge: async ({ body, allowance }, nowMs) => {
+    evaluate: async ({ body, allowance }, nowMs) => {
       const jwt = await read(body.toString('latin1').trim(), allowance);
       if (jwt.kind === 'refused') return jwt;
-      const notice = judgeNotice(jwt.claims, { ...options, needsExpiry: false }, nowMs);
+      const notice = checkNotice(jwt.claims, { ...options, needsExpiry: false }, nowMs);
       if (notice.kind === 'refused') return notice;
       const events = readSetEvents(jwt.claims, notice, eventRules);
       if (events.kind === 'refused') return events;
       const { requests, names } = events;
       if (requests.length === 0) return { kind: 'ignored', event: names };
-      const { id: deliveryId, rememberUntilMs } = notice;
-      return { kind: 'accepted', deliveryId, rememberUntilMs, requests };
+      const { id: deliveryId, duplicatesUntilMs } = notice;
+      return { kind: 'accepted', deliveryId, duplicatesUntilMs, requests };
     },
     isUsable: () => keySet.isUsable(),
     state: () => keySet.state(),
@@ -71,7 +71,7 @@ export function createSetPush(options: SetPushOptions): Receiver {
 }
 
 /** RFC 8935 §2.4. */
-const errorCodes: Partial<Record<Refusal, string>> = {
+const errorCodes: Partial<Record<DeliveryRefusal, string>> = {
   unauthenticated: 'authentication_failed',
   unknown_key: 'invalid_key',
   bad_signature: 'invalid_key',
@@ -85,6 +85,6 @@ const errorCodes: Partial<Record<Refusal, string>> = {
 function setError(refused: Refused): Answer {
   const { status } = refusals[refused.reason];
   const err = errorCodes[refused.reason] ?? 'invalid_request';
-  const answer = jsonAnswer(status, { err, description: explain(refused) });
+  const answer = jsonAnswer(status, { err, description: describeRefusal(refused) });
   return { ...answer, headers: { ...answer.headers, 'content-language': 'en' } };
 }

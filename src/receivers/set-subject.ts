@@ -1,4 +1,4 @@
-import { isId, isObject } from '../revocation-log/event.ts';
+import { isRevocableId, isObject } from '../revocation-log/event.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import { shown } from './signed-jwt.ts';
 
@@ -25,7 +25,7 @@ const maxAliases = 16;
 /** The session id by which some senders, Keycloak among them, mean all sessions of the user. No session has it. */
 export const allSessions = 'ALL';
 
-export const isSessionId = (value: unknown): value is string => isId(value) && value !== allSessions;
+export const isSessionId = (value: unknown): value is string => isRevocableId(value) && value !== allSessions;
 
 /**
  * Reads a subject identifier (RFC 9493 §3, and `complex` and `jwt_id` of the Shared Signals Framework §3). If it is
@@ -82,18 +82,22 @@ function readSimple(value: unknown, role: Role, { issuers }: SubjectRules): Subj
   switch (formatOf(value)) {
     case 'iss_sub':
     case 'id_token_claims':
-      return role !== 'session' && isOneOf(iss, issuers) && isId(sub) ? [{ kind: 'subject', id: sub }] : [];
+      return role !== 'session' && isOneOf(iss, issuers) && isRevocableId(sub)
+        ? [{ kind: 'subject', id: sub }]
+        : [];
     case 'opaque':
       return readOpaque(id, role);
     case 'jwt_id':
-      return role !== 'user' && isOneOf(iss, issuers) && isId(jti) ? [{ kind: 'token', id: jti }] : [];
+      return role !== 'user' && isOneOf(iss, issuers) && isRevocableId(jti)
+        ? [{ kind: 'token', id: jti }]
+        : [];
     default:
       return [];
   }
 }
 
 function readOpaque(id: unknown, role: Role): SubjectPart[] {
-  if (!isId(id)) return [];
+  if (!isRevocableId(id)) return [];
   if (role === 'user') return [{ kind: 'subject', id }];
   if (!isSessionId(id)) return [];
   // CAEP §3.1 shows the id of a session without anything that tells it from a user's.

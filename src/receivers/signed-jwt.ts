@@ -8,7 +8,7 @@ import type { Rejected, TokenRejection } from '../token/rejection.ts';
 import { isQuicklyVerified, isSignedBy } from '../token/signature.ts';
 import type { JsonObject } from '../token/strict-json.ts';
 import type { Allowance } from './delivery-limits.ts';
-import { refuse, type Refusal, type Refused } from './receiver.ts';
+import { refuseDelivery, type DeliveryRefusal, type Refused } from './receiver.ts';
 
 export type SignedJwtOptions = {
   /** What `iss` must equal, byte for byte; undefined where the profile has no `iss`. */
@@ -34,18 +34,22 @@ export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt 
     const jws = parseCompactJws(token, maxLength);
     if (jws.kind === 'rejected') return refusedBy(jws);
     if (issuer !== undefined && jws.claims['iss'] !== issuer)
-      return refuse('wrong_issuer', { claim: 'iss', expected: issuer, found: shown(jws.claims['iss']) });
+      return refuseDelivery('wrong_issuer', {
+        claim: 'iss',
+        expected: issuer,
+        found: shown(jws.claims['iss']),
+      });
     const header = judgeHeader(jws.header, rules);
     if (header.kind === 'rejected') return refusedBy(header);
     const lookup = await findKey(keySet, header, allowance);
-    if (lookup === undefined) return refuse('overloaded');
-    if (lookup.kind === 'unavailable') return refuse('keys_unavailable');
-    if (lookup.kind === 'unknown') return refuse('unknown_key', lookup.detail);
+    if (lookup === undefined) return refuseDelivery('overloaded');
+    if (lookup.kind === 'unavailable') return refuseDelivery('keys_unavailable');
+    if (lookup.kind === 'unknown') return refuseDelivery('unknown_key', lookup.detail);
     const isSigned = await verify(token, lookup.key, header.algorithm, allowance);
-    if (isSigned === undefined) return refuse('overloaded');
-    if (!isSigned) return refuse('bad_signature');
+    if (isSigned === undefined) return refuseDelivery('overloaded');
+    if (!isSigned) return refuseDelivery('bad_signature');
     // The key may have been withdrawn meanwhile.
-    if (!keySet.vouchesFor(lookup.key)) return refuse('unknown_key');
+    if (!keySet.vouchesFor(lookup.key)) return refuseDelivery('unknown_key');
     return { kind: 'verified', claims: jws.claims };
   };
 }
@@ -72,12 +76,13 @@ async function verify(
   return isQuicklyVerified(key, algorithm) ? await work() : await allowance.verify(work);
 }
 
-const asRefusal: Partial<Record<TokenRejection, Refusal>> = {
+const asRefusal: Partial<Record<TokenRejection, DeliveryRefusal>> = {
   algorithm_not_allowed: 'algorithm_not_allowed',
   wrong_type: 'wrong_type',
 };
 
-const refusedBy = ({ reason, detail }: Rejected): Refused => refuse(asRefusal[reason] ?? 'malformed', detail);
+const refusedBy = ({ reason, detail }: Rejected): Refused =>
+  refuseDelivery(asRefusal[reason] ?? 'malformed', detail);
 
 const maxShown = 256;
 

@@ -2,8 +2,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Fault } from '../runtime/fault.ts';
 import type { Secret } from '../runtime/secret.ts';
 import { decodeBase64 } from './base64.ts';
-import { judgeDate } from './jwt-claims.ts';
-import { refuse, type Delivery, type Refused } from './receiver.ts';
+import { checkDate } from './jwt-claims.ts';
+import { refuseDelivery, type Delivery, type Refused } from './receiver.ts';
 
 const secretPrefix = 'whsec_';
 const minSecretBytes = 24;
@@ -44,22 +44,25 @@ export function verifyWebhook(
   const id = header('webhook-id') ?? '';
   const timestamp = header('webhook-timestamp') ?? '';
   if (!idPattern.test(id))
-    return refuse('malformed', {
+    return refuseDelivery('malformed', {
       claim: 'webhook-id',
       expected: '1 to 256 printable characters without a full stop',
     });
   if (!timestampPattern.test(timestamp))
-    return refuse('malformed', { claim: 'webhook-timestamp', expected: 'whole seconds since 1970' });
+    return refuseDelivery('malformed', { claim: 'webhook-timestamp', expected: 'whole seconds since 1970' });
   const signatures = (header('webhook-signature') ?? '').split(' ').slice(0, maxSignatures);
   const given = signatures.flatMap(readSignature);
   const expected = keys.map((key) =>
     createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest(),
   );
   if (!given.some((one) => expected.some((other) => timingSafeEqual(one, other))))
-    return refuse('bad_signature', { claim: 'webhook-signature', expected: 'one by a secret of ours' });
+    return refuseDelivery('bad_signature', {
+      claim: 'webhook-signature',
+      expected: 'one by a secret of ours',
+    });
   // The date of the attempt: a retry has its own.
   const dates = { maxAgeMs: 0, clockToleranceMs: rules.toleranceMs };
-  return judgeDate('webhook-timestamp', Number(timestamp), dates, nowMs) ?? { kind: 'signed', id };
+  return checkDate('webhook-timestamp', Number(timestamp), dates, nowMs) ?? { kind: 'signed', id };
 }
 
 function readSignature(text: string): Buffer[] {

@@ -1,18 +1,24 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Secret } from '../runtime/secret.ts';
-import { isId, isObject, isReason, revocationKinds, type RevocationKind } from '../revocation-log/event.ts';
+import {
+  isRevocableId,
+  isObject,
+  isReason,
+  revocationKinds,
+  type RevocationKind,
+} from '../revocation-log/event.ts';
 import type { RevocationRequest } from '../publisher/outbox.ts';
 import { parseJsonBody } from './json-body.ts';
 import { eventTimeOf } from './jwt-claims.ts';
 import { latestCutOff } from '../revocation-log/cut-off-limit.ts';
 import {
   emptyAnswer,
-  explain,
+  describeRefusal,
   jsonAnswer,
   refusals,
-  refuse,
-  type Judged,
+  refuseDelivery,
+  type Evaluation,
   type Receiver,
   type Refused,
 } from './receiver.ts';
@@ -21,7 +27,7 @@ import { shown } from './signed-jwt.ts';
 import { watchSecrets } from './watched-secrets.ts';
 import { verifyWebhook, webhookKey } from './webhook-signature.ts';
 
-export type WebhookOptions = {
+export type StandardWebhookOptions = {
   readonly path: string;
   /** Whose tokens it may revoke; an event needs `iss` if there are several. */
   readonly issuers: readonly string[];
@@ -42,7 +48,7 @@ const maxBodyBytes = 256 * 1024;
 const maxEvents = 500;
 
 /** A signed webhook for whatever can call one (Standard Webhooks 1.0): `{ "events": [{ iss?, kind, id, at?, reason? }] }`. */
-export function createWebhook(options: WebhookOptions): Receiver {
+export function createStandardWebhook(options: StandardWebhookOptions): Receiver {
   const { path, redeliveryMs } = options;
   const keys = watchSecrets({ ...options, read: webhookKey });
 
@@ -54,14 +60,21 @@ export function createWebhook(options: WebhookOptions): Receiver {
     maxBodyBytes,
     accepted: emptyAnswer(204),
     refused: (refused) =>
-      jsonAnswer(refusals[refused.reason].status, { error: refused.reason, description: explain(refused) }),
-    judge: (delivery, nowMs) => {
+      jsonAnswer(refusals[refused.reason].status, {
+        error: refused.reason,
+        description: describeRefusal(refused),
+      }),
+    evaluate: (delivery, nowMs) => {
       const envelope = verifyWebhook(delivery, keys.current, { toleranceMs }, nowMs);
       if (envelope.kind === 'refused') return envelope;
       // A retry comes with a date of its own: the id is kept as long as there may be one.
-      const rememberUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
+      const duplicatesUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
       const latest = latestCutOff(nowMs, options.clockToleranceMs);
-      return readEvents(delivery.body, { ...options, latest }, { deliveryId: envelope.id, rememberUntilMs });
+      return readEvents(
+        delivery.body,
+        { ...options, latest },
+        { deliveryId: envelope.id, duplicatesUntilMs },
+      );
     },
     isUsable: () => keys.current.length > 0,
     state: () => ({ secrets: keys.current.length }),
@@ -70,7 +83,7 @@ export function createWebhook(options: WebhookOptions): Receiver {
   };
 }
 
-type EventRules = Pick<WebhookOptions, 'issuers' | 'kinds'> & {
+type EventRules = Pick<StandardWebhookOptions, 'issuers' | 'kinds'> & {
   /** The latest that a cut-off may be. */
   readonly latest: EpochSeconds;
 };
@@ -78,13 +91,13 @@ type EventRules = Pick<WebhookOptions, 'issuers' | 'kinds'> & {
 function readEvents(
   body: Buffer,
   rules: EventRules,
-  delivery: { readonly deliveryId: string; readonly rememberUntilMs: number },
-): Judged {
+  delivery: { readonly deliveryId: string; readonly duplicatesUntilMs: number },
+): Evaluation {
   const json = parseJsonBody(body);
-  if (json.kind === 'invalid') return refuse('malformed', { expected: 'JSON', found: json.problem });
+  if (json.kind === 'invalid') return refuseDelivery('malformed', { expected: 'JSON', found: json.problem });
   const { events } = json.value;
   if (!Array.isArray(events) || events.length === 0 || events.length > maxEvents)
-    return refuse('malformed', { claim: 'events', expected: `a list of 1 to ${maxEvents}` });
+    return refuseDelivery('malformed', { claim: 'events', expected: `a list of 1 to ${maxEvents}` });
   const requests: RevocationRequest[] = [];
   for (const event of events) {
     const request = readEvent(event, rules);
@@ -97,33 +110,38 @@ function readEvents(
 const members = new Set(['iss', 'kind', 'id', 'at', 'reason']);
 
 function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refused {
-  if (!isObject(event)) return refuse('malformed', { claim: 'events', expected: 'JSON objects' });
+  if (!isObject(event)) return refuseDelivery('malformed', { claim: 'events', expected: 'JSON objects' });
   // A misspelt `at` would change what is revoked.
   const stranger = Object.keys(event).find((name) => !members.has(name));
   if (stranger !== undefined)
-    return refuse('malformed', { claim: 'events', expected: [...members].join(' '), found: shown(stranger) });
+    return refuseDelivery('malformed', {
+      claim: 'events',
+      expected: [...members].join(' '),
+      found: shown(stranger),
+    });
   const { id, reason } = event;
   const at = eventTimeOf(event['at']);
   const iss = issuerOf(event['iss'], rules.issuers);
-  if (iss === undefined) return refuse('wrong_issuer', { claim: 'iss', expected: rules.issuers.join(' ') });
+  if (iss === undefined)
+    return refuseDelivery('wrong_issuer', { claim: 'iss', expected: rules.issuers.join(' ') });
   const kind = revocationKinds.find((known) => known === event['kind']);
   if (kind === undefined || !rules.kinds.includes(kind))
-    return refuse('malformed', { claim: 'kind', expected: rules.kinds.join(' ') });
-  if (kind === 'issuer' ? id !== undefined && id !== iss : !isId(id))
-    return refuse('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
+    return refuseDelivery('malformed', { claim: 'kind', expected: rules.kinds.join(' ') });
+  if (kind === 'issuer' ? id !== undefined && id !== iss : !isRevocableId(id))
+    return refuseDelivery('malformed', { claim: 'id', expected: 'a text of 1 to 256 characters' });
   if (kind === 'session' && !isSessionId(id))
-    return refuse('unknown_subject', {
+    return refuseDelivery('unknown_subject', {
       claim: 'id',
       expected: 'the id of one session; for a user, `subject`',
     });
   if (event['at'] !== undefined && at === undefined)
-    return refuse('malformed', { claim: 'at', expected: 'seconds since 1970' });
+    return refuseDelivery('malformed', { claim: 'at', expected: 'seconds since 1970' });
   if (reason !== undefined && !isReason(reason))
-    return refuse('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });
+    return refuseDelivery('malformed', { claim: 'reason', expected: '1 to 64 characters of a-z 0-9 _ -' });
   return {
     iss,
     kind,
-    ...(isId(id) ? { id } : {}),
+    ...(isRevocableId(id) ? { id } : {}),
     ...(at === undefined ? {} : { at: Math.min(at, rules.latest) }),
     ...(reason === undefined ? {} : { reason }),
   };

@@ -20,7 +20,7 @@ export type RevocationEvent = {
 };
 
 /** In UTF-16 code units, as tokens' claims are. */
-export const maxIdLength = 256;
+export const maxRevocableIdLength = 256;
 export const maxIssuerLength = 2048;
 /** Longest event as text; a longer one counts as malformed. */
 export const maxEventLength = 16_384;
@@ -29,8 +29,8 @@ const maxAt = 1e11;
 
 const reasonPattern = /^[a-z0-9_-]{1,64}$/;
 
-export const isId = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= maxIdLength;
+export const isRevocableId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= maxRevocableIdLength;
 
 export const isIssuer = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= maxIssuerLength;
@@ -62,7 +62,7 @@ export function readEvent(value: unknown): ReadEvent {
   if (v !== formatVersion) return v === undefined ? malformed : { ...malformed, kind: 'unknown_version' };
   if (!isIssuer(iss) || !isAt(at)) return malformed;
   const why = isReason(reason) ? { reason } : {};
-  if (isKind(kind) && (kind === 'issuer' || isId(id)))
+  if (isKind(kind) && (kind === 'issuer' || isRevocableId(id)))
     return {
       kind: 'event',
       event: { iss, kind, id: kind === 'issuer' ? iss : String(id), at, ...why },

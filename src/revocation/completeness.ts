@@ -7,7 +7,7 @@ export type Moment = { readonly monotonicMs: number; readonly wallMs: number };
  * Where a probe read: the identity of the data set, which changes when a server is promoted or copies another one, and
  * whether it is the master. A replica shows the past: what its beat goes through may have happened long ago.
  */
-export type Source = { readonly isMaster: boolean; readonly id: string };
+export type RedisSource = { readonly isMaster: boolean; readonly id: string };
 
 /**
  * Why nothing can be proven about an issuer, however well the log is read. `uncovered`: the log's owner doesn't vouch for
@@ -17,8 +17,8 @@ export const unprovenCauses = ['uncovered', 'not_understood'] as const;
 export type UnprovenCause = (typeof unprovenCauses)[number];
 export type UnprovenIssuer = { readonly issuer: string; readonly cause: UnprovenCause };
 
-type Sighting = { readonly beat: number; readonly at: Moment };
-type Place = { readonly epoch: number; readonly seq: number };
+type Observation = { readonly beat: number; readonly at: Moment };
+type LogPosition = { readonly epoch: number; readonly seq: number };
 
 /** Stands for every issuer, where an event doesn't say which one it concerns. */
 const anyIssuer = '*';
@@ -37,7 +37,7 @@ const anyIssuer = '*';
  * What is proven is proven of the log. It counts for an issuer if the log covers it and holds nothing about it that can't
  * be read here. An issuer for which it doesn't count takes nothing from the others, nor from the connection.
  */
-export class Proof {
+export class Completeness {
   readonly #issuers: readonly string[];
   readonly #complete = new Map<string, Moment>();
   /** The same for the log as a whole, whichever issuers it covers. */
@@ -45,11 +45,11 @@ export class Proof {
   #owner: string | undefined;
   #uncovered: ReadonlySet<string> = new Set();
   /** By rising beat; of all that are two or more below the newest only the latest is kept. */
-  #sightings: Sighting[] = [];
+  #observations: Observation[] = [];
   #epoch = '';
-  #source: string | undefined;
+  #sourceId: string | undefined;
   /** Issuers, or `anyIssuer`, about whom an epoch holds events that can't be read here; and the place of the last one. */
-  readonly #beyond = new Map<string, Place>();
+  readonly #unreadable = new Map<string, LogPosition>();
 
   /** @param issuers those whose tokens are judged */
   constructor(issuers: readonly string[]) {
@@ -57,10 +57,10 @@ export class Proof {
   }
 
   /** A connection begins, or a probe has read its source. Call before `sight`. @returns whether it is as before */
-  from({ isMaster, id }: Source): boolean {
-    const isSame = isMaster && id === this.#source;
-    if (!isSame) this.#sightings = [];
-    this.#source = isMaster ? id : undefined;
+  setSource({ isMaster, id }: RedisSource): boolean {
+    const isSame = isMaster && id === this.#sourceId;
+    if (!isSame) this.#observations = [];
+    this.#sourceId = isMaster ? id : undefined;
     return isSame;
   }
 
@@ -68,40 +68,41 @@ export class Proof {
    * A probe saw this head. Another owner vouches for what another database holds, so all proofs start again with it.
    * @returns true if the owner changed
    */
-  follow(head: Head): boolean {
+  followHead(head: Head): boolean {
     const isOther = this.#owner !== undefined && this.#owner !== head.owner;
-    if (isOther) this.#startAgain();
+    if (isOther) this.#reset();
     this.#owner = head.owner;
     this.#uncovered = new Set(this.#issuers.filter((issuer) => !head.covers.includes(issuer)));
     for (const issuer of this.#uncovered) this.#complete.delete(issuer);
     // The owner trims an entry when every token that it could refuse has expired, and repeats before that what stands. A
     // view that starts now never sees the entry; this one needs to know no more.
-    for (const [issuer, { epoch, seq }] of this.#beyond)
-      if (epoch === head.epoch && seq < head.trimBelow) this.#beyond.delete(issuer);
+    for (const [issuer, { epoch, seq }] of this.#unreadable)
+      if (epoch === head.epoch && seq < head.trimBelow) this.#unreadable.delete(issuer);
     return isOther;
   }
 
   /** Notes what a probe saw. @returns the moment before which everything is in the log it saw, if any is proven */
-  sight(head: Head, startedAt: Moment): Moment | undefined {
+  observe(head: Head, startedAt: Moment): Moment | undefined {
     const epoch = `${head.epoch} ${head.owner}`;
-    const newest = this.#sightings.at(-1);
-    if (epoch !== this.#epoch || (newest !== undefined && newest.beat > head.beat)) this.#sightings = [];
+    const newest = this.#observations.at(-1);
+    if (epoch !== this.#epoch || (newest !== undefined && newest.beat > head.beat)) this.#observations = [];
     this.#epoch = epoch;
-    const proving = this.#sightings.findLast(({ beat }) => beat <= head.beat - 2);
-    this.#sightings = this.#sightings.filter(
-      (sighting) => sighting === proving || (sighting.beat > head.beat - 2 && sighting.beat < head.beat),
+    const proving = this.#observations.findLast(({ beat }) => beat <= head.beat - 2);
+    this.#observations = this.#observations.filter(
+      (observation) =>
+        observation === proving || (observation.beat > head.beat - 2 && observation.beat < head.beat),
     );
-    this.#sightings.push({ beat: head.beat, at: startedAt });
+    this.#observations.push({ beat: head.beat, at: startedAt });
     return proving?.at;
   }
 
   /** A new connection may lead to another Redis, whose beat says nothing about the one before. */
-  forgetSightings(): void {
-    this.#sightings = [];
+  discardObservations(): void {
+    this.#observations = [];
   }
 
   /** Everything in the log followed that was committed before `moment` is known. Never moves back. */
-  complete(moment: Moment | undefined): void {
+  completeUntil(moment: Moment | undefined): void {
     if (moment === undefined) return;
     this.#completeLog = later(this.#completeLog, moment);
     for (const issuer of this.#issuers)
@@ -110,18 +111,18 @@ export class Proof {
   }
 
   /** The log holds an event that can't be read here. Nothing is proven of its issuer until it is trimmed or left behind. */
-  distrust(issuer: string | undefined, place: Place): void {
+  distrust(issuer: string | undefined, position: LogPosition): void {
     const name = issuer ?? anyIssuer;
     if (issuer !== undefined && !this.#issuers.includes(issuer)) return;
-    const last = this.#beyond.get(name);
-    if (last === undefined || isBefore(last, place)) this.#beyond.set(name, place);
+    const last = this.#unreadable.get(name);
+    if (last === undefined || isBefore(last, position)) this.#unreadable.set(name, position);
     if (issuer === undefined) this.#complete.clear();
     else this.#complete.delete(issuer);
   }
 
   /** This epoch's log was read whole; what older ones held no longer matters. */
-  enter(epoch: number): void {
-    for (const [issuer, last] of this.#beyond) if (last.epoch < epoch) this.#beyond.delete(issuer);
+  enterEpoch(epoch: number): void {
+    for (const [issuer, last] of this.#unreadable) if (last.epoch < epoch) this.#unreadable.delete(issuer);
   }
 
   /** The issuers about whom nothing can be proven, as of the last head. */
@@ -152,18 +153,18 @@ export class Proof {
 
   #causeOf(issuer: string): UnprovenCause | undefined {
     if (this.#uncovered.has(issuer)) return 'uncovered';
-    return this.#beyond.has(issuer) || this.#beyond.has(anyIssuer) ? 'not_understood' : undefined;
+    return this.#unreadable.has(issuer) || this.#unreadable.has(anyIssuer) ? 'not_understood' : undefined;
   }
 
-  #startAgain(): void {
+  #reset(): void {
     this.#complete.clear();
     this.#completeLog = undefined;
-    this.#beyond.clear();
-    this.#sightings = [];
+    this.#unreadable.clear();
+    this.#observations = [];
   }
 }
 
-const isBefore = (one: Place, other: Place): boolean =>
+const isBefore = (one: LogPosition, other: LogPosition): boolean =>
   one.epoch < other.epoch || (one.epoch === other.epoch && one.seq < other.seq);
 
 const later = (one: Moment | undefined, other: Moment): Moment =>

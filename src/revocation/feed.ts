@@ -45,10 +45,10 @@ export type RevocationFeedOptions = {
   /** 0 to 1, for jitter; default `Math.random`. */
   readonly random?: () => number;
   /** Told of everything that arrives, of all issuers; for `curfew watch`. */
-  readonly observe?: (observation: FeedObservation) => void;
+  readonly observe?: (observation: FeedEvent) => void;
 };
 
-export type FeedObservation =
+export type FeedEvent =
   | {
       readonly kind: 'event';
       readonly via: 'message' | 'log' | 'unlogged';

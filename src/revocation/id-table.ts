@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { maxIdLength } from '../revocation-log/event.ts';
+import { maxRevocableIdLength } from '../revocation-log/event.ts';
 
 /** Lanes of 32 bits of a fingerprint. */
 const lanes = 4;
@@ -16,7 +16,7 @@ const maxReasons = 1000;
  * makes any two ids differ but for one chance in 2^68 or less, whoever chose them: nobody outside knows the factors.
  * @see Carter and Wegman, "Universal classes of hash functions", 1979
  */
-const factors = webcrypto.getRandomValues(new Uint32Array(lanes * (maxIdLength + 1)));
+const factors = webcrypto.getRandomValues(new Uint32Array(lanes * (maxRevocableIdLength + 1)));
 
 /** Of the id fingerprinted last; a look-up in two tables needs it once. */
 const print = new Uint32Array(lanes);
@@ -116,7 +116,7 @@ export class IdTable {
     return this.#reasons[this.#find(id) - 1];
   }
 
-  /** Adds an id of at most `maxIdLength`, or replaces its reason. @returns true if it is new */
+  /** Adds an id of at most `maxRevocableIdLength`, or replaces its reason. @returns true if it is new */
   set(id: string, reason: string | undefined): boolean {
     this.#moveSome(movedAtOnce);
     const slots = this.#withRoom();
@@ -132,7 +132,7 @@ export class IdTable {
   /** The number of the reason, and 1; 0 if the id is absent. */
   #find(id: string): number {
     const slots = this.#slots;
-    if (slots === undefined || id.length > maxIdLength) return 0;
+    if (slots === undefined || id.length > maxRevocableIdLength) return 0;
     fingerprint(id);
     const found = slots.reasons[slotOf(slots, print, 0)] ?? 0;
     if (found !== 0 || this.#before === undefined) return found;

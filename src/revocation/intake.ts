@@ -1,6 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import { maxEventLength, parseJson, readEvent, type RevocationEvent } from '../revocation-log/event.ts';
-import type { Proof } from './completeness.ts';
+import type { Completeness } from './completeness.ts';
 import type { RevocationList } from './revocation-list.ts';
 
 /** `ignored`: of another log, epoch or issuer than those followed here. */
@@ -18,13 +18,18 @@ export type EventReport = (
 /** Takes events in: each is applied as far as it is understood, and where it isn't, too much is refused. */
 export class Intake {
   readonly #list: RevocationList;
-  readonly #proof: Proof;
+  readonly #completeness: Completeness;
   readonly #clock: Clock;
   readonly #report: EventReport;
 
-  constructor(options: { list: RevocationList; proof: Proof; clock: Clock; report: EventReport }) {
+  constructor(options: {
+    list: RevocationList;
+    completeness: Completeness;
+    clock: Clock;
+    report: EventReport;
+  }) {
     this.#list = options.list;
-    this.#proof = options.proof;
+    this.#completeness = options.completeness;
     this.#clock = options.clock;
     this.#report = options.report;
   }
@@ -55,11 +60,11 @@ export class Intake {
   #apply(value: unknown, epoch: number, seq: number, via: EventSource): void {
     const read = readEvent(value);
     if (read.kind !== 'event') {
-      this.#proof.distrust(read.iss, { epoch, seq });
+      this.#completeness.distrust(read.iss, { epoch, seq });
       return this.#report(read.kind === 'malformed' ? 'malformed' : 'unknown');
     }
     const applied = this.#list.apply(read.event, this.#clock.monotonicMs());
-    const result = applied === 'elsewhere' ? 'ignored' : read.asKnown ? applied : 'unknown';
+    const result = applied === 'other_issuer' ? 'ignored' : read.asKnown ? applied : 'unknown';
     this.#report(result, read.event, via, seq);
   }
 }

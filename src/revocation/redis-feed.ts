@@ -63,7 +63,7 @@ class RedisFeed implements RevocationFeed {
   start(): void {
     this.#ticker = setInterval(() => {
       this.#run(this.#view.tick());
-      this.#settle();
+      this.#viewChanged();
     }, tickMs);
     this.#running = this.#stayConnected();
   }
@@ -127,7 +127,7 @@ class RedisFeed implements RevocationFeed {
       const reason = await this.#session().catch((thrown: unknown) => thrown);
       this.#view.closed();
       clearTimeout(this.#waitTimer);
-      this.#settle();
+      this.#viewChanged();
       if (signal.aborted) return;
       const wasGood = clock.monotonicMs() - beganMs >= goodConnectionMs;
       if (wasGood) this.#backoff.reset();
@@ -170,7 +170,7 @@ class RedisFeed implements RevocationFeed {
           (client) => Promise.all([client.hmget(this.#keys.head, ...headFields), readSource(client)]),
           ([values, source]) => {
             this.#run(this.#view.head(command.ticket, values, source));
-            this.#settle();
+            this.#viewChanged();
           },
         );
       case 'read':
@@ -178,7 +178,7 @@ class RedisFeed implements RevocationFeed {
           (client) => readPage(client, this.#keys.log(command.epoch), command),
           (reply) => this.#run(this.#view.page(command.ticket, reply)),
         );
-      case 'leave':
+      case 'disconnect':
         return this.#connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'Redis is a replica here'));
       case 'wait':
         clearTimeout(this.#waitTimer);
@@ -194,7 +194,7 @@ class RedisFeed implements RevocationFeed {
   }
 
   /** What follows from the view's state, where that may have changed. */
-  #settle(): void {
+  #viewChanged(): void {
     const view = this.#view;
     this.#options.observe?.({ kind: 'status', status: this.status() });
     this.#report.update(view, this.#list);

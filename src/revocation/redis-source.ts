@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
-import type { Source } from './completeness.ts';
+import type { RedisSource } from './completeness.ts';
 
 /** Which data set the server has, and whether it is the one that is written to. */
-export async function readSource(client: Redis): Promise<Source> {
+export async function readSource(client: Redis): Promise<RedisSource> {
   const info = await client.info('replication');
   return { isMaster: field(info, 'role') === 'master', id: field(info, 'master_replid') ?? '' };
 }

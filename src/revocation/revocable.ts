@@ -34,5 +34,5 @@ export type RevocationFinding =
 
 /** What is revoked now, and how sure that is. Synchronous and free of I/O. */
 export type Revocations = {
-  judge(token: Revocable, limits: RevocationLimits, nowMs: number): RevocationFinding;
+  evaluate(token: Revocable, limits: RevocationLimits, nowMs: number): RevocationFinding;
 };

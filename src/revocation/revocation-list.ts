@@ -13,8 +13,8 @@ export type RevocationListOptions = {
   readonly onOverflow?: (issuers: readonly string[]) => void;
 };
 
-/** `elsewhere`: of an issuer whose tokens aren't judged here. */
-export type Applied = 'applied' | 'duplicate' | 'elsewhere';
+/** `other_issuer`: of an issuer whose tokens aren't judged here. */
+export type Applied = 'applied' | 'duplicate' | 'other_issuer';
 
 /** By how much an entry outlives the log's retention; seconds. */
 const spareSeconds = 7;
@@ -51,7 +51,7 @@ export class RevocationList {
 
   apply(event: RevocationEvent, monotonicMs: number): Applied {
     const issuer = this.#issuers.get(event.iss);
-    if (issuer === undefined) return 'elsewhere';
+    if (issuer === undefined) return 'other_issuer';
     this.#version += 1;
     if (!isForgettable(event)) return issuer.addStandingKey(event) ? 'applied' : 'duplicate';
     const isNew = !issuer.currentHas(event);

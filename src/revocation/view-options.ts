@@ -10,7 +10,7 @@ export type ViewCommand =
   | { readonly kind: 'probe'; readonly ticket: number }
   | ({ readonly kind: 'read'; readonly ticket: number } & PageRequest)
   /** End the connection: it leads to a replica. */
-  | { readonly kind: 'leave' }
+  | { readonly kind: 'disconnect' }
   /** Call `tick` after this time. */
   | { readonly kind: 'wait'; readonly ms: number };
 

@@ -2,7 +2,7 @@ import type { LogReading } from '../revocation-log/log-reading.ts';
 import type { Moment } from './completeness.ts';
 
 /** The epoch whose log was read whole, and the sequence number up to which all of it is known. */
-export type Held = { owner: string; epoch: number; retentionSeconds: number; applied: number };
+export type HeldEpoch = { owner: string; epoch: number; retentionSeconds: number; applied: number };
 
 /** What a view has asked for, at most one thing at a time. */
 export type Work =

@@ -1,15 +1,15 @@
 import type { FeedState } from './feed.ts';
 import { readHead, type Head, type ReadHead } from '../revocation-log/head.ts';
 import { Intake } from './intake.ts';
-import type { Knowledge } from './token-rule.ts';
+import type { RevocationView } from './token-rule.ts';
 import { LogReading, pageSize, type PageOutcome } from '../revocation-log/log-reading.ts';
 import { readMessage, type ReadMessage } from '../revocation-log/message.ts';
-import { Proof, type Source, type UnprovenIssuer } from './completeness.ts';
+import { Completeness, type RedisSource, type UnprovenIssuer } from './completeness.ts';
 import type { Revocable } from './revocable.ts';
 import type { RevocationList } from './revocation-list.ts';
 import { SnapshotJitter } from './snapshot-jitter.ts';
 import type { ViewCommand, ViewOptions } from './view-options.ts';
-import { idle, type Held, type Work } from './view-work.ts';
+import { idle, type HeldEpoch, type Work } from './view-work.ts';
 
 const nothing: readonly ViewCommand[] = [];
 const soon: readonly ViewCommand[] = [{ kind: 'wait', ms: 250 }];
@@ -18,14 +18,14 @@ const soon: readonly ViewCommand[] = [{ kind: 'wait', ms: 250 }];
  * The reader's state machine: message, head, page, close and tick come in, commands go out, and `knowledge` is what a
  * token is judged by. No I/O, no timers. At most one command is on its way at a time.
  */
-export class View implements Knowledge {
+export class View implements RevocationView {
   readonly #options: ViewOptions;
-  readonly #proof: Proof;
+  readonly #completeness: Completeness;
   readonly #intake: Intake;
   readonly #pageSize: number;
   #subscribed = false;
   #head: Head | undefined;
-  #held: Held | undefined;
+  #held: HeldEpoch | undefined;
   #work: Work = idle;
   #ticket = 0;
   #probeAgain = false;
@@ -36,15 +36,15 @@ export class View implements Knowledge {
     this.#pageSize = options.pageSize ?? pageSize;
     const { issuers, list, clock, random, report } = options;
     this.#jitter = new SnapshotJitter(random);
-    this.#proof = new Proof(issuers.map(({ issuer }) => issuer));
-    this.#intake = new Intake({ list, proof: this.#proof, clock, report: report.event });
+    this.#completeness = new Completeness(issuers.map(({ issuer }) => issuer));
+    this.#intake = new Intake({ list, completeness: this.#completeness, clock, report: report.event });
   }
 
   /** A connection is subscribed to the log's channel. @param source read on it before */
-  subscribed(source: Source): readonly ViewCommand[] {
+  subscribed(source: RedisSource): readonly ViewCommand[] {
     this.closed();
     this.#subscribed = true;
-    this.#proof.from(source);
+    this.#completeness.setSource(source);
     return this.#probe();
   }
 
@@ -55,7 +55,7 @@ export class View implements Knowledge {
     this.#work = idle;
     this.#ticket += 1;
     this.#probeAgain = false;
-    this.#proof.forgetSightings();
+    this.#completeness.discardObservations();
   }
 
   /** About a second has passed. */
@@ -77,12 +77,12 @@ export class View implements Knowledge {
   }
 
   /** The reply to a probe: the values of `headFields`, and the source as it was after them. */
-  head(ticket: number, values: readonly unknown[], source: Source): readonly ViewCommand[] {
+  head(ticket: number, values: readonly unknown[], source: RedisSource): readonly ViewCommand[] {
     const work = this.#work;
     if (work.kind !== 'probing' || ticket !== this.#ticket) return nothing;
     this.#work = idle;
-    if (!source.isMaster) return this.#leave();
-    const isSameSource = this.#proof.from(source);
+    if (!source.isMaster) return this.#leaveReplica();
+    const isSameSource = this.#completeness.setSource(source);
     const read = readHead(values);
     if (read.kind !== 'head') return this.#noHead(read);
     this.#options.report.head(read.head);
@@ -107,7 +107,7 @@ export class View implements Knowledge {
   }
 
   stalenessMs(issuer: string, nowMs: number, monotonicMs: number): number {
-    return this.#proof.stalenessMs(issuer, nowMs, monotonicMs);
+    return this.#completeness.stalenessMs(issuer, nowMs, monotonicMs);
   }
 
   get retentionSeconds(): number | undefined {
@@ -117,18 +117,18 @@ export class View implements Knowledge {
   /** Staleness of the issuer that is worst off among those that can be proven; Infinity if none can. */
   worstStalenessMs(): number {
     const { clock } = this.#options;
-    return this.#proof.worstStalenessMs(clock.nowMs(), clock.monotonicMs());
+    return this.#completeness.worstStalenessMs(clock.nowMs(), clock.monotonicMs());
   }
 
   /** Staleness of the log itself, whichever issuers it covers: how long its connection has proven nothing. */
   logStalenessMs(): number {
     const { clock } = this.#options;
-    return this.#proof.logStalenessMs(clock.nowMs(), clock.monotonicMs());
+    return this.#completeness.logStalenessMs(clock.nowMs(), clock.monotonicMs());
   }
 
   /** The issuers about whom nothing can be proven, whatever the view reads. */
   unproven(): UnprovenIssuer[] {
-    return this.#proof.unproven();
+    return this.#completeness.unproven();
   }
 
   get state(): FeedState {
@@ -163,20 +163,20 @@ export class View implements Knowledge {
     const reachable = this.#subscribed && this.#head !== undefined;
     if (stalenessMs === Infinity) return reachable ? 'syncing' : 'starting';
     if (stalenessMs > this.#options.maxExposureMs) return 'stale';
-    return reachable && this.#owes(this.#head) ? 'syncing' : 'live';
+    return reachable && this.#needsSnapshot(this.#head) ? 'syncing' : 'live';
   }
 
   #noHead(read: Exclude<ReadHead, { kind: 'head' }>): readonly ViewCommand[] {
     this.#head = undefined;
-    this.#proof.forgetSightings();
+    this.#completeness.discardObservations();
     this.#options.report.head(undefined, read.kind === 'absent' ? 'absent' : `malformed: ${read.field}`);
     return this.#held === undefined ? soon : nothing;
   }
 
-  #leave(): readonly ViewCommand[] {
+  #leaveReplica(): readonly ViewCommand[] {
     this.closed();
     this.#options.report.head(undefined, 'replica');
-    return [{ kind: 'leave' }];
+    return [{ kind: 'disconnect' }];
   }
 
   #compare(
@@ -186,11 +186,12 @@ export class View implements Knowledge {
   ): readonly ViewCommand[] {
     this.#head = head;
     // Should the former owner come back, its log has to be read again: what it said of others was forgotten.
-    if (this.#proof.follow(head) && this.#held !== undefined) this.#held = { ...this.#held, epoch: 0 };
-    const proven = isSameSource ? this.#proof.sight(head, probe.startedAt) : undefined;
-    if (probe.doubt !== undefined) return this.#settle(probe.doubt, head) ? this.#probe() : nothing;
+    if (this.#completeness.followHead(head) && this.#held !== undefined)
+      this.#held = { ...this.#held, epoch: 0 };
+    const proven = isSameSource ? this.#completeness.observe(head, probe.startedAt) : undefined;
+    if (probe.doubt !== undefined) return this.#resolveDoubt(probe.doubt, head) ? this.#probe() : nothing;
     const held = this.#held;
-    if (held === undefined || this.#owes(head)) return this.#snapshot(head);
+    if (held === undefined || this.#needsSnapshot(head)) return this.#snapshot(head);
     // Redis fell back to an epoch before the one held. Its owner will find out and begin a new one.
     if (head.epoch < held.epoch) return nothing;
     if (head.seq < probe.appliedBefore) return this.#stepBack(held, head);
@@ -198,22 +199,22 @@ export class View implements Knowledge {
       this.#options.report.resync('behind');
       return this.#read(new LogReading(head, held.applied, this.#pageSize));
     }
-    this.#proof.complete(head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
+    this.#completeness.completeUntil(head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
     if (this.#probeAgain) return this.#probe();
     // Two beats are needed for the first proof: look more often until then.
     return this.logStalenessMs() === Infinity ? soon : nothing;
   }
 
   /** True while the log of the head's epoch hasn't been read whole. */
-  #owes(head: Head | undefined): boolean {
+  #needsSnapshot(head: Head | undefined): boolean {
     if (head === undefined) return true;
     const held = this.#held;
     return held === undefined || held.owner !== head.owner || held.epoch < head.epoch;
   }
 
-  #stepBack(held: Held, head: Head): readonly ViewCommand[] {
+  #stepBack(held: HeldEpoch, head: Head): readonly ViewCommand[] {
     held.applied = Math.min(held.applied, head.seq);
-    this.#proof.forgetSightings();
+    this.#completeness.discardObservations();
     this.#options.report.resync('seq_back');
     return nothing;
   }
@@ -229,7 +230,7 @@ export class View implements Knowledge {
     return this.#read(new LogReading(head, undefined, this.#pageSize));
   }
 
-  #settle(doubt: LogReading, head: Head): boolean {
+  #resolveDoubt(doubt: LogReading, head: Head): boolean {
     const isSameEpoch = doubt.head.owner === head.owner && doubt.head.epoch === head.epoch;
     return this.#finish(doubt, isSameEpoch ? doubt.explainedBy(head) : { kind: 'broken' });
   }
@@ -245,7 +246,7 @@ export class View implements Knowledge {
     if (reading.kind === 'snapshot') {
       this.#held = { owner, epoch, retentionSeconds, applied: outcome.top };
       this.#options.list.retain(retentionSeconds, this.#options.clock.monotonicMs());
-      this.#proof.enter(epoch);
+      this.#completeness.enterEpoch(epoch);
     } else if (this.#held !== undefined) {
       this.#held.applied = Math.max(this.#held.applied, outcome.top);
     }

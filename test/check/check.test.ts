@@ -42,7 +42,7 @@ describe('a request with a good token', () => {
   it('is judged anew although its token was verified before: by revocation, audience, scopes and time', async () => {
     let revoked = false;
     const revocations: Revocations = {
-      judge: () => (revoked ? { kind: 'revoked', by: 'session', reason: 'logout' } : { kind: 'clear' }),
+      evaluate: () => (revoked ? { kind: 'revoked', by: 'session', reason: 'logout' } : { kind: 'clear' }),
     };
     const check = testCheck({ revocations });
     const token = goodToken();
@@ -183,7 +183,7 @@ describe('revocation', () => {
     const asked: unknown[] = [];
     const check = testCheck({
       revocations: {
-        judge: (token, limits, nowMs) => {
+        evaluate: (token, limits, nowMs) => {
           asked.push([token.session, token.keyNames[1], limits, nowMs]);
           return { kind: 'clear' };
         },
@@ -204,7 +204,7 @@ describe('revocation', () => {
     const check = testCheck({
       verifier: testVerifier([trusted({}, key)]),
       revocations: {
-        judge: (_token, _limits, nowMs) => {
+        evaluate: (_token, _limits, nowMs) => {
           clocks.push(nowMs);
           return { kind: 'clear' };
         },
@@ -343,7 +343,7 @@ describe('credentials', () => {
 
 describe('a fault inside the check', () => {
   const broken: Revocations = {
-    judge: () => {
+    evaluate: () => {
       throw new Error('the moon is full');
     },
   };

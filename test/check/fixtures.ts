@@ -6,7 +6,7 @@ import { capturedLog, testMetrics, testVerifier, type TestVerifier } from '../to
 import { issueToken, testNow, type TokenOverrides } from '../token/tokens.ts';
 
 /** Revocations that always find the same. */
-export const always = (finding: RevocationFinding): Revocations => ({ judge: () => finding });
+export const always = (finding: RevocationFinding): Revocations => ({ evaluate: () => finding });
 
 export type TestCheck = {
   decide(request?: Partial<RequestParts>): Promise<Decision>;

@@ -60,7 +60,7 @@ describe.each([
   it('is the former one to a listener that connects again', async () => {
     const { database, disconnect, replace } = await openFromFile();
     let heard = 0;
-    const listener = database.listen('url_test', { heard: () => (heard += 1) });
+    const listener = database.listen('url_test', { onNotification: () => (heard += 1) });
     onTestFinished(async () => await listener?.stop());
     await eventually('the listener has connected', () => (heard === 1 ? true : undefined));
     replace(broken);

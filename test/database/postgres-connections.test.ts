@@ -239,13 +239,13 @@ describe('notifications', () => {
     await migrate(through.database, [outboxMigrations]);
     let heard = 0;
     const listener = through.database.listen(wakeChannel, {
-      heard: () => (heard += 1),
+      onNotification: () => (heard += 1),
       probeEveryMs: 300,
       probeTimeoutMs: 300,
     });
     onTestFinished(() => listener?.stop());
-    const until = (what: string, isHearing: boolean) =>
-      eventually(what, () => (listener?.isHearing() === isHearing ? true : undefined));
+    const until = (what: string, isReceiving: boolean) =>
+      eventually(what, () => (listener?.isReceiving() === isReceiving ? true : undefined));
     await until('they arrive', true);
     link.hang();
     await until('they do not arrive any more', false);
@@ -256,6 +256,6 @@ describe('notifications', () => {
       .transaction()
       .execute((trx) => outbox.recordEvents(trx, [{ iss: 'https://own.example', kind: 'session', id: 'a' }]));
     await eventually('the notification', () => (heard > before ? true : undefined));
-    expect(listener?.isHearing()).toBe(true);
+    expect(listener?.isReceiving()).toBe(true);
   });
 });

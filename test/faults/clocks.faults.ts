@@ -99,10 +99,10 @@ describe('the clock', () => {
       // What it knew so far may be an hour old, for all it can tell.
       expect(sidecar.status().state).toBe(isAhead ? 'stale' : 'live');
       const old = clock.nowMs() - maxExposureMs - 2000;
-      expect(sidecar.judge('somebody', old)).toBe(isAhead ? 'unproven' : 'clear');
+      expect(sidecar.evaluate('somebody', old)).toBe(isAhead ? 'unproven' : 'clear');
       const during = await owner.revoke(...sessionNames(3));
       await sidecar.untilKnows([...revoked, ...during]);
-      await eventually('proven again', () => sidecar.judge('somebody', old) === 'clear' || undefined);
+      await eventually('proven again', () => sidecar.evaluate('somebody', old) === 'clear' || undefined);
       recoveries.push(performance.now() - stepped);
       await sidecar.untilLive();
     }

@@ -48,7 +48,7 @@ async function underLoad(identity: IdentityProgram, fault: () => Promise<void>):
 }
 
 /** Notes what was measured. @returns what is asserted */
-function judge(fault: string, report: LoadReport, boundMs: number): typeof harmless {
+function assess(fault: string, report: LoadReport, boundMs: number): typeof harmless {
   const { answers, lost, strange, worstGapMs } = report;
   const { 200: good = 0, 503: refused = 0 } = answers;
   measured({
@@ -75,7 +75,7 @@ describe('identity under load, and its PostgreSQL', () => {
         await setTimeout(1000);
       }
     });
-    expect(judge(`PostgreSQL ${how}, 3 times under load`, report, 15_000)).toEqual(harmless);
+    expect(assess(`PostgreSQL ${how}, 3 times under load`, report, 15_000)).toEqual(harmless);
   });
 
   it('ends every connection, twenty times', async () => {
@@ -87,7 +87,7 @@ describe('identity under load, and its PostgreSQL', () => {
         await setTimeout(150);
       }
     });
-    expect(judge('pg_terminate_backend of all, 20 times under load', report, 5000)).toEqual(harmless);
+    expect(assess('pg_terminate_backend of all, 20 times under load', report, 5000)).toEqual(harmless);
   });
 
   it('fails over: the primary crashes, and its replica is promoted', async () => {
@@ -102,7 +102,7 @@ describe('identity under load, and its PostgreSQL', () => {
       await replica.promote();
       await setTimeout(1000);
     });
-    expect(judge('fail-over to a synchronous replica, both in the URL', report, 15_000)).toEqual(harmless);
+    expect(assess('fail-over to a synchronous replica, both in the URL', report, 15_000)).toEqual(harmless);
   });
 
   it('hangs: nothing passes for 15 s', async () => {
@@ -113,7 +113,7 @@ describe('identity under load, and its PostgreSQL', () => {
       await setTimeout(15_000);
       link.resume();
     });
-    expect(judge('PostgreSQL hangs for 15 s under load', report, 30_000)).toEqual(harmless);
+    expect(assess('PostgreSQL hangs for 15 s under load', report, 30_000)).toEqual(harmless);
   });
 });
 
@@ -133,7 +133,7 @@ describe('identity under load, behind PgBouncer in transaction mode', () => {
       await setTimeout(2000);
     });
     expect(
-      judge('PgBouncer in transaction mode: PostgreSQL, then PgBouncer restarts', report, 20_000),
+      assess('PgBouncer in transaction mode: PostgreSQL, then PgBouncer restarts', report, 20_000),
     ).toEqual(harmless);
     await expectPublished(identity, redis);
   });

@@ -147,15 +147,15 @@ describe('Redis', () => {
     const owner = await startOwner({ url: redis.url });
     const revoked = await owner.revoke(...sessionNames(5));
     witness.expect(revoked);
-    expect(sidecar.judge('somebody', Date.now())).toBe('clear');
-    expect(sidecar.judge('somebody', Date.now() - maxExposureMs - 1000)).toBe('unproven');
+    expect(sidecar.evaluate('somebody', Date.now())).toBe('clear');
+    expect(sidecar.evaluate('somebody', Date.now() - maxExposureMs - 1000)).toBe('unproven');
     await redis.start();
     const started = performance.now();
     await sidecar.untilKnows(revoked);
     const knows = performance.now() - started;
     await sidecar.untilLive();
     const live = performance.now() - started;
-    expect(sidecar.judge('somebody', Date.now() - maxExposureMs - 1000)).toBe('clear');
+    expect(sidecar.evaluate('somebody', Date.now() - maxExposureMs - 1000)).toBe('clear');
     measured({
       fault: 'sidecar started before Redis',
       expected: 'knows all < 8 s after the start of Redis, live < 12 s',

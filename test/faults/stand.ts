@@ -38,7 +38,7 @@ export type Sidecar = {
   readonly feed: RevocationFeed;
   status(): FeedStatus;
   /** What the view says of a session's token that was issued at this time of the wall clock. */
-  judge(session: string, issuedAtMs: number): Finding;
+  evaluate(session: string, issuedAtMs: number): Finding;
   knows(session: string): boolean;
   untilLive(timeoutMs?: number): Promise<void>;
   untilKnows(revoked: readonly Revoked[], timeoutMs?: number): Promise<void>;
@@ -108,12 +108,12 @@ export function startSidecar(redis: RedisOptions, options: { clock?: Clock; issu
   });
   void feed.start();
   onTestFinished(() => feed.stop());
-  const judge = (session: string, issuedAtMs: number): Finding =>
+  const evaluate = (session: string, issuedAtMs: number): Finding =>
     judgeToken(feed, { session, issuer: trusted, issuedAtMs }, clock);
-  const knows = (session: string): boolean => judge(session, clock.nowMs()) === 'revoked';
+  const knows = (session: string): boolean => evaluate(session, clock.nowMs()) === 'revoked';
   return {
     feed,
-    judge,
+    evaluate,
     status: () => feed.status(),
     knows,
     untilLive: async (timeoutMs = 30_000) => {
@@ -151,7 +151,7 @@ function judgeToken(
     notes: [],
   };
   const limits = { maxExposureMs, clockToleranceSeconds: clockToleranceMs / 1000 };
-  return feed.revocations.judge(token, limits, clock.nowMs()).kind;
+  return feed.revocations.evaluate(token, limits, clock.nowMs()).kind;
 }
 
 /** An owner that leads and a sidecar that is live, on one Redis. */

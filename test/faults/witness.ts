@@ -35,7 +35,7 @@ export function watch(sidecar: Sidecar): Witness {
     worstMs = Math.max(worstMs, stalenessMs);
     for (const [session, committedMs] of pending) {
       const sinceMs = nowMs - committedMs;
-      const finding = sidecar.judge(session, Date.now() - sinceMs - 1000);
+      const finding = sidecar.evaluate(session, Date.now() - sinceMs - 1000);
       if (finding === 'revoked') {
         pending.delete(session);
         known.push({ session, delayMs: sinceMs });

@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
 import { receiverMigrations } from '../../src/receivers/receivers.ts';
-import { createPresenceStore } from '../../src/receivers/store/heartbeat-store.ts';
+import { createHeartbeatStore } from '../../src/receivers/store/heartbeat-store.ts';
 import { migrate, type Database } from '../../src/database/database.ts';
 import { neverPrinted } from '../output.ts';
 import { webhookSecretText } from '../receivers/senders.ts';
@@ -46,8 +46,8 @@ async function withDatabase<Outcome>(
 /** Makes it look as if somebody had listened until so long ago. */
 export const listenedUntil = (input: DatabaseInput, agoMs = 0): Promise<void> =>
   withDatabase(input, async (database) => {
-    const store = createPresenceStore(database);
-    await database.db.transaction().execute(async (trx) => await store.arrive(trx, [testIssuer]));
+    const store = createHeartbeatStore(database);
+    await database.db.transaction().execute(async (trx) => await store.beat(trx, [testIssuer]));
     await sql`update receiver_presence set seen_at_ms = seen_at_ms - ${agoMs}`.execute(database.db);
   });
 

@@ -57,7 +57,7 @@ export async function follow(url: string, logName: string, issuers: readonly str
       ...token,
     };
     const limits = { maxExposureMs: 30_000, clockToleranceSeconds: 5 };
-    return describeFinding(feed.revocations.judge(whole, limits, nowMs));
+    return describeFinding(feed.revocations.evaluate(whole, limits, nowMs));
   }
 
   return {

@@ -163,7 +163,7 @@ describe('a leader that begins', () => {
       'append',
     ]);
     expect(stand.published).toEqual([1, 3]);
-    expect(stand.leader.writing).toMatchObject({ seq: 4, beat: 1 });
+    expect(stand.leader.writer).toMatchObject({ seq: 4, beat: 1 });
     expect(stand.reseeds).toEqual(['start']);
   });
 
@@ -234,7 +234,7 @@ describe('a leader that writes', () => {
     stand.run();
     expect(stand.kinds()).toEqual(['drain', 'append', 'mark']);
     expect(stand.published).toEqual([1]);
-    expect(stand.leader.writing?.beat).toBe(2);
+    expect(stand.leader.writer?.beat).toBe(2);
   });
 
   it('raises the beat twice a second when there is nothing to write', () => {
@@ -419,6 +419,6 @@ describe('trimming', () => {
     const repeated = stand.asked.find((one) => one.kind === 'append' && one.members.length > 0);
     expect(repeated).toMatchObject({ trimBelow: 3 });
     expect(repeated).toHaveProperty('members.0', expect.stringContaining('"kind":"key","id":"leaked"'));
-    expect(stand.leader.writing?.seq).toBe(3);
+    expect(stand.leader.writer?.seq).toBe(3);
   });
 });

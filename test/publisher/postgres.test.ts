@@ -53,7 +53,7 @@ describe('a notification', () => {
   it('wakes who listens at the commit and not before, and again after a lost connection', async () => {
     const { database, outbox } = await stand();
     let heard = 0;
-    const listener = database.listen(wakeChannel, { heard: () => (heard += 1) });
+    const listener = database.listen(wakeChannel, { onNotification: () => (heard += 1) });
     onTestFinished(() => listener?.stop());
     await eventually('the listener is connected', () => (heard === 1 ? true : undefined));
     await database.db.transaction().execute(async (trx) => {

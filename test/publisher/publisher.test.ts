@@ -5,7 +5,7 @@ import { outboxMigrations, type RevocationRequest } from '../../src/publisher/ou
 import { createPublisher, type Publisher } from '../../src/publisher/publisher.ts';
 import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 import { revocationKinds } from '../../src/revocation-log/event.ts';
-import type { FeedObservation, RevocationFeed } from '../../src/revocation/feed.ts';
+import type { FeedEvent, RevocationFeed } from '../../src/revocation/feed.ts';
 import type { RedisOptions } from '../../src/redis/connection.ts';
 import { createRevocationFeed } from '../../src/revocation/redis-feed.ts';
 import type { Revocable, RevocationFinding } from '../../src/revocation/revocable.ts';
@@ -90,13 +90,13 @@ const leads = ({ publisher }: Owner): Promise<true> =>
 type Sidecar = {
   readonly feed: RevocationFeed;
   readonly lines: string[];
-  readonly seen: FeedObservation[];
+  readonly seen: FeedEvent[];
   judge(token?: Partial<Revocable>): RevocationFinding;
 };
 
 async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
   const { log, lines } = logTo('sidecar');
-  const seen: FeedObservation[] = [];
+  const seen: FeedEvent[] = [];
   const feed = createRevocationFeed({
     redis,
     logName: 'curfew',
@@ -125,7 +125,7 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
       expiresAt: issuedAt + 60,
       notes: [],
     };
-    return feed.revocations.judge(
+    return feed.revocations.evaluate(
       { ...whole, ...token },
       { maxExposureMs, clockToleranceSeconds },
       Date.now(),

@@ -20,7 +20,7 @@ describe('the retention of a log', () => {
     const verified = await testVerifier().verify(issueToken({ now: testNow, lifetimeSeconds }));
     if (verified.kind === 'rejected') return verified.reason;
     const limits = { maxExposureMs: 30_000, clockToleranceSeconds: clockToleranceMs / 1000 };
-    return revocations.judge(verified.token, limits, testNow * 1000).kind;
+    return revocations.evaluate(verified.token, limits, testNow * 1000).kind;
   }
 
   it('covers the longest lifetime that a token may have, with its times rounded apart', async () => {

@@ -3,7 +3,7 @@ import {
   createBackchannelLogout,
   type BackchannelLogoutOptions,
 } from '../../src/receivers/backchannel-logout.ts';
-import { refuse, type Refusal } from '../../src/receivers/receiver.ts';
+import { refuseDelivery, type DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { issueToken, testIssuer, testKey, testNow } from '../token/tokens.ts';
 import { judge, keySetOf, logoutEvent, logoutForm, logoutToken, nowMs, strangeKey } from './senders.ts';
 
@@ -72,7 +72,7 @@ describe('a logout token', () => {
     claims: { aud: 'web', nonce: 'n', sid: 'session-1' },
   });
 
-  it.each<[string, Refusal, string]>([
+  it.each<[string, DeliveryRefusal, string]>([
     ['a signature by another key', 'bad_signature', logoutToken({ key: { ...strangeKey(), kid: key.kid } })],
     ['an unknown key', 'unknown_key', logoutToken({ key: strangeKey() })],
     ['alg none', 'algorithm_not_allowed', logoutToken({ header: { alg: 'none' } })],
@@ -130,7 +130,7 @@ describe('a logout token', () => {
 
   it('is answered by §2.8: 200, or 400 with an error, and never cached', () => {
     expect(receiver().accepted).toEqual({ status: 200, headers: { 'cache-control': 'no-store' } });
-    const answer = receiver().refused(refuse('bad_signature'));
+    const answer = receiver().refused(refuseDelivery('bad_signature'));
     expect(answer).toMatchObject({ status: 400, headers: { 'cache-control': 'no-store' } });
     expect(JSON.parse(answer.body ?? '')).toMatchObject({ error: 'invalid_request' });
   });
@@ -153,7 +153,7 @@ describe('a logout token without exp, where exp is optional', () => {
   it('is judged by its iat, and remembered for as long as it passes', async () => {
     const accepted = await judge(lenient, form);
     expect(accepted.kind).toBe('accepted');
-    const untilMs = accepted.kind === 'accepted' ? accepted.rememberUntilMs : 0;
+    const untilMs = accepted.kind === 'accepted' ? accepted.duplicatesUntilMs : 0;
     expect(await judge(lenient, form, {}, nowMs + 305_000)).toMatchObject({ kind: 'accepted' });
     expect(await judge(lenient, form, {}, nowMs + 305_001)).toMatchObject({ reason: 'too_old' });
     expect(untilMs).toBeGreaterThanOrEqual(nowMs + 305_000);
@@ -163,14 +163,14 @@ describe('a logout token without exp, where exp is optional', () => {
     const ahead = logoutForm(logoutToken({ now: testNow + 60, claims: { exp: undefined } }));
     const accepted = await judge(lenient, ahead);
     expect(accepted.kind).toBe('accepted');
-    const untilMs = accepted.kind === 'accepted' ? accepted.rememberUntilMs : 0;
+    const untilMs = accepted.kind === 'accepted' ? accepted.duplicatesUntilMs : 0;
     for (let ms = nowMs; ms < untilMs + 60_000; ms += 1000) {
       const isForgotten = ms > untilMs;
       expect(isForgotten && (await judge(lenient, ahead, {}, ms)).kind === 'accepted').toBe(false);
     }
   });
 
-  it.each<[string, Refusal, Record<string, unknown>]>([
+  it.each<[string, DeliveryRefusal, Record<string, unknown>]>([
     ['an exp that has passed', 'expired', { exp: testNow - 5 }],
     ['an exp that is no number', 'malformed', { exp: `${testNow + 60}` }],
     ['an exp that is null', 'malformed', { exp: null }],

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createBackchannelLogout } from '../../src/receivers/backchannel-logout.ts';
 import { createFusionAuth } from '../../src/receivers/fusionauth.ts';
-import type { Judged, Receiver } from '../../src/receivers/receiver.ts';
+import type { Evaluation, Receiver } from '../../src/receivers/receiver.ts';
 import { createSetPush } from '../../src/receivers/set-push.ts';
-import { createWebhook } from '../../src/receivers/webhook.ts';
+import { createStandardWebhook } from '../../src/receivers/webhook.ts';
 import { secretFromText } from '../../src/runtime/secret.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { testIssuer, testKey, testNow } from '../token/tokens.ts';
@@ -31,7 +31,7 @@ const shared = {
 };
 
 async function webhook(): Promise<Receiver> {
-  const receiver = createWebhook({
+  const receiver = createStandardWebhook({
     path: '/webhook',
     issuers: [testIssuer],
     kinds: ['subject'],
@@ -46,7 +46,7 @@ async function webhook(): Promise<Receiver> {
 }
 
 /** One notice of each kind about a user, made by a clock that is ahead by so many seconds. */
-const notices: Record<string, (ahead: number) => Promise<Judged>> = {
+const notices: Record<string, (ahead: number) => Promise<Evaluation>> = {
   'a logout token': async (ahead) => {
     const receiver = createBackchannelLogout({
       ...shared,
@@ -82,7 +82,7 @@ const notices: Record<string, (ahead: number) => Promise<Judged>> = {
   },
 };
 
-const cutOff = (judged: Judged) => (judged.kind === 'accepted' ? judged.requests[0]?.at : judged);
+const cutOff = (judged: Evaluation) => (judged.kind === 'accepted' ? judged.requests[0]?.at : judged);
 
 describe.each(Object.entries(notices))('%s whose sender’s clock is ahead', (name, notice) => {
   it('is acted on up to a minute', async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createDeliveryLimits } from '../../src/receivers/delivery-limits.ts';
-import { createGoodSources } from '../../src/receivers/known-sources.ts';
+import { createKnownSources } from '../../src/receivers/known-sources.ts';
 
-const stranger = (network: string) => ({ network, isGood: false });
+const stranger = (network: string) => ({ network, isKnown: false });
 /** Until everything that can go on has done so. */
 const turnOver = () => new Promise((resolve) => setImmediate(resolve));
 const nobody = (): void => {
@@ -34,7 +34,7 @@ describe('slow signatures', () => {
     const limits = createDeliveryLimits({ concurrency: 1, verifying: 8 });
     const first = Promise.withResolvers<boolean>();
     const busy = limits.allow(stranger('flood'), 0, nobody).verify(() => first.promise);
-    const sender = limits.allow({ network: 'sender', isGood: true }, 0, nobody).verify(() => true);
+    const sender = limits.allow({ network: 'sender', isKnown: true }, 0, nobody).verify(() => true);
     const shares: number[] = [];
     const flood = Array.from({ length: 10 }, () =>
       limits.allow(stranger('flood'), 0, (share) => void shares.push(share)).verify(() => false),
@@ -80,7 +80,7 @@ describe('deliveries that wait for newer keys', () => {
 
 describe('the sources of authentic deliveries', () => {
   it('tell a stranger’s flood from what may have been a notice', () => {
-    const sources = createGoodSources();
+    const sources = createKnownSources();
     // Nobody knows yet where the sender is.
     expect(sources.mayBeAuthentic('/events', 'flood', 1)).toBe(true);
     sources.add('/events', 'sender');
@@ -94,7 +94,7 @@ describe('the sources of authentic deliveries', () => {
   });
 
   it('are those of late, so many for each receiver', () => {
-    const sources = createGoodSources();
+    const sources = createKnownSources();
     for (let network = 0; network < 64; network += 1) sources.add('/events', `${network}`);
     sources.add('/events', '0');
     sources.add('/events', 'new');

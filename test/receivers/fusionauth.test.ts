@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createFusionAuth, type FusionAuthOptions } from '../../src/receivers/fusionauth.ts';
-import type { Refusal } from '../../src/receivers/receiver.ts';
+import type { DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { createFixedKeySet } from '../../src/token/key-set.ts';
 import { testIssuer, testKey, testNow, testSecret } from '../token/tokens.ts';
 import { fusionAuthEvent, fusionAuthSignature, judge, keySetOf, nowMs, strangeKey } from './senders.ts';
@@ -121,7 +121,7 @@ describe("FusionAuth's webhook", () => {
     });
   });
 
-  it.each<[string, Refusal, (body: string) => Record<string, string>]>([
+  it.each<[string, DeliveryRefusal, (body: string) => Record<string, string>]>([
     ['no signature', 'bad_signature', () => ({})],
     [
       'a signature by another key',
@@ -153,7 +153,7 @@ describe("FusionAuth's webhook", () => {
     expect(await judge(receiver(), body, headers(body))).toMatchObject({ kind: 'refused', reason });
   });
 
-  it.each<[string, Refusal, Record<string, unknown>]>([
+  it.each<[string, DeliveryRefusal, Record<string, unknown>]>([
     ['too old', 'too_old', { createInstant: nowMs - 306_000 }],
     ['from the future', 'not_yet_valid', { createInstant: nowMs + 61_000 }],
     ['without a date', 'malformed', { createInstant: undefined }],

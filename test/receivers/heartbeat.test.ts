@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createOutbox, outboxMigrations, type Outbox } from '../../src/publisher/outbox.ts';
 import type { OutboxTables } from '../../src/publisher/outbox-tables.ts';
-import { createPresence, type ExpectedIssuer } from '../../src/receivers/heartbeat.ts';
+import { createHeartbeat, type HeartbeatIssuer } from '../../src/receivers/heartbeat.ts';
 import { receiverMigrations } from '../../src/receivers/receivers.ts';
-import { createPresenceStore } from '../../src/receivers/store/heartbeat-store.ts';
+import { createHeartbeatStore } from '../../src/receivers/store/heartbeat-store.ts';
 import type { ReceiverTables } from '../../src/receivers/store/receiver-tables.ts';
 import { migrate, openDatabase, type Database } from '../../src/database/database.ts';
 import { capturedLog, steppedClock, type SteppedClock } from '../token/fixtures.ts';
@@ -27,15 +27,15 @@ beforeEach(async () => {
   });
 });
 
-const issuers: ExpectedIssuer[] = [
+const issuers: HeartbeatIssuer[] = [
   { issuer: once, redeliveryMs: 0, isUsable: () => true },
   { issuer: patient, redeliveryMs: 3_600_000, isUsable: () => true },
 ];
 
 const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> } = {}) =>
-  createPresence({
+  createHeartbeat({
     database,
-    store: createPresenceStore(database),
+    store: createHeartbeatStore(database),
     outbox,
     issuers,
     clock,
@@ -60,66 +60,66 @@ async function cutOffs(): Promise<string[]> {
   return rows.map(({ iss, kind }) => `${kind} ${iss}`).toSorted();
 }
 
-describe('presence', () => {
+describe('heartbeat', () => {
   it('cuts off whom nobody ever listened for, once', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
   });
 
   it('takes a pause of the process for what it is: connections waited', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     await cutOffs();
     await pass(9);
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
     await pass(11);
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
   it('allows a new process a heartbeat’s gap only', async () => {
-    await presenceOf().arrive();
+    await presenceOf().beat();
     await cutOffs();
     await pass(1);
-    await presenceOf().arrive();
+    await presenceOf().beat();
     expect(await cutOffs()).toEqual([]);
     await pass(2.5);
-    await presenceOf().arrive();
+    await presenceOf().beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
   it('makes up for a notice that could not be recorded, where its sender tries once', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     await cutOffs();
-    presence.missed([once, patient]);
-    await presence.arrive();
+    heartbeat.missed([once, patient]);
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
   });
 
   it('still owes what is missed while it makes up for another', async () => {
     const during = {
       recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
-        presence.missed([once]);
+        heartbeat.missed([once]);
         return await outbox.recordEvents(...args);
       },
       wake: () => undefined,
     };
-    await presenceOf().arrive();
+    await presenceOf().beat();
     await cutOffs();
-    const presence = presenceOf({ outbox: during });
-    presence.missed([once]);
-    await presence.arrive();
+    const heartbeat = presenceOf({ outbox: during });
+    heartbeat.missed([once]);
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
-    await presenceOf().arrive();
+    await presenceOf().beat();
     expect(await cutOffs()).toEqual([]);
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
@@ -132,59 +132,59 @@ describe('presence', () => {
       },
       wake: () => undefined,
     };
-    await presenceOf().arrive();
+    await presenceOf().beat();
     await cutOffs();
-    const presence = presenceOf({ outbox: breaking });
-    presence.missed([once]);
+    const heartbeat = presenceOf({ outbox: breaking });
+    heartbeat.missed([once]);
     await pass(3601);
-    await expect(presence.arrive()).rejects.toThrow('the disk is full');
+    await expect(heartbeat.beat()).rejects.toThrow('the disk is full');
     isBroken = false;
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
   });
 
   it('makes up at most once a minute for what may have been notices, and at last for all of it', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     await cutOffs();
     clock.nowSeconds += 60;
-    presence.mayHaveMissed([once], 0);
-    await presence.arrive();
+    heartbeat.mayHaveMissed([once], 0);
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
     for (let second = 0; second < 59; second += 1) {
       clock.nowSeconds += 1;
-      presence.mayHaveMissed([once], 0);
-      await presence.arrive();
+      heartbeat.mayHaveMissed([once], 0);
+      await heartbeat.beat();
     }
     expect(await cutOffs()).toEqual([]);
     clock.nowSeconds += 1;
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
     clock.nowSeconds += 120;
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
   });
 
   it('makes up at once for a notice that was missed for certain, whatever was before', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
-    presence.mayHaveMissed([once], 0);
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
+    heartbeat.mayHaveMissed([once], 0);
+    await heartbeat.beat();
     await cutOffs();
-    presence.missed([once]);
-    await presence.arrive();
+    heartbeat.missed([once]);
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
   it('makes up for a sender that tries again only once requests were turned away for as long as it tries', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     await cutOffs();
     const turnAwayFor = async (seconds: number): Promise<void> => {
       for (let passed = 0; passed < seconds; passed += 30) {
-        presence.mayHaveMissed([patient], 3_600_000);
+        heartbeat.mayHaveMissed([patient], 3_600_000);
         clock.nowSeconds += 30;
-        await presence.arrive();
+        await heartbeat.beat();
       }
     };
     await turnAwayFor(3600);
@@ -198,36 +198,36 @@ describe('presence', () => {
   });
 
   it('makes up before the stop for what is owed, though it is not due', async () => {
-    const presence = presenceOf();
-    await presence.arrive();
+    const heartbeat = presenceOf();
+    await heartbeat.beat();
     await cutOffs();
-    presence.mayHaveMissed([once], 0);
-    await presence.settle();
+    heartbeat.mayHaveMissed([once], 0);
+    await heartbeat.flush();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
-    await presence.settle();
+    await heartbeat.flush();
     expect(await cutOffs()).toEqual([]);
   });
 
   it('does not count an issuer whose notices cannot be verified', async () => {
     let isUsable = false;
-    const presence = createPresence({
+    const heartbeat = createHeartbeat({
       database,
-      store: createPresenceStore(database),
+      store: createHeartbeatStore(database),
       outbox,
       issuers: [{ issuer: once, redeliveryMs: 60_000, isUsable: () => isUsable }],
       clock,
       log: capturedLog().log,
     });
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
     isUsable = true;
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
     isUsable = false;
     await pass(61);
-    await presence.arrive();
+    await heartbeat.beat();
     isUsable = true;
-    await presence.arrive();
+    await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 });

@@ -12,16 +12,16 @@ describe('the memory of deliveries', () => {
     onTestFinished(() => database.close());
     await migrate(database, [outboxMigrations, receiverMigrations]);
     const store = createDeliveryStore(database);
-    const remember = (id: string, expiresAtMs: number) =>
-      database.db.transaction().execute(async (trx) => await store.remember(trx, id, expiresAtMs));
+    const recordOnce = (id: string, expiresAtMs: number) =>
+      database.db.transaction().execute(async (trx) => await store.recordOnce(trx, id, expiresAtMs));
 
-    for (let id = 0; id < 1200; id += 1) await remember(`old-${id}`, 1000 + id);
-    expect(await remember('young', 5000)).toBe(true);
-    expect(await remember('young', 9000)).toBe(false);
+    for (let id = 0; id < 1200; id += 1) await recordOnce(`old-${id}`, 1000 + id);
+    expect(await recordOnce('young', 5000)).toBe(true);
+    expect(await recordOnce('young', 9000)).toBe(false);
     expect(await store.purge(3000)).toBe(1200);
-    expect(await remember('young', 5000)).toBe(false);
+    expect(await recordOnce('young', 5000)).toBe(false);
     expect(await store.purge(5001)).toBe(1);
-    expect(await remember('young', 5000)).toBe(true);
+    expect(await recordOnce('young', 5000)).toBe(true);
   });
 
   it('forgets a delivery whose transaction fails', async () => {
@@ -30,11 +30,11 @@ describe('the memory of deliveries', () => {
     await migrate(database, [outboxMigrations, receiverMigrations]);
     const store = createDeliveryStore(database);
     const failing = database.db.transaction().execute(async (trx) => {
-      await store.remember(trx, 'id', 5000);
+      await store.recordOnce(trx, 'id', 5000);
       throw new Error('no');
     });
     await expect(failing).rejects.toThrow('no');
-    const again = database.db.transaction().execute(async (trx) => await store.remember(trx, 'id', 5000));
+    const again = database.db.transaction().execute(async (trx) => await store.recordOnce(trx, 'id', 5000));
     expect(await again).toBe(true);
   });
 });

@@ -8,8 +8,8 @@ describe('what is missed', () => {
     const clock = steppedClock();
     const log = capturedLog();
     const metrics = createOwnerMetrics(new Registry());
-    const presence = { missed: () => undefined, mayHaveMissed: () => undefined };
-    const missed = createMissedNotices({ presence, metrics, clock, log: log.log });
+    const heartbeat = { missed: () => undefined, mayHaveMissed: () => undefined };
+    const missed = createMissedNotices({ heartbeat, metrics, clock, log: log.log });
     const at = { receiver: { path: '/events', issuers: ['https://issuer.test'] }, redeliveryMs: 0 };
     for (let count = 0; count < 500; count += 1) missed.possible(at, 'unread');
     clock.nowSeconds += 10;

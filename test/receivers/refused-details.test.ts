@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSetPush } from '../../src/receivers/set-push.ts';
-import { createWebhook } from '../../src/receivers/webhook.ts';
-import type { Judged } from '../../src/receivers/receiver.ts';
+import { createStandardWebhook } from '../../src/receivers/webhook.ts';
+import type { Evaluation } from '../../src/receivers/receiver.ts';
 import { secretFromText } from '../../src/runtime/secret.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { testIssuer, testKey } from '../token/tokens.ts';
@@ -15,7 +15,7 @@ import {
 } from './senders.ts';
 
 const long = 'x'.repeat(10_000);
-const found = (judged: Judged) => (judged.kind === 'refused' ? judged.detail?.found : undefined) ?? '';
+const found = (judged: Evaluation) => (judged.kind === 'refused' ? judged.detail?.found : undefined) ?? '';
 
 describe('what the log shows of a refused delivery', () => {
   it.each(['typ', 'alg', 'kid'])('is bounded for the header parameter %s', async (parameter) => {
@@ -37,7 +37,7 @@ describe('what the log shows of a refused delivery', () => {
   });
 
   it('is bounded for the name of a member that no event has', async () => {
-    const receiver = createWebhook({
+    const receiver = createStandardWebhook({
       path: '/webhook',
       issuers: [testIssuer],
       kinds: ['session'],

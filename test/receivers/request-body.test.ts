@@ -12,7 +12,7 @@ function reading(maxBytes: number) {
     bodies: createFairShare({ limit: 1024 }),
     owner: 'sender',
     isReserved: false,
-    turnedAway: () => undefined,
+    dropped: () => undefined,
   });
   return { request, read };
 }

@@ -3,7 +3,7 @@ import { parseJwkSet } from '../../src/token/jwk-set.ts';
 import { createFixedKeySet, type KeySet } from '../../src/token/key-set.ts';
 import { defaultAlgorithms } from '../../src/vocabulary/algorithms.ts';
 import type { Allowance } from '../../src/receivers/delivery-limits.ts';
-import type { Delivery, Judged, Receiver } from '../../src/receivers/receiver.ts';
+import type { Delivery, Evaluation, Receiver } from '../../src/receivers/receiver.ts';
 import {
   issueToken,
   jwkSetOf,
@@ -162,7 +162,7 @@ export const judge = async (
   body: string | Buffer,
   headers: Readonly<Record<string, string>> = {},
   atMs = nowMs,
-): Promise<Judged> => await receiver.judge(delivery(body, headers), atMs);
+): Promise<Evaluation> => await receiver.evaluate(delivery(body, headers), atMs);
 
 /** A key that the receiver has never heard of. */
 export const strangeKey = (): TestKey => testKey('RS256', 'strange');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createSetPush, type SetPushOptions } from '../../src/receivers/set-push.ts';
-import { refuse, type Refusal } from '../../src/receivers/receiver.ts';
+import { refuseDelivery, type DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { testIssuer, testKey, testNow, signCompact } from '../token/tokens.ts';
 import {
   judge,
@@ -121,7 +121,7 @@ describe('a pushed Security Event Token', () => {
     expect(await judge(receiver({ sender }), securityEventToken())).toMatchObject({ reason: 'wrong_issuer' });
   });
 
-  it.each<[string, Refusal, string]>([
+  it.each<[string, DeliveryRefusal, string]>([
     [
       'a signature by another key',
       'bad_signature',
@@ -177,7 +177,7 @@ describe('a pushed Security Event Token', () => {
     const keySet = { ...keySetOf(key), find: () => ({ kind: 'unavailable' as const }) };
     const refused = await judge(receiver({ keySet }), securityEventToken());
     expect(refused).toMatchObject({ reason: 'keys_unavailable' });
-    expect(receiver().refused(refuse('keys_unavailable')).status).toBe(503);
+    expect(receiver().refused(refuseDelivery('keys_unavailable')).status).toBe(503);
   });
 
   it('asks for newer keys when the key is unknown, and takes the token once they are there', async () => {
@@ -204,15 +204,15 @@ describe('a pushed Security Event Token', () => {
 
   it('is remembered until it would be too old, at any moment', async () => {
     const token = securityEventToken();
-    const { rememberUntilMs } = await accepted(token);
-    for (let ms = nowMs; ms < rememberUntilMs + 60_000; ms += 1000) {
-      const isForgotten = ms > rememberUntilMs;
+    const { duplicatesUntilMs } = await accepted(token);
+    for (let ms = nowMs; ms < duplicatesUntilMs + 60_000; ms += 1000) {
+      const isForgotten = ms > duplicatesUntilMs;
       const isAccepted = (await judge(receiver(), token, {}, ms)).kind === 'accepted';
       expect(isForgotten && isAccepted).toBe(false);
     }
   });
 
-  it.each<[Refusal, number, string]>([
+  it.each<[DeliveryRefusal, number, string]>([
     ['malformed', 400, 'invalid_request'],
     ['unknown_subject', 400, 'invalid_request'],
     ['bad_signature', 400, 'invalid_key'],
@@ -221,7 +221,7 @@ describe('a pushed Security Event Token', () => {
     ['wrong_audience', 400, 'invalid_audience'],
     ['unauthenticated', 401, 'authentication_failed'],
   ])('is answered by RFC 8935 §2.3 when %s', (reason, status, err) => {
-    const answer = receiver().refused(refuse(reason));
+    const answer = receiver().refused(refuseDelivery(reason));
     expect(answer).toMatchObject({
       status,
       headers: { 'content-type': 'application/json', 'content-language': 'en' },

@@ -2,9 +2,9 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createWebhook, type WebhookOptions } from '../../src/receivers/webhook.ts';
+import { createStandardWebhook, type StandardWebhookOptions } from '../../src/receivers/webhook.ts';
 import { webhookKey } from '../../src/receivers/webhook-signature.ts';
-import type { Receiver, Refusal } from '../../src/receivers/receiver.ts';
+import type { Receiver, DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { secretFromFile, secretFromText } from '../../src/runtime/secret.ts';
 import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
@@ -15,8 +15,8 @@ import { judge, nowMs, webhookHeaders, webhookSecretText } from './senders.ts';
 const other = 'https://other.test';
 const otherSecret = Buffer.alloc(32, 7);
 
-async function receiver(options: Partial<WebhookOptions> = {}): Promise<Receiver> {
-  const webhook = createWebhook({
+async function receiver(options: Partial<StandardWebhookOptions> = {}): Promise<Receiver> {
+  const webhook = createStandardWebhook({
     path: '/webhook',
     issuers: [testIssuer],
     kinds: ['session', 'token', 'subject', 'client'],
@@ -34,7 +34,7 @@ async function receiver(options: Partial<WebhookOptions> = {}): Promise<Receiver
 const bodyOf = (...events: readonly unknown[]): string => JSON.stringify({ events });
 const session = { kind: 'session', id: 'session-1' };
 
-async function judged(body: string, options: Partial<WebhookOptions> = {}) {
+async function judged(body: string, options: Partial<StandardWebhookOptions> = {}) {
   return await judge(await receiver(options), body, webhookHeaders(body));
 }
 
@@ -130,7 +130,7 @@ describe('a signed webhook', () => {
     ...headers,
     'webhook-signature': headers['webhook-signature']?.replace('v1,', 'v2,') ?? '',
   });
-  it.each<[string, Refusal, Record<string, string>]>([
+  it.each<[string, DeliveryRefusal, Record<string, string>]>([
     ['no headers', 'malformed', {}],
     ['no signature', 'bad_signature', { ...webhookHeaders(good), 'webhook-signature': '' }],
     ['another signature', 'bad_signature', webhookHeaders(`${good} `)],
@@ -191,7 +191,9 @@ describe('a signed webhook', () => {
   it('is remembered for as long as the sender may try again, each time with another date', async () => {
     const judgement = await judged(bodyOf(session), { redeliveryMs: 3_600_000 });
     const lastAttempt = nowMs + 3_600_000 + 300_000;
-    expect(judgement.kind === 'accepted' ? judgement.rememberUntilMs : 0).toBeGreaterThanOrEqual(lastAttempt);
+    expect(judgement.kind === 'accepted' ? judgement.duplicatesUntilMs : 0).toBeGreaterThanOrEqual(
+      lastAttempt,
+    );
   });
 
   it('takes 500 events at once', async () => {

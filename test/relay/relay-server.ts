@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { relaySchema, type RelayConfig } from '../../src/config/relay.ts';
 import { outboxMigrations } from '../../src/publisher/outbox.ts';
 import { receiverMigrations } from '../../src/receivers/receivers.ts';
-import { createPresenceStore } from '../../src/receivers/store/heartbeat-store.ts';
+import { createHeartbeatStore } from '../../src/receivers/store/heartbeat-store.ts';
 import { migrate, openDatabase } from '../../src/database/database.ts';
 import { createRelay } from '../../src/programs/relay.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -76,8 +76,8 @@ export async function relayFolder(overrides: Record<string, unknown> = {}): Prom
 export async function listenedUntilNow({ folder }: RelayFolder, issuers = [testIssuer]): Promise<void> {
   const database = openDatabase({ sqlite: join(folder, 'relay.db') });
   await migrate(database, [outboxMigrations, receiverMigrations]);
-  const store = createPresenceStore(database);
-  await database.db.transaction().execute(async (trx) => await store.arrive(trx, issuers));
+  const store = createHeartbeatStore(database);
+  await database.db.transaction().execute(async (trx) => await store.beat(trx, issuers));
   await database.close();
 }
 

@@ -55,7 +55,7 @@ function judge(token: Partial<Revocable>) {
     notes: [],
     ...token,
   };
-  return feed.revocations.judge(full, limits, (full.issuedAt + 1) * 1000);
+  return feed.revocations.evaluate(full, limits, (full.issuedAt + 1) * 1000);
 }
 
 const untilRevoked = (token: Partial<Revocable>, by: string): Promise<true> =>

@@ -162,7 +162,9 @@ describe('what a revocation refuses', () => {
 
   it('nothing of an issuer whose tokens are not judged here', () => {
     const { list: revoked } = list();
-    expect(revoked.apply(event('session', 'session-1', { iss: 'https://elsewhere' }), 0)).toBe('elsewhere');
+    expect(revoked.apply(event('session', 'session-1', { iss: 'https://elsewhere' }), 0)).toBe(
+      'other_issuer',
+    );
     expect(revoked.size).toBe(0);
   });
 

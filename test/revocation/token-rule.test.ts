@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createRevocations, type Knowledge } from '../../src/revocation/token-rule.ts';
+import { createRevocations, type RevocationView } from '../../src/revocation/token-rule.ts';
 import type { Revocable, RevocationFinding } from '../../src/revocation/revocable.ts';
 
 const now = 1_700_000_000;
@@ -19,54 +19,54 @@ const token = (claims: Partial<Revocable>): Revocable => ({
   ...claims,
 });
 
-function judge(claims: Partial<Revocable>, known: Partial<Knowledge> = {}): RevocationFinding {
-  const knowledge = { find: () => undefined, stalenessMs: () => 1500, retentionSeconds: 75, ...known };
+function evaluate(claims: Partial<Revocable>, known: Partial<RevocationView> = {}): RevocationFinding {
+  const view = { find: () => undefined, stalenessMs: () => 1500, retentionSeconds: 75, ...known };
   const clock = { nowMs: () => now * 1000, monotonicMs: () => 5000 };
-  return createRevocations(knowledge, clock).judge(token(claims), limits, now * 1000);
+  return createRevocations(view, clock).evaluate(token(claims), limits, now * 1000);
 }
 
 describe('a token is accepted', () => {
   it('if nothing revokes it and the view is fresh', () => {
-    expect(judge({})).toEqual({ kind: 'clear' });
+    expect(evaluate({})).toEqual({ kind: 'clear' });
   });
 
   it('if it is young, however stale the view is, and before there is any log', () => {
     const unknown = { stalenessMs: () => Infinity, retentionSeconds: undefined };
-    expect(judge({ issuedAt: now - 30, expiresAt: now + 30 }, unknown)).toEqual({ kind: 'clear' });
-    expect(judge({ issuedAt: now - 30.1, expiresAt: now + 29 }, unknown)).toEqual({ kind: 'unproven' });
+    expect(evaluate({ issuedAt: now - 30, expiresAt: now + 30 }, unknown)).toEqual({ kind: 'clear' });
+    expect(evaluate({ issuedAt: now - 30.1, expiresAt: now + 29 }, unknown)).toEqual({ kind: 'unproven' });
   });
 
   it('if it is old and the view exactly as stale as allowed, and no staler', () => {
-    expect(judge({}, { stalenessMs: () => 30_000 })).toEqual({ kind: 'clear' });
-    expect(judge({}, { stalenessMs: () => 30_001 })).toEqual({ kind: 'unproven' });
+    expect(evaluate({}, { stalenessMs: () => 30_000 })).toEqual({ kind: 'clear' });
+    expect(evaluate({}, { stalenessMs: () => 30_001 })).toEqual({ kind: 'unproven' });
   });
 
   it('if its issuer is ahead by the tolerance, and no further', () => {
-    expect(judge({ issuedAt: now + 5, expiresAt: now + 60 })).toEqual({ kind: 'clear' });
-    expect(judge({ issuedAt: now + 5.1, expiresAt: now + 60 })).toEqual({ kind: 'unproven' });
+    expect(evaluate({ issuedAt: now + 5, expiresAt: now + 60 })).toEqual({ kind: 'clear' });
+    expect(evaluate({ issuedAt: now + 5.1, expiresAt: now + 60 })).toEqual({ kind: 'unproven' });
   });
 
   it('if it lives no longer than the log remembers, less twice the tolerance and 5 s', () => {
-    expect(judge({ issuedAt: now - 40, expiresAt: now + 20 })).toEqual({ kind: 'clear' });
-    expect(judge({ issuedAt: now - 40, expiresAt: now + 21 })).toEqual({ kind: 'outlives_log' });
+    expect(evaluate({ issuedAt: now - 40, expiresAt: now + 20 })).toEqual({ kind: 'clear' });
+    expect(evaluate({ issuedAt: now - 40, expiresAt: now + 21 })).toEqual({ kind: 'outlives_log' });
   });
 });
 
 describe('a token is refused', () => {
   it('if the list names it, young as it may be', () => {
     const revoked = { kind: 'revoked', by: 'session', reason: 'logout' } as const;
-    expect(judge({ issuedAt: now }, { find: () => revoked })).toEqual(revoked);
+    expect(evaluate({ issuedAt: now }, { find: () => revoked })).toEqual(revoked);
   });
 
   it('if a time in it is no number', () => {
     for (const odd of [NaN, Infinity, -Infinity]) {
-      expect(judge({ issuedAt: odd })).not.toEqual({ kind: 'clear' });
-      expect(judge({ expiresAt: odd })).not.toEqual({ kind: 'clear' });
+      expect(evaluate({ issuedAt: odd })).not.toEqual({ kind: 'clear' });
+      expect(evaluate({ expiresAt: odd })).not.toEqual({ kind: 'clear' });
     }
   });
 
   it('if it expires before it is issued', () => {
-    expect(judge({ issuedAt: now, expiresAt: now })).toEqual({ kind: 'outlives_log' });
+    expect(evaluate({ issuedAt: now, expiresAt: now })).toEqual({ kind: 'outlives_log' });
   });
 
   it('if both its age and the staleness exceed the exposure of the route', () => {
@@ -76,8 +76,8 @@ describe('a token is refused', () => {
       { find: () => undefined, stalenessMs: () => 12_000, retentionSeconds: 75 },
       clock,
     );
-    expect(revocations.judge(token({}), strict, now * 1000)).toEqual({ kind: 'unproven' });
-    expect(revocations.judge(token({}), limits, now * 1000)).toEqual({ kind: 'clear' });
+    expect(revocations.evaluate(token({}), strict, now * 1000)).toEqual({ kind: 'unproven' });
+    expect(revocations.evaluate(token({}), limits, now * 1000)).toEqual({ kind: 'clear' });
   });
 });
 
@@ -88,7 +88,7 @@ it('accepts exactly when the lesser of age and staleness is within the exposure'
       const found = createRevocations(
         { find: () => undefined, stalenessMs: () => staleness * 1000, retentionSeconds: 75 },
         clock,
-      ).judge(
+      ).evaluate(
         token({ issuedAt: now - age, expiresAt: now - age + 60 }),
         { ...limits, maxExposureMs: exposure * 1000 },
         now * 1000,

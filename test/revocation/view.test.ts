@@ -65,7 +65,7 @@ describe('a view that starts', () => {
   it('leaves a replica, whose past proves nothing', () => {
     const harness = new Harness();
     harness.source = { isMaster: false, id: 'data-1' };
-    expect(harness.connect()).toEqual(['probe', 'leave']);
+    expect(harness.connect()).toEqual(['probe', 'disconnect']);
     expect(harness.problems).toEqual(['replica']);
   });
 

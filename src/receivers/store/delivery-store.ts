@@ -6,7 +6,7 @@ export type DeliveryStore = {
    * Remembers a delivery, inside the transaction that carries it out.
    * @returns false if it is known: it was carried out before
    */
-  remember(trx: DatabaseTransaction, idHash: string, expiresAtMs: number): Promise<boolean>;
+  recordOnce(trx: DatabaseTransaction, idHash: string, expiresAtMs: number): Promise<boolean>;
   /** Forgets what is too old to be accepted again. @returns how many rows went */
   purge(nowMs: number): Promise<number>;
 };
@@ -30,7 +30,7 @@ export function createDeliveryStore(database: Database): DeliveryStore {
   }
 
   return {
-    remember: async (trx, idHash, expiresAtMs) => {
+    recordOnce: async (trx, idHash, expiresAtMs) => {
       const { numInsertedOrUpdatedRows } = await trx
         .$extendTables<ReceiverTables>()
         .insertInto('receiver_deliveries')

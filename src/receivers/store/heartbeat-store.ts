@@ -1,17 +1,17 @@
 import type { Database, DatabaseTransaction } from '../../database/database.ts';
 import type { ReceiverTables } from './receiver-tables.ts';
 
-export type PresenceStore = {
+export type HeartbeatStore = {
   /**
    * Notes that somebody listens for notices about these issuers now.
    * @returns how long nobody had, in ms by the database's clock; Infinity for an issuer never listened for
    */
-  arrive(trx: DatabaseTransaction, issuers: readonly string[]): Promise<Map<string, number>>;
+  beat(trx: DatabaseTransaction, issuers: readonly string[]): Promise<Map<string, number>>;
 };
 
-export function createPresenceStore(database: Database): PresenceStore {
+export function createHeartbeatStore(database: Database): HeartbeatStore {
   return {
-    arrive: async (trx, issuers) => {
+    beat: async (trx, issuers) => {
       const tables = trx.$extendTables<ReceiverTables>();
       const { now } = await tables.selectNoFrom(database.now().as('now')).executeTakeFirstOrThrow();
       const rows = await tables

@@ -49,7 +49,7 @@ export class Oracles {
     const now = sidecar.world.now;
     // The token room refuses what has expired.
     if (token.expiresAt <= nowMs / 1000) return;
-    const finding = sidecar.revocations.judge(token, { maxExposureMs, clockToleranceSeconds }, nowMs);
+    const finding = sidecar.revocations.evaluate(token, { maxExposureMs, clockToleranceSeconds }, nowMs);
     const dead = issuer.deadSince(token);
     const what = `${describe(token)} at ${now.toFixed(0)}, revoked at ${dead.toFixed(0)}: ${JSON.stringify(finding)}`;
     if (finding.kind === 'clear') {

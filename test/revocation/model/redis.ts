@@ -1,4 +1,4 @@
-import type { Source } from '../../../src/revocation/completeness.ts';
+import type { RedisSource } from '../../../src/revocation/completeness.ts';
 import type { PageRequest } from '../../../src/revocation-log/log-reading.ts';
 import type { Append, LogReply, Seed, Switch } from '../../../src/publisher/log-writes.ts';
 import { asWritten } from './later-version.ts';
@@ -16,7 +16,7 @@ export type RedisRequest =
   | { readonly kind: 'switch'; readonly writer: Writer; readonly call: Switch }
   | { readonly kind: 'expire'; readonly epochs: readonly number[] };
 
-export type RedisReply = readonly unknown[] | LogReply | Source | undefined;
+export type RedisReply = readonly unknown[] | LogReply | RedisSource | undefined;
 
 /** The reply to `head` and `page`. */
 export const values = (reply: RedisReply): readonly unknown[] => (Array.isArray(reply) ? reply : []);
@@ -27,7 +27,7 @@ export function logReply(reply: RedisReply): LogReply {
   throw new Error('not a script');
 }
 
-export function sourceReply(reply: RedisReply): Source {
+export function sourceReply(reply: RedisReply): RedisSource {
   if (reply !== undefined && 'isMaster' in reply) return reply;
   throw new Error('not a source');
 }

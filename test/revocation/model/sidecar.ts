@@ -117,12 +117,12 @@ export class Sidecar extends Process {
   #execute(commands: readonly ViewCommand[]): void {
     for (const command of commands) {
       if (command.kind === 'wait') this.after(command.ms, () => this.#execute(this.view.tick()));
-      else if (command.kind === 'leave') this.#connection?.close();
+      else if (command.kind === 'disconnect') this.#connection?.close();
       else this.#ask(command);
     }
   }
 
-  #ask(command: Exclude<ViewCommand, { kind: 'wait' | 'leave' }>): void {
+  #ask(command: Exclude<ViewCommand, { kind: 'wait' | 'disconnect' }>): void {
     const connection = this.#connection;
     if (connection === undefined) return;
     const { ticket } = command;
