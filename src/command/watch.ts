@@ -88,7 +88,7 @@ async function follow(
 function createFeed(
   { redis, logName, authorizer }: LogTarget,
   issuers: readonly FeedIssuer[],
-  observe: (observation: FeedEvent) => void,
+  onEvent: (event: FeedEvent) => void,
 ): RevocationFeed {
   return createRevocationFeed({
     redis,
@@ -99,7 +99,7 @@ function createFeed(
     clock: systemClock,
     log: createLog({ program: 'watch', level: 'silent' }),
     metrics: createAuthorizerMetrics(createRegistry()),
-    observe,
+    onEvent,
   });
 }
 

@@ -1,11 +1,11 @@
--- Appends events to the log's current epoch and publishes them, or writes nothing.
+-- Appends events to the current epoch of the log and publishes them. Either does all of it or writes nothing.
 --
 -- KEYS  head, log of the epoch
 -- ARGV  channel, owner, epoch, sentinel, seq expected, beat expected (or ''), trim below (or ''), message, event ...
--- reply { 'ok' or why not, owner, epoch, seq, beat } as the head has them now
+-- reply { 'ok' or the reason for refusing, owner, epoch, seq, beat }, the last four as the head has them now
 --
--- A call that got no answer is sent again unchanged: it then finds `seq` already moved and only does what was left.
--- The beat is raised by one, and only from the value the writer started from, so one drain never raises it twice.
+-- A call without an answer is sent again unchanged. The second call then finds that `seq` has already moved, and does
+-- only what is left. The beat is raised by one, and only from the expected value, so one drain never raises it twice.
 local channel, owner, epoch, sentinel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local expected = tonumber(ARGV[5])
 local first = 9
@@ -47,7 +47,7 @@ end
 
 local below = tonumber(ARGV[7])
 if below and below > trimmed and below <= seq then
-  -- The mark first: entries missing above it would look like a damaged log.
+  -- First `trimBelow`: without it, the missing entries would look like a damaged log.
   redis.call('HSET', KEYS[1], 'trimBelow', string.format('%.0f', below))
   redis.call('ZREMRANGEBYSCORE', KEYS[2], 1, string.format('(%.0f', below))
 end

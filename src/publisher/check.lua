@@ -1,9 +1,9 @@
--- Tries every command the publisher needs, on keys of the log that no reader looks at. A denied command in the middle
--- of another script would leave half of its work done.
+-- Tries every command that the publisher needs, on keys that no reader reads. A command that is denied in the middle
+-- of another script would leave that script's work half done.
 --
--- KEYS  a hash and a sorted set to try on
--- ARGV  channel, a message every reader ignores
--- reply the commands that failed, and why
+-- KEYS  a hash and a sorted set for the attempts
+-- ARGV  channel, a message that every reader ignores
+-- reply the commands that failed, with their errors
 local errors = {}
 
 local function try(command, ...)

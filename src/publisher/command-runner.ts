@@ -6,10 +6,10 @@ import type { OutboxLease } from './outbox-lease.ts';
 import type { LeaderCommand, LeaderReply } from './leader-options.ts';
 import type { RedisLog } from './redis-log.ts';
 
-/** Lends the log of the present connection. */
+/** Gives access to the log over the current connection. */
 export type LogAccess = { use<T>(call: (log: RedisLog) => Promise<T>): Promise<T> };
 
-/** Carries out a command of the leader. A rejection means that it may or may not have been carried out. */
+/** Runs a command of the leader. After a rejection it is unknown whether the command took effect. */
 export async function runCommand(
   command: LeaderCommand,
   { lease, redis }: { lease: OutboxLease; redis: LogAccess },

@@ -1,10 +1,11 @@
--- Makes a log whose truth is Redis, with a cut-off for each issuer: what was revoked before is known to nobody.
+-- Creates a log without an owner, which exists in Redis alone. It starts with a cut-off for each issuer, because nobody
+-- knows what was revoked before.
 --
 -- KEYS  head
 -- ARGV  owner, covers, retention in s, tolerance in ms, issuer ...
 -- reply { 'created', epoch, seq } or { 'exists' }
 --
--- A head whose log has vanished is no log any more: it is made anew under the next epoch.
+-- If the head exists but its log has vanished, the log is created again under the next epoch.
 local owner, covers, retention, tolerance = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local first = 5
 local prefix = string.sub(KEYS[1], 1, -5)

@@ -11,20 +11,20 @@ import { writeOutboxEvent, type OutboxEvent } from './outbox-event.ts';
 import type { EpochState } from './epoch-writer.ts';
 
 const defaultSeedSize = 1000;
-/** Rows one statement marks. */
+/** Rows that one statement marks. */
 const markSize = 500;
 const maxExpiredEpochs = 1000;
 
 export type EpochSeederOptions = Pick<LeaderOptions, 'clockToleranceSeconds' | 'seedSize'> & {
   readonly epoch: number;
-  /** The epoch the head was last seen at; 0 without a head. */
+  /** The epoch that the head had when it was last read; 0 without a head. */
   readonly before: number;
   readonly takeover: Takeover | undefined;
 };
 
 export type EpochSeederOutcome =
   | { readonly kind: 'more' }
-  /** Readers see the new epoch, and with it these rows. */
+  /** The head points to the new epoch, so readers see these rows. */
   | { readonly kind: 'switched'; readonly ids: readonly number[] }
   | { readonly kind: 'done'; readonly state: EpochState }
   | ({ readonly kind: 'refused' } & WriteRefusal);
@@ -32,8 +32,9 @@ export type EpochSeederOutcome =
 const more: EpochSeederOutcome = { kind: 'more' };
 
 /**
- * Rebuilds the log in a new epoch: all that must be remembered goes from the database into a set of its own, and only
- * then does the head point to it. Rows that are committed meanwhile stay unpublished, and the first drain takes them.
+ * Rebuilds the log in a new epoch. It copies everything that the log must hold from the database into a new
+ * set, and only then points the head to the set. Rows that are committed meanwhile stay unpublished until the
+ * first drain.
  */
 export class EpochSeeder {
   readonly #options: EpochSeederOptions;
@@ -43,7 +44,7 @@ export class EpochSeeder {
   #step: 'standing' | 'seed' | 'page' | 'switch' | 'expire' | 'mark' = 'standing';
   #isFirst = true;
   #count = 0;
-  #waiting: string[] = [];
+  #unwritten: string[] = [];
   #after = 0;
   #isLastPage = false;
 
@@ -62,8 +63,8 @@ export class EpochSeeder {
           kind: 'seed',
           epoch,
           isFirst: this.#isFirst,
-          firstSeq: this.#count - this.#waiting.length + 1,
-          members: this.#waiting.slice(0, this.#size),
+          firstSeq: this.#count - this.#unwritten.length + 1,
+          members: this.#unwritten.slice(0, this.#size),
           takeover,
         };
       case 'page':
@@ -89,8 +90,8 @@ export class EpochSeeder {
       case 'seed':
         if (reply.reply.status !== 'ok') return { kind: 'refused', ...reply.reply };
         this.#isFirst = false;
-        this.#waiting = this.#waiting.slice(this.#size);
-        if (this.#waiting.length === 0) this.#step = this.#isLastPage ? 'switch' : 'page';
+        this.#unwritten = this.#unwritten.slice(this.#size);
+        if (this.#unwritten.length === 0) this.#step = this.#isLastPage ? 'switch' : 'page';
         return more;
       case 'switch':
         if (reply.reply.status !== 'ok') return { kind: 'refused', ...reply.reply };
@@ -120,19 +121,19 @@ export class EpochSeeder {
 
   #take(
     { rows, nowMs }: LeasedRows,
-    note: (event: OutboxEvent, seq: number, id: number, isPublished: boolean) => void,
+    taken: (event: OutboxEvent, seq: number, id: number, isPublished: boolean) => void,
   ): void {
     for (const { id, event, isPublished } of rows) {
       this.#count += 1;
-      const clamped = limitCutOff(event, nowMs, this.#options.clockToleranceSeconds);
-      this.#waiting.push(writeOutboxEvent(clamped, this.#count));
-      note(clamped, this.#count, id, isPublished);
+      const limited = limitCutOff(event, nowMs, this.#options.clockToleranceSeconds);
+      this.#unwritten.push(writeOutboxEvent(limited, this.#count));
+      taken(limited, this.#count, id, isPublished);
     }
   }
 
   #oldEpochs(): number[] {
     const { before, epoch } = this.#options;
-    // Also of attempts that were given up: their epochs lie between.
+    // This includes the epochs of attempts that were given up.
     const count = before === 0 ? 0 : Math.min(epoch - before, maxExpiredEpochs);
     return Array.from({ length: count }, (_, index) => epoch - 1 - index);
   }

@@ -10,7 +10,7 @@ import type { Append, LogReply, WriteRefusal, StandingKey } from './log-writes.t
 import { writeOutboxEvent } from './outbox-event.ts';
 import { TrimQueue } from './trim-queue.ts';
 
-/** An epoch just begun. */
+/** The state of an epoch after its seed. */
 export type EpochState = {
   readonly epoch: number;
   readonly seq: number;
@@ -27,7 +27,7 @@ export type EpochWriterOutcome =
   | { readonly kind: 'published'; readonly ids: readonly number[] }
   | ({ readonly kind: 'refused' } & WriteRefusal);
 
-/** What is on its way: the call, the rows it publishes, and the standing keys it repeats. */
+/** The append in flight, the rows that it publishes, and the standing keys that it appends. */
 type Batch = {
   readonly append: Append;
   readonly rows: readonly PublishedRow[];
@@ -36,13 +36,14 @@ type Batch = {
 
 const more: EpochWriterOutcome = { kind: 'more' };
 const defaultDrainSize = 500;
-/** The owner's heart: a whole drain at least this often; ms. */
+/** Longest time between two complete drains; ms. */
 const beatEveryMs = 500;
 const pruneEveryMs = 60_000;
 
 /**
- * Writes one epoch: drains the outbox, appends what it finds, marks it as published. A drain begins only after the
- * call before was answered, and the beat is raised only by the call that ends a whole drain.
+ * Writes one epoch: it drains the outbox, appends the rows to the log, and marks them as published. A drain
+ * starts only after the previous append was answered, and only the append that completes a drain raises the
+ * beat. Readers rely on both; see `Completeness`.
  */
 export class EpochWriter {
   readonly #options: EpochWriterOptions;
@@ -181,7 +182,8 @@ export class EpochWriter {
     if (batch === undefined) return more;
     if (reply.status !== 'ok') return { kind: 'refused', ...reply };
     this.#seq = batch.append.seq + batch.append.members.length;
-    // Not what we expected to make of it: after Redis fell back, the next whole drain raises what it has now.
+    // Redis may have fallen back to an earlier beat. The next complete drain raises the beat that Redis has
+    // now.
     this.#beat = reply.beat;
     if (batch.append.beat !== undefined) this.#beatMs = this.#drainedMs;
     for (const [key, standing] of batch.standing) this.#standing.set(key, standing);

@@ -1,12 +1,12 @@
--- Keeps other people's code from writing a log whose truth is Redis, for as long as its last part is taken over. It
--- ends by itself: an owner that dies on the way leaves the log as it was.
+-- Keeps third-party code from writing a log without an owner while an owner takes over the last part of the log. The
+-- hold expires by itself: if the owner dies meanwhile, the log stays as it was.
 --
 -- KEYS  head, hold
--- ARGV  owner and epoch of the log, a token that is used for one hold only, '1' to begin it or '0' to prolong it
--- reply 1, or 0: the log is another's, or so is the hold, or it is over
+-- ARGV  owner and epoch of the log, a token that is unique to this hold, '1' to start the hold or '0' to prolong it
+-- reply 1; or 0 if the log has another owner or epoch, if another process holds it, or if the hold has expired
 --
--- A hold that is still there proves two things to the switch: nothing was published since it began, and the Redis that
--- holds the log has all that was published before, also if it was promoted meanwhile.
+-- A hold that still exists proves two things to switch.lua: nothing was published since the hold started, and this
+-- Redis has everything that was published before, even if it was promoted meanwhile.
 local seconds = 5
 local head = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'truth')
 if head[1] ~= ARGV[1] or head[2] ~= ARGV[2] or head[3] ~= 'redis' then return 0 end

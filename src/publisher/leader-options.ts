@@ -4,40 +4,41 @@ import type { Append, LogReply, Seed, Switch, Takeover } from './log-writes.ts';
 import type { OutboxEvent } from './outbox-event.ts';
 
 export type LeaderOptions = {
-  /** Names this process; two processes never share one. */
+  /** Identifies this process; unique. */
   readonly holder: string;
-  /** Names the database; see `Head.owner`. */
+  /** Identifies the database; see `Head.owner`. */
   readonly owner: string;
   readonly issuers: readonly string[];
   readonly retentionSeconds: number;
   readonly clockToleranceSeconds: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly random: () => number;
-  /** Between two looks at the outbox; ms. Read each time: it depends on whether notifications arrive. */
+  /** Time between two drains; ms. Read each time, as it depends on whether database notifications arrive. */
   readonly pollMs: number;
-  /** Rows a drain takes; default 500. */
+  /** Largest number of rows in a drain; default 500. */
   readonly drainSize?: number;
-  /** Rows a page of a seed holds; default 1000. */
+  /** Largest number of rows in a page of a seed; default 1000. */
   readonly seedSize?: number;
 };
 
-/** What the leader wants done next; one at a time. */
+/** What the leader asks its driver to do. One command is in flight at a time. */
 export type LeaderCommand =
-  /** Takes the lease if it is free, or if it is still as `stuck` says. */
+  /** Takes the lease if it has expired, or if it hasn't changed since `stuck` was read. */
   | { readonly kind: 'take'; readonly stuck: LeaseSeen | undefined }
   | { readonly kind: 'renew'; readonly epoch: number }
-  /** Raises the lease's epoch above its own and this one, if it is still ours. */
+  /** Raises the lease's epoch above both `epoch` and `above`, if this process still holds the lease. */
   | { readonly kind: 'raise'; readonly epoch: number; readonly above: number }
   | { readonly kind: 'head' }
-  /** Brings the events of a log written by other people's code into the database. */
+  /** Copies the events of a log that third-party code writes into the database. */
   | { readonly kind: 'import'; readonly head: Head }
+  /** Reads all revoked keys. */
   | { readonly kind: 'standing' }
-  /** Rows that a new epoch must hold, by id, from above `after`. */
+  /** Reads rows that a new epoch must hold, with ids above `after`, in the order of their ids. */
   | { readonly kind: 'page'; readonly after: number; readonly limit: number }
   | ({ readonly kind: 'seed' } & Seed)
   | ({ readonly kind: 'switch' } & Switch)
   | { readonly kind: 'expire'; readonly epochs: readonly number[] }
-  /** Rows not published yet, by id. */
+  /** Reads unpublished rows, in the order of their ids. */
   | { readonly kind: 'drain'; readonly limit: number }
   | ({ readonly kind: 'append' } & Append)
   | { readonly kind: 'mark'; readonly epoch: number; readonly rows: readonly PublishedRow[] }
@@ -53,7 +54,7 @@ export type OutboxRow = {
   readonly isPublished: boolean;
 };
 
-/** Rows and the lease as they are at one moment: read by one statement. */
+/** Rows and the lease, which one statement read together. */
 export type LeasedRows = {
   readonly holder: string | undefined;
   readonly epoch: number;
@@ -65,10 +66,10 @@ export type LeasedRows = {
 /** The reply to the command of the same kind. */
 export type LeaderReply =
   | ({ readonly kind: 'take' } & ({ readonly taken: number } | { readonly held: LeaseSeen }))
-  /** `epoch` is undefined if the lease is another's. */
+  /** `epoch` is undefined if another process holds the lease. */
   | { readonly kind: 'renew' | 'raise'; readonly epoch: number | undefined }
   | { readonly kind: 'head'; readonly read: ReadHead }
-  /** Undefined if the log couldn't be read whole. */
+  /** `takeover` is undefined if the log couldn't be read completely. */
   | { readonly kind: 'import'; readonly takeover: Takeover | undefined }
   | ({ readonly kind: 'standing' | 'page' | 'drain' } & LeasedRows)
   | { readonly kind: 'seed' | 'switch' | 'append'; readonly reply: LogReply }
@@ -76,5 +77,5 @@ export type LeaderReply =
 
 export type LeaderRole = 'following' | 'seeding' | 'leading' | 'refused';
 
-/** Needs no live connection to Redis. */
+/** True for a command that needs no connection to Redis. */
 export const isDatabaseOnly = ({ kind }: LeaderCommand): boolean => kind === 'mark';

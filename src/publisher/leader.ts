@@ -1,54 +1,42 @@
 import { Fault } from '../runtime/fault.ts';
 import { Backoff } from '../redis/back-off.ts';
-import type { Head, ReadHead } from '../revocation-log/head.ts';
+import type { ReadHead } from '../revocation-log/head.ts';
 import {
   isDatabaseOnly,
   type LeaderCommand,
   type LeaderOptions,
   type LeaderReply,
   type LeaderRole,
-  type LeaseSeen,
 } from './leader-options.ts';
 import type { LogStatus, WriteRefusal, Takeover } from './log-writes.ts';
 import { EpochSeeder } from './epoch-seeder.ts';
 import { EpochWriter } from './epoch-writer.ts';
+import { taskWaitMs, type Leadership, type SeenLease, type LeaderTask } from './leader-task.ts';
 
-/** The lease lasts 3 s by the database's clock; ms. */
+/** Time between two renewals of the lease; ms. The lease lasts 3 s by the database's clock. */
 const renewEveryMs = 1000;
 const takeEveryMs = 1000;
-/** A lease that shows no sign of life this long is stuck, whatever the database's clock says; ms. */
+/** A lease that wasn't renewed for this long is stuck, whatever the database's clock says; ms. */
 const stuckAfterMs = 9000;
 const refusedRetryMs = 5000;
-/** An epoch that lasted this long was a good one; ms. */
-const goodEpochMs = 10_000;
-
-/** What the leader is at. `epoch` is the lease's; `isSpent` once a log was begun under it: no other may be. */
-type Task =
-  | { readonly kind: 'head' }
-  | { readonly kind: 'refused'; readonly untilMs: number; readonly by: string }
-  | { readonly kind: 'import'; readonly head: Head }
-  | { readonly kind: 'raise'; readonly above: number; readonly takeover: Takeover | undefined }
-  | { readonly kind: 'seed'; readonly seeder: EpochSeeder }
-  | { readonly kind: 'write'; readonly writer: EpochWriter };
-
-type Lead = { epoch: number; isSpent: boolean; renewedMs: number; task: Task };
-type Seen = LeaseSeen & { readonly sinceMs: number };
+/** An epoch that lasted this long resets the back-off of reseeds; ms. */
+const stableEpochMs = 10_000;
 
 export type ReseedCause = LogStatus | 'start' | 'import';
 
-/** What others may want to know. */
 export type LeaderEvents = {
   reseed(cause: ReseedCause): void;
-  /** Rows are in the log for readers to see; the database learns of it next. */
+  /** Readers can see these rows in the log. The database marks them as published next. */
   published(ids: readonly number[]): void;
 };
 
 const noEvents: LeaderEvents = { reseed: () => undefined, published: () => undefined };
 
 /**
- * The writer's state machine. It asks for one command at a time and does nothing itself. A replica that doesn't hold
- * the lease only asks for it; one that does makes an epoch of its own and writes it, until the lease is another's.
- * Whatever the log answers but what the leader expects makes a new epoch, seeded from the database.
+ * The writer's state machine. It returns one command at a time and does no I/O. A replica without the lease
+ * only tries to take it. The replica that holds the lease starts its own epoch and writes it until another
+ * replica takes the lease. If the log isn't as the leader left it, the leader starts a new epoch and seeds it
+ * from the database.
  */
 export class Leader {
   readonly #options: LeaderOptions;
@@ -57,13 +45,13 @@ export class Leader {
   readonly #failureBackoff: Backoff;
   #hasRedis = false;
   #inFlight: LeaderCommand | undefined;
-  /** After a failure nothing is asked for until then. */
+  /** After a failed command, `next` returns nothing until then. */
   #notBeforeMs = -Infinity;
-  /** Between two attempts at an epoch nothing but the lease is. */
+  /** After a failed epoch, `next` only renews the lease until then. */
   #pauseUntilMs = -Infinity;
   /** Undefined while another replica leads. */
-  #lead: Lead | undefined;
-  #seen: Seen | undefined;
+  #lead: Leadership | undefined;
+  #seen: SeenLease | undefined;
   #takeAtMs = -Infinity;
   #lastHeadEpoch = 0;
 
@@ -79,7 +67,10 @@ export class Leader {
     this.#hasRedis = true;
   }
 
-  /** The connection is gone: without one the lease isn't renewed, so that a replica that has one can take it. */
+  /**
+   * The connection ended. Without one the lease isn't renewed, so that a replica with a connection can take
+   * it.
+   */
   redisLost(): void {
     this.#hasRedis = false;
   }
@@ -89,7 +80,10 @@ export class Leader {
     if (this.#lead?.task.kind === 'write') this.#lead.task.writer.wake();
   }
 
-  /** The command to run now; the caller then calls `done` or `failed`. Undefined: nothing for `waitMs`. */
+  /**
+   * The command to run now. The caller then calls `done` or `failed`. Undefined if there is none for
+   * `waitMs`.
+   */
   next(): LeaderCommand | undefined {
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#inFlight !== undefined || nowMs < this.#notBeforeMs) return undefined;
@@ -99,7 +93,7 @@ export class Leader {
     return command;
   }
 
-  /** Time after which to ask `next` again; ms. */
+  /** When to call `next` again; ms. */
   waitMs(): number {
     const nowMs = this.#options.clock.monotonicMs();
     if (!this.#hasRedis) return renewEveryMs;
@@ -111,7 +105,7 @@ export class Leader {
     return Math.max(0, Math.min(untilRenewal, Math.max(this.#pauseUntilMs - nowMs, taskWaitMs(task, nowMs))));
   }
 
-  /** The command failed, or got no answer: it is asked for again unchanged, if it is still to be done. */
+  /** The command failed or got no answer. `next` returns it again unchanged, if it is still needed. */
   failed(): void {
     this.#inFlight = undefined;
     this.#notBeforeMs = this.#options.clock.monotonicMs() + this.#failureBackoff.next();
@@ -132,7 +126,7 @@ export class Leader {
       lead.renewedMs = nowMs;
       return;
     }
-    // Rows count only under our own lease: read by the same statement, so as of the same moment.
+    // Rows count only if this process held the lease when the same statement read them.
     if ('rows' in reply && (reply.holder !== this.#options.holder || reply.epoch !== lead.epoch))
       return this.#stepDown();
     this.#proceed(lead, reply, nowMs);
@@ -154,17 +148,17 @@ export class Leader {
     }
   }
 
-  /** The lease's epoch while it is ours. */
+  /** The lease's epoch while this process holds the lease. */
   get epoch(): number | undefined {
     return this.#lead?.epoch;
   }
 
-  /** The epoch being written. */
+  /** The position in the epoch that this process writes. */
   get writer(): { readonly seq: number; readonly beat: number } | undefined {
     return this.#lead?.task.kind === 'write' ? this.#lead.task.writer : undefined;
   }
 
-  /** The owner the log belongs to instead. */
+  /** The other owner that the log belongs to. */
   get refusedBy(): string | undefined {
     return this.#lead?.task.kind === 'refused' ? this.#lead.task.by : undefined;
   }
@@ -214,7 +208,7 @@ export class Leader {
     this.#takeAtMs = this.#options.clock.monotonicMs() + takeEveryMs;
   }
 
-  #proceed(lead: Lead, reply: LeaderReply, nowMs: number): void {
+  #proceed(lead: Leadership, reply: LeaderReply, nowMs: number): void {
     const { task } = lead;
     switch (task.kind) {
       case 'head':
@@ -245,14 +239,14 @@ export class Leader {
         const outcome = task.writer.done(reply, nowMs);
         if (outcome.kind === 'published') this.#events.published(outcome.ids);
         if (outcome.kind !== 'refused') return;
-        if (nowMs - task.writer.startedMs >= goodEpochMs) this.#reseedBackoff.reset();
+        if (nowMs - task.writer.startedMs >= stableEpochMs) this.#reseedBackoff.reset();
         return this.#restart(lead, outcome, nowMs);
       }
     }
   }
 
-  #afterHead(read: ReadHead, lead: Lead, nowMs: number): Task {
-    // A malformed head vouches for nothing; the switch replaces it, unless it names another owner.
+  #afterHead(read: ReadHead, lead: Leadership, nowMs: number): LeaderTask {
+    // Nobody can rely on a malformed head. The switch replaces it, unless it names another owner.
     if (read.kind !== 'head') return this.#firstSeed(lead);
     const { head } = read;
     this.#lastHeadEpoch = head.epoch;
@@ -266,22 +260,25 @@ export class Leader {
     return { kind: 'refused', untilMs: nowMs + refusedRetryMs, by: head.owner };
   }
 
-  #firstSeed(lead: Lead): Task {
+  #firstSeed(lead: Leadership): LeaderTask {
     this.#events.reseed('start');
-    // After another owner has held the log: readers may know this epoch's numbers from the log before.
+    // Another owner held the log meanwhile, and readers may know entries of this epoch from the log before.
     if (lead.isSpent) return { kind: 'raise', above: lead.epoch, takeover: undefined };
     return this.#seed(lead, undefined);
   }
 
-  #seed(lead: Lead, takeover: Takeover | undefined): Task {
+  #seed(lead: Leadership, takeover: Takeover | undefined): LeaderTask {
     const { epoch } = lead;
     lead.isSpent = true;
     const before = this.#lastHeadEpoch;
     return { kind: 'seed', seeder: new EpochSeeder({ ...this.#options, epoch, before, takeover }) };
   }
 
-  /** The log isn't as this leader left it: it is made anew under a higher epoch, after a pause that grows. */
-  #restart(lead: Lead, found: WriteRefusal, nowMs: number): void {
+  /**
+   * The log isn't as this leader left it. The leader seeds it again under a higher epoch, after a growing
+   * pause.
+   */
+  #restart(lead: Leadership, found: WriteRefusal, nowMs: number): void {
     this.#lastHeadEpoch = found.epoch;
     if (found.status === 'owner') return this.#refused(lead, found.owner, nowMs);
     this.#events.reseed(found.status);
@@ -289,12 +286,7 @@ export class Leader {
     this.#pauseUntilMs = nowMs + this.#reseedBackoff.next();
   }
 
-  #refused(lead: Lead, by: string, nowMs: number): void {
+  #refused(lead: Leadership, by: string, nowMs: number): void {
     lead.task = { kind: 'refused', untilMs: nowMs + refusedRetryMs, by };
   }
-}
-
-function taskWaitMs(task: Task, nowMs: number): number {
-  if (task.kind === 'write') return task.writer.waitMs(nowMs);
-  return task.kind === 'refused' ? task.untilMs - nowMs : 0;
 }

@@ -1,6 +1,6 @@
 import type { OutboxEvent } from './outbox-event.ts';
 
-/** The head's answer to a writer: `ok`, or why nothing was written. */
+/** The reply of a script: `ok` or why it wrote nothing, and the head as it is now. */
 export type LogReply = {
   readonly status: LogStatus;
   readonly owner: string;
@@ -12,31 +12,31 @@ export type LogReply = {
 export const logStatuses = ['ok', 'absent', 'owner', 'epoch', 'sentinel', 'seq', 'count'] as const;
 export type LogStatus = (typeof logStatuses)[number];
 
-/** What stood in the way: `owner` and `epoch` are the head's. */
+/** Why a script wrote nothing. `owner` and `epoch` are those of the head. */
 export type WriteRefusal = Pick<LogReply, 'status' | 'owner' | 'epoch'>;
 
-/** Events to append to an epoch; sent again unchanged until there is an answer. */
+/** Events to append to an epoch. The call is sent again unchanged until it is answered. */
 export type Append = {
   readonly epoch: number;
-  /** The log's sequence number before. */
+  /** The log's last sequence number before the call. */
   readonly seq: number;
-  /** The beat to raise by one; undefined when the drain isn't whole. */
+  /** The beat before the call, which raises it by one; undefined if the drain isn't complete. */
   readonly beat: number | undefined;
   readonly trimBelow: number | undefined;
   /** As `writeOutboxEvent` made them, numbered from `seq + 1`. */
   readonly members: readonly string[];
 };
 
-/** A log someone else's code wrote, to be replaced if it is still held, and as it was read. */
+/** A log of third-party code that is taken over, if it is still held and still as it was read. */
 export type Takeover = { readonly owner: string; readonly seq: number; readonly hold: string };
 
-/** Keeps a log from being written by other people's code for 5 s. */
+/** Keeps third-party code from writing a log for 5 s. */
 export type Hold = {
   readonly owner: string;
   readonly epoch: number;
-  /** Used for one hold only. */
+  /** Unique to this hold. */
   readonly token: string;
-  /** False to prolong it. */
+  /** True to start the hold, false to prolong it. */
   readonly isFirst: boolean;
 };
 
@@ -54,5 +54,5 @@ export type Switch = {
   readonly takeover: Takeover | undefined;
 };
 
-/** A revoked key and where in the log it stands now. */
+/** A revoked key, and the sequence number of its latest entry. */
 export type StandingKey = { readonly event: OutboxEvent; readonly seq: number };

@@ -9,15 +9,16 @@ import {
 } from '../revocation-log/event.ts';
 
 /**
- * An event as the outbox keeps it. One of a kind or version unknown here is kept as it stood in the log it was imported
- * from, so that readers who know it find it; the rest is then what it means to those who don't: the issuer's cut-off.
+ * An event as the outbox keeps it. If an imported event has a kind or version that this version doesn't know,
+ * `original` keeps it unchanged for readers of a newer version. The other fields then hold what it means to
+ * other readers: a cut-off of the issuer.
  */
 export type OutboxEvent = RevocationEvent & {
-  /** The event as JSON, with a sequence number of no meaning. */
+  /** The event as JSON. Its sequence number has no meaning. */
   readonly original?: string;
 };
 
-/** Reads a member of a log that is imported. @returns undefined for what no reader can make anything of */
+/** Reads a member of a log that is imported. @returns undefined for a member that no reader can use */
 export function readImported(member: string): OutboxEvent | undefined {
   const value = member.length <= maxEventLength ? parseJson(member) : undefined;
   const read = readEvent(value);
@@ -29,7 +30,8 @@ export function readImported(member: string): OutboxEvent | undefined {
   }
   const { iss = '' } = read;
   const whole = renumbered(value, Number.MAX_SAFE_INTEGER);
-  // With another number it would be too long for every reader: what is left still makes the issuer unproven.
+  // With another number, the event may be too long for every reader. A short one still makes its issuer
+  // unproven.
   const original = whole.length <= maxEventLength ? whole : JSON.stringify({ v: value['v'], iss: read.iss });
   return { iss, kind: 'issuer', id: iss, at: 0, original };
 }
@@ -38,7 +40,7 @@ export function readImported(member: string): OutboxEvent | undefined {
 export function writeOutboxEvent(event: OutboxEvent, seq: number): string {
   const value = event.original === undefined ? undefined : parseJson(event.original);
   if (!isObject(value)) return writeEvent(event, seq);
-  // In a later version `at` may be something else, or absent.
+  // In a later version, `at` may have another meaning or be absent.
   const known = value['v'] === formatVersion ? { at: event.at } : {};
   return renumbered({ ...value, ...known }, seq);
 }

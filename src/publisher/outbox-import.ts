@@ -2,28 +2,33 @@ import type { Head, ReadHead } from '../revocation-log/head.ts';
 import { LogReading, pageSize, type PageOutcome, type PageRequest } from '../revocation-log/log-reading.ts';
 import { readImported, type OutboxEvent } from './outbox-event.ts';
 
-/** More than this isn't a log other people's code kept. */
+/** Largest number of entries to import. The script trims a log of third-party code long before. */
 const maxImported = 1_000_000;
 
-/** An event, and the member of the log it was read from. */
+/** An event, and the member of the log that it was read from. */
 export type ImportedEvent = { readonly seq: number; readonly member: string; readonly event: OutboxEvent };
 
 export type ImportOptions = {
   readonly head: Head;
   readHead(): Promise<ReadHead>;
   readPage(page: PageRequest): Promise<readonly unknown[]>;
-  /** Stores events for the seed that follows; again, if they come again, without effect. */
+  /** Stores events for the seed that follows. Storing an event again has no effect. */
   store(events: readonly ImportedEvent[]): Promise<void>;
-  /** Keeps the lease. @returns false if it is another's */
+  /** Renews the lease if necessary. @returns false if another process holds it */
   keepLease(): Promise<boolean>;
-  /** Keeps other people's code from writing. @returns false if that can't be, or was interrupted */
+  /**
+   * Keeps third-party code from writing.
+   * @returns false if the log can't be held, or if the hold was interrupted
+   */
   hold(isFirst: boolean): Promise<boolean>;
 };
 
 /**
- * Brings the events of a log that other people's code wrote into the database of the owner that takes it over: most
- * while they go on writing, the rest while they are held. So it ends, however much they write.
- * @returns the sequence number up to which all is stored, with the log held; undefined if it couldn't be read whole
+ * Copies the events of a log that third-party code writes into the database of the owner that takes it over.
+ * It copies most of them while the code continues to write, and the rest while the log is held, so it ends
+ * however fast the code writes.
+ * @returns the sequence number up to which every event is stored, with the log held; undefined if the log
+ * couldn't be read completely
  */
 export async function importLog(options: ImportOptions): Promise<number | undefined> {
   const { head, hold } = options;
@@ -35,16 +40,17 @@ export async function importLog(options: ImportOptions): Promise<number | undefi
   const { newest } = first;
   const rest = await importFrom(options, held, newest && newest.seq - 1, () => hold(false));
   if (rest === undefined || (rest.newest?.seq ?? 0) !== held.seq) return undefined;
-  // A Redis that lost entries meanwhile, and got others in their place, has another one where the copy ended.
+  // If Redis lost entries meanwhile and others took their numbers, it has another entry where the first copy
+  // ended.
   return newest === undefined || rest.oldest?.member === newest.member ? held.seq : undefined;
 }
 
 type Entry = { readonly seq: number; readonly member: string };
 
-/** What was read, without a gap; nothing of a log without entries. */
+/** The first and last entry that were read, without a gap between them; empty for a log without entries. */
 type Imported = { readonly newest?: Entry; readonly oldest?: Entry };
 
-/** Reads from the newest entry down to above `above`, or whole. */
+/** Copies the entries from the newest down to the one after `above`; without `above`, the whole log. */
 async function importFrom(
   options: ImportOptions,
   head: Head,
@@ -68,7 +74,7 @@ async function importFrom(
   return undefined;
 }
 
-/** Where entries are missing at the bottom a fresh head says whether they were trimmed meanwhile. */
+/** If older entries are missing, a fresh head shows whether they were trimmed meanwhile. */
 async function isWhole(outcome: PageOutcome, reading: LogReading, options: ImportOptions): Promise<boolean> {
   if (outcome.kind !== 'unexplained') return outcome.kind === 'done';
   const head = await sameLog(options);

@@ -9,9 +9,12 @@ import { keepStandingKeys } from './outbox.ts';
 import type { Database } from '../database/database.ts';
 
 const leaseMs = 3000;
-/** Rows are kept at least this long, for whoever looks into the past; ms. */
+/** Rows are kept at least this long, for operators who look into the past; ms. */
 const keptMs = 24 * 3_600_000;
-/** By how much a seed goes further back than the log remembers, against small steps of the database's clock; ms. */
+/**
+ * How much further than the retention a seed goes back, so that small steps of the database's clock do no
+ * harm; ms.
+ */
 const seedSpareMs = 60_000;
 const prunedRows = 5000;
 const countedRows = 10_000;
@@ -19,7 +22,7 @@ const storedRows = 500;
 
 type TakeReply = Extract<LeaderReply, { kind: 'take' }>;
 
-/** The leader's side of the outbox: the lease, and what is to be published. */
+/** The leader's access to the outbox: the lease, and the rows to publish. */
 export class OutboxLease {
   readonly #database: Database;
   readonly #db: Kysely<OutboxTables>;
@@ -33,7 +36,7 @@ export class OutboxLease {
     this.#retentionMs = options.retentionSeconds * 1000;
   }
 
-  /** The log's owner: what was asked for, else the id this database was given when it first had a publisher. */
+  /** The log's owner: `wanted`, or the random id that the first publisher of this database stored. */
   async owner(wanted: string | undefined): Promise<string> {
     await this.#db
       .insertInto('revocation_lease')
@@ -72,28 +75,31 @@ export class OutboxLease {
     return { kind: 'take', held };
   }
 
-  /** @returns the epoch, or undefined if the lease is another's */
+  /** @returns the epoch; undefined if another process holds the lease */
   renew(epoch: number): Promise<number | undefined> {
     return this.#extend(epoch, epoch);
   }
 
-  /** For each step of a command that takes long: renews the lease in time. @returns false if it is another's */
+  /**
+   * Renews the lease in time. Call in each step of a long command.
+   * @returns false if another process holds it
+   */
   async keep(): Promise<boolean> {
     const lease = await this.#db
       .selectFrom('revocation_lease')
       .select(({ eb }) => ['holder', 'epoch', eb('expires_at_ms', '-', this.#database.now()).as('leftMs')])
       .executeTakeFirst();
     if (lease?.holder !== this.#holder) return false;
-    // A commit costs more than a look.
+    // A read costs less than a commit.
     return lease.leftMs > leaseMs / 2 || (await this.renew(lease.epoch)) !== undefined;
   }
 
-  /** As `renew`, with an epoch above the present one and `above`. */
+  /** Renews the lease with an epoch above both `epoch` and `above`. */
   raise(epoch: number, above: number): Promise<number | undefined> {
     return this.#extend(epoch, Math.max(epoch, above) + 1);
   }
 
-  /** Lets another replica take the lease at once. */
+  /** Ends the lease, so that another replica can take it at once. */
   async release(epoch: number): Promise<void> {
     await this.#db
       .updateTable('revocation_lease')
@@ -109,7 +115,7 @@ export class OutboxLease {
     );
   }
 
-  /** Rows the log must hold: unpublished, or published less than a retention ago. */
+  /** Rows that the log must hold: unpublished, or published less than one retention ago. */
   page(after: number, limit: number): Promise<LeasedRows> {
     const oldest = sql`${this.#database.now()} - ${sql.lit(this.#retentionMs + seedSpareMs)}`;
     return this.#leasedRows(sql`
@@ -134,8 +140,9 @@ export class OutboxLease {
   }
 
   /**
-   * Records events of a log that is taken over, each once; the seed finds them unpublished. By what they say and not
-   * by number alone: where Redis lost some, others may have taken their numbers.
+   * Records events of a log that is taken over, each event once. The seed finds them unpublished. Events are
+   * identified by number and content, because Redis may have lost entries and others may have taken their
+   * numbers.
    */
   async store(log: { owner: string; epoch: number }, events: readonly ImportedEvent[]): Promise<void> {
     if (events.length === 0) return;
@@ -160,7 +167,7 @@ export class OutboxLease {
     });
   }
 
-  /** Deletes some rows that nobody needs any more. */
+  /** Deletes up to 5000 rows that are older than the retention and than one day. */
   async prune(): Promise<void> {
     const oldest = sql<number>`${this.#database.now()} - ${sql.lit(Math.max(this.#retentionMs, keptMs))}`;
     const old = this.#db
@@ -171,7 +178,7 @@ export class OutboxLease {
     await this.#db.deleteFrom('revocation_outbox').where('id', 'in', old).execute();
   }
 
-  /** How many rows wait, up to 10,000, and since when the oldest does; ms. */
+  /** The number of unpublished rows, counted up to 10,000, and the age of the oldest in milliseconds. */
   async pending(): Promise<{ count: number; ageMs: number }> {
     const { rows } = await sql<{ count: number; oldest: number | null; now: number }>`
       select count(*) as count, min(recorded_at_ms) as oldest, ${this.#database.now()} as now from
@@ -200,7 +207,7 @@ export class OutboxLease {
     return extended?.epoch;
   }
 
-  /** One statement for the lease and the rows: on it rests that only the leader's drains count. */
+  /** Reads the lease and the rows in one statement, which guarantees that only the leader's drains count. */
   async #leasedRows(rows: ReturnType<typeof sql>): Promise<LeasedRows> {
     const result = await sql<LeasedRow>`
       select lease.holder, lease.epoch, ${this.#database.now()} as now_ms,

@@ -2,17 +2,20 @@ import { SqliteAdapter, sql, type Generated, type Kysely } from 'kysely';
 import type { RevocationKind } from '../revocation-log/event.ts';
 import type { Migrations, NoTables } from '../database/database.ts';
 
-/** The tables the revocation log is rebuilt from. Times are by the database's clock. */
+/** The tables from which the revocation log is rebuilt. Times are by the database's clock. */
 export type OutboxTables = {
   /** One row: who may write the log, and under which epoch. */
   revocation_lease: {
     id: number;
-    /** The log's owner: this database, for ever. */
+    /**
+     * The log's owner, which identifies this database. It changes only if the configuration names another
+     * one.
+     */
     owner: string;
     holder: string | null;
     epoch: number;
     expires_at_ms: number;
-    /** Raised by each renewal, so that a stand-by sees life without trusting a clock. */
+    /** Each renewal adds one, so that a standby replica can detect a dead leader without trusting a clock. */
     renewals: number;
   };
   revocation_outbox: {
@@ -20,19 +23,19 @@ export type OutboxTables = {
     iss: string;
     kind: RevocationKind;
     target: string;
-    /** Cut-off in seconds, in the issuer's clock. */
+    /** Cut-off in seconds, by the issuer's clock. */
     at: number;
     reason: string | null;
     recorded_at_ms: number;
     published_epoch: number | null;
     published_seq: number | null;
     published_at_ms: number | null;
-    /** Names the entry of another log that it was imported from. */
+    /** A hash that identifies the entry of another log from which the row was imported. */
     origin: string | null;
     /** See `OutboxEvent`. */
     original: string | null;
   };
-  /** `key` revocations: they never expire. */
+  /** Revoked keys. They never expire. */
   revocation_standing_keys: { iss: string; target: string; at: number; reason: string | null };
 };
 
@@ -77,7 +80,7 @@ async function createOutbox(db: Kysely<NoTables>): Promise<void> {
   const isSqlite = db.getExecutor().adapter instanceof SqliteAdapter;
   await schema
     .createTable('revocation_outbox')
-    // AUTOINCREMENT: an id that was deleted never comes back.
+    // AUTOINCREMENT never uses the id of a deleted row again.
     .addColumn('id', isSqlite ? 'integer' : 'bigint', (column) =>
       isSqlite ? column.primaryKey().autoIncrement() : column.primaryKey().generatedAlwaysAsIdentity(),
     )

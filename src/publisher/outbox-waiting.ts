@@ -1,14 +1,14 @@
 import type { OutboxTables } from './outbox-tables.ts';
 import type { Database } from '../database/database.ts';
 
-/** Between two looks whether another process has published; ms. */
+/** Time between two queries for rows that another process has published; ms. */
 const pollMs = 20;
-/** A statement takes so many parameters, and no more. */
-const rowsPerLook = 1000;
+/** Rows in one query, because the number of a statement's parameters is limited. */
+const rowsPerQuery = 1000;
 
 type Waiter = { readonly ids: Set<number>; done(): void };
 
-/** Who waits for rows of the outbox to appear in the log. */
+/** Callers that wait for rows of the outbox to appear in the log. */
 export class PublicationWaiters {
   readonly #database: Database;
   readonly #waiters = new Set<Waiter>();
@@ -17,7 +17,7 @@ export class PublicationWaiters {
     this.#database = database;
   }
 
-  /** Told by the leader, if it is in this process. */
+  /** The leader calls this if it runs in this process. */
   published(ids: readonly number[]): void {
     for (const waiter of this.#waiters) {
       for (const id of ids) waiter.ids.delete(id);
@@ -31,15 +31,15 @@ export class PublicationWaiters {
     const waiter = { ids: new Set(ids), done: () => resolve(true) };
     this.#waiters.add(waiter);
     const deadline = setTimeout(() => resolve(false), timeoutMs);
-    let isLooking = false;
+    let isQuerying = false;
     const poll = setInterval(() => {
-      // A database that is slow isn't asked again before it has answered.
-      if (isLooking) return;
-      isLooking = true;
-      // A failed look is as good as none: the next one or the deadline decides.
+      // A slow database gets no further query before it has answered.
+      if (isQuerying) return;
+      isQuerying = true;
+      // A failed query is ignored: the next query or the deadline decides.
       this.#allPublished(waiter.ids).then(
-        (all) => (all ? resolve(true) : (isLooking = false)),
-        () => (isLooking = false),
+        (all) => (all ? resolve(true) : (isQuerying = false)),
+        () => (isQuerying = false),
       );
     }, pollMs);
     const published = await promise;
@@ -51,8 +51,8 @@ export class PublicationWaiters {
 
   async #allPublished(ids: ReadonlySet<number>): Promise<boolean> {
     const all = [...ids];
-    for (let start = 0; start < all.length; start += rowsPerLook)
-      if (await this.#isAnyPending(all.slice(start, start + rowsPerLook))) return false;
+    for (let start = 0; start < all.length; start += rowsPerQuery)
+      if (await this.#isAnyPending(all.slice(start, start + rowsPerQuery))) return false;
     return true;
   }
 

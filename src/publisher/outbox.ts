@@ -17,8 +17,8 @@ export { outboxMigrations } from './outbox-tables.ts';
 export type OutboxIssuer = {
   readonly issuer: string;
   /**
-   * `own`: tokens are issued by the database's clock. `foreign`: by a clock that may be ahead of it by the
-   * tolerance, so a revocation without a time of its own cuts off that much later.
+   * `own`: the issuer uses the database's clock. `foreign`: the issuer's clock may be ahead of the database's
+   * clock by the tolerance, so a revocation without `at` has a cut-off that much later.
    */
   readonly clock: 'own' | 'foreign';
 };
@@ -27,28 +27,34 @@ export type OutboxIssuer = {
 export type RevocationRequest = {
   readonly iss: string;
   readonly kind: RevocationKind;
-  /** What is revoked, 1 to 256 characters; left out for `issuer`. */
+  /** What is revoked, 1 to 256 characters; absent for `issuer`. */
   readonly id?: string;
-  /** Cut-off in the issuer's clock, where known (a SET's `event_timestamp`); default: from the database's clock. */
+  /**
+   * Cut-off by the issuer's clock, if known (a SET's `event_timestamp`). Default: from the database's clock.
+   */
   readonly at?: EpochSeconds;
   readonly reason?: string;
 };
 
 export type Outbox = {
   /**
-   * Records revocations inside the caller's transaction: they are published if and only if it commits. Call `wake`
-   * after the commit. Cost: one statement for 500 revocations, two more where a key is among them.
-   * @returns the rows' ids, for `waitUntilPublished`
-   * @throws ERR_REVOCATION_INVALID for an unknown issuer, an impossible id, or more than 1000 revoked keys
+   * Records revocations inside the caller's transaction. They are published if and only if it commits. Call
+   * `wake` after the commit. Cost: one statement for 500 revocations, and two more if a key is among them.
+   * @returns the ids of the rows, for `waitUntilPublished`
+   * @throws ERR_REVOCATION_INVALID for an unknown issuer, an invalid id, or more than 1000 revoked keys of an
+   * issuer
    */
   recordEvents(trx: DatabaseTransaction, events: readonly RevocationRequest[]): Promise<number[]>;
-  /** Tells the leader, if it is in this process, that there is something to publish. Costs nothing. */
+  /** Notifies the leader, if it runs in this process, that there are rows to publish. */
   wake(): void;
-  /** True as soon as all rows are in the log; false after `timeoutMs`. They are published later all the same. */
+  /**
+   * Resolves with true once all rows are in the log, and with false after `timeoutMs`; they are published
+   * later then.
+   */
   waitUntilPublished(ids: readonly number[], timeoutMs: number): Promise<boolean>;
 };
 
-/** What the process's leader is told by the outbox, and tells it. */
+/** Connects the outbox with the leader that runs in the same process. */
 export type OutboxSignals = {
   onWake: (() => void) | undefined;
   published(ids: readonly number[]): void;
@@ -63,10 +69,13 @@ export type OutboxOptions = {
 export const wakeChannel = 'curfew_revocation_outbox';
 const maxStandingKeys = 1000;
 const rowsPerStatement = 500;
-/** Skew between replicas of the issuer, and the time a transaction takes to commit; seconds. */
+/**
+ * Allows for clock skew between replicas of the issuer and for the time that a transaction takes to commit;
+ * seconds.
+ */
 const ownCutOffMarginSeconds = 2;
 
-/** The outbox of a database. A program that only records (the command line) needs no more than this. */
+/** The outbox of a database. The command line records with it alone; an owner also runs a publisher. */
 export function createOutbox(options: OutboxOptions): Outbox & { readonly signals: OutboxSignals } {
   const { database } = options;
   const clocks = new Map(options.issuers.map(({ issuer, clock }) => [issuer, clock]));
@@ -90,7 +99,7 @@ export function createOutbox(options: OutboxOptions): Outbox & { readonly signal
       ids.push(...inserted.map(({ id }) => id));
     }
     await keepStandingKeys(tables, rows);
-    // Delivered at commit, and only then.
+    // PostgreSQL delivers the notification at commit.
     if (database.dialect === 'postgres' && ids.length > 0)
       await sql`select pg_notify(${wakeChannel}, '')`.execute(trx);
     return ids;
@@ -136,7 +145,7 @@ const toRow = (
 
 type Row = ReturnType<typeof toRow>;
 
-/** Keys among the rows are kept for good. @throws ERR_REVOCATION_INVALID if they are too many */
+/** Stores the keys among the rows permanently. @throws ERR_REVOCATION_INVALID if an issuer has too many */
 export async function keepStandingKeys(
   tables: Transaction<OutboxTables>,
   rows: readonly Row[],

@@ -9,25 +9,25 @@ import { logRetentionSeconds } from './retention.ts';
 
 const createScript = readFileSync(new URL('./create.lua', import.meta.url), 'utf8');
 
-/** The script that anybody's code publishes with; its first lines document it. */
+/** The script with which third-party code publishes; its first lines document it. */
 export const publishScript = readFileSync(new URL('./publish.lua', import.meta.url), 'utf8');
 
 export type NewLog = {
   readonly logName: string;
-  /** The issuers it is about, 1 to 1000. */
+  /** The issuers that the log covers, 1 to 1000. */
   readonly issuers: readonly string[];
-  /** How far the issuers' clocks may be ahead of Redis's; ms. */
+  /** How far the issuers' clocks may be ahead of the clock of Redis; ms. */
   readonly clockToleranceMs: number;
-  /** Longest lifetime of their tokens; ms. With the tolerance it decides how long the log remembers. */
+  /** Longest lifetime of their tokens; ms. It decides the retention, together with the tolerance. */
   readonly maxTokenLifetimeMs: number;
 };
 
 export type CreateOutcome =
   | { readonly kind: 'created'; readonly owner: string; readonly epoch: number; readonly seq: number }
-  /** There is one, and nothing was changed. */
+  /** The log exists already, and nothing was changed. */
   | { readonly kind: 'exists' };
 
-/** As `RevocationEvent`; without `at` the cut-off is Redis's time and the log's tolerance. */
+/** As `RevocationEvent`. Without `at`, the cut-off is the time of Redis plus the log's tolerance. */
 export type PublishRequest = {
   readonly iss: string;
   readonly kind: RevocationKind;
@@ -37,11 +37,12 @@ export type PublishRequest = {
 };
 
 /**
- * Makes a log that has no owner: Redis is all there is of it. Every token issued before is refused from then on, so
- * everybody refreshes once. A log whose entries vanished is made anew.
+ * Creates a log without an owner, which exists in Redis alone. It starts with a cut-off for each issuer, so
+ * every token that was issued before is refused and every client has to refresh once. A log whose entries
+ * vanished is created again.
  */
 export async function createOwnerlessLog(client: Redis, log: NewLog): Promise<CreateOutcome> {
-  // Of its own each time: readers then take nothing of an earlier log under the same name for known.
+  // A new owner each time, so that readers discard what they know of an earlier log with the same name.
   const owner = `redis-${randomUUID()}`;
   const reply: unknown = await client.eval(
     createScript,
@@ -56,7 +57,7 @@ export async function createOwnerlessLog(client: Redis, log: NewLog): Promise<Cr
   const [kind, epoch, seq] = Array.isArray(reply) ? reply.map(String) : [];
   if (kind === 'created') return { kind, owner, epoch: Number(epoch), seq: Number(seq) };
   if (kind === 'exists') return { kind };
-  throw new Fault('ERR_LOG_INVALID', 'the script answered what it never answers');
+  throw new Fault('ERR_LOG_INVALID', 'create.lua gave an unexpected reply');
 }
 
 const refusals: Readonly<Record<string, FaultCode>> = {
@@ -67,11 +68,11 @@ const refusals: Readonly<Record<string, FaultCode>> = {
 };
 
 /**
- * Publishes revocations on a log that has no owner: all of them or none.
+ * Publishes revocations on a log without an owner: either all of them or none.
  * @param events 1 to 500
- * @returns the last one's sequence number
- * @throws ERR_LOG_INVALID, ERR_LOG_OWNED_BY_OTHER, ERR_REVOCATION_INVALID; what Redis throws is passed on, and then
- * the events may be in the log: publishing them again does no harm
+ * @returns the sequence number of the last event
+ * @throws ERR_LOG_INVALID, ERR_LOG_OWNED_BY_OTHER, ERR_REVOCATION_INVALID, and errors of Redis. After an
+ * error of Redis the events may be in the log. Publishing them again does no harm.
  */
 export async function publishRevocations(
   client: Redis,

@@ -1,29 +1,30 @@
--- Publishes revocations on a log made by `curfew log create`: for your own code. Either all events are in the log,
--- or an error says why none is.
+-- Publishes revocations on a log that `curfew log create` made. Call it from your own code. Either it writes all events
+-- to the log, or it writes none and returns an error.
 --
 -- KEYS  the log's head: {curfew}:head for the log named curfew
 -- ARGV  1 to 500 events, each as JSON:
 --         iss     the issuer, as in the tokens
 --         kind    session, token, subject, client, issuer or key
---         id      what is revoked, 1 to 256 characters; left out for issuer
---         at      optional: seconds since 1970 in the issuer's clock; tokens of a subject, a client or an issuer that
---                 were issued until then are refused. Default: Redis's time and the log's tolerance
---         reason  optional: why, for logs; 1 to 64 characters of a-z 0-9 _ -
--- reply the last event's number in the log
+--         id      what is revoked, 1 to 256 characters; absent for issuer
+--         at      optional: seconds since 1970 by the issuer's clock. Tokens of a subject, a client or an issuer are
+--                 refused if they were issued at that time or before. Default: the time of Redis plus the tolerance
+--         reason  optional: the reason, for logs; 1 to 64 characters of a-z 0-9 _ -
+-- reply the number of the last event in the log
 --
--- Errors: NOLOG (there is none, or it vanished), OWNED (an owner writes it now), BADEVENT. HELD (an owner is taking it
--- over), anything else, or no answer: publish again; an event that comes twice does no harm.
+-- Errors: NOLOG (the log doesn't exist, or it vanished), OWNED (an owner writes the log now), BADEVENT (an event is
+-- invalid). After HELD (an owner is taking over the log), any other error, or no answer, publish again. It does no harm
+-- to publish an event twice.
 
 local maxEvents = 500
 local maxRepeated = 500
--- As many as one call can append; more would keep Redis from answering others.
+-- Entries that one call removes at most. More would block Redis for other clients.
 local maxTrimmed = 1000
 local maxKeys = 1000
 local maxIdUnits = 256
 local maxAt = 1e11
--- The most that one call may move the log's clock; ms.
+-- How far one call can advance the log's clock; ms.
 local maxStepMs = 5000
--- By how much entries outlive the retention; ms.
+-- How much longer than the retention entries stay; ms.
 local spareMs = 60000
 
 local headKey = KEYS[1]
@@ -58,7 +59,7 @@ local isCovered = {}
 for _, issuer in ipairs(cjson.decode(fields[5])) do isCovered[issuer] = true end
 local isKind = { session = true, token = true, subject = true, client = true, issuer = true, key = true }
 
--- Readers count as JavaScript does: a character beyond U+FFFF is two.
+-- The length in UTF-16 code units, as JavaScript counts it: a character beyond U+FFFF counts as two.
 local function units(text)
   local _, characters = string.gsub(text, '[^\128-\191]', '')
   local _, wide = string.gsub(text, '[\240-\247]', '')
@@ -70,8 +71,8 @@ local function given(value)
   return value
 end
 
--- The event, or nothing and why not. A reader takes an event it can't apply for a cut-off of the whole issuer: such
--- a one must not get into the log.
+-- Returns the event, or nil and the problem. Readers treat an event that they can't apply as a cut-off of the whole
+-- issuer, so such an event must not get into the log.
 local function read(text)
   local isJson, event = pcall(cjson.decode, text)
   if not isJson or type(event) ~= 'table' then return nil, 'is no JSON object' end
@@ -89,7 +90,7 @@ local function read(text)
   if reason ~= nil and (type(reason) ~= 'string' or #reason > 64 or not string.find(reason, '^[a-z0-9_-]+$')) then
     return nil, 'has a reason that is not 1 to 64 characters of a-z 0-9 _ -'
   end
-  -- Later than an issuer's clock can be, a cut-off would refuse tokens yet to come.
+  -- A cut-off later than the issuer's clock can be would refuse tokens that don't exist yet.
   return { iss = iss, kind = kind, id = id, at = math.min(at, latestAt), reason = reason }
 end
 
@@ -113,9 +114,10 @@ if newKeys > 0 and redis.call('HLEN', keysKey) + newKeys > maxKeys then
   return redis.error_reply('BADEVENT more than ' .. maxKeys .. ' revoked keys')
 end
 
--- What may go. The log has a clock of its own, which is late at worst: a step of Redis's time, or another master's
--- time, moves it by no more than a few seconds. Entries go by generations: those written before a turn go one
--- retention after it, so each stays for one retention at least and two at most.
+-- Decides which entries to trim. The log has its own clock, which can only be slow: a step of the clock of Redis, or
+-- the clock of another master, advances it by no more than a few seconds. Entries are trimmed by generations. A new
+-- generation starts once per retention, and the entries before it are trimmed one retention later. So each entry stays
+-- for at least one retention and at most two.
 local trimBelow, trimTo = tonumber(fields[8]), tonumber(fields[9])
 local turnSeq, turnMs = tonumber(fields[10]), tonumber(fields[11])
 local clockMs = tonumber(fields[12]) + math.max(0, math.min(nowMs - tonumber(fields[13]), maxStepMs))
@@ -124,7 +126,7 @@ if clockMs - turnMs >= tonumber(fields[6]) * 1000 + spareMs then
 end
 local below = math.min(trimTo + 1, trimBelow + maxTrimmed)
 
--- A revoked key never expires: its entry is written again before it goes.
+-- A revoked key never expires, so its entry is appended again before it is trimmed.
 local repeated = 0
 if below > trimBelow then
   local old = redis.call('ZRANGEBYSCORE', logKey, trimBelow, '(' .. string.format('%.0f', below), 'WITHSCORES')
@@ -159,7 +161,7 @@ redis.call('PUBLISH', prefix .. 'events', '{"v":1,"owner":' .. cjson.encode(owne
 for i, event in ipairs(events) do
   if event.kind == 'key' then redis.call('HSET', keysKey, keyName(event), string.format('%.0f', seq + i)) end
 end
--- The mark first: entries missing above it would look like a damaged log.
+-- First `trimBelow`: without it, the missing entries would look like a damaged log.
 redis.call('HSET', headKey, 'trimTo', string.format('%.0f', trimTo), 'turnSeq', string.format('%.0f', turnSeq),
   'turnMs', string.format('%.0f', turnMs), 'clockMs', string.format('%.0f', clockMs),
   'seenMs', string.format('%.0f', nowMs), 'trimBelow', string.format('%.0f', math.max(below, trimBelow)))

@@ -6,7 +6,7 @@ import type { OutboxIssuer } from './outbox.ts';
 import type { Database } from '../database/database.ts';
 
 export type PublisherIssuer = OutboxIssuer & {
-  /** Longest lifetime of this issuer's tokens; ms. Decides how long the log remembers. */
+  /** Longest lifetime of this issuer's tokens; ms. It decides the retention of the log. */
   readonly maxTokenLifetimeMs: number;
 };
 
@@ -15,10 +15,10 @@ export type PublisherOptions = {
   readonly database: Database;
   readonly redis: RedisOptions;
   readonly logName: string;
-  /** Default: a random id, made once and kept in the database. */
+  /** Default: a random id, which is stored in the database. */
   readonly owner?: string;
   readonly issuers: readonly PublisherIssuer[];
-  /** How far clocks of issuers, sidecars and database may be apart; ms. */
+  /** How far the clocks of issuers, sidecars and database may be apart; ms. */
   readonly clockToleranceMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,12 +32,15 @@ export type PublisherStatus = {
   readonly address: string;
   readonly connected: boolean;
   readonly owner: string | undefined;
-  /** `leading` writes the log; `seeding` rebuilds it; `following` stands by; `refused`: the log is another owner's. */
+  /**
+   * `leading` writes the log, `seeding` rebuilds it, `following` is on standby; `refused`: another owner has
+   * the log.
+   */
   readonly role: 'starting' | 'following' | 'seeding' | 'leading' | 'refused';
   readonly epoch: number | undefined;
   readonly seq: number | undefined;
   readonly beat: number | undefined;
   readonly pending: number | undefined;
-  /** Why it isn't writing, for the operator. */
+  /** Why it doesn't write the log, for the operator. */
   readonly problem: string | undefined;
 };

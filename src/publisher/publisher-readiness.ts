@@ -1,9 +1,9 @@
 import type { PublisherStatus } from './publisher-options.ts';
 
-/** What of a publisher's status the network may know: no address, and no name of an owner. */
+/** The part of a publisher's status that is safe to show on the network: no address and no owner. */
 export type PublisherReadiness = {
   readonly role: PublisherStatus['role'];
-  /** In words from a closed list; the whole of it is on `/status`. */
+  /** One of a fixed list of texts. `/status` has the details. */
   readonly problem: string | undefined;
 };
 

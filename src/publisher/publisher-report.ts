@@ -4,7 +4,7 @@ import type { Leader } from './leader.ts';
 import type { OutboxLease } from './outbox-lease.ts';
 import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
 
-/** Log lines and metrics of a publisher. Nothing here decides. */
+/** Logs and counts what a publisher does. It has no influence on decisions. */
 export class PublisherReport {
   readonly #options: Pick<PublisherOptions, 'log' | 'metrics' | 'logName'>;
   #role: PublisherStatus['role'] = 'starting';
@@ -24,7 +24,7 @@ export class PublisherReport {
     return this.#failure;
   }
 
-  /** After each command of the leader. */
+  /** Call after each command of the leader. */
   role(leader: Leader, owner: string): void {
     const { log, metrics, logName } = this.#options;
     const { role, epoch } = leader;
@@ -32,9 +32,10 @@ export class PublisherReport {
     metrics.logLeader.set(role === 'leading' ? 1 : 0);
     const fields = { log: logName, owner, ...(epoch === undefined ? {} : { epoch }) };
     if (role === 'leading') log.info('writing the revocation log', fields);
-    if (role === 'following' && this.#role !== 'starting') log.info('another replica leads', fields);
+    if (role === 'following' && this.#role !== 'starting')
+      log.info('another replica writes the revocation log', fields);
     if (role === 'refused' && this.#role !== 'refused')
-      log.error(refusal(leader, logName), { ...fields, code: 'ERR_LOG_OWNED_BY_OTHER' });
+      log.error(ownedByOther, { ...fields, found: leader.refusedBy ?? '', code: 'ERR_LOG_OWNED_BY_OTHER' });
     this.#role = role;
     this.#epoch = epoch;
   }
@@ -46,18 +47,16 @@ export class PublisherReport {
   failed(command: LeaderCommand, thrown: unknown): void {
     const { message } = describeError(thrown);
     const fields = { event: command.kind, err: thrown };
-    if (message === this.#failure) this.#options.log.debug('the revocation log still waits', fields);
-    else this.#options.log.warn('the revocation log waits', fields);
+    const level = message === this.#failure ? 'debug' : 'warn';
+    this.#options.log[level]('cannot write the revocation log: will try again', fields);
     this.#failure = message;
   }
 
   receiving(isReceiving: boolean): void {
     const { log } = this.#options;
-    if (isReceiving) log.info('notifications of the database arrive again');
-    else
-      log.warn(
-        'no notifications of the database arrive, as through a pooler in transaction mode: the outbox is polled instead',
-      );
+    if (isReceiving) log.info('database notifications arrive again');
+    // A pooler in transaction mode delivers none.
+    else log.warn('database notifications do not arrive: polling the outbox instead');
   }
 
   async measure(lease: OutboxLease): Promise<void> {
@@ -73,5 +72,9 @@ export class PublisherReport {
   }
 }
 
-export const refusal = (leader: Leader, logName: string): string =>
+const ownedByOther =
+  'the revocation log belongs to another owner: choose another revocation.log, or stop that owner';
+
+/** For `/status`: the name of the other owner included. */
+export const describeOtherOwner = (leader: Leader, logName: string): string =>
   `the revocation log "${logName}" belongs to owner ${leader.refusedBy ?? 'unknown'}: choose another revocation.log, or stop that owner`;

@@ -10,23 +10,27 @@ import { Leader } from './leader.ts';
 import { OutboxLease } from './outbox-lease.ts';
 import { createOutbox, wakeChannel, type Outbox } from './outbox.ts';
 import type { PublisherOptions, PublisherStatus } from './publisher-options.ts';
-import { PublisherReport, refusal } from './publisher-report.ts';
+import { PublisherReport, describeOtherOwner } from './publisher-report.ts';
 import { RedisSession } from './redis-session.ts';
 import { logRetentionSeconds } from './retention.ts';
 import type { NotificationListener } from '../database/postgres-listener.ts';
 
-/** The owner of a revocation log: records revocations in the database and, while it leads, writes them to Redis. */
+/**
+ * The owner of a revocation log. It records revocations in the database and, while it leads, writes them to
+ * Redis.
+ */
 export type Publisher = Part & Outbox & { status(): PublisherStatus };
 
-/** Between two looks at the outbox while no notifications of other processes arrive, and while they do; ms. */
+/** Time between two drains while no notifications of other processes arrive, and while they do; ms. */
 const pollMs = 50;
 const notifiedPollMs = 500;
 const measureEveryMs = 5000;
-/** How long `stop` goes on publishing what is already recorded; ms. */
+/** How long `stop` continues to publish recorded revocations; ms. */
 const lastDrainMs = 1000;
 
 /**
- * Makes the owner's publisher. Several may run on one database: one leads. `start` needs the database, not Redis.
+ * Makes the owner's publisher. Several may run on one database, and one of them leads. `start` needs the
+ * database, but not Redis.
  * @throws from `start`: ERR_DATABASE
  */
 export function createPublisher(options: PublisherOptions): Publisher {
@@ -101,7 +105,7 @@ class Driver {
     await this.#running?.redis.stop();
     const epoch = this.#running?.leader.epoch;
     this.#options.metrics.logLeader.set(0);
-    // Without this another replica has to wait for the lease to end.
+    // Without this, another replica has to wait until the lease expires.
     if (epoch !== undefined) await this.#release(epoch);
   }
 
@@ -112,7 +116,8 @@ class Driver {
 
   status(): PublisherStatus {
     const { leader, redis, owner } = this.#running ?? {};
-    const refused = leader?.role === 'refused' ? refusal(leader, this.#options.logName) : undefined;
+    const refused =
+      leader?.role === 'refused' ? describeOtherOwner(leader, this.#options.logName) : undefined;
     return {
       log: this.#options.logName,
       address: describeRedis(this.#options.redis),
@@ -190,13 +195,13 @@ class Driver {
       await this.#lease.release(epoch);
     } catch (thrown) {
       if (!isDatabaseUnavailable(thrown)) throw thrown;
-      this.#options.log.warn('the lease of the revocation log was not released: it ends by itself', {
+      this.#options.log.warn('cannot release the lease of the revocation log: it expires by itself', {
         err: thrown,
       });
     }
   }
 
-  /** Waits, or is woken. */
+  /** Waits until `ms` have passed or `#wakeUp` is called. */
   async #sleep(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wakeUp = resolve;

@@ -9,7 +9,7 @@ import { writeMessage } from '../revocation-log/message.ts';
 import { readPage } from '../revocation-log/redis-page.ts';
 import { logStatuses, type Append, type Hold, type LogReply, type Seed, type Switch } from './log-writes.ts';
 
-/** How long readers may still page through an epoch that is over; seconds. */
+/** How long readers can still read the log of a previous epoch; seconds. */
 const oldEpochSeconds = 60;
 
 type Script = { readonly text: string; readonly sha1: string };
@@ -35,7 +35,10 @@ export type RedisLogOptions = {
   readonly retentionSeconds: number;
 };
 
-/** The owner's hold on the log over one connection. A failed call may have been carried out. */
+/**
+ * The owner's access to the log over one connection. After a failed call it is unknown whether the call took
+ * effect.
+ */
 export class RedisLog {
   readonly #options: RedisLogOptions;
   readonly #keys: LogKeys;
@@ -49,12 +52,15 @@ export class RedisLog {
     return readHead(await this.#options.client.hmget(this.#keys.head, ...headFields));
   }
 
-  /** A page of the present epoch, for an import. */
+  /** Reads a page of the log, for an import. */
   readPage(page: PageRequest): Promise<readonly unknown[]> {
     return readPage(this.#options.client, this.#keys.log(page.epoch), page);
   }
 
-  /** @returns false if the log isn't as named, or is held by another, or the hold to prolong is over */
+  /**
+   * @returns false if the log has another owner or epoch, if another process holds it, or if the hold has
+   * expired
+   */
   async hold({ owner, epoch, token, isFirst }: Hold): Promise<boolean> {
     const keys = [this.#keys.head, this.#keys.head.replace(/head$/, 'hold')];
     return (await this.#eval('hold', keys, [owner, epoch, token, isFirst ? '1' : '0'])) === 1;
@@ -107,12 +113,12 @@ export class RedisLog {
     ]);
   }
 
-  /** Lets the logs of epochs that are over go. */
+  /** Lets the logs of previous epochs expire. */
   async expire(epochs: readonly number[]): Promise<void> {
     for (const epoch of epochs) await this.#options.client.expire(this.#keys.log(epoch), oldEpochSeconds);
   }
 
-  /** @throws ERR_REDIS_PERMISSION naming what is denied */
+  /** @throws ERR_REDIS_PERMISSION, which names the denied commands */
   async checkRights(): Promise<void> {
     const ignored = writeMessage(this.#options.owner, 0, 0, []);
     const keys = [`${this.#keys.head}:check`, this.#keys.log(0)];
@@ -121,7 +127,7 @@ export class RedisLog {
     throw new Fault('ERR_REDIS_PERMISSION', `the Redis user lacks rights: ${errors.map(String).join('; ')}`);
   }
 
-  /** `noeviction` or what else Redis does when its memory is full; undefined when it doesn't tell. */
+  /** `maxmemory-policy` of Redis, such as `noeviction`; undefined if Redis doesn't report it. */
   async evictionPolicy(): Promise<string | undefined> {
     const info = await this.#options.client.info('memory');
     return /^maxmemory_policy:(?<policy>\S+)/m.exec(info)?.groups?.['policy'];
@@ -145,7 +151,7 @@ export class RedisLog {
     try {
       return await client.evalsha(sha1, keys.length, ...keys, ...args);
     } catch (thrown) {
-      // Not in Redis's cache, so not run.
+      // NOSCRIPT: Redis has not cached the script and did not run it.
       if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
       return client.eval(text, keys.length, ...keys, ...args);
     }
@@ -155,6 +161,6 @@ export class RedisLog {
 function readReply(reply: unknown): LogReply {
   const [status, owner, epoch, seq, beat] = Array.isArray(reply) ? reply.map(String) : [];
   const known = logStatuses.find((name) => name === status);
-  if (known === undefined) throw new Fault('ERR_LOG_INVALID', 'the script answered what it never answers');
+  if (known === undefined) throw new Fault('ERR_LOG_INVALID', 'a script gave an unexpected reply');
   return { status: known, owner: owner ?? '', epoch: Number(epoch), seq: Number(seq), beat: Number(beat) };
 }

@@ -22,9 +22,12 @@ export type RedisSessionOptions = {
 };
 
 const commandTimeoutMs = 2000;
-const goodConnectionMs = 5000;
+/** A connection that lasted this long resets the back-off; ms. */
+const stableConnectionMs = 5000;
 
-/** The writer's connection to Redis: opened again and again, each time with its rights checked. */
+/**
+ * The writer's connection to Redis. It is reopened when it ends, and each time the permissions are checked.
+ */
 export class RedisSession {
   readonly #options: RedisSessionOptions;
   readonly #backoff: Backoff;
@@ -59,8 +62,8 @@ export class RedisSession {
   }
 
   /**
-   * Runs calls to the log. If one fails the connection is given up: whether it was carried out is then unknown, and
-   * what comes next must not overtake it.
+   * Runs calls to the log. A failed call closes the connection: it may still take effect, and later calls
+   * must not overtake it.
    */
   async use<T>(call: (log: RedisLog) => Promise<T>): Promise<T> {
     const current = this.#current;
@@ -77,19 +80,19 @@ export class RedisSession {
     const { signal } = this.#stopping;
     const { clock, onLost } = this.#options;
     while (!signal.aborted) {
-      const beganMs = clock.monotonicMs();
+      const startedMs = clock.monotonicMs();
       const reason = await this.#session().catch((thrown: unknown) => thrown);
       const wasReady = this.#current !== undefined;
       this.#current = undefined;
       if (wasReady) onLost();
       if (signal.aborted) return;
-      if (clock.monotonicMs() - beganMs >= goodConnectionMs) this.#backoff.reset();
+      if (clock.monotonicMs() - startedMs >= stableConnectionMs) this.#backoff.reset();
       this.#report(reason, wasReady);
       await pause(this.#backoff.next(), signal);
     }
   }
 
-  /** One connection from its start to its end. @returns why it ended */
+  /** Runs one connection from its start to its end. @returns why it ended */
   async #session(): Promise<unknown> {
     const { redis, writer, onReady } = this.#options;
     const connection = await holdRedis(redis, { connectionName: 'curfew-publisher', commandTimeoutMs });
@@ -122,8 +125,8 @@ export class RedisSession {
     const { log, redis } = this.#options;
     const problem = reason instanceof Error ? reason.message : 'the connection to Redis ended';
     const fields = { address: describeRedis(redis), err: reason };
-    if (wasReady || problem !== this.#problem) log.error('no connection to Redis: revocations wait', fields);
-    else log.debug('still no connection to Redis', fields);
+    const level = wasReady || problem !== this.#problem ? 'error' : 'debug';
+    log[level](wasReady ? 'lost connection to Redis' : 'cannot connect to Redis', fields);
     this.#problem = problem;
   }
 }

@@ -1,11 +1,11 @@
--- Writes part of a new epoch's log, which no reader looks at before the switch.
+-- Writes a part of a new epoch's log. Readers don't read it before the switch.
 --
 -- KEYS  head, log of the new epoch
 -- ARGV  owner, epoch, sentinel, '1' for the first part, owner whose log is taken over (or ''), first seq, event ...
--- reply { 'ok' or why not, owner, epoch, seq, beat } as the head has them now
+-- reply { 'ok' or the reason for refusing, owner, epoch, seq, beat }, the last four as the head has them now
 --
--- The first part clears what an aborted attempt left. The sentinel names the owner: a part is refused once another
--- owner has begun to seed the same set.
+-- The first part removes what an aborted attempt left. The sentinel names the owner, so a part is refused once another
+-- owner has started to seed the same set.
 local owner, epoch, sentinel, seq = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local first = 7
 local prefix = string.sub(KEYS[1], 1, -5)
@@ -33,6 +33,6 @@ for i = first, #ARGV do
   entries[#entries + 1] = ARGV[i]
 end
 if #entries > 0 then redis.call('ZADD', KEYS[2], unpack(entries)) end
--- A takeover lasts as long as its seed.
+-- Prolongs the hold of a takeover for as long as the seed takes.
 if ARGV[5] ~= '' then redis.call('EXPIRE', prefix .. 'hold', 5) end
 return reply('ok')

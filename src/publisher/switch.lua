@@ -1,12 +1,13 @@
--- Makes a seeded epoch the log's current one, if its set is whole.
+-- Makes a seeded epoch the log's current epoch, if its set is complete.
 --
 -- KEYS  head, log of the new epoch
 -- ARGV  owner, epoch, sentinel, number of events, owner, seq and hold of the log taken over (or ''), field, value, ...
--- reply { 'ok' or why not, owner, epoch, seq, beat } as the head has them now
+-- reply { 'ok' or the reason for refusing, owner, epoch, seq, beat }, the last four as the head has them now
 local owner, epoch, sentinel = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local head = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'seq', 'beat')
 
--- Still held, so nothing came since it was read; and by the same count, should a writer not heed the hold.
+-- The log is still held, so nothing was published since it was read. The sequence number detects a writer that ignores
+-- the hold.
 local function isTakenOver()
   local hold = redis.call('HGET', string.sub(KEYS[1], 1, -5) .. 'hold', 'token')
   return head[1] == ARGV[5] and head[3] == ARGV[6] and hold == ARGV[7]
@@ -17,7 +18,7 @@ local function reply(status)
 end
 
 if head[1] then
-  -- Sent again because the answer was lost.
+  -- The call is sent again because its answer was lost.
   if head[1] == owner and tonumber(head[2]) == epoch then return reply('ok') end
   if head[1] ~= owner and not isTakenOver() then return reply('owner') end
   if (tonumber(head[2]) or 0) >= epoch then return reply('epoch') end

@@ -1,8 +1,8 @@
 import type { StandingKey } from './log-writes.ts';
 
-/** Entries removed by one call. */
+/** Largest number of entries that one call removes. */
 const maxTrimmed = 5000;
-/** Appends within this time are trimmed together; ms. */
+/** Entries that were appended within this time are trimmed together; ms. */
 const bucketMs = 1000;
 
 type Bucket = { readonly startedMs: number; seq: number; atMs: number };
@@ -10,13 +10,13 @@ type Bucket = { readonly startedMs: number; seq: number; atMs: number };
 export type TrimPlan = {
   /** Undefined if there is nothing to trim. */
   readonly trimBelow: number | undefined;
-  /** Standing keys that would be trimmed, to be appended once more. */
+  /** Standing keys whose entries would be trimmed. They must be appended again. */
   readonly repeated: readonly StandingKey[];
 };
 
 /**
- * When entries of an epoch may go: one retention after they were appended, by this process's monotonic clock. No other
- * clock trims anything.
+ * Decides when entries of an epoch are trimmed: one retention after they were appended, by this process's
+ * monotonic clock. No other clock is used, so a step of a wall clock trims nothing.
  */
 export class TrimQueue {
   readonly #retentionMs: number;
@@ -27,7 +27,7 @@ export class TrimQueue {
     this.#retentionMs = retentionMs;
   }
 
-  /** Entries up to `seq` are in the log. */
+  /** Records that the entries up to `seq` are in the log. */
   appended(seq: number, nowMs: number): void {
     const last = this.#buckets.at(-1);
     if (last === undefined || nowMs - last.startedMs >= bucketMs)
@@ -38,7 +38,10 @@ export class TrimQueue {
     }
   }
 
-  /** What the next call may trim when it appends `added` entries to `seq`, and what it must append for that. */
+  /**
+   * What the next call may trim when it appends `added` entries after `seq`, and which keys it must append
+   * again.
+   */
   plan(call: {
     nowMs: number;
     seq: number;
@@ -55,7 +58,8 @@ export class TrimQueue {
     const firstLeft = repeated[call.room];
     if (firstLeft !== undefined) below = Math.min(below, firstLeft.seq);
     const taken = repeated.slice(0, call.room);
-    // The newest entry stays: a reader that finds only the sentinel couldn't tell how far the log had come.
+    // The newest entry stays. A reader that finds only the sentinel couldn't tell which sequence number the
+    // log has.
     below = Math.min(below, call.seq + call.added + taken.length);
     return below > this.#trimBelow
       ? { trimBelow: below, repeated: taken }

@@ -1,4 +1,7 @@
-/** Growing pauses between attempts: each doubles the one before up to a maximum, and is cut by up to half at random. */
+/**
+ * Pauses between attempts. Each is twice as long as the last, up to a maximum, less a random part of up to
+ * half.
+ */
 export class Backoff {
   readonly #firstMs: number;
   readonly #maxMs: number;
@@ -18,13 +21,13 @@ export class Backoff {
     return fullMs * (1 - this.#random() / 2);
   }
 
-  /** Things went well: the next pause is the first one again. */
+  /** Call after a success: the next pause is `firstMs` again. */
   reset(): void {
     this.#attempt = 0;
   }
 }
 
-/** Resolves after `ms`, or at once when aborted. */
+/** Resolves after `ms`, or as soon as the signal aborts. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -7,7 +7,10 @@ import type { Secret } from '../runtime/secret.ts';
 
 type ClientOptions = Omit<AllClientOptions, 'replyMapping'>;
 
-/** Where Redis is and how to get in; the shape of the configuration. Files and secrets are read at each connection. */
+/**
+ * The address and credentials of Redis, in the shape of the configuration. Files and secrets are read at each
+ * connection.
+ */
 export type RedisOptions = {
   readonly username?: string | undefined;
   readonly password?: Secret | undefined;
@@ -24,24 +27,26 @@ export type RedisOptions = {
   | { readonly url: string }
   | {
       readonly sentinels: readonly { readonly host: string; readonly port: number }[];
-      /** The group the sentinels watch. */
+      /** The name of the master that the sentinels monitor. */
       readonly name: string;
       readonly sentinelPassword?: Secret | undefined;
     }
 );
 
 export type ConnectOptions = {
-  /** Shown by `CLIENT LIST`. */
+  /** The name that `CLIENT LIST` shows. */
   readonly connectionName: string;
-  /** Fails a command without an answer after this time; default: only a silent socket ends a connection. */
+  /** A command without an answer fails after this time; ms. Default: only `socketTimeoutMs` applies. */
   readonly commandTimeoutMs?: number;
 };
 
 const connectTimeoutMs = 2000;
-/** A socket that stays silent this long after a command is dead. TCP keep-alive would take minutes to notice. */
+/**
+ * A socket without data for this long after a command counts as dead; ms. TCP keep-alive would take minutes.
+ */
 const socketTimeoutMs = 2000;
 
-/** Host and port, or the sentinels' group; never a credential. */
+/** Host and port, or the master name of the sentinels, for logs; never a credential. */
 export function describeRedis(redis: RedisOptions): string {
   if (!('url' in redis)) return `${redis.name} by sentinel`;
   const { hostname, port } = new URL(redis.url);
@@ -49,14 +54,14 @@ export function describeRedis(redis: RedisOptions): string {
 }
 
 /**
- * Opens one connection. It is never reopened: who holds it sees it end and decides when to try again, with the
- * credentials of that day.
+ * Opens one connection. It is never reopened: its owner sees the end and decides when to open another one,
+ * which reads the credentials again.
  * @throws ERR_REDIS_UNAVAILABLE, ERR_REDIS_PERMISSION, ERR_SECRET_UNREADABLE
  */
 export async function openRedis(redis: RedisOptions, options: ConnectOptions): Promise<Redis> {
   const client = new Redis(clientOptions(redis, options));
   let firstError: unknown;
-  // Without a listener ioredis prints to the console.
+  // Without a listener, ioredis prints errors to the console.
   client.on('error', (thrown: unknown) => (firstError ??= thrown));
   try {
     await client.connect();
@@ -68,7 +73,6 @@ export async function openRedis(redis: RedisOptions, options: ConnectOptions): P
   return client;
 }
 
-/** A connection that its owner holds until it ends. */
 export type RedisConnection = {
   readonly client: Redis;
   /** Closes the connection. The first reason that is given becomes the outcome of `ended`. */
@@ -77,7 +81,7 @@ export type RedisConnection = {
   readonly ended: Promise<unknown>;
 };
 
-/** As `openRedis`, for a connection that is held until it ends. */
+/** Opens a connection as `openRedis` does, and collects why it ends. */
 export async function holdRedis(redis: RedisOptions, options: ConnectOptions): Promise<RedisConnection> {
   const client = await openRedis(redis, options);
   const { promise: ended, resolve } = Promise.withResolvers<unknown>();
@@ -91,12 +95,15 @@ export async function holdRedis(redis: RedisOptions, options: ConnectOptions): P
   return { client, fail, ended };
 }
 
-/** Ends a connection, which may have ended: for one that has, ioredis would keep the process two seconds. */
+/**
+ * Closes a connection. Disconnecting one that has already ended would keep the process alive for two more
+ * seconds.
+ */
 export function closeRedis(client: Redis): void {
   if (client.status !== 'end') client.disconnect();
 }
 
-/** ioredis falls back to RESP2 without a word; there a subscribed connection can't run commands. */
+/** ioredis falls back to RESP2 silently. With RESP2, a subscribed connection can't run commands. */
 async function refuseResp2(client: Redis): Promise<void> {
   const reply: unknown = await client.call('HELLO');
   const fields = Array.isArray(reply) ? reply : [];
@@ -106,7 +113,7 @@ async function refuseResp2(client: Redis): Promise<void> {
 
 const permissionErrors = /^(?:NOAUTH|WRONGPASS|NOPERM)\b/;
 
-/** A Redis error as a fault that names the server and no more. */
+/** A Redis error as a fault that names the server but no credential. */
 export function asFault(thrown: unknown, redis: RedisOptions): Fault {
   if (thrown instanceof Fault) return thrown;
   const { message } = describeError(thrown);
@@ -126,7 +133,7 @@ function clientOptions(redis: RedisOptions, options: ConnectOptions): ClientOpti
     maxRetriesPerRequest: 0,
     connectTimeout: connectTimeoutMs,
     socketTimeout: socketTimeoutMs,
-    // It exists from Redis 7.2 only, and an ACL for an older one can't name it.
+    // CLIENT SETINFO exists since Redis 7.2, and the ACL of an older Redis can't allow it.
     disableClientInfo: true,
     retryStrategy: () => null,
     ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
@@ -167,7 +174,7 @@ function tlsOptions(redis: RedisOptions): ConnectionOptions | undefined {
     path === undefined ? {} : { [name]: readPem(path) };
   return {
     minVersion: 'TLSv1.2',
-    // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes nothing.
+    // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment has no effect.
     rejectUnauthorized: true,
     ...pem(ca, 'ca'),
     ...pem(cert, 'cert'),

@@ -1,30 +1,30 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
 
-/** What a revocation can name; see `docs/revocation.md`. */
+/** What a revocation can revoke; `docs/revocation.md` describes each kind. */
 export const revocationKinds = ['session', 'token', 'subject', 'client', 'issuer', 'key'] as const;
 export type RevocationKind = (typeof revocationKinds)[number];
 
-/** Version of the events, of the log's messages and of its head. */
+/** Version of the format of events, messages and the log's head. */
 export const formatVersion = 1;
 
-/** One revocation, as writers commit it and the log carries it. */
+/** One revocation, as writers commit it and as the log holds it. */
 export type RevocationEvent = {
   readonly iss: string;
   readonly kind: RevocationKind;
-  /** What is revoked; for `issuer` the issuer itself. */
+  /** What is revoked. For `issuer`, this is the issuer itself. */
   readonly id: string;
-  /** Cut-off, in the issuer's clock, fractions allowed. */
+  /** Cut-off in seconds, by the issuer's clock. Fractions are allowed. */
   readonly at: EpochSeconds;
-  /** Why, for logs; at most 64 characters of `a-z 0-9 _ -`. */
+  /** The reason, for logs: at most 64 characters of `a-z 0-9 _ -`. */
   readonly reason?: string;
 };
 
-/** In UTF-16 code units, as tokens' claims are. */
+/** Longest id of a revocation, in UTF-16 code units; the limit for claims of tokens is the same. */
 export const maxRevocableIdLength = 256;
-export const maxIssuerLength = 2048;
-/** Longest event as text; a longer one counts as malformed. */
+const maxIssuerLength = 2048;
+/** Longest event, in UTF-16 code units of its text. A longer event counts as malformed. */
 export const maxEventLength = 16_384;
-/** Year 5138: beyond it a number is milliseconds or nonsense. */
+/** The year 5138. A larger number is a time in milliseconds, or not a time at all. */
 const maxAt = 1e11;
 
 const reasonPattern = /^[a-z0-9_-]{1,64}$/;
@@ -44,13 +44,17 @@ export const isAt = (value: unknown): value is number =>
 const isKind = (value: unknown): value is RevocationKind =>
   typeof value === 'string' && (revocationKinds as readonly string[]).includes(value);
 
-/** An event as a reader understands it. Whoever reads refuses rather too much than too little. */
+/** An event as a reader understands it. In doubt, a reader refuses too many tokens and never too few. */
 export type ReadEvent =
-  /** `asKnown` is false for a kind, or an id, this version can't apply: the event is then the issuer's cut-off. */
+  /**
+   * `asKnown` is false if this version can't apply the kind or the id. The event then cuts off the whole
+   * issuer.
+   */
   | { readonly kind: 'event'; readonly event: RevocationEvent; readonly asKnown: boolean }
   /**
-   * Of another version, or damaged: what it revokes can't be known. Every version names its issuer in `iss`, if it is about
-   * one issuer; without a readable one the event may concern any.
+   * The event has another version or is damaged, so the reader can't know what it revokes. Every version
+   * names the issuer in `iss` if the event is about one issuer. Without a readable `iss`, it may concern any
+   * issuer.
    */
   | { readonly kind: 'unknown_version' | 'malformed'; readonly iss: string | undefined };
 
@@ -72,19 +76,20 @@ export function readEvent(value: unknown): ReadEvent {
   return { kind: 'event', event: { iss, kind: 'issuer', id: iss, at, ...why }, asKnown: false };
 }
 
-/** The event as a member of the log and of a message. `seq` makes it unique in its epoch. */
+/** The event as text, for the log and for a message. `seq` makes the text unique within its epoch. */
 export function writeEvent(event: RevocationEvent, seq: number): string {
   const { iss, kind, id, at, reason } = event;
   return JSON.stringify({ v: formatVersion, seq, iss, kind, id, at, reason });
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** JavaScript counts a parsed number that keeps its digits (`JSON.rawJSON`) as an object; this does not. */
-export const isObject = (value: unknown): value is JsonObject =>
+/**
+ * True for a JSON object. A number that keeps its digits (`JSON.rawJSON`) is an object in JavaScript, but not
+ * in JSON.
+ */
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
 
-/** The value of a JSON text, or undefined. */
+/** The value of a JSON text; undefined if the text isn't JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

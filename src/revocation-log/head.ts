@@ -1,23 +1,26 @@
 import { formatVersion, isIssuer, parseJson } from './event.ts';
 
-/** What the log says of itself. One `HMGET` reads it whole. */
+/** The log's description of itself, in one Redis hash. One `HMGET` reads all of it. */
 export type Head = {
   readonly owner: string;
-  /** The issuers whose revocations the owner vouches for. */
+  /** The issuers whose revocations are all in this log. */
   readonly covers: readonly string[];
-  /** `owner`: rebuilt from the owner's database and proven fresh by `beat`. `redis`: as good as Redis keeps it. */
+  /**
+   * `owner`: an owner rebuilds the log from its database, and `beat` shows that the log is current. `redis`:
+   * the log exists in Redis alone, and what Redis loses is lost.
+   */
   readonly truth: 'owner' | 'redis';
   readonly epoch: number;
   readonly seq: number;
-  /** Raised by one at the end of each whole drain of the owner's database. */
+  /** The owner adds one at the end of each complete drain of its outbox. */
   readonly beat: number;
-  /** Entries with a smaller score are gone: every token they could refuse has expired. */
+  /** Entries with a smaller score were removed: every token that they could refuse has expired. */
   readonly trimBelow: number;
-  /** How long the log remembers; whole seconds. */
+  /** How long the log keeps an entry; whole seconds. */
   readonly retentionSeconds: number;
 };
 
-/** The fields of the head's hash, in the order `readHead` takes their values. */
+/** The fields of the head's hash, in the order in which `readHead` takes their values. */
 export const headFields = [
   'v',
   'owner',
@@ -60,7 +63,7 @@ export function readHead(values: readonly unknown[]): ReadHead {
   return { kind: 'head', head: { owner, covers, truth, epoch, seq, beat, trimBelow, retentionSeconds } };
 }
 
-/** The head as fields and values in turn. */
+/** The head as alternating fields and values, for `HSET`. */
 export const writeHead = (head: Head): string[] =>
   Object.entries({
     v: String(formatVersion),

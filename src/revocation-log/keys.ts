@@ -1,6 +1,9 @@
 import { formatVersion, isObject, parseJson } from './event.ts';
 
-/** Names of a revocation log's keys and channel. Braces make the log's name the hash tag: one slot holds them all. */
+/**
+ * Names of a revocation log's keys and of its channel. The braces make the log's name the hash tag, so Redis
+ * Cluster keeps all of them in one slot.
+ */
 export type LogKeys = {
   readonly head: string;
   readonly events: string;
@@ -14,13 +17,16 @@ export function logKeys(logName: string): LogKeys {
 }
 
 /**
- * The member with score 0, first into an epoch's set. It tells a log from which everything was read from one that
- * vanished; the owner in it keeps two owners from seeding one set together.
+ * The member with score 0, which is written first into an epoch's set. A reader that reaches it has read the
+ * whole log; a set without it vanished and was started again. It names the owner, so two owners can't seed
+ * one set together.
  */
 export const writeSentinel = (owner: string, epoch: number): string =>
   JSON.stringify({ v: formatVersion, epoch, owner });
 
-/** True for the sentinel of this epoch; a log written by other people's code may leave out the owner. */
+/**
+ * True for the sentinel of this epoch. The sentinel of a log that third-party code writes may lack the owner.
+ */
 export function isSentinel(member: string, owner: string, epoch: number): boolean {
   const value = parseJson(member);
   if (!isObject(value) || value['v'] !== formatVersion || value['epoch'] !== epoch) return false;

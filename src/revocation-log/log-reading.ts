@@ -1,24 +1,27 @@
 import type { Head } from './head.ts';
 import { isSentinel } from './keys.ts';
 
-/** One page of the log to read: scores from `above` (not included, unless it is -1) up to `below` (not included). */
+/**
+ * One page of the log: the scores between `above` and `below`, both excluded. With `above` -1 the page starts
+ * at 0.
+ */
 export type PageRequest = { readonly epoch: number; readonly below: number; readonly above: number };
 
 export type PageOutcome =
   | { readonly kind: 'more' }
   /** Everything from `top` down was read. */
   | { readonly kind: 'done'; readonly top: number }
-  /** Entries below `next` are missing. They may have been trimmed meanwhile: a fresh head tells. */
+  /** Older entries are missing. A fresh head shows whether the owner trimmed them during the read. */
   | { readonly kind: 'unexplained' }
-  /** What was read is no whole log: it vanished or changed under the reader. */
+  /** The log vanished or changed during the read, so the entries don't form a complete log. */
   | { readonly kind: 'broken' };
 
-/** Entries asked for at once. A subscribed connection that is sent too much at once is cut off by Redis. */
+/** Entries in one page. Redis closes a subscribed connection whose output buffer grows too large. */
 export const pageSize = 1000;
 
 /**
- * One read of an epoch's log, newest entry first. Sequence numbers have no gaps within an epoch, so a read that meets
- * one has seen two different states of Redis, unless the entries below were trimmed.
+ * One read of an epoch's log, newest entry first. Sequence numbers have no gaps within an epoch. A read that
+ * finds a gap has seen two different states of Redis, unless the entries below the gap were trimmed.
  */
 export class LogReading {
   readonly head: Head;
@@ -29,7 +32,10 @@ export class LogReading {
   /** The smallest sequence number read so far. */
   #next = Infinity;
 
-  /** @param above the sequence number up to which everything is known; undefined reads down to the sentinel */
+  /**
+   * @param above the sequence number up to which the reader knows every entry; undefined reads down to the
+   * sentinel
+   */
   constructor(head: Head, above: number | undefined, size: number) {
     this.head = head;
     this.kind = above === undefined ? 'snapshot' : 'tail';
@@ -46,7 +52,7 @@ export class LogReading {
   }
 
   /**
-   * Takes the reply to `request`: members and scores in turn.
+   * Takes the reply to `request`: alternating members and scores.
    * @param entry called for each member with its sequence number
    */
   take(reply: readonly unknown[], entry: (member: string, seq: number) => void): PageOutcome {
@@ -64,11 +70,12 @@ export class LogReading {
     }
     if (this.kind === 'tail' && this.#next === this.#above + 1) return { kind: 'done', top: this.#top };
     if (reply.length === 2 * this.#pageSize) return { kind: 'more' };
-    // A tail ends short of what is known when the rest was trimmed; a snapshot must end at the sentinel.
+    // A tail may end above the known entries, if those between were trimmed. A snapshot must end at the
+    // sentinel.
     return this.kind === 'tail' && this.#top > 0 ? this.explainedBy(this.head) : { kind: 'broken' };
   }
 
-  /** Whether the head of this epoch says that what is missing below was trimmed. */
+  /** `done` if the head of this epoch shows that the missing older entries were trimmed. */
   explainedBy(head: Head): PageOutcome {
     if (head.trimBelow >= this.#next || this.#next === 1) return { kind: 'done', top: this.#top };
     return { kind: 'unexplained' };

@@ -1,10 +1,10 @@
 import { formatVersion, isObject, parseJson } from './event.ts';
 
-/** Most events in one message or one call of the script. */
-export const maxEventsPerMessage = 1000;
+/** Largest number of events in one message. */
+const maxEventsPerMessage = 1000;
 const maxMessageLength = 16 * 1024 * 1024;
 
-/** What arrives on the channel. */
+/** A message of the log's channel. */
 export type ReadMessage =
   | {
       readonly kind: 'batch';
@@ -15,13 +15,15 @@ export type ReadMessage =
       readonly seq: number;
       readonly events: readonly unknown[];
     }
-  /** One event by itself, published by someone else's code past the log. */
+  /** One event that third-party code published on the channel without writing it to the log. */
   | { readonly kind: 'bare'; readonly event: unknown }
   | { readonly kind: 'malformed' };
 
 const malformed: ReadMessage = { kind: 'malformed' };
 
-/** Reads a message. The events of a batch must be numbered without a gap; what they say is read one by one later. */
+/**
+ * Reads a message. The events of a batch must be numbered without a gap; `readEvent` then reads each of them.
+ */
 export function readMessage(text: string): ReadMessage {
   if (text.length > maxMessageLength) return malformed;
   const value = parseJson(text);
@@ -38,6 +40,6 @@ export function readMessage(text: string): ReadMessage {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
-/** A message as the owner publishes it; `members` are events as `writeEvent` wrote them. */
+/** A message as the owner publishes it. `members` are events as `writeEvent` wrote them. */
 export const writeMessage = (owner: string, epoch: number, seq: number, members: readonly string[]): string =>
   `{"v":${formatVersion},"owner":${JSON.stringify(owner)},"epoch":${epoch},"seq":${seq},"events":[${members.join(',')}]}`;

@@ -1,17 +1,19 @@
 import type { Head } from '../revocation-log/head.ts';
 
-/** A moment on both clocks: either may stand still or step while the other doesn't. */
+/** A moment on both clocks. Either clock may stop or step while the other continues. */
 export type Moment = { readonly monotonicMs: number; readonly wallMs: number };
 
 /**
- * Where a probe read: the identity of the data set, which changes when a server is promoted or copies another one, and
- * whether it is the master. A replica shows the past: what its beat goes through may have happened long ago.
+ * The Redis data set that a probe read, and whether the server is the master. The id changes when a server is
+ * promoted or copies another server. A replica lags behind its master, so its beats may show drains from long
+ * ago.
  */
 export type RedisSource = { readonly isMaster: boolean; readonly id: string };
 
 /**
- * Why nothing can be proven about an issuer, however well the log is read. `uncovered`: the log's owner doesn't vouch for
- * it. `not_understood`: the log holds an event that may concern it and that this version can't read.
+ * Why the view can't prove that it knows all revocations of an issuer, even after reading the whole log.
+ * `uncovered`: the log doesn't cover the issuer. `not_understood`: the log holds an event that this version
+ * can't read and that may concern the issuer.
  */
 export const unprovenCauses = ['uncovered', 'not_understood'] as const;
 export type UnprovenCause = (typeof unprovenCauses)[number];
@@ -20,43 +22,50 @@ export type UnprovenIssuer = { readonly issuer: string; readonly cause: Unproven
 type Observation = { readonly beat: number; readonly at: Moment };
 type LogPosition = { readonly epoch: number; readonly seq: number };
 
-/** Stands for every issuer, where an event doesn't say which one it concerns. */
+/** Stands for every issuer, if an event doesn't name the one that it concerns. */
 const anyIssuer = '*';
 
 /**
- * Since when every revocation is known, for each issuer, and the sightings of the owner's beat that prove it.
+ * For each issuer, the moment up to which the view knows every revocation, and the observations of the
+ * owner's beat that prove it.
  *
- * The owner raises the beat by one when a whole drain of its database is in the log, and starts a drain only after the
- * drain before was answered. A probe begun at time A saw beat b; a later one sees b + 2 or more. The drain that raised
- * it to b + 2 began after the answer to the one that raised it to b + 1, and that one after A: so everything committed
- * before A was in the log when the later probe read it. No clocks of two machines are compared.
+ * The owner adds one to the beat when a complete drain of its database is in the log, and it starts a drain
+ * only after the previous drain was answered. Suppose that a probe started at time A and observed beat b, and
+ * that a later probe observes b + 2 or more. The drain for b + 2 started after the drain for b + 1 was
+ * answered, and the drain for b + 1 was answered after A. So everything that was committed before A was in
+ * the log when the later probe read it. The argument compares no clocks of two machines.
  *
- * That holds for one data set with one history, so sightings are forgotten on a new connection and when the source
- * changes. A probe asks for the source after the head; what it saw counts if the source was the same before.
+ * It holds for one data set with one history, so a new connection or a new source discards the observations.
+ * A probe asks for the source after the head, and its observation counts only if the source has not changed
+ * since before.
  *
- * What is proven is proven of the log. It counts for an issuer if the log covers it and holds nothing about it that can't
- * be read here. An issuer for which it doesn't count takes nothing from the others, nor from the connection.
+ * The proof is about the log. It is valid for an issuer if the log covers the issuer and holds no event about
+ * it that this version can't read. An issuer without a proof affects neither the other issuers nor the
+ * connection.
  */
 export class Completeness {
   readonly #issuers: readonly string[];
   readonly #complete = new Map<string, Moment>();
-  /** The same for the log as a whole, whichever issuers it covers. */
+  /** The same moment for the log as a whole, whichever issuers it covers. */
   #completeLog: Moment | undefined;
   #owner: string | undefined;
   #uncovered: ReadonlySet<string> = new Set();
-  /** By rising beat; of all that are two or more below the newest only the latest is kept. */
+  /** In ascending order of beat. Of those two or more below the newest beat, only the latest is kept. */
   #observations: Observation[] = [];
   #epoch = '';
   #sourceId: string | undefined;
-  /** Issuers, or `anyIssuer`, about whom an epoch holds events that can't be read here; and the place of the last one. */
+  /** By issuer, or `anyIssuer`: the position of the last event that this version can't read. */
   readonly #unreadable = new Map<string, LogPosition>();
 
-  /** @param issuers those whose tokens are judged */
+  /** @param issuers the issuers whose tokens are evaluated */
   constructor(issuers: readonly string[]) {
     this.#issuers = issuers;
   }
 
-  /** A connection begins, or a probe has read its source. Call before `sight`. @returns whether it is as before */
+  /**
+   * Call when a connection starts, and when a probe has read its source, before `observe`.
+   * @returns true if the source is the same master as before
+   */
   setSource({ isMaster, id }: RedisSource): boolean {
     const isSame = isMaster && id === this.#sourceId;
     if (!isSame) this.#observations = [];
@@ -65,7 +74,8 @@ export class Completeness {
   }
 
   /**
-   * A probe saw this head. Another owner vouches for what another database holds, so all proofs start again with it.
+   * Call when a probe has read this head. Another owner publishes what another database holds, so a change of
+   * owner discards all proofs.
    * @returns true if the owner changed
    */
   followHead(head: Head): boolean {
@@ -74,14 +84,18 @@ export class Completeness {
     this.#owner = head.owner;
     this.#uncovered = new Set(this.#issuers.filter((issuer) => !head.covers.includes(issuer)));
     for (const issuer of this.#uncovered) this.#complete.delete(issuer);
-    // The owner trims an entry when every token that it could refuse has expired, and repeats before that what stands. A
-    // view that starts now never sees the entry; this one needs to know no more.
+    // The owner trims an entry when every token that the entry could refuse has expired, and appends
+    // permanent revocations again before that. A view that starts now never reads the entry, so this view can
+    // forget it too.
     for (const [issuer, { epoch, seq }] of this.#unreadable)
       if (epoch === head.epoch && seq < head.trimBelow) this.#unreadable.delete(issuer);
     return isOther;
   }
 
-  /** Notes what a probe saw. @returns the moment before which everything is in the log it saw, if any is proven */
+  /**
+   * Records the beat that a probe observed.
+   * @returns the moment up to which the log that it read is proven complete; undefined without a proof
+   */
   observe(head: Head, startedAt: Moment): Moment | undefined {
     const epoch = `${head.epoch} ${head.owner}`;
     const newest = this.#observations.at(-1);
@@ -96,12 +110,14 @@ export class Completeness {
     return proving?.at;
   }
 
-  /** A new connection may lead to another Redis, whose beat says nothing about the one before. */
+  /** A new connection may lead to another Redis, whose beat proves nothing about the previous one. */
   discardObservations(): void {
     this.#observations = [];
   }
 
-  /** Everything in the log followed that was committed before `moment` is known. Never moves back. */
+  /**
+   * Records that the view knows every entry of the log that was committed before `moment`. Never moves back.
+   */
   completeUntil(moment: Moment | undefined): void {
     if (moment === undefined) return;
     this.#completeLog = later(this.#completeLog, moment);
@@ -110,7 +126,10 @@ export class Completeness {
         this.#complete.set(issuer, later(this.#complete.get(issuer), moment));
   }
 
-  /** The log holds an event that can't be read here. Nothing is proven of its issuer until it is trimmed or left behind. */
+  /**
+   * Records that the log holds an event that this version can't read. Nothing is proven about its issuer
+   * until the event is trimmed, or until a new epoch lacks it.
+   */
   distrust(issuer: string | undefined, position: LogPosition): void {
     const name = issuer ?? anyIssuer;
     if (issuer !== undefined && !this.#issuers.includes(issuer)) return;
@@ -120,12 +139,12 @@ export class Completeness {
     else this.#complete.delete(issuer);
   }
 
-  /** This epoch's log was read whole; what older ones held no longer matters. */
+  /** Records that the whole log of this epoch was read. Events of older epochs no longer matter. */
   enterEpoch(epoch: number): void {
     for (const [issuer, last] of this.#unreadable) if (last.epoch < epoch) this.#unreadable.delete(issuer);
   }
 
-  /** The issuers about whom nothing can be proven, as of the last head. */
+  /** The issuers without a proof, as of the last head. */
   unproven(): UnprovenIssuer[] {
     return this.#issuers.flatMap((issuer) => {
       const cause = this.#causeOf(issuer);
@@ -133,12 +152,15 @@ export class Completeness {
     });
   }
 
-  /** Milliseconds since which revocations of the issuer may be unknown; Infinity without a proof. */
+  /**
+   * How long ago the view last knew every revocation of the issuer, in milliseconds; Infinity without a
+   * proof.
+   */
   stalenessMs(issuer: string, nowMs: number, monotonicMs: number): number {
     return since(this.#complete.get(issuer), nowMs, monotonicMs);
   }
 
-  /** Of the issuer that is worst off among those that can be proven; Infinity if none can. */
+  /** The largest staleness of the issuers that can be proven, in milliseconds; Infinity if there is none. */
   worstStalenessMs(nowMs: number, monotonicMs: number): number {
     if (this.#issuers.length === 0) return 0;
     const provable = this.#issuers.filter((issuer) => this.#causeOf(issuer) === undefined);
@@ -146,7 +168,7 @@ export class Completeness {
     return Math.max(...provable.map((issuer) => this.stalenessMs(issuer, nowMs, monotonicMs)));
   }
 
-  /** Of the log itself, whichever issuers it covers: how long nothing has been proven over the connection. */
+  /** The staleness of the log itself, whichever issuers it covers, in milliseconds. */
   logStalenessMs(nowMs: number, monotonicMs: number): number {
     return since(this.#completeLog, nowMs, monotonicMs);
   }

@@ -4,14 +4,18 @@ const firstMs = 15_000;
 const maxMs = 120_000;
 
 /**
- * Says when to give up a connection over which nothing of the log is proven: after 15 s, the next one after twice as long,
- * up to two minutes. It may lead to a master that was cut off, and a new one be found in its place. Only the log counts:
- * an issuer that can't be proven would be no better off over another connection.
+ * Decides when to close a connection over which the log isn't proven current: after 15 s, and after twice as
+ * long for each further connection, up to two minutes. The connection may lead to a former master that a
+ * fail-over cut off, and a new connection finds the new master. Only the log counts: another connection
+ * doesn't help an issuer without a proof.
  */
 export class ConnectionPatience {
   #patienceMs = firstMs;
 
-  /** Call about once a second, and after each probe. @param connectedMs age of the connection, if there is one */
+  /**
+   * Call about once a second and after each probe.
+   * @param connectedMs age of the connection; undefined without one
+   */
   isOver(view: Pick<View, 'isLogLive' | 'logStalenessMs'>, connectedMs: number | undefined): boolean {
     if (view.isLogLive) {
       this.#patienceMs = firstMs;

@@ -9,22 +9,28 @@ import type { ResyncCause, ViewReport } from './view-options.ts';
 
 const keptEvents = 20;
 
-const warnings: Readonly<Record<UnprovenCause, string>> = {
-  uncovered: 'the revocation log does not cover this issuer',
+const unprovenWarnings: Readonly<Record<UnprovenCause, string>> = {
+  uncovered:
+    'the revocation log does not cover this issuer: only tokens younger than maxExposure are accepted',
   not_understood:
-    'the revocation log holds an event of another version, or a damaged one, that may concern this issuer',
+    'the revocation log holds an unreadable event that may concern this issuer: only tokens younger than maxExposure are accepted',
 };
+
+const eventWarnings = {
+  malformed: 'malformed revocation event: further ones are only counted',
+  unknown: 'revocation event of an unknown kind or version: further ones are only counted',
+} as const;
 
 type ViewState = { readonly state: FeedState; worstStalenessMs(): number; unproven(): UnprovenIssuer[] };
 
 type ReportOptions = Pick<
   RevocationFeedOptions,
-  'clock' | 'log' | 'metrics' | 'logName' | 'issuers' | 'observe'
+  'clock' | 'log' | 'metrics' | 'logName' | 'issuers' | 'onEvent'
 > & {
   readonly address: string;
 };
 
-/** Log lines, metrics and onlookers of a feed. Nothing here decides. */
+/** Logs and counts what a feed does, and calls its observer. It has no influence on decisions. */
 export class FeedReport implements ViewReport {
   readonly #options: ReportOptions;
   readonly #counts = new Map<EventResult, number>();
@@ -41,17 +47,17 @@ export class FeedReport implements ViewReport {
     this.#options = options;
   }
 
-  // A property: it is passed on by itself.
+  // A property, because the view gets the bound function.
   readonly event = (result: EventResult, event?: RevocationEvent, via?: EventSource, seq?: number): void => {
     this.#counts.set(result, (this.#counts.get(result) ?? 0) + 1);
     if (result === 'malformed' || result === 'unknown') this.#warnOnce(result);
     if (event === undefined || via === undefined) return;
-    const { clock, metrics, observe } = this.#options;
+    const { clock, metrics, onEvent } = this.#options;
     if (via === 'message' && result === 'applied')
       metrics.propagation.observe(Math.max(0, clock.nowMs() / 1000 - event.at));
     this.#lastEvents[this.#next] = event;
     this.#next = (this.#next + 1) % keptEvents;
-    observe?.({ kind: 'event', via, seq, event });
+    onEvent?.({ kind: 'event', via, seq, event });
   };
 
   resync(cause: ResyncCause): void {
@@ -62,7 +68,7 @@ export class FeedReport implements ViewReport {
   head(head: Head | undefined, problem?: string): void {
     const { log, logName, address } = this.#options;
     if (problem !== undefined && problem !== this.#problem)
-      log.warn(describeProblem(problem, logName, address), { log: logName, address });
+      log.warn(describeProblem(problem), { log: logName, address, reason: problem });
     this.#problem = problem;
     const before = this.#head;
     this.#head = head;
@@ -78,12 +84,12 @@ export class FeedReport implements ViewReport {
       });
   }
 
-  /** About once a second: what changes without an event. */
+  /** Call about once a second, to report what changes without an event. */
   update(view: ViewState, list: RevocationList): void {
     const { metrics, log } = this.#options;
     const { state } = view;
     const stalenessMs = view.worstStalenessMs();
-    this.#nameUnproven(view.unproven());
+    this.#reportUnproven(view.unproven());
     for (const [result, count] of this.#counts) metrics.revocationEvents.inc({ result }, count);
     this.#counts.clear();
     for (const [kind, count] of Object.entries(list.counts())) metrics.revocations.set({ kind }, count);
@@ -91,8 +97,8 @@ export class FeedReport implements ViewReport {
     if (state === this.#state) return;
     for (const name of feedStates) metrics.feedState.set({ state: name }, name === state ? 1 : 0);
     const fields = { state, ...(stalenessMs === Infinity ? {} : { stalenessMs: Math.round(stalenessMs) }) };
-    if (state === 'stale') log.warn('revocation feed', fields);
-    else log.info('revocation feed', fields);
+    if (state === 'stale') log.warn('the revocation feed is stale', fields);
+    else log.info('the revocation feed changed its state', fields);
     this.#state = state;
   }
 
@@ -114,8 +120,8 @@ export class FeedReport implements ViewReport {
     }));
   }
 
-  /** Says when an issuer begins or ceases to be one about whom nothing can be proven. */
-  #nameUnproven(unproven: readonly UnprovenIssuer[]): void {
+  /** Logs when an issuer loses its proof, and when it has one again. */
+  #reportUnproven(unproven: readonly UnprovenIssuer[]): void {
     const { issuers, log, logName: name, metrics } = this.#options;
     for (const { issuer } of issuers) {
       const cause = unproven.find((one) => one.issuer === issuer)?.cause;
@@ -125,13 +131,10 @@ export class FeedReport implements ViewReport {
       if (cause === before) continue;
       if (cause === undefined) {
         this.#unproven.delete(issuer);
-        log.info('the revocation log proves this issuer again', { issuer, log: name });
+        log.info('revocations of this issuer are proven complete again', { issuer, log: name });
       } else {
         this.#unproven.set(issuer, cause);
-        log.warn(`${warnings[cause]}: only tokens younger than maxExposure are accepted`, {
-          issuer,
-          log: name,
-        });
+        log.warn(unprovenWarnings[cause], { issuer, log: name });
       }
     }
   }
@@ -140,13 +143,13 @@ export class FeedReport implements ViewReport {
     const isFirst = result === 'malformed' ? !this.#hadMalformed : !this.#hadUnknown;
     if (result === 'malformed') this.#hadMalformed = true;
     else this.#hadUnknown = true;
-    if (isFirst) this.#options.log.warn(`${result} revocation event; further ones are only counted`);
+    if (isFirst) this.#options.log.warn(eventWarnings[result]);
   }
 }
 
-function describeProblem(problem: string, logName: string, address: string): string {
+function describeProblem(problem: string): string {
   if (problem === 'absent')
-    return `no revocation log "${logName}" at ${address}: start identity or relay, or run curfew log create`;
-  if (problem === 'replica') return `Redis at ${address} is a replica: the feed needs the master`;
-  return `the head of the revocation log is ${problem}`;
+    return 'the revocation log does not exist: start identity or relay, or run curfew log create';
+  if (problem === 'replica') return 'Redis is a replica: the revocation feed needs the master';
+  return 'the head of the revocation log is malformed';
 }

@@ -8,27 +8,27 @@ import type { RedisOptions } from '../redis/connection.ts';
 import type { Revocations } from './revocable.ts';
 
 /**
- * How sure the view is of the issuers that can be proven (`FeedStatus.unproven` names the others). `starting`: no
- * connection or no log yet. `syncing`: reading the log, or no issuer can be proven. `live`: every revocation older than
- * `maxExposure` is known. `stale`: it was live, and can't prove it any more.
+ * How sure the view is of the issuers that can be proven (`FeedStatus.unproven` names the others).
+ * `starting`: no connection or no log yet. `syncing`: reading the log, or no issuer can be proven. `live`:
+ * every revocation older than `maxExposure` is known. `stale`: it was live, and can't prove it any more.
  */
 export const feedStates = ['starting', 'syncing', 'live', 'stale'] as const;
 export type FeedState = (typeof feedStates)[number];
 
 export type FeedIssuer = {
   readonly issuer: string;
-  /** How far this issuer's clock may be ahead of ours; seconds. */
+  /** How far this issuer's clock may be ahead of this machine's; seconds. */
   readonly clockToleranceSeconds: number;
 };
 
 export type RevocationFeedOptions = {
   readonly redis: RedisOptions;
   readonly logName: string;
-  /** The issuers whose tokens are judged; revocations of others aren't kept. */
+  /** The issuers whose tokens are evaluated. Revocations of other issuers aren't kept. */
   readonly issuers: readonly FeedIssuer[];
-  /** Longest time a revoked token may still pass, whatever fails; ms. Decides here only what `live` means. */
+  /** Longest time for which a revoked token may still pass; ms. The feed uses it only to define `live`. */
   readonly maxExposureMs: number;
-  /** Revocations held at most in each of two generations. */
+  /** Largest number of revocations in each of the two generations. */
   readonly maxEntries: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -44,8 +44,8 @@ export type RevocationFeedOptions = {
   >;
   /** 0 to 1, for jitter; default `Math.random`. */
   readonly random?: () => number;
-  /** Told of everything that arrives, of all issuers; for `curfew watch`. */
-  readonly observe?: (observation: FeedEvent) => void;
+  /** Called for everything that arrives, of all issuers; for `curfew watch`. */
+  readonly onEvent?: (event: FeedEvent) => void;
 };
 
 export type FeedEvent =
@@ -55,12 +55,12 @@ export type FeedEvent =
       readonly seq: number | undefined;
       readonly event: RevocationEvent;
     }
-  /** About once a second, and when a connection ends. */
+  /** Sent about once a second, and when a connection ends. */
   | { readonly kind: 'status'; readonly status: FeedStatus };
 
 export type FeedStatus = {
   readonly state: FeedState;
-  /** Worst of the issuers that can be proven; null while nothing is proven. */
+  /** The largest staleness of the issuers that can be proven; null while nothing is proven. */
   readonly stalenessMs: number | null;
   readonly log: string;
   readonly address: string;
@@ -68,9 +68,9 @@ export type FeedStatus = {
   readonly owner: string | undefined;
   readonly truth: 'owner' | 'redis' | undefined;
   readonly covers: readonly string[];
-  /** Configured issuers the log doesn't vouch for. */
+  /** Configured issuers that the log doesn't cover. */
   readonly uncovered: readonly string[];
-  /** Configured issuers about whom nothing can be proven, and why: older tokens of theirs are refused. */
+  /** Configured issuers without a proof, and why there is none. Their older tokens are refused. */
   readonly unproven: readonly UnprovenIssuer[];
   readonly epoch: number | undefined;
   readonly seq: number | undefined;
@@ -89,13 +89,18 @@ export type FeedStatus = {
   }[];
 };
 
-/** The authorizer's view of what is revoked, kept by a connection to Redis. */
+/** The revocations that this process knows, kept current over a connection to Redis. */
 export type RevocationFeed = Part & {
   readonly revocations: Revocations;
   /** For `/status` and `/readyz`. Cost: hashes the last events' ids. */
   status(): FeedStatus;
-  /** True from the first moment at which everything was proven that can be, for good. */
+  /**
+   * True from the first moment at which everything that can be proven was proven. Never becomes false again.
+   */
   wasSynced(): boolean;
-  /** Resolves with true once `wasSynced`, with false after `timeoutMs`; 0 doesn't wait, Infinity waits for good. */
+  /**
+   * Resolves with true once `wasSynced`, with false after `timeoutMs`; 0 doesn't wait, Infinity waits for
+   * good.
+   */
   waitForSync(timeoutMs: number): Promise<boolean>;
 };

@@ -1,24 +1,31 @@
 import { webcrypto } from 'node:crypto';
 import { maxRevocableIdLength } from '../revocation-log/event.ts';
 
-/** Lanes of 32 bits of a fingerprint. */
+/** A fingerprint has this many lanes of 32 bits. */
 const lanes = 4;
 const smallestCapacity = 64;
-/** Entries for each slot, at most: short of it a look-up of what is absent passes five slots on average. */
+/** Largest share of used slots. At this share, a look-up of an absent id passes five slots on average. */
 const maxLoad = 2 / 3;
 const growth = 1.5;
-/** Slots moved to a larger table with each entry added, so that no entry waits for all; two would do. */
+/**
+ * Slots moved to a larger table with each added entry, so that no entry waits for the whole table. Two are
+ * enough.
+ */
 const movedAtOnce = 8;
 const maxReasons = 1000;
 
 /**
- * Random factors for each lane and place of an id. A fingerprint is the sum of an id's characters times these, which
- * makes any two ids differ but for one chance in 2^68 or less, whoever chose them: nobody outside knows the factors.
+ * Random factors for each lane and each position in an id. A fingerprint is the sum of the id's characters
+ * times these factors. Two ids have the same fingerprint with a probability of at most 2^-68, even if an
+ * attacker chose the ids, because the factors are secret.
  * @see Carter and Wegman, "Universal classes of hash functions", 1979
  */
 const factors = webcrypto.getRandomValues(new Uint32Array(lanes * (maxRevocableIdLength + 1)));
 
-/** Of the id fingerprinted last; a look-up in two tables needs it once. */
+/**
+ * The fingerprint of the last id, and that id. They are shared by all tables of the process: a request looks
+ * up one id in several tables and generations, and computes its fingerprint once, without allocating.
+ */
 const print = new Uint32Array(lanes);
 let printed: string | undefined;
 
@@ -46,7 +53,7 @@ function fingerprint(id: string): void {
 type Slots = {
   readonly capacity: number;
   readonly prints: Uint32Array;
-  /** 0: free; else the number of the reason, and 1. */
+  /** 0 for a free slot, else the number of the reason plus 1. */
   readonly reasons: Uint16Array;
 };
 
@@ -57,15 +64,16 @@ const makeSlots = (capacity: number): Slots => ({
 });
 
 /**
- * Where a fingerprint belongs, by two of its lanes; 0 to 2^32 - 1. Ids that count up have lanes in equal steps: taken as
- * they are, these crowd the slots in one process of some hundred, where each look-up then passes hundreds of them.
+ * Mixes two lanes of a fingerprint into a number from 0 to 2^32 - 1 that selects its slot. Consecutive ids
+ * have lanes with constant differences. Without mixing, some of these differences crowd the ids into
+ * neighbouring slots: in about one process of a few hundred, each look-up would pass hundreds of slots.
  */
 export function spread(a: number, b: number): number {
   const mixed = Math.imul(a ^ (b >>> 15), 0x85eb_ca6b);
   return Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35) >>> 0;
 }
 
-/** The slot of the fingerprint whose lanes are in `from` at `at`, or the free one where it belongs. */
+/** The slot of the fingerprint whose lanes are in `from` at `at`, or the free slot in which to store it. */
 function slotOf({ capacity, prints, reasons }: Slots, from: Uint32Array, at: number): number {
   let slot = Math.floor((spread(from[at] ?? 0, from[at + 1] ?? 0) / 2 ** 32) * capacity);
   for (;;) {
@@ -88,17 +96,17 @@ function write(slots: Slots, slot: number, from: Uint32Array, at: number): void 
 }
 
 /**
- * Ids and the reasons they were given, in an open-addressed table of fingerprints. An entry takes 18 bytes in a slot, 27
- * to 41 with the free ones, and while the table grows 45 to 68; a `Map` of strings takes 86 to 259. Growing is spread over
- * the entries that follow. Two ids of one fingerprint would be taken for one, so a token could be refused that nobody
- * revoked; that none is let through that was revoked does not rest on chance.
- * Cost of a look-up: about 0.1 µs for an id of 36 characters, nothing in an empty table.
+ * Ids and the reasons for their revocation, in an open-addressed table of fingerprints. A slot takes 18
+ * bytes. An entry takes 27 to 41 bytes with its share of free slots, and 45 to 68 while the table grows; in a
+ * `Map` of strings it takes 86 to 259. Growing is spread over the entries that follow. If two ids had the
+ * same fingerprint, a token that nobody revoked could be refused. A revoked token is always found. Cost of a
+ * look-up: about 0.1 µs for an id of 36 characters, nothing in an empty table.
  */
 export class IdTable {
   readonly #reasonNumbers = new Map<string | undefined, number>([[undefined, 0]]);
   readonly #reasons: (string | undefined)[] = [undefined];
   #slots: Slots | undefined;
-  /** The smaller table before, as long as not all of it was moved. */
+  /** The previous, smaller table until all of its entries are moved. */
   #before: Slots | undefined;
   #moved = 0;
   #size = 0;
@@ -111,7 +119,7 @@ export class IdTable {
     return this.#find(id) !== 0;
   }
 
-  /** Undefined too when the id is absent, or came after a thousand other reasons. */
+  /** The reason of an id. Also undefined if the id is absent, or if its reason was new after 1000 others. */
   reasonOf(id: string): string | undefined {
     return this.#reasons[this.#find(id) - 1];
   }
@@ -129,7 +137,7 @@ export class IdTable {
     return isNew;
   }
 
-  /** The number of the reason, and 1; 0 if the id is absent. */
+  /** The number of the reason plus 1; 0 if the id is absent. */
   #find(id: string): number {
     const slots = this.#slots;
     if (slots === undefined || id.length > maxRevocableIdLength) return 0;
@@ -161,7 +169,7 @@ export class IdTable {
     const reason = before.reasons[from] ?? 0;
     if (reason === 0) return;
     const slot = slotOf(slots, before.prints, from * lanes);
-    // It was revoked again since, for a newer reason.
+    // The id was revoked again meanwhile, and the larger table holds its newer reason.
     if (slots.reasons[slot] !== 0) return;
     write(slots, slot, before.prints, from * lanes);
     slots.reasons[slot] = reason;

@@ -3,11 +3,11 @@ import { maxEventLength, parseJson, readEvent, type RevocationEvent } from '../r
 import type { Completeness } from './completeness.ts';
 import type { RevocationList } from './revocation-list.ts';
 
-/** `ignored`: of another log, epoch or issuer than those followed here. */
+/** `ignored`: the event is of another log, epoch or issuer than the view follows. */
 export type EventResult = 'applied' | 'duplicate' | 'unlogged' | 'malformed' | 'unknown' | 'ignored';
 export type EventSource = 'message' | 'log' | 'unlogged';
 
-/** Told of each event that came, for metrics and onlookers. */
+/** Called for each event that arrives, for metrics and observers. */
 export type EventReport = (
   result: EventResult,
   event?: RevocationEvent,
@@ -15,7 +15,10 @@ export type EventReport = (
   seq?: number,
 ) => void;
 
-/** Takes events in: each is applied as far as it is understood, and where it isn't, too much is refused. */
+/**
+ * Applies events as far as this version understands them. Where it doesn't, more tokens are refused, never
+ * fewer.
+ */
 export class Intake {
   readonly #list: RevocationList;
   readonly #completeness: Completeness;
@@ -34,17 +37,20 @@ export class Intake {
     this.#report = options.report;
   }
 
-  /** A member of an epoch's log. */
+  /** Applies a member of an epoch's log. */
   member(text: string, epoch: number, seq: number): void {
     this.#apply(text.length <= maxEventLength ? parseJson(text) : undefined, epoch, seq, 'log');
   }
 
-  /** The events of a message of an epoch's owner. */
+  /** Applies the events of a message. */
   batch(events: readonly unknown[], epoch: number, firstSeq: number): void {
     events.forEach((event, index) => this.#apply(event, epoch, firstSeq + index, 'message'));
   }
 
-  /** An event that no log holds. It can only refuse more, and is forgotten when this process ends. */
+  /**
+   * Applies an event that isn't in the log. It can only refuse more tokens, and a restart of this process
+   * loses it.
+   */
   unlogged(value: unknown): void {
     const read = readEvent(value);
     if (read.kind !== 'event') return this.#report(read.kind === 'malformed' ? 'malformed' : 'unknown');
@@ -52,7 +58,7 @@ export class Intake {
     this.#report('unlogged', read.event, 'unlogged');
   }
 
-  /** Something that is not for this view. */
+  /** Counts a message that isn't for this view. */
   ignore(result: 'ignored' | 'malformed'): void {
     this.#report(result);
   }

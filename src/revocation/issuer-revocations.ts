@@ -5,16 +5,18 @@ import type { Revocable, RevocationFinding } from './revocable.ts';
 
 type Finding = Extract<RevocationFinding, { kind: 'revoked' }>;
 type Reason = string | undefined;
-/** Tokens issued up to `at`, a whole second, are refused. */
+/** Refuses tokens issued at or before `at`, a whole second. */
 type CutOff = { at: number; reason: Reason };
 
-/** An owner keeps no more than these; see `recordEvents`. Past them every token of the issuer is refused. */
+/**
+ * An owner records no more than these; see `recordEvents`. Beyond them, every token of the issuer is refused.
+ */
 const maxStandingKeys = 1000;
 
-/** An event of a kind that is forgotten in time. */
+/** An event whose entry is evicted in time: all kinds but `key`. */
 export type GenerationEvent = RevocationEvent & { readonly kind: Exclude<RevocationKind, 'key'> };
 
-/** Entries that came within one period. */
+/** Entries that arrived within one period. */
 type Generation = {
   readonly session: IdTable;
   readonly token: IdTable;
@@ -33,7 +35,7 @@ const emptyGeneration = (): Generation => ({
   newestAt: -Infinity,
 });
 
-/** What is revoked of one issuer. */
+/** The revocations of one issuer. */
 export class IssuerRevocations {
   readonly name: string;
   readonly #clockToleranceSeconds: number;
@@ -58,7 +60,10 @@ export class IssuerRevocations {
     return this.#current[kind].size + this.#previous[kind].size;
   }
 
-  /** A leaked key signs whatever date it likes, for ever: nothing here looks at time. @returns true if it is new */
+  /**
+   * Whoever has a leaked key can sign any date, so its revocation never expires and has no cut-off.
+   * @returns true if new
+   */
   addStandingKey({ id, reason }: RevocationEvent): boolean {
     if (this.#standingKeys.has(id)) return false;
     if (this.#standingKeys.size >= maxStandingKeys) this.#tooManyKeys = true;
@@ -70,7 +75,7 @@ export class IssuerRevocations {
     return this.#current[kind].has(id);
   }
 
-  /** Adds to the current generation. @returns true if nothing new was learned */
+  /** Adds an entry to the current generation. @returns true if an equal or stricter entry was known */
   add({ kind, id, at, reason }: GenerationEvent): boolean {
     const current = this.#current;
     current.newestAt = Math.max(current.newestAt, at);
@@ -91,8 +96,8 @@ export class IssuerRevocations {
   }
 
   /**
-   * Replaces the current entries by a floor: whatever they refuse was issued before the newest of them, but for a
-   * race and the clock's tolerance. @returns false if there were none
+   * Replaces the current entries by a floor. Every token that they refuse was issued before the newest of
+   * them, plus the race margin and the clock tolerance. @returns false if there were no entries
    */
   raiseFloor(raceSeconds: number, untilMs: number): boolean {
     const { newestAt } = this.#current;
@@ -123,7 +128,7 @@ function findIn(entries: Generation, token: Revocable): Finding | undefined {
     return revoked('session', entries.session.reasonOf(session));
   if (tokenId !== undefined && entries.token.has(tokenId))
     return revoked('token', entries.token.reasonOf(tokenId));
-  // Whole seconds: `iat` has no fractions at most issuers, and a token of the same second must be refused.
+  // Most issuers write `iat` in whole seconds, and a token of the same second as the cut-off must be refused.
   const issuedAt = Math.floor(token.issuedAt);
   return (
     cutOff('issuer', entries.issuer.get(token.issuer), issuedAt) ??

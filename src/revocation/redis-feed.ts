@@ -16,11 +16,12 @@ import type { ViewCommand } from './view-options.ts';
 import { View } from './view.ts';
 
 const tickMs = 1000;
-/** A connection that lasted this long was a good one; ms. */
-const goodConnectionMs = 5000;
+/** A connection that lasted this long resets the back-off; ms. */
+const stableConnectionMs = 5000;
+
 /**
- * The authorizer's view of what is revoked: drives `View` with one connection to Redis, for messages and reads alike.
- * `start` returns at once; until the log was read, young tokens are accepted and others are not.
+ * Makes the revocation feed of a process: `View`, driven by one connection to Redis for messages and reads.
+ * `start` returns at once. Until the log was read, only tokens younger than `maxExposure` are accepted.
  */
 export const createRevocationFeed = (options: RevocationFeedOptions): RevocationFeed =>
   new RedisFeed(options);
@@ -121,25 +122,26 @@ class RedisFeed implements RevocationFeed {
   async #stayConnected(): Promise<void> {
     const { signal } = this.#stopping;
     const { log, redis, clock } = this.#options;
-    let isNews = true;
+    let isFirst = true;
     while (!signal.aborted) {
-      const beganMs = clock.monotonicMs();
+      const startedMs = clock.monotonicMs();
       const reason = await this.#session().catch((thrown: unknown) => thrown);
+      const wasConnected = this.#view.isSubscribed;
       this.#view.closed();
       clearTimeout(this.#waitTimer);
       this.#viewChanged();
       if (signal.aborted) return;
-      const wasGood = clock.monotonicMs() - beganMs >= goodConnectionMs;
-      if (wasGood) this.#backoff.reset();
+      const wasStable = clock.monotonicMs() - startedMs >= stableConnectionMs;
+      if (wasStable) this.#backoff.reset();
+      const level = isFirst || wasStable ? 'warn' : 'debug';
       const fields = { address: describeRedis(redis), err: reason };
-      if (isNews || wasGood) log.warn('no connection to Redis', fields);
-      else log.debug('still no connection to Redis', fields);
-      isNews = false;
+      log[level](wasConnected ? 'lost connection to Redis' : 'cannot connect to Redis', fields);
+      isFirst = false;
       await pause(this.#backoff.next(), signal);
     }
   }
 
-  /** One connection from its start to its end. @returns why it ended */
+  /** Runs one connection from its start to its end. @returns why it ended */
   async #session(): Promise<unknown> {
     const { redis, log } = this.#options;
     const connection = await holdRedis(redis, { connectionName: 'curfew-feed' });
@@ -179,29 +181,33 @@ class RedisFeed implements RevocationFeed {
           (reply) => this.#run(this.#view.page(command.ticket, reply)),
         );
       case 'disconnect':
-        return this.#connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'Redis is a replica here'));
+        return this.#connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'Redis is a replica'));
       case 'wait':
         clearTimeout(this.#waitTimer);
         this.#waitTimer = setTimeout(() => this.#run(this.#view.tick()), command.ms);
     }
   }
 
-  /** A command that fails ends the connection: the next one starts from what is known. */
+  /**
+   * A failed command closes the connection. The next connection continues with the entries that are known.
+   */
   #ask<T>(command: (client: Redis) => Promise<T>, answer: (reply: T) => void): void {
     const connection = this.#connection;
     if (connection === undefined) return;
     command(connection.client).then(answer).catch(connection.fail);
   }
 
-  /** What follows from the view's state, where that may have changed. */
+  /** Call when the state of the view may have changed. */
   #viewChanged(): void {
     const view = this.#view;
-    this.#options.observe?.({ kind: 'status', status: this.status() });
+    this.#options.onEvent?.({ kind: 'status', status: this.status() });
     this.#report.update(view, this.#list);
     const connection = this.#connection;
     const connectedMs = connection && this.#options.clock.monotonicMs() - connection.sinceMs;
     if (this.#patience.isOver(view, connectedMs))
-      connection?.fail(new Fault('ERR_REDIS_UNAVAILABLE', 'nothing is proven over this connection'));
+      connection?.fail(
+        new Fault('ERR_REDIS_UNAVAILABLE', 'the revocation log was not proven current in time'),
+      );
     if (this.#wasSynced || !view.isSynced) return;
     this.#wasSynced = true;
     for (const resolve of this.#waiters) resolve();

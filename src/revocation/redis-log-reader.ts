@@ -5,20 +5,23 @@ import { logKeys, type LogKeys } from '../revocation-log/keys.ts';
 import { asFault, describeRedis, closeRedis, openRedis, type RedisOptions } from '../redis/connection.ts';
 import { readPage } from '../revocation-log/redis-page.ts';
 
-/** A member of the log, as it stands there. */
+/** A member of the log, as it is stored. */
 export type LogEntry = { readonly seq: number; readonly member: string };
 
 const commandTimeoutMs = 2000;
-const lookEveryMs = 100;
+const pollMs = 100;
 
-/** Looks at a log once, for the command line. The authorizer's feed is what follows one. */
+/** Reads a log once, for the command line. `createRevocationFeed` follows a log. */
 export type LogReader = {
-  /** For commands of one's own over the same connection. */
+  /** For the caller's own commands over the same connection. */
   readonly client: Redis;
   head(): Promise<ReadHead>;
-  /** Entries of the head's epoch, newest first, without the sentinel. Cost: a round trip for each 1000. */
+  /**
+   * Entries of the head's epoch, newest first, without the sentinel. Cost: one round trip for each 1000
+   * entries.
+   */
   newest(head: Head, limit: number): Promise<LogEntry[]>;
-  /** Time until the owner's beat moved on; undefined if it didn't within `timeoutMs`. */
+  /** Time until the owner's next beat, in milliseconds; undefined if there is no beat within `timeoutMs`. */
   nextBeatMs(head: Head, timeoutMs: number): Promise<number | undefined>;
   close(): void;
 };
@@ -47,7 +50,9 @@ export async function openLogReader(
   };
 }
 
-/** What to tell an operator who looks for a log that isn't there: an absent log is never an empty one. */
+/**
+ * The message for an operator whose log doesn't exist. An absent log must never be mistaken for an empty one.
+ */
 export const absentLog = (redis: RedisOptions, logName: string): string =>
   `no revocation log "${logName}" at ${describeRedis(redis)}: start identity or relay, or run curfew log create`;
 
@@ -82,7 +87,7 @@ async function watchBeat(
       return Math.round(elapsedMs);
     if (elapsedMs >= timeoutMs) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
-    setTimeout(resolve, lookEveryMs);
+    setTimeout(resolve, pollMs);
     await promise;
   }
 }

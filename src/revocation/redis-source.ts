@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { RedisSource } from './completeness.ts';
 
-/** Which data set the server has, and whether it is the one that is written to. */
+/** Reads which data set the server holds, and whether the server is the master. */
 export async function readSource(client: Redis): Promise<RedisSource> {
   const info = await client.info('replication');
   return { isMaster: field(info, 'role') === 'master', id: field(info, 'master_replid') ?? '' };

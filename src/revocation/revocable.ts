@@ -2,23 +2,28 @@ import type { EpochSeconds } from '../runtime/clock.ts';
 import type { Notable } from '../runtime/memo-slots.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
 
-/** What of a token can be revoked. An access token is one; this room knows no more of tokens. */
+/**
+ * The parts of a token that revocations can name. An access token has them; `revocation` needs no other part
+ * of it.
+ */
 export type Revocable = Notable & {
   readonly issuer: string;
   readonly subject: string;
   readonly session: string | undefined;
   readonly tokenId: string | undefined;
-  /** The client, under each claim that names one. */
+  /** The client ids, one for each claim that names a client. */
   readonly clientIds: readonly string[];
-  /** Every name of the key that signed it: its RFC 7638 thumbprint, and each `kid` it is known to have had. */
+  /**
+   * Every name of the key that signed the token: its RFC 7638 thumbprint, and each `kid` that it is known by.
+   */
   readonly keyNames: readonly string[];
   readonly issuedAt: EpochSeconds;
   readonly expiresAt: EpochSeconds;
 };
 
-/** The limits a token is judged by. */
+/** The limits by which a token is evaluated. */
 export type RevocationLimits = {
-  /** Longest time a revoked token may still pass, whatever fails; ms. */
+  /** Longest time for which a revoked token may still pass, whatever fails; ms. */
   readonly maxExposureMs: number;
   /** How far the issuer's clock may be ahead; seconds. */
   readonly clockToleranceSeconds: number;
@@ -27,12 +32,15 @@ export type RevocationLimits = {
 export type RevocationFinding =
   | { readonly kind: 'clear' }
   | { readonly kind: 'revoked'; readonly by: RevocationKind | 'floor'; readonly reason: string | undefined }
-  /** A revocation could be on its way: the token is older, and the view staler, than `maxExposure`. */
+  /**
+   * The view may lack a revocation: the age of the token and the staleness of the view both exceed
+   * `maxExposure`.
+   */
   | { readonly kind: 'unproven' }
-  /** The token outlives what the log remembers. */
+  /** The token's lifetime exceeds the time for which the log keeps revocations. */
   | { readonly kind: 'outlives_log' };
 
-/** What is revoked now, and how sure that is. Synchronous and free of I/O. */
+/** Evaluates tokens against the revocations that are known now. Synchronous, without I/O. */
 export type Revocations = {
   evaluate(token: Revocable, limits: RevocationLimits, nowMs: number): RevocationFinding;
 };

@@ -7,22 +7,23 @@ import type { Revocable, RevocationFinding } from './revocable.ts';
 
 export type RevocationListOptions = {
   readonly issuers: readonly FeedIssuer[];
-  /** Entries at most in each of the two generations. */
+  /** Largest number of entries in each of the two generations. */
   readonly maxEntries: number;
-  /** Told when entries became floors. */
+  /** Called with the issuers whose entries were replaced by a floor. */
   readonly onOverflow?: (issuers: readonly string[]) => void;
 };
 
-/** `other_issuer`: of an issuer whose tokens aren't judged here. */
+/** `other_issuer`: the event is of an issuer whose tokens this process doesn't evaluate. */
 export type Applied = 'applied' | 'duplicate' | 'other_issuer';
 
-/** By how much an entry outlives the log's retention; seconds. */
+/** How much longer than the log's retention an entry stays; seconds. */
 const spareSeconds = 7;
 
 /**
- * What is revoked. It only grows, and forgets by generations: entries are added to the current one, and once in a
- * while the previous one is dropped and the current one takes its place. So an entry stays at least one period and at
- * most two, and duplicates and disorder are harmless. Look-ups allocate nothing unless something is found.
+ * The revocations that are known. Entries are added to the current generation. At the end of each period the
+ * previous generation is evicted and the current one becomes the previous. An entry therefore stays for at
+ * least one period and at most two, and it doesn't matter if events come twice or out of order. Look-ups that
+ * find nothing allocate nothing.
  */
 export class RevocationList {
   readonly #issuers: ReadonlyMap<string, IssuerRevocations>;
@@ -32,9 +33,9 @@ export class RevocationList {
   #previousSize = 0;
   #periodMs = 0;
   #swappedAtMs = 0;
-  /** Raised by whatever may name a token that nothing named before. */
+  /** Increased by each event that may revoke a token which no earlier event revoked. */
   #version = 0;
-  /** For tokens asked about before: the version at which nothing named them. */
+  /** For each token that was looked up before: the version at which no entry revoked it. */
   readonly #clearAt = new Note<number>();
 
   constructor(options: RevocationListOptions) {
@@ -43,7 +44,7 @@ export class RevocationList {
     this.#maxToleranceSeconds = Math.max(0, ...options.issuers.map((issuer) => issuer.clockToleranceSeconds));
   }
 
-  /** Sets how long the log remembers. Call before applying its entries. */
+  /** Sets how long the log keeps entries. Call before applying its entries. */
   retain(retentionSeconds: number, monotonicMs: number): void {
     if (this.#periodMs === 0) this.#swappedAtMs = monotonicMs;
     this.#periodMs = (retentionSeconds + spareSeconds + 2 * this.#maxToleranceSeconds) * 1000;
@@ -61,7 +62,10 @@ export class RevocationList {
     return known ? 'duplicate' : 'applied';
   }
 
-  /** Drops what is old enough. Call about once a second; being late only keeps entries longer. */
+  /**
+   * Evicts the previous generation when its period is over. Call about once a second; a late call keeps
+   * entries longer.
+   */
   tick(monotonicMs: number): void {
     for (const issuer of this.#issuers.values()) issuer.dropFloor(monotonicMs);
     if (this.#periodMs === 0 || monotonicMs - this.#swappedAtMs < this.#periodMs) return;
@@ -72,8 +76,9 @@ export class RevocationList {
   }
 
   /**
-   * What revokes the token, or undefined. An unknown issuer has no revocations: its tokens aren't judged here.
-   * Cost: next to none for an object asked about since the last event, which must not have changed.
+   * The revocation of the token, or undefined. Tokens of unknown issuers are never revoked; they are refused
+   * elsewhere. Cost: one comparison for a token object that was looked up since the last event. The object
+   * must not change.
    */
   find(token: Revocable): Extract<RevocationFinding, { kind: 'revoked' }> | undefined {
     if (this.#clearAt.get(token) === this.#version) return undefined;
@@ -82,12 +87,12 @@ export class RevocationList {
     return found;
   }
 
-  /** Entries in both generations; standing keys come on top, at most 1000 an issuer. */
+  /** Number of entries in both generations, without standing keys, of which each issuer has at most 1000. */
   get size(): number {
     return this.#currentSize + this.#previousSize;
   }
 
-  /** Entries by kind. Cost: a few additions for each issuer. */
+  /** Number of entries by kind. Cost: a few additions for each issuer. */
   counts(): Record<RevocationKind, number> {
     const counts = { session: 0, token: 0, subject: 0, client: 0, issuer: 0, key: 0 };
     for (const issuer of this.#issuers.values())
@@ -95,7 +100,7 @@ export class RevocationList {
     return counts;
   }
 
-  /** Issuers all of whose older tokens are refused, because more was revoked than could be held. */
+  /** Issuers whose older tokens are all refused, because there were more revocations than `maxEntries`. */
   floors(): string[] {
     return [...this.#issuers.values()].filter(({ hasFloor }) => hasFloor).map(({ name }) => name);
   }

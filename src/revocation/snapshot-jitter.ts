@@ -2,7 +2,7 @@ import type { Head } from '../revocation-log/head.ts';
 
 const jitterMs = 1000;
 
-/** Spreads the reads of a new epoch over a second, so that not all sidecars read it at once. */
+/** Spreads the reads of a new epoch over one second, so that the sidecars don't all read it at once. */
 export class SnapshotJitter {
   readonly #random: () => number;
   #due: { epoch: string; atMs: number } | undefined;
@@ -12,7 +12,7 @@ export class SnapshotJitter {
     this.#random = random;
   }
 
-  /** How long to wait before the epoch is read; ms. A view that isn't live has nothing to lose and reads at once. */
+  /** How long to wait before reading the epoch; ms. A view that isn't live reads at once. */
   waitMs({ epoch, owner }: Head, isLive: boolean, monotonicMs: number): number {
     const name = `${epoch} ${owner}`;
     if (this.#due?.epoch !== name)

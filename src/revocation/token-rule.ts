@@ -2,13 +2,13 @@ import type { Clock } from '../runtime/clock.ts';
 import { raceSeconds } from '../revocation-log/race.ts';
 import type { Revocable, RevocationFinding, RevocationLimits, Revocations } from './revocable.ts';
 
-/** What the view knows when a token is judged. */
+/** What the evaluation of a token needs to know of the revocation log. */
 export type RevocationView = {
-  /** What names the token among the revocations held. */
+  /** The revocation that names the token, if the view holds one. */
   find(token: Revocable): Extract<RevocationFinding, { kind: 'revoked' }> | undefined;
-  /** Since when revocations of the issuer may be unknown; ms. */
+  /** How long ago the view last knew every revocation of the issuer; ms. */
   stalenessMs(issuer: string, nowMs: number, monotonicMs: number): number;
-  /** How long the log remembers; undefined before the first head. */
+  /** How long the log keeps an entry; undefined before the first head was read. */
   readonly retentionSeconds: number | undefined;
 };
 
@@ -17,9 +17,11 @@ const unproven: RevocationFinding = { kind: 'unproven' };
 const outlivesLog: RevocationFinding = { kind: 'outlives_log' };
 
 /**
- * The decision. A revocation unknown here was committed after `stalenessMs` ago; a token it concerns was issued before
- * it. So a token passes wrongly for less than both its own age and the staleness, and refusing when both exceed
- * `maxExposure` bounds the damage. One number stands for fail-open and fail-closed, and it holds without any log too.
+ * Decides whether a token is revoked. A revocation that the view doesn't know was committed less than
+ * `stalenessMs` ago, and a token that it revokes was issued before the commit. A revoked token has therefore
+ * passed for less time than its own age, and for less time than the staleness. Refusing when both exceed
+ * `maxExposure` bounds the exposure. This one number replaces the choice between failing open and failing
+ * closed. It also holds while there is no log.
  */
 export function createRevocations(view: RevocationView, clock: Clock): Revocations {
   return {
@@ -27,10 +29,11 @@ export function createRevocations(view: RevocationView, clock: Clock): Revocatio
       const { issuedAt, expiresAt } = token;
       const tolerance = limits.clockToleranceSeconds;
       const now = nowMs / 1000;
-      // Written so that NaN is refused. From the future, a token would look younger than it is.
+      // A token from the future would look younger than it is. The condition is written so that NaN is
+      // refused too.
       if (!(issuedAt <= now + tolerance)) return unproven;
-      const rememberedSeconds = (view.retentionSeconds ?? Infinity) - 2 * tolerance - raceSeconds;
-      if (!(issuedAt < expiresAt && expiresAt - issuedAt <= rememberedSeconds)) return outlivesLog;
+      const coveredSeconds = (view.retentionSeconds ?? Infinity) - 2 * tolerance - raceSeconds;
+      if (!(issuedAt < expiresAt && expiresAt - issuedAt <= coveredSeconds)) return outlivesLog;
       const found = view.find(token);
       if (found !== undefined) return found;
       const ageMs = Math.max(0, now - issuedAt) * 1000;

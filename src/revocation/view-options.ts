@@ -5,23 +5,29 @@ import type { EventReport } from './intake.ts';
 import type { PageRequest } from '../revocation-log/log-reading.ts';
 import type { RevocationList } from './revocation-list.ts';
 
-/** What the view wants done. Replies go to `head` and `page` with the command's ticket; a failure closes the connection. */
+/**
+ * What the view asks its driver to do. Replies go to `head` and `page` with the command's ticket. A failure
+ * closes the connection.
+ */
 export type ViewCommand =
   | { readonly kind: 'probe'; readonly ticket: number }
   | ({ readonly kind: 'read'; readonly ticket: number } & PageRequest)
-  /** End the connection: it leads to a replica. */
+  /** Close the connection: it leads to a replica. */
   | { readonly kind: 'disconnect' }
   /** Call `tick` after this time. */
   | { readonly kind: 'wait'; readonly ms: number };
 
-/** `behind`: entries came that no message brought. `seq_back`: Redis fell back. `broken`: a read found no whole log. */
+/**
+ * Why the view reads the log. `behind`: the log has entries that no message announced. `seq_back`: Redis fell
+ * back to an earlier state. `broken`: a read found an incomplete log.
+ */
 export type ResyncCause = 'start' | 'epoch' | 'behind' | 'seq_back' | 'broken';
 
-/** What others may want to know; nothing here decides. */
+/** Receives what the view finds, for logs, metrics and observers. It has no influence on decisions. */
 export type ViewReport = {
   event: EventReport;
   resync(cause: ResyncCause): void;
-  /** After each probe: the log as it is now. */
+  /** Called after each probe with the current head, or with the problem that makes it unusable. */
   head(head: Head | undefined, problem?: string): void;
 };
 
@@ -32,6 +38,6 @@ export type ViewOptions = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly report: ViewReport;
-  /** Entries read at once; default 1000. */
+  /** Entries in one page; default 1000. */
   readonly pageSize?: number;
 };

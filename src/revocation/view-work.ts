@@ -1,13 +1,13 @@
 import type { LogReading } from '../revocation-log/log-reading.ts';
 import type { Moment } from './completeness.ts';
 
-/** The epoch whose log was read whole, and the sequence number up to which all of it is known. */
+/** The epoch whose whole log was read, and the sequence number up to which every entry is applied. */
 export type HeldEpoch = { owner: string; epoch: number; retentionSeconds: number; applied: number };
 
-/** What a view has asked for, at most one thing at a time. */
+/** The command that a view has in flight. */
 export type Work =
   | { readonly kind: 'idle' }
-  /** `doubt` is a reading that only a fresh head can complete. */
+  /** `doubt` is a reading that ended in a gap, which only a fresh head can explain. */
   | {
       readonly kind: 'probing';
       readonly startedAt: Moment;

@@ -15,8 +15,9 @@ const nothing: readonly ViewCommand[] = [];
 const soon: readonly ViewCommand[] = [{ kind: 'wait', ms: 250 }];
 
 /**
- * The reader's state machine: message, head, page, close and tick come in, commands go out, and `knowledge` is what a
- * token is judged by. No I/O, no timers. At most one command is on its way at a time.
+ * The reader's state machine. Its inputs are messages, heads, pages, closed connections and ticks; its
+ * outputs are commands. Tokens are evaluated against it as a `RevocationView`. It does no I/O and has no
+ * timers. At most one probe or read is in flight.
  */
 export class View implements RevocationView {
   readonly #options: ViewOptions;
@@ -40,7 +41,7 @@ export class View implements RevocationView {
     this.#intake = new Intake({ list, completeness: this.#completeness, clock, report: report.event });
   }
 
-  /** A connection is subscribed to the log's channel. @param source read on it before */
+  /** A connection has subscribed to the log's channel. @param source read on this connection before */
   subscribed(source: RedisSource): readonly ViewCommand[] {
     this.closed();
     this.#subscribed = true;
@@ -48,7 +49,7 @@ export class View implements RevocationView {
     return this.#probe();
   }
 
-  /** The connection is gone; replies to what was asked on it never count. */
+  /** The connection has ended. Late replies to its commands are ignored. */
   closed(): void {
     this.#subscribed = false;
     this.#head = undefined;
@@ -58,13 +59,13 @@ export class View implements RevocationView {
     this.#completeness.discardObservations();
   }
 
-  /** About a second has passed. */
+  /** Call about once a second. */
   tick(): readonly ViewCommand[] {
     this.#options.list.tick(this.#options.clock.monotonicMs());
     return this.#subscribed && this.#work.kind === 'idle' ? this.#probe() : nothing;
   }
 
-  /** A message came over the channel. */
+  /** A message arrived on the channel. */
   message(text: string): readonly ViewCommand[] {
     const message = readMessage(text);
     const head = this.#head;
@@ -76,7 +77,7 @@ export class View implements RevocationView {
     return this.#follow(message, head);
   }
 
-  /** The reply to a probe: the values of `headFields`, and the source as it was after them. */
+  /** The reply to a probe: the values of `headFields`, and the source, which was read after them. */
   head(ticket: number, values: readonly unknown[], source: RedisSource): readonly ViewCommand[] {
     const work = this.#work;
     if (work.kind !== 'probing' || ticket !== this.#ticket) return nothing;
@@ -89,7 +90,7 @@ export class View implements RevocationView {
     return this.#compare(read.head, work, isSameSource);
   }
 
-  /** The reply to a read: members and scores in turn, highest score first. */
+  /** The reply to a read: alternating members and scores, highest score first. */
   page(ticket: number, reply: readonly unknown[]): readonly ViewCommand[] {
     const work = this.#work;
     if (work.kind !== 'reading' || ticket !== this.#ticket) return nothing;
@@ -114,19 +115,16 @@ export class View implements RevocationView {
     return this.#held?.retentionSeconds;
   }
 
-  /** Staleness of the issuer that is worst off among those that can be proven; Infinity if none can. */
   worstStalenessMs(): number {
     const { clock } = this.#options;
     return this.#completeness.worstStalenessMs(clock.nowMs(), clock.monotonicMs());
   }
 
-  /** Staleness of the log itself, whichever issuers it covers: how long its connection has proven nothing. */
   logStalenessMs(): number {
     const { clock } = this.#options;
     return this.#completeness.logStalenessMs(clock.nowMs(), clock.monotonicMs());
   }
 
-  /** The issuers about whom nothing can be proven, whatever the view reads. */
   unproven(): UnprovenIssuer[] {
     return this.#completeness.unproven();
   }
@@ -135,14 +133,17 @@ export class View implements RevocationView {
     return this.#stateAt(this.worstStalenessMs());
   }
 
-  /** Whether the log is read and proven fresh. That depends on the connection and the log's owner, and on no issuer. */
+  /**
+   * Whether the log is read and proven current. This depends on the connection and the log's owner, not on
+   * issuers.
+   */
   get isLogLive(): boolean {
     return this.#stateAt(this.logStalenessMs()) === 'live';
   }
 
   /**
-   * Whether waiting longer would prove no more: the view is live for every issuer that can be proven. A log that covers none
-   * of them is hardly the right one, so there it is worth waiting.
+   * Whether the view is live for every issuer that can be proven, so that waiting would prove no more. A log
+   * that covers none of the issuers is probably the wrong log, so in that case waiting is worthwhile.
    */
   get isSynced(): boolean {
     const unproven = this.unproven();
@@ -150,7 +151,7 @@ export class View implements RevocationView {
     return this.isLogLive && unproven.some(({ cause }) => cause === 'not_understood');
   }
 
-  /** The sequence number up to which all of the log is known. */
+  /** The sequence number up to which every entry of the log is applied. */
   get applied(): number | undefined {
     return this.#held?.applied;
   }
@@ -185,14 +186,14 @@ export class View implements RevocationView {
     isSameSource: boolean,
   ): readonly ViewCommand[] {
     this.#head = head;
-    // Should the former owner come back, its log has to be read again: what it said of others was forgotten.
+    // If the previous owner comes back, its log must be read again: the proofs about it were discarded.
     if (this.#completeness.followHead(head) && this.#held !== undefined)
       this.#held = { ...this.#held, epoch: 0 };
     const proven = isSameSource ? this.#completeness.observe(head, probe.startedAt) : undefined;
     if (probe.doubt !== undefined) return this.#resolveDoubt(probe.doubt, head) ? this.#probe() : nothing;
     const held = this.#held;
     if (held === undefined || this.#needsSnapshot(head)) return this.#snapshot(head);
-    // Redis fell back to an epoch before the one held. Its owner will find out and begin a new one.
+    // Redis fell back to an earlier epoch. The owner will notice it and start a new epoch.
     if (head.epoch < held.epoch) return nothing;
     if (head.seq < probe.appliedBefore) return this.#stepBack(held, head);
     if (head.seq > held.applied) {
@@ -201,11 +202,10 @@ export class View implements RevocationView {
     }
     this.#completeness.completeUntil(head.truth === 'redis' && isSameSource ? probe.startedAt : proven);
     if (this.#probeAgain) return this.#probe();
-    // Two beats are needed for the first proof: look more often until then.
+    // The first proof needs two beats, so probe more often until then.
     return this.logStalenessMs() === Infinity ? soon : nothing;
   }
 
-  /** True while the log of the head's epoch hasn't been read whole. */
   #needsSnapshot(head: Head | undefined): boolean {
     if (head === undefined) return true;
     const held = this.#held;
@@ -225,7 +225,7 @@ export class View implements RevocationView {
     const waitMs = this.#jitter.waitMs(head, this.logStalenessMs() <= maxExposureMs, monotonicMs);
     if (waitMs > 0) return [{ kind: 'wait', ms: Math.ceil(waitMs) }];
     report.resync(this.#held === undefined ? 'start' : 'epoch');
-    // What is held of the epoch before must last as long as that one's tokens, until this one is known.
+    // Entries of the previous epoch must stay as long as that epoch's retention until this epoch is read.
     list.retain(Math.max(head.retentionSeconds, this.#held?.retentionSeconds ?? 0), monotonicMs);
     return this.#read(new LogReading(head, undefined, this.#pageSize));
   }
@@ -235,7 +235,6 @@ export class View implements RevocationView {
     return this.#finish(doubt, isSameEpoch ? doubt.explainedBy(head) : { kind: 'broken' });
   }
 
-  /** @returns true if the reading was whole */
   #finish(reading: LogReading, outcome: PageOutcome): boolean {
     this.#work = idle;
     if (outcome.kind !== 'done') {
@@ -260,14 +259,14 @@ export class View implements RevocationView {
       held.applied = Math.max(held.applied, message.seq);
       return nothing;
     }
-    // A gap, or a new epoch: the head has to tell.
+    // There is a gap or a new epoch; only the head can say which.
     if (!isHeld && message.epoch === head.epoch) return nothing;
     if (this.#work.kind === 'idle') return this.#probe();
     this.#probeAgain = true;
     return nothing;
   }
 
-  /** Only a log that others write by hand has bare events, and even there they prove nothing. */
+  /** Only a log that third-party code writes may have bare events, and they prove nothing. */
   #bare(event: unknown): readonly ViewCommand[] {
     if (this.#head?.truth === 'redis') this.#intake.unlogged(event);
     else this.#intake.ignore('ignored');

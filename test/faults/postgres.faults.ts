@@ -144,7 +144,7 @@ describe('identity under load, behind PgBouncer in transaction mode', () => {
     const session = await identity.login('lise');
     await identity.logout(session);
     await sidecar.untilKnows([{ session: session.id, committedMs: performance.now() }]);
-    expect(identity.program.printed()).toContain('no notifications of the database arrive');
+    expect(identity.program.printed()).toContain('database notifications do not arrive');
   }
 });
 

@@ -106,7 +106,7 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
     clock: systemClock,
     log,
     metrics: createAuthorizerMetrics(new Registry()),
-    observe: (observation) => seen.push(observation),
+    onEvent: (event) => seen.push(event),
   });
   await feed.start();
   onTestFinished(async () => {
@@ -237,7 +237,9 @@ describe('a sidecar', () => {
     await redis.kill();
     const sidecar = await startSidecar(redis);
     await startOwner(redis);
-    await eventually('it tried', () => sidecar.lines.find((line) => line.includes('no connection to Redis')));
+    await eventually('it tried', () =>
+      sidecar.lines.find((line) => line.includes('cannot connect to Redis')),
+    );
     expect(sidecar.judge({ issuedAt: Math.floor(Date.now() / 1000) - 5 })).toEqual({ kind: 'clear' });
     await redis.start();
     await live(sidecar);

@@ -53,7 +53,7 @@ function startFeed(issuers: readonly string[] = [issuer]) {
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
     log: createLog({ program: 'feed', level: 'silent' }),
     metrics: createAuthorizerMetrics(createRegistry()),
-    observe: () => (looks += 1),
+    onEvent: () => (looks += 1),
   });
   const connections = async (): Promise<string[]> => {
     const list = String(await client.client('LIST'));
