@@ -12,8 +12,8 @@ import type { DatabaseReport } from './postgres-pool.ts';
 export type { DatabaseReport } from './postgres-pool.ts';
 
 /**
- * No tables: a room adds its own with `$extendTables`, so rooms share a database without sharing a schema. What is
- * handed from room to room is a `DatabaseTransaction`.
+ * No tables. Each folder adds its own with `$extendTables`, so folders share a database but no schema, and
+ * pass a `DatabaseTransaction` to each other.
  */
 export type NoTables = object;
 
@@ -24,9 +24,9 @@ export type DatabaseOptions =
   | {
       postgres: {
         /**
-         * Read at each new connection, so that a changed password file is picked up; one that cannot be read then is
-         * taken to be as it was. With several hosts, as in
-         * `postgres://user@a:5432,b:5432/name`, the one that takes writes is used.
+         * Read at each new connection, so that a changed password file takes effect. If it can't be read
+         * then, the previous URL stays in use. Of several hosts, as in `postgres://user@a:5432,b:5432/name`,
+         * the one that accepts writes is used.
          */
         url: Pick<Secret, 'text'>;
         poolSize: number;
@@ -36,17 +36,23 @@ export type DatabaseOptions =
       };
     };
 
-/** An open database. SQLite holds one connection: inside a transaction use `trx` only, or it waits for itself. */
+/**
+ * An open database. SQLite has one connection, so a statement inside a transaction must use `trx`; `db` would
+ * deadlock.
+ */
 export type Database = {
   readonly db: Kysely<NoTables>;
   readonly dialect: 'sqlite' | 'postgres';
   /** For the log: a path, or host and database name; never a credential. */
   readonly description: string;
-  /** The database's wall clock at the moment the row is computed, in whole milliseconds since 1970, as an SQL expression. */
+  /**
+   * An SQL expression for the database's wall clock when the row is computed, in whole milliseconds since
+   * 1970.
+   */
   now(): RawBuilder<number>;
   /**
-   * Calls `onNotification` for each notification on a channel, and now and then without one. PostgreSQL only: undefined where
-   * a database can't notify.
+   * Calls `onNotification` for each notification on a channel, and after each connection. PostgreSQL only:
+   * undefined for a database without notifications.
    */
   listen(channel: string, options: ListenOptions): NotificationListener | undefined;
   /** Runs a transaction that may take minutes, such as a migration. */
@@ -54,16 +60,18 @@ export type Database = {
   close(): Promise<void>;
 };
 
-/** A room's migrations by name. Names are unique in the database, start with the room's and sort in order of age. */
+/**
+ * The migrations of a folder by name. Names are unique, start with the name of the folder, and sort by age.
+ */
 export type Migrations = Readonly<Record<string, Migration>>;
 
 const defaultStatementTimeoutMs = 10_000;
 const longStatementTimeoutMs = 10 * 60_000;
 
 /**
- * Opens a database. Cost: none; SQLite opens its file, PostgreSQL connects, at the first statement. Every statement
- * throws ERR_DATABASE_UNAVAILABLE where the same call may succeed later; nothing of its transaction is then kept,
- * unless the connection was lost during the commit.
+ * Opens a database. Costs nothing until the first statement, when SQLite opens its file and PostgreSQL
+ * connects. A statement throws ERR_DATABASE_UNAVAILABLE if the same call may succeed later. Its transaction
+ * is then rolled back, unless the connection was lost during the commit.
  * @param options.sqlite path of the file; created with mode 0600 if absent. `:memory:` for tests
  */
 export function openDatabase(options: DatabaseOptions): Database {
@@ -98,7 +106,7 @@ function openPostgresDatabase(options: PostgresOptions): Database {
     db,
     dialect: 'postgres',
     description: describeUrl(url.text()),
-    // Not now(): that is the start of the transaction.
+    // Not now(), which is the start of the transaction.
     now: () => sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`,
     listen: (channel, listening) =>
       listenToPostgres({
@@ -121,8 +129,9 @@ function openPostgresDatabase(options: PostgresOptions): Database {
 }
 
 /**
- * Brings the database to the newest schema, all or nothing. Safe to run from several processes at once.
- * @param migrations each room's own
+ * Migrates the database to the newest schema, in one transaction. Several processes may run it at the same
+ * time.
+ * @param migrations one entry for each folder with tables
  * @throws ERR_DATABASE
  */
 export async function migrate(database: Database, migrations: readonly Migrations[]): Promise<void> {
@@ -144,7 +153,7 @@ async function migrateIn(trx: DatabaseTransaction, all: Record<string, Migration
   const migrator = new Migrator({
     db: trx,
     provider: { getMigrations: () => Promise.resolve(all) },
-    // Rooms grow independently of each other.
+    // Each folder adds its migrations independently of the others.
     allowUnorderedMigrations: true,
   });
   const { error } = await migrator.migrateToLatest();

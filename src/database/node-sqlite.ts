@@ -17,19 +17,22 @@ import { Fault } from '../runtime/fault.ts';
 type MonotonicClock = Pick<Clock, 'monotonicMs'>;
 type Retry = <Outcome>(work: () => Outcome | Promise<Outcome>) => Promise<Outcome>;
 
-/** How long a statement waits for another process's transaction, and how often it tries. */
+/** How long a statement waits for another process's transaction, and the time between two attempts; ms. */
 const busyTimeoutMs = 5000;
 const busyRetryMs = 4;
 const maxCachedStatements = 256;
 
-/** DDL is transactional in SQLite; saying so makes a migration all or nothing, also beside another process. */
+/**
+ * DDL is transactional in SQLite. Kysely then runs each migration in a transaction, which is safe with
+ * several processes.
+ */
 class TransactionalSqliteAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true;
   }
 }
 
-/** Kysely's dialect over `node:sqlite`: one connection, one transaction at a time, durable at each commit. */
+/** Kysely's dialect for `node:sqlite`: one connection, one transaction at a time, durable at each commit. */
 export function nodeSqliteDialect(path: string, clock: MonotonicClock = systemClock): Dialect {
   const retry: Retry = (work) => retryWhileLocked(work, clock);
   return {
@@ -41,8 +44,9 @@ export function nodeSqliteDialect(path: string, clock: MonotonicClock = systemCl
 }
 
 /**
- * Waits for a lock without blocking the event loop, as SQLite's own wait would. To try again is safe: a statement that
- * found the database locked did nothing, and inside a transaction, which takes the lock at its start, none does.
+ * Waits for a lock without blocking the event loop, which SQLite's own wait would do. Retrying is safe: a
+ * statement that finds the database locked has done nothing, and a transaction takes the lock at its start,
+ * so only `begin` can fail.
  */
 class RetryingSqliteDriver extends SqliteDriver {
   readonly #retry: Retry;
@@ -82,7 +86,7 @@ async function retryWhileLocked<Outcome>(
   }
 }
 
-// SQLITE_BUSY; its extended codes have it in the low byte.
+// SQLITE_BUSY is 5. Extended codes have it in the low byte.
 const isBusy = (thrown: unknown): boolean =>
   thrown instanceof Error &&
   'errcode' in thrown &&
@@ -90,10 +94,10 @@ const isBusy = (thrown: unknown): boolean =>
   thrown.errcode % 256 === 5;
 
 function openSqlite(path: string): SqliteDatabase {
-  // SQLite gives its -wal and -shm files the mode of the database.
+  // SQLite gives its -wal and -shm files the mode of the database file.
   if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
   const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
-  // FULL: without it a commit in WAL mode is not yet on the disk when it is acknowledged.
+  // Without FULL, a commit in WAL mode isn't on the disk yet when it is acknowledged.
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
   const statements = new Map<string, SqliteStatement>();
   return {
@@ -101,7 +105,7 @@ function openSqlite(path: string): SqliteDatabase {
     prepare: (text) => {
       const cached = statements.get(text);
       if (cached !== undefined) return cached;
-      // A deferred transaction that first reads and then writes fails at once when another process wrote in between.
+      // A deferred transaction that reads and then writes fails at once if another process wrote in between.
       const statement = adapt(database.prepare(text === 'begin' ? 'begin immediate' : text));
       if (statements.size >= maxCachedStatements) statements.clear();
       statements.set(text, statement);

@@ -12,17 +12,20 @@ import {
 } from 'kysely';
 import { ResilientPool, type PostgresPoolOptions } from './postgres-pool.ts';
 
-/** Kysely's own for migrations. Versions that took it for the session exclude those that take it for the transaction. */
+/**
+ * Kysely's own lock for migrations, so that older versions, which lock for the session, and this one exclude
+ * each other.
+ */
 const migrationLockId = '3853314791062309107';
 
-/** Waits until no other process migrates, and keeps the others waiting until the transaction ends. */
+/** Waits until no other process migrates, and makes other processes wait until the transaction ends. */
 export async function migrationLock(trx: Kysely<never> | Kysely<object>): Promise<void> {
   await sql`select pg_advisory_xact_lock(${sql.lit(migrationLockId)}::bigint)`.execute(trx);
 }
 
 /**
- * PostgreSQL through a pool that outlives the server. Nothing relies on the session: a pooler may give each transaction
- * another connection of its own.
+ * Kysely's dialect for PostgreSQL, over `ResilientPool`. Nothing relies on session state, because a pooler
+ * may give each transaction another server connection.
  */
 export function resilientPostgresDialect(options: PostgresPoolOptions): Dialect {
   const pool = new ResilientPool(options);
@@ -35,7 +38,7 @@ export function resilientPostgresDialect(options: PostgresPoolOptions): Dialect 
   };
 }
 
-/** The lock on migrations ends with their transaction: one of the session could be left behind on a pooler's connection. */
+/** Locks migrations for their transaction. A session lock could stay behind on a pooler's connection. */
 class TransactionLockAdapter extends PostgresAdapter {
   override acquireMigrationLock(db: Kysely<never>): Promise<void> {
     return migrationLock(db);
@@ -44,7 +47,10 @@ class TransactionLockAdapter extends PostgresAdapter {
   override async releaseMigrationLock(): Promise<void> {}
 }
 
-/** Sets the limits of each transaction with its start, in one message: a pooler may have refused them for the session. */
+/**
+ * Sets the time limits in the message that starts a transaction, because a pooler may refuse them for the
+ * session.
+ */
 class LimitingDriver extends PostgresDriver {
   readonly #begin: CompiledQuery;
 

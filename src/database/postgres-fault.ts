@@ -1,7 +1,7 @@
 import { Fault } from '../runtime/fault.ts';
 import { describeError } from '../runtime/log.ts';
 
-/** What an error says about the statement, the connection and the server. */
+/** What an error means for the statement and for the connection. */
 export type PostgresFailure = {
   /** The same statement may succeed later. */
   readonly isTransient: boolean;
@@ -9,7 +9,7 @@ export type PostgresFailure = {
   readonly isConnectionBroken: boolean;
 };
 
-/** Not now, but the connection and the server are fine. PostgreSQL, appendix A. */
+/** The statement may succeed later, on the same connection. See PostgreSQL, appendix A. */
 const conflicts: ReadonlySet<string> = new Set([
   '40001', // serialization_failure
   '40P01', // deadlock_detected
@@ -17,7 +17,7 @@ const conflicts: ReadonlySet<string> = new Set([
   '57014', // query_canceled: statement_timeout
 ]);
 
-/** The server ended the connection, or is one that must not be used. */
+/** The server ended the connection, or the server must not be used. */
 const endings: ReadonlySet<string> = new Set([
   '25006', // read_only_sql_transaction: a replica, or a primary that was demoted
   '25P03', // idle_in_transaction_session_timeout
@@ -29,7 +29,7 @@ const endings: ReadonlySet<string> = new Set([
   '57P05', // idle_session_timeout
 ]);
 
-/** Classes of codes: connection exception (and whatever a pooler complains of), insufficient resources, system error. */
+/** Classes of codes: connection exception (a pooler's errors too), insufficient resources, system error. */
 const endingClasses: ReadonlySet<string> = new Set(['08', '53', '58']);
 
 /** Reads the SQLSTATE of a failed statement. */
@@ -41,7 +41,7 @@ export function readFailure(thrown: unknown): PostgresFailure {
   return { isTransient: isEnding, isConnectionBroken: isEnding };
 }
 
-/** PgBouncer refuses a start-up parameter that it does not pass on. The code is for much else too. */
+/** PgBouncer refuses start-up parameters that it doesn't pass on. The code alone isn't specific enough. */
 export function isRefusedParameter(thrown: unknown): boolean {
   const { code, message } = describeError(thrown);
   return code === '08P01' && message.includes('unsupported startup parameter');

@@ -1,7 +1,10 @@
 import pg from 'pg';
 import type { Secret } from '../runtime/secret.ts';
 
-/** Scheme and user information, hosts, and the rest. A password may not hold `@`, `/`, `?` or `#`, as in any URL. */
+/**
+ * Scheme and user information, hosts, and the rest. As in any URL, a password can't contain `@`, `/`, `?` or
+ * `#`.
+ */
 const parts = /^(?<before>[a-z]+:\/\/(?:[^/?#@]*@)?)(?<hosts>[^/?#@]*)(?<after>.*)$/is;
 
 /** One URL for each host of a URL in libpq's form, `postgres://user@a:5432,b:5432/name`. */
@@ -11,7 +14,7 @@ export function urlsOf(url: string): readonly string[] {
   return hosts.split(',').map((host) => `${before}${host}${after}`);
 }
 
-/** Hosts and database name of a URL, for the log; never a credential. */
+/** Hosts and database name of a URL, for logs; never a credential. */
 export function describeUrl(url: string): string {
   const { hosts, after = '' } = parts.exec(url)?.groups ?? {};
   if (hosts === undefined) return 'postgres';
@@ -19,8 +22,9 @@ export function describeUrl(url: string): string {
 }
 
 /**
- * Reads a URL at each call, and keeps the former one while the new one cannot be read or is not a URL: its file may be
- * in the middle of being replaced. Connections are opened in callbacks, where an error would end the process.
+ * Reads a URL at each call. While the new value can't be read or isn't a URL, for example because its file is
+ * being replaced, the previous value stays in use. Connections are opened in callbacks, where an error would
+ * end the process.
  */
 export function lastUsableUrl(url: Pick<Secret, 'text'>): Pick<Secret, 'text'> {
   let last: string | undefined;
@@ -38,7 +42,7 @@ export function lastUsableUrl(url: Pick<Secret, 'text'>): Pick<Secret, 'text'> {
   };
 }
 
-/** A client that never connects reads a URL as the ones that do. */
+/** A client that never connects parses the URL in the same way as the clients of the pool. */
 function requireUsable(url: string): void {
   if (url === '') throw new Error('the URL is empty');
   for (const connectionString of urlsOf(url)) Reflect.construct(pg.Client, [{ connectionString }]);

@@ -5,24 +5,24 @@ import type { Secret } from '../runtime/secret.ts';
 import { urlsOf } from './postgres-hosts.ts';
 
 export type ListenOptions = {
-  /** Called for each notification, and after each connection: something may have been missed. */
+  /** Called for each notification, and after each connection, because notifications may have been missed. */
   onNotification(): void;
-  /** Called when notifications begin to arrive, or cease to. */
+  /** Called when notifications stop arriving, and when they arrive again. */
   onReceivingChange?(isReceiving: boolean): void;
-  /** Between two tests whether notifications arrive; ms. Default 30 s. */
+  /** Time between two probes, which test whether notifications arrive; ms. Default 30 s. */
   readonly probeEveryMs?: number;
-  /** How long a test's own notification may take; ms. Default 5 s. */
+  /** How long the notification of a probe may take; ms. Default 5 s. */
   readonly probeTimeoutMs?: number;
 };
 
-/** A standing subscription. */
+/** A subscription to a channel. */
 export type NotificationListener = {
   /**
-   * Whether notifications arrive: one sent as a test has come back. They don't while the connection is down, and never
-   * through a pooler in transaction mode, which takes the subscription and delivers nothing.
+   * Whether notifications arrive: the notification of the last probe did. None arrive while the connection is
+   * down, or through a pooler in transaction mode, which accepts the subscription but delivers nothing.
    */
   isReceiving(): boolean;
-  /** Ends it; further calls do nothing. */
+  /** Ends the subscription. Further calls have no effect. */
   stop(): Promise<void>;
 };
 
@@ -39,7 +39,9 @@ const connectTimeoutMs = 5000;
 const keepAliveDelayMs = 10_000;
 const probePrefix = 'probe ';
 
-/** Listens for PostgreSQL notifications on a connection of its own, which is opened again when it breaks or is deaf. */
+/**
+ * Listens for PostgreSQL notifications on its own connection, which is reopened if it ends or if none arrive.
+ */
 export function listenToPostgres(options: Options): NotificationListener {
   const listening = new ReconnectingListener(options);
   const running = listening.run();
@@ -81,7 +83,7 @@ class ReconnectingListener {
     }
   }
 
-  /** @returns how long to wait for another attempt; ms */
+  /** @returns how long to wait before the next attempt; ms */
   async #attempt(): Promise<number> {
     const { probeEveryMs = 30_000, probeTimeoutMs = 5000, onNotification } = this.#options;
     const { signal } = this.#stopping;
@@ -98,7 +100,7 @@ class ReconnectingListener {
       }
       return probe === 'undelivered' ? probeEveryMs : reconnectMs;
     } catch {
-      // The outbox is looked at now and then in any case: without notifications it only takes longer.
+      // Not an error: the outbox is polled as well, so without notifications publishing only takes longer.
       this.#host += 1;
       return reconnectMs;
     } finally {
@@ -109,7 +111,7 @@ class ReconnectingListener {
 
   #note(isReceiving: boolean): void {
     if (isReceiving === this.#isReceiving) return;
-    // That they arrive at first is as expected.
+    // The first success is expected and isn't reported.
     if (this.#isReceiving !== undefined || !isReceiving) this.#options.onReceivingChange?.(isReceiving);
     this.#isReceiving = isReceiving;
   }
@@ -119,7 +121,7 @@ class ReconnectingListener {
   }
 }
 
-/** What became of a notification sent as a test; `undelivered` although the database has taken it. */
+/** The outcome of a probe. `undelivered`: the database accepted the notification, but it didn't arrive. */
 type Probe = 'arrived' | 'undelivered' | 'lost';
 
 /** One connection that listens. */
@@ -142,7 +144,7 @@ class Subscription {
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
-    // Without a listener the error would end the process; `end` follows and does what is to be done.
+    // Without a listener, the error would end the process. The event `end` follows and is handled.
     this.#client.on('error', () => undefined);
     this.#client.on('end', resolve);
     this.#client.on('notification', ({ payload = '' }) => this.#notified(payload));
@@ -173,7 +175,7 @@ class Subscription {
     return outcome;
   }
 
-  /** At once: nothing is to be said to a server that may not answer. */
+  /** Closes the socket without a goodbye message, because the server may not answer. */
   end(): void {
     this.#client.connection.stream.destroy();
   }

@@ -6,37 +6,43 @@ import type { Secret } from '../runtime/secret.ts';
 import { isRefusedParameter, readFailure, unavailable } from './postgres-fault.ts';
 import { urlsOf } from './postgres-hosts.ts';
 
-/** Tells an operator what became of the connections. */
+/** Receives changes in the availability of the database, for the log. */
 export type DatabaseReport = {
-  /** A connection ended by itself, idle or in use; the pool replaces it. */
+  /** The server or the network ended a connection, idle or in use. The pool replaces it. */
   connectionLost(thrown: unknown): void;
   /** The first statement failed because the database is unavailable. */
   unavailable(fault: Fault): void;
-  /** The first statement has succeeded after that. */
+  /** After that, a statement succeeded again. */
   available(): void;
 };
 
 export type PostgresPoolOptions = {
-  /** Read at each new connection, so that a changed password file is picked up. */
+  /** Read at each new connection, so that a changed password file takes effect. */
   readonly url: Pick<Secret, 'text'>;
   readonly poolSize: number;
-  /** Longest time of one statement, on the server and as seen from here; ms. Also of the wait for a connection, up to 5 s. */
+  /**
+   * Longest time of one statement, limited by the server and by the client; ms. The wait for a connection has the
+   * same limit, but at most 5 s.
+   */
   readonly statementTimeoutMs: number;
   readonly report?: DatabaseReport | undefined;
 };
 
 const connectTimeoutMs = 5000;
-/** The server ends a statement itself, if it can; only one that hangs is given up from here; ms. */
+/**
+ * How much longer than the server's own limit the client waits for a statement; ms. Only a hanging server
+ * exceeds it.
+ */
 const answerGraceMs = 2000;
-/** What pg-pool says when no connection became free in time. */
+/** The message of pg-pool's error if no connection became free in time. */
 const poolIsBusy = 'timeout exceeded when trying to connect';
 const keepAliveDelayMs = 10_000;
-/** How long a close waits for servers to say goodbye; ms. */
+/** How long a close waits for the servers to end the connections; ms. */
 const closeTimeoutMs = 1000;
 
 /**
- * A pool that outlives its server. It throws ERR_DATABASE_UNAVAILABLE for what may succeed later, gives up a statement
- * that gets no answer, and uses only servers that take writes.
+ * A pool that survives the loss of its server. It throws ERR_DATABASE_UNAVAILABLE for errors that may not
+ * happen again, ends statements that get no answer, and uses only servers that accept writes.
  */
 export class ResilientPool implements PostgresPool {
   readonly options: object = {};
@@ -44,9 +50,11 @@ export class ResilientPool implements PostgresPool {
   readonly #pool: pg.Pool;
   readonly #open = new Set<pg.Client>();
   readonly #connections = new WeakMap<PoolClient, PooledConnection>();
-  /** The host that took the last connection. */
+  /** The index of the host to connect to. */
   #host = 0;
-  /** False once a pooler has refused limits as start-up parameters; transactions set them for themselves in any case. */
+  /**
+   * False after a pooler has refused time limits as start-up parameters. Each transaction sets them as well.
+   */
   #sendsLimits = true;
   #isAvailable = true;
 
@@ -58,7 +66,7 @@ export class ResilientPool implements PostgresPool {
       connectionTimeoutMillis: Math.min(connectTimeoutMs, options.statementTimeoutMs + answerGraceMs),
       types,
     });
-    // Idle connections are listened to as all others are.
+    // The listener in `#opened` handles errors of idle connections too.
     this.#pool.on('error', () => undefined);
   }
 
@@ -70,7 +78,7 @@ export class ResilientPool implements PostgresPool {
         return await this.#connect();
       } catch (thrown) {
         if (describeError(thrown).message === poolIsBusy) throw this.#failed(this.#busy());
-        // Another request may have moved on already.
+        // Another request may have selected the next host already.
         if (this.#host === host) this.#host = (host + 1) % hosts;
         if (attempt >= hosts) throw this.#failed(unavailable(thrown));
       }
@@ -92,7 +100,7 @@ export class ResilientPool implements PostgresPool {
     const connection = new PooledConnection(client, {
       timeoutMs: this.#options.statementTimeoutMs + answerGraceMs,
       failed: (fault) => this.#failed(fault),
-      // A server that answers and takes no writes is not available.
+      // A server counts as available only after it has proven that it accepts writes.
       succeeded: () => {
         if (this.#connections.has(client)) this.#succeeded();
       },
@@ -168,16 +176,17 @@ export class ResilientPool implements PostgresPool {
     client.once('end', () => this.#open.delete(client));
     let isConnected = false;
     client.once('connect', () => (isConnected = true));
-    let isTold = false;
-    // The pool listens to idle connections only: without this the end of any other would end the process.
+    let isReported = false;
+    // The pool only listens to idle connections. Without this listener, an error of any other would end the
+    // process.
     client.on('error', (thrown) => {
-      if (isConnected && !isTold) this.#options.report?.connectionLost(thrown);
-      isTold = true;
+      if (isConnected && !isReported) this.#options.report?.connectionLost(thrown);
+      isReported = true;
     });
   }
 }
 
-/** A server that is a replica, or was demoted, refuses every write: better to look for another at once. */
+/** A replica or a demoted primary refuses every write, so the pool must look for another host at once. */
 async function requireWritable(connection: PooledConnection): Promise<void> {
   const { rows } = await connection.query<{ transaction_read_only: string }>(
     'show transaction_read_only',
@@ -186,7 +195,7 @@ async function requireWritable(connection: PooledConnection): Promise<void> {
   if (rows[0]?.transaction_read_only !== 'off') throw new Error('the server is read-only');
 }
 
-// Our bigint columns count milliseconds and rows: far below 2^53.
+// The bigint columns hold milliseconds and counts of rows, far below 2^53, so they can be numbers.
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) =>
     oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format),
@@ -198,11 +207,11 @@ type PooledConnectionOptions = {
   succeeded(): void;
 };
 
-/** A connection as kysely uses it. */
+/** A connection of the pool, with the interface that Kysely uses. */
 class PooledConnection implements PostgresPoolClient {
   readonly #client: PoolClient;
   readonly #options: PooledConnectionOptions;
-  /** Why the connection is not to be used any more. */
+  /** Why the connection must not be used any more. */
   #brokenBy: unknown;
 
   constructor(client: PoolClient, options: PooledConnectionOptions) {
@@ -223,7 +232,7 @@ class PooledConnection implements PostgresPoolClient {
   }
 
   release(isToDestroy = false): void {
-    // A transaction left open would be somebody else's.
+    // An open transaction must not pass to the next user of the connection.
     const isIdle = this.#client.getTransactionStatus() === 'I';
     this.#client.release(isToDestroy || this.#brokenBy !== undefined || !isIdle);
   }
@@ -242,7 +251,7 @@ class PooledConnection implements PostgresPoolClient {
     }
   }
 
-  /** Nothing says whether the server is still at it: the connection goes, and with it the statement. */
+  /** The server may still be executing the statement. Closing the connection ends both. */
   #giveUp(): void {
     this.#brokenBy ??= new Error(`no answer within ${this.#options.timeoutMs} ms`);
     this.#client.connection.stream.destroy();
