@@ -13,17 +13,18 @@ import {
 import type { Recorder } from './recorder.ts';
 
 export type AcceptedOutcome = {
+  /** The label of the metric. */
   readonly result: 'accepted' | 'duplicate' | 'failed' | 'too_many_keys' | 'unknown_subject';
   readonly answer: Answer;
 };
 
-/** Carries out an authentic delivery. */
+/** Records the revocations of an authentic delivery. */
 export type HandleAccepted = (
   at: { readonly receiver: Receiver; readonly redeliveryMs: number },
   accepted: Accepted,
 ) => Promise<AcceptedOutcome>;
 
-/** Deliveries recorded at a time. */
+/** Largest number of deliveries that are being recorded at the same time. */
 const maxRecording = 1024;
 
 export function createAcceptedHandler(options: {
@@ -45,15 +46,17 @@ export function createAcceptedHandler(options: {
   }
 
   return async ({ receiver, redeliveryMs }, accepted) => {
-    // PostgreSQL holds no text with U+0000: it would fail at every attempt, and each would count as a missed notice.
+    // PostgreSQL can't store text with U+0000. Every attempt would fail, and each would count as a missed
+    // notice.
     if (accepted.requests.some(({ id }) => id?.includes('\0'))) {
       const answer = receiver.refused(refuseDelivery('unknown_subject', { claim: 'id' }));
-      log.warn('delivery cannot be carried out', { ...receiverFields(receiver), found: 'an id with U+0000' });
+      const fields = { reason: 'unknown_subject', found: 'an id with U+0000' };
+      log.warn('delivery refused', { ...receiverFields(receiver), ...fields });
       return { result: 'unknown_subject', answer };
     }
     try {
       const result = await record(receiver, accepted);
-      log.info('delivery carried out', {
+      log.info('delivery accepted', {
         ...receiverFields(receiver),
         ...revocationFields(accepted),
         result,
@@ -61,16 +64,16 @@ export function createAcceptedHandler(options: {
       return { result, answer: receiver.accepted };
     } catch (thrown) {
       if (thrown instanceof Fault && thrown.code === 'ERR_REVOCATION_INVALID') {
-        // What is left once ids and issuers are checked.
+        // The receiver has checked ids and issuers, so only the number of revoked keys can be wrong.
         const answer = receiver.refused(refuseDelivery('too_many_keys'));
-        log.error('delivery cannot be carried out', {
+        log.error('delivery refused', {
           ...receiverFields(receiver),
           ...revocationFields(accepted),
           err: thrown,
         });
         return { result: 'too_many_keys', answer };
       }
-      log.error('delivery not recorded', {
+      log.error('cannot record delivery', {
         ...receiverFields(receiver),
         ...revocationFields(accepted),
         err: thrown,
@@ -81,7 +84,7 @@ export function createAcceptedHandler(options: {
   };
 }
 
-/** What was revoked, for the log: a session by a short hash, others by their number. */
+/** The revocations of a delivery, for the log: one session by its short hash, others only by their number. */
 function revocationFields({ requests }: Accepted) {
   const [first] = requests;
   if (first === undefined) return {};

@@ -21,15 +21,15 @@ import { createSignedJwtReader } from './signed-jwt.ts';
 export type BackchannelLogoutOptions = {
   readonly path: string;
   readonly issuer: string;
-  /** The client ids the logout tokens are for. */
+  /** The client ids that logout tokens may be for. */
   readonly audiences: readonly string[];
   readonly algorithms: readonly Algorithm[];
   readonly keySet: KeySet;
   readonly maxAgeMs: number;
   readonly clockToleranceMs: number;
-  /** §2.4 requires `exp`; some providers leave it out. Then `iat` alone bounds the token's age. */
+  /** §2.4 requires `exp`, but some providers leave it out. Then only `iat` limits the token's age. */
   readonly needsExpiry: boolean;
-  /** The issuer's access tokens hold `sid`; else only the subject can be revoked. */
+  /** Whether the issuer's access tokens hold `sid`. Otherwise only the subject can be revoked. */
   readonly tokensHoldSid: boolean;
 };
 
@@ -37,10 +37,13 @@ const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout';
 const maxBodyBytes = 32 * 1024;
 const maxTokenLength = 16 * 1024;
 
-/** OpenID Connect Back-Channel Logout 1.0: `sid` ends one session, `sub` alone all of the subject's. */
+/**
+ * OpenID Connect Back-Channel Logout 1.0: `sid` ends one session, and `sub` alone ends all sessions of the
+ * subject.
+ */
 export function createBackchannelLogout(options: BackchannelLogoutOptions): Receiver {
   const { issuer, keySet } = options;
-  // §2.4 recommends logout+jwt; what a logout token is, its `events` say.
+  // §2.4 only recommends logout+jwt. The claim `events` identifies a logout token.
   const types = ['logout+jwt', 'JWT', 'none'];
   const read = createSignedJwtReader({ ...options, types, maxLength: maxTokenLength });
 
@@ -78,7 +81,7 @@ export function createBackchannelLogout(options: BackchannelLogoutOptions): Rece
   };
 }
 
-/** §2.6, steps 5 to 7, and whom it concerns. */
+/** Checks steps 5 to 7 of §2.6, and reads what the token revokes. */
 function requestOf(
   claims: JsonObject,
   at: EpochSeconds,
@@ -87,7 +90,7 @@ function requestOf(
   const { events, nonce, sid, sub } = claims;
   if (!isObject(events) || !isObject(events[logoutEvent]))
     return refuseDelivery('wrong_type', { claim: 'events', expected: logoutEvent });
-  // An ID token has one: it must not pass for a logout token.
+  // An ID token has a nonce, and must not be accepted as a logout token.
   if (nonce !== undefined)
     return refuseDelivery('wrong_type', { claim: 'nonce', expected: 'absent', found: 'present' });
   if ((sid !== undefined && !isId(sid)) || (sub !== undefined && !isId(sub)))

@@ -21,16 +21,16 @@ import { createStandardWebhook } from './webhook.ts';
 export type ConfiguredReceiversOptions = Pick<IssuerKeysOptions, 'clock' | 'log' | 'metrics' | 'get'> & {
   readonly issuers: readonly IssuerSettings[];
   readonly receivers: readonly ReceiverSettings[];
-  /** How far issuers' clocks may be off; ms. */
+  /** How far the issuers' clocks may be off; ms. */
   readonly clockToleranceMs: number;
 };
 
-/** A delivery takes a while, also at the first attempt; ms. */
+/** How old a document may be at the first attempt to deliver it; ms. */
 const deliveryMs = 5 * 60_000;
 
 /**
- * The receivers of a configuration, for `createReceivers`; nothing is read before they are started.
- * @throws ERR_CONFIG_INVALID when an address of keys may not be used
+ * The receivers of a configuration, for `createReceivers`. They read nothing before their start.
+ * @throws ERR_CONFIG_INVALID if a JWKS address isn't allowed
  */
 export function configuredReceivers(options: ConfiguredReceiversOptions): MountedReceiver[] {
   const issuers = new Map(options.issuers.map((issuer) => [issuer.issuer, issuer]));
@@ -50,7 +50,7 @@ function receiverOf(
 ): Receiver {
   const { clockToleranceMs, log } = options;
   const { path } = settings;
-  // A retry brings the same document: it may be as old as the sender is patient.
+  // A retry delivers the same document, so it may be as old as the sender's redelivery time.
   const dates = { clockToleranceMs, maxAgeMs: settings.redelivery + deliveryMs };
   switch (settings.kind) {
     case 'webhook':
@@ -97,7 +97,9 @@ function sessionClaimOf(issuer: IssuerSettings | undefined): string {
 
 type Keyed = SetPushSettings | BackchannelLogoutSettings | FusionAuthSettings;
 
-/** The keys of what is sent: the receiver's own, else those of the tokens' issuer, if that is the sender. */
+/**
+ * The keys that verify deliveries: the receiver's own or, if the tokens' issuer is the sender, the issuer's.
+ */
 function keysOf(
   settings: Keyed,
   issuers: Issuers,

@@ -28,9 +28,9 @@ export type DeliveryHandlerOptions = {
   readonly limits: DeliveryLimits;
   readonly sources: KnownSources;
   readonly missed: MissedNotices;
-  /** Limits the lines about refusals. */
+  /** Limits the log lines about refusals. */
   readonly throttle: RefusalThrottle;
-  /** The address a request came from. */
+  /** The address that sent a request. */
   clientAddress(request: IncomingMessage): string;
   readonly clock: Clock;
   readonly log: Log;
@@ -39,9 +39,9 @@ export type DeliveryHandlerOptions = {
 
 export type GuardedReceiver = {
   readonly receiver: Receiver;
-  /** What `Authorization` must be; empty: the signature is enough. */
+  /** Accepted values of `Authorization`, as digests. Empty: the header isn't checked. */
   readonly authorization: WatchedSecrets<Buffer>;
-  /** How long its sender goes on trying to deliver; 0: it tries once. ms */
+  /** How long the sender retries a delivery; ms. 0: it doesn't retry. */
   readonly redeliveryMs: number;
 };
 
@@ -51,19 +51,20 @@ export type HandleDelivery = (
   response: ServerResponse,
 ) => Promise<void>;
 
-/** From the head of a request to the end of its body; ms. */
-const bodyWithinMs = 2000;
-/** A sender is answered within this time. Its delivery is worked on all the same; ms. */
-const answerWithinMs = 12_000;
+/** Longest time from the head of a request to the end of its body; ms. */
+const bodyTimeoutMs = 2000;
+/** After this time a sender gets status 503, while the work on its delivery continues; ms. */
+const answerTimeoutMs = 12_000;
 
 type Outcome = AcceptedOutcome | { readonly result: 'ignored' | DeliveryRefusal; readonly answer: Answer };
 
-/** Takes a delivery from its socket to its answer. A 2xx is sent only when everything is committed. */
+/** Reads, evaluates and answers deliveries. It answers with 2xx only when everything is committed. */
 export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDelivery {
   const { clock, metrics, log, sources } = options;
+  const reportRefusal = createRefusalReport(options);
 
-  /** @returns undefined when the client hung up before its body was here */
-  async function take(guarded: GuardedReceiver, request: IncomingMessage): Promise<Outcome | undefined> {
+  /** @returns undefined if the client closed the connection before the end of the body */
+  async function handle(guarded: GuardedReceiver, request: IncomingMessage): Promise<Outcome | undefined> {
     const { receiver } = guarded;
     const network = networkOf(options.clientAddress(request));
     const source = { network, isKnown: sources.has(receiver.path, network) };
@@ -71,52 +72,60 @@ export function createDeliveryHandler(options: DeliveryHandlerOptions): HandleDe
     const dropped = (used: number): void => {
       share = used;
     };
-    const evaluation = await evaluate(guarded, request, {
-      source,
-      dropped,
-      nowMs: clock.nowMs(),
-      ...options,
-    });
+    const context = { source, dropped, nowMs: clock.nowMs(), limits: options.limits };
+    const evaluation = await evaluate(guarded, request, context);
     if (evaluation === undefined) return undefined;
-    if (evaluation.kind === 'refused') return refused(guarded, evaluation, { network, share });
+    if (evaluation.kind === 'refused') {
+      reportRefusal(guarded, evaluation, { network, share });
+      return { result: evaluation.reason, answer: receiver.refused(evaluation) };
+    }
     if (evaluation.kind === 'accepted') {
       const outcome = await options.handleAccepted(guarded, evaluation);
-      // A copy of an earlier one can be sent from anywhere.
+      // A duplicate proves nothing about its network: anyone could have copied an earlier delivery.
       if (outcome.result === 'accepted') sources.add(receiver.path, network);
       return outcome;
     }
-    log.debug('delivery changes nothing', { ...receiverFields(receiver), event: evaluation.event });
+    log.debug('delivery ignored', { ...receiverFields(receiver), event: evaluation.event });
     return { result: 'ignored', answer: receiver.accepted };
-  }
-
-  function refused(guarded: GuardedReceiver, refusal: Refused, from: { network: string; share: number }) {
-    const { receiver } = guarded;
-    const { reason, detail } = refusal;
-    const { isBeforeSignature } = refusals[reason];
-    // Those of the sender's own stay visible beside forged ones. They are limited too, since a provider signs tokens for
-    // others as well, and anyone may send these here.
-    const limited = isBeforeSignature ? from.network : `signed ${from.network}`;
-    const isLimited = options.throttle.waitMs(limited) > 0;
-    options.throttle.refused(limited);
-    log[isLimited ? 'debug' : 'warn']('delivery refused', { ...receiverFields(receiver), reason, ...detail });
-    if (reason === 'keys_unavailable') options.missed.possible(guarded, 'keys');
-    if (reason === 'overloaded' && sources.mayBeAuthentic(receiver.path, from.network, from.share))
-      options.missed.possible(guarded, 'unread');
-    return { result: reason, answer: receiver.refused(refusal) };
   }
 
   return async (guarded, request, response) => {
     if (request.method !== 'POST') return send(response, methodNotAllowed);
-    const timer = setTimeout(() => send(response, later), answerWithinMs).unref();
+    const timer = setTimeout(() => send(response, later), answerTimeoutMs).unref();
     try {
-      const outcome = await take(guarded, request);
-      // A sender that hung up before its body was here gets no answer, and no line in the log.
+      const outcome = await handle(guarded, request);
+      // The client closed the connection before the end of its body: there is nobody to answer and nothing to
+      // log.
       if (outcome === undefined) return;
       metrics.receivedEvents.inc({ source: guarded.receiver.kind, result: outcome.result });
       send(response, outcome.answer);
     } finally {
       clearTimeout(timer);
     }
+  };
+}
+
+type ReportRefusal = (
+  guarded: GuardedReceiver,
+  refusal: Refused,
+  from: { readonly network: string; readonly share: number },
+) => void;
+
+/** Logs refusals, and records those that may have cost an authentic notice. */
+function createRefusalReport(options: DeliveryHandlerOptions): ReportRefusal {
+  const { log, throttle, missed, sources } = options;
+  return (guarded, { reason, detail }, { network, share }) => {
+    const { receiver } = guarded;
+    // Signed and unsigned deliveries have separate limits, so that a flood of forged deliveries can't hide
+    // the refusals of signed ones. Signed ones are limited too: a provider also signs tokens for others, and
+    // anyone may send them.
+    const limited = refusals[reason].isBeforeSignature ? network : `signed ${network}`;
+    const isLimited = throttle.waitMs(limited) > 0;
+    throttle.refused(limited);
+    log[isLimited ? 'debug' : 'warn']('delivery refused', { ...receiverFields(receiver), reason, ...detail });
+    if (reason === 'keys_unavailable') missed.possible(guarded, 'keys');
+    if (reason === 'overloaded' && sources.mayBeAuthentic(receiver.path, network, share))
+      missed.possible(guarded, 'unread');
   };
 }
 
@@ -137,7 +146,7 @@ async function evaluate(
   if (unfit !== undefined) return unfit;
   const read = await readBody(request, {
     maxBytes,
-    withinMs: bodyWithinMs,
+    timeoutMs: bodyTimeoutMs,
     bodies: limits.bodies,
     owner: source.network,
     isReserved: source.isKnown,
@@ -159,34 +168,34 @@ function expectedOf(reason: 'too_large' | 'too_slow' | 'overloaded', maxBytes: n
     case 'too_large':
       return `at most ${maxBytes} bytes`;
     case 'too_slow':
-      return `the body within ${bodyWithinMs} ms`;
+      return `the body within ${bodyTimeoutMs} ms`;
     case 'overloaded':
       return 'room for the body';
   }
 }
 
-/** What a head is refused for, before any of its body is read. */
+/** Checks the head of a request before any of its body is read. */
 function checkHead(
   { receiver, authorization }: GuardedReceiver,
   { headers }: IncomingMessage,
 ): Refused | undefined {
-  const { current: agreed } = authorization;
+  const { current: expected } = authorization;
   const given = authorizationDigest(headers.authorization ?? '');
-  if (agreed.length > 0 && !agreed.some((one) => timingSafeEqual(one, given)))
+  if (expected.length > 0 && !expected.some((one) => timingSafeEqual(one, given)))
     return refuseDelivery('unauthenticated');
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type === receiver.mediaType) return undefined;
   return refuseDelivery('malformed', { claim: 'content-type', expected: receiver.mediaType });
 }
 
-/** Of equal length for all values, so that they can be compared in constant time. */
+/** A digest has the same length for all values, so that they can be compared in constant time. */
 export const authorizationDigest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 const methodNotAllowed: Answer = { status: 405, headers: { allow: 'POST', 'cache-control': 'no-store' } };
 const later = emptyAnswer(503);
 const retryAfterSeconds = 5;
 
-/** Does nothing for a request that was answered. */
+/** Sends an answer, unless the request was already answered. */
 function send(response: ServerResponse, { status, headers, body }: Answer): void {
   if (response.headersSent) return;
   const { complete } = response.req;
@@ -195,7 +204,7 @@ function send(response: ServerResponse, { status, headers, body }: Answer): void
       'x-content-type-options': 'nosniff',
       ...(status === 503 ? { 'retry-after': `${retryAfterSeconds}` } : {}),
       ...headers,
-      // What is left of a body that was not read is not worth reading.
+      // Closing the connection is cheaper than reading the rest of the body.
       ...(complete ? {} : { connection: 'close' }),
     })
     .end(body);

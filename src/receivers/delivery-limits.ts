@@ -1,68 +1,72 @@
 import { createFairShare, type FairShare } from '../runtime/fair-share.ts';
 
-/** Where a delivery came from. */
+/** The network that sent a delivery. */
 export type DeliverySource = {
   readonly network: string;
-  /** An authentic delivery to the same receiver came from there lately. */
+  /** It recently sent an authentic delivery to the same receiver. */
   readonly isKnown: boolean;
 };
 
-/** What one delivery may use up before it is known to be authentic. */
+/** The resources that one delivery may use before it is known to be authentic. */
 export type Allowance = {
   /**
-   * Verifies a signature by a slow algorithm when its turn comes.
-   * @returns undefined when the delivery was turned away instead
+   * Verifies a signature with a slow algorithm, within the concurrency limit.
+   * @returns undefined if the delivery was dropped instead
    */
   verify(work: () => boolean | Promise<boolean>): Promise<boolean | undefined>;
   /**
    * Waits for newer keys.
-   * @returns undefined when the delivery was turned away instead
+   * @returns undefined if the delivery was dropped instead
    */
   hold<Outcome>(wait: (signal: AbortSignal) => Promise<Outcome>): Promise<Outcome | undefined>;
 };
 
 export type DeliveryLimits = {
-  /** Bodies that are being read. Units of `unitBytes`. */
+  /** The memory of bodies that are being read, in units of `unitBytes`. */
   readonly bodies: FairShare;
-  /** @param dropped called when the delivery loses its place, with the part of the whole that its network used */
+  /**
+   * @param dropped called if the delivery is dropped, with the share of the limit that its network used: 0 to
+   * 1
+   */
   allow(source: DeliverySource, bytes: number, dropped: (share: number) => void): Allowance;
 };
 
 export type DeliveryLimitsOptions = {
-  /** Units that bodies may use while they are read. Default 1024. */
+  /** Units for bodies that are being read. Default 1024. */
   readonly reading?: number;
-  /** Units that deliveries may use while they wait for a slow signature's turn. Default 1024. */
+  /** Units for deliveries that wait for the verification of a slow signature. Default 1024. */
   readonly verifying?: number;
-  /** Units that deliveries may use while they wait for newer keys. Default 4096. */
+  /** Units for deliveries that wait for newer keys. Default 4096. */
   readonly holding?: number;
-  /** Slow signatures verified at a time. Default 2: they run in Node's pool of four threads. */
+  /** Slow signatures that are verified at the same time. Default 2, of the four threads in Node's pool. */
   readonly concurrency?: number;
 };
 
-/** The memory that one unit stands for. A delivery uses at least one. */
-export const unitBytes = 16 * 1024;
-/** Deliveries that wait for keys wait longer, and are small. */
+/** The size of one unit. A delivery uses at least one. */
+const unitBytes = 16 * 1024;
+/** The size of one unit of deliveries that wait for keys. They wait longer, and they are small. */
 const heldUnitBytes = 4 * 1024;
-/** The part of each limit that is kept for sources of authentic deliveries. */
+/** The share of each limit that is reserved for known sources. */
 const reserved = 1 / 4;
 
 export const unitsOf = (bytes: number, unit = unitBytes): number => 1 + Math.floor(bytes / unit);
 
 /**
- * Bounds reading, verifying and waiting for keys apart, so that one can't use up the room of another. In each the network
- * that uses most loses first. In memory and per replica.
+ * Limits reading, verifying and waiting for keys separately, so that none can use up the room of another.
+ * When a limit is reached, the network that uses most of it loses a delivery. The limits are per replica and
+ * in memory.
  */
 export function createDeliveryLimits(options: DeliveryLimitsOptions = {}): DeliveryLimits {
   const { reading = 1024, verifying = 1024, holding = 4096, concurrency = 2 } = options;
   const shareOf = (limit: number): FairShare => createFairShare({ limit, reserve: limit * reserved });
-  const turns = createTurns(shareOf(verifying), concurrency);
+  const limitConcurrency = createConcurrencyLimit(shareOf(verifying), concurrency);
   const held = shareOf(holding);
   return {
     bodies: shareOf(reading),
     allow: ({ network, isKnown }, bytes, dropped) => {
       const claim = { owner: network, isReserved: isKnown };
       return {
-        verify: (work) => turns({ ...claim, units: unitsOf(bytes), evicted: dropped }, work),
+        verify: (work) => limitConcurrency({ ...claim, units: unitsOf(bytes), evicted: dropped }, work),
         hold: async (wait) => {
           const end = new AbortController();
           const evicted = (share: number): void => {
@@ -82,17 +86,17 @@ export function createDeliveryLimits(options: DeliveryLimitsOptions = {}): Deliv
   };
 }
 
-type Turns = (
+type ConcurrencyLimit = (
   claim: Parameters<FairShare['enter']>[0],
   work: () => boolean | Promise<boolean>,
 ) => Promise<boolean | undefined>;
 
-/** Does so many at a time, in the order in which they came. */
-function createTurns(share: FairShare, concurrency: number): Turns {
-  const waiting = new Set<(hasTurn: boolean) => void>();
+/** Runs at most `concurrency` pieces of work at the same time, in the order in which they arrived. */
+function createConcurrencyLimit(share: FairShare, concurrency: number): ConcurrencyLimit {
+  const waiting = new Set<(hasStarted: boolean) => void>();
   let running = 0;
 
-  async function turn(claim: Parameters<FairShare['enter']>[0]): Promise<boolean> {
+  async function start(claim: Parameters<FairShare['enter']>[0]): Promise<boolean> {
     if (running < concurrency) {
       running += 1;
       return true;
@@ -105,12 +109,12 @@ function createTurns(share: FairShare, concurrency: number): Turns {
       resolve(false);
     };
     const place = share.enter({ ...claim, evicted });
-    const hasTurn = await promise;
+    const hasStarted = await promise;
     place.leave();
-    return hasTurn;
+    return hasStarted;
   }
 
-  function pass(): void {
+  function startNext(): void {
     const [next] = waiting;
     if (next === undefined) {
       running -= 1;
@@ -121,11 +125,11 @@ function createTurns(share: FairShare, concurrency: number): Turns {
   }
 
   return async (claim, work) => {
-    if (!(await turn(claim))) return undefined;
+    if (!(await start(claim))) return undefined;
     try {
       return await work();
     } finally {
-      pass();
+      startNext();
     }
   };
 }

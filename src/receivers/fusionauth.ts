@@ -25,7 +25,7 @@ import { createSignedJwtReader, shown, type ReadSignedJwt } from './signed-jwt.t
 export type FusionAuthOptions = {
   readonly path: string;
   readonly issuer: string;
-  /** Only events of this tenant; undefined: of any that the signing key stands for. */
+  /** Only events of this tenant are applied. Undefined: events of every tenant that the key signs for. */
   readonly tenant: string | undefined;
   readonly algorithms: readonly Algorithm[];
   readonly keySet: KeySet;
@@ -40,12 +40,13 @@ const maxBodyBytes = 256 * 1024;
 const maxTokenLength = 8192;
 
 /**
- * FusionAuth's webhook events that end sessions, `jwt.refresh-token.revoke` above all, signed as FusionAuth signs them
- * since 1.48: a JWT in a header, with the hash of the body.
+ * FusionAuth's webhook events that end sessions, `jwt.refresh-token.revoke` above all, signed as FusionAuth
+ * signs them since 1.48: a JWT in a header, with the hash of the body.
  */
 export function createFusionAuth(options: FusionAuthOptions): Receiver {
   const { issuer, keySet } = options;
-  // The signature's JWT has neither issuer nor date: both are settled by the key and by the event.
+  // The signature's JWT has neither an issuer nor a date. The key identifies the issuer, and the event has
+  // the date.
   const types = ['JWT', 'none'];
   const read = createSignedJwtReader({ ...options, issuer: undefined, types, maxLength: maxTokenLength });
 
@@ -101,14 +102,16 @@ function evaluateEvent(event: Event, options: FusionAuthOptions, nowMs: number):
   if (revoked === undefined) return { kind: 'ignored', event: shown(type).slice(0, 64) };
   const { tenantId } = event;
   if (options.tenant !== undefined) {
-    // Whose sessions these are can't be told: neither ending them nor acknowledging it would be right.
+    // Without a tenant, it is unknown whose sessions the event ends, so it can be neither applied nor
+    // acknowledged.
     if (typeof tenantId !== 'string')
       return refuseDelivery('unknown_subject', {
         claim: 'event.tenantId',
         expected: 'a text',
         found: shown(tenantId),
       });
-    // One webhook gets the events of all tenants: refusing them would fail what they do there.
+    // One webhook gets the events of all tenants. Refusing an event of another tenant would make its
+    // transaction fail.
     if (tenantId.toLowerCase() !== options.tenant.toLowerCase())
       return { kind: 'ignored', event: 'of another tenant' };
   }
@@ -152,12 +155,13 @@ function revokedRefreshTokens(event: Event): Revoked | 'nobody' {
   const reason = 'refresh-token-revoked';
   const refreshToken = isObject(event['refreshToken']) ? event['refreshToken'] : {};
   const user = isObject(event['user']) ? event['user'] : {};
-  // One refresh token: its id stays the same through rotation and is the claim `sid` of its access tokens.
+  // One refresh token. Its id survives rotation, and its access tokens have the id in the claim `sid`.
   const sid = refreshToken['id'];
   if (isSessionId(sid)) return { kind: 'session', id: sid, reason };
-  // All of a user's, or all in one application: there the others lose no more than one access token.
+  // All tokens of a user, or the user's tokens in one application. The user's other sessions only have to
+  // refresh.
   const userId = [event['userId'], user['id'], refreshToken['userId']].find(isId);
   if (userId !== undefined) return { kind: 'subject', id: userId, reason };
-  // A whole application: its id stands in claims that a `client` revocation doesn't look at.
+  // A whole application. Tokens have its id in claims that a `client` revocation doesn't compare.
   return isId(applicationId) ? { kind: 'issuer', reason } : 'nobody';
 }

@@ -7,30 +7,31 @@ import type { HeartbeatStore } from './store/heartbeat-store.ts';
 
 export type HeartbeatIssuer = {
   readonly issuer: string;
-  /** The shortest time one of its senders goes on trying to deliver; 0: it tries once. */
+  /** The shortest time for which one of its senders retries a delivery; 0: one of them doesn't retry. */
   readonly redeliveryMs: number;
-  /** False while its notices can't be verified: then nobody really listens. */
+  /** False while its notices can't be verified. Then the issuer counts as not listened for. */
   isUsable(): boolean;
 };
 
 export type Heartbeat = {
   /**
-   * Says that we listen. For an issuer that nobody listened for longer than its senders try, notices are lost: all its
-   * tokens are revoked, in the same transaction.
+   * Records that this replica receives notices. If no replica did for longer than an issuer's senders retry,
+   * notices are lost. All tokens of the issuer are then revoked in the same transaction.
    */
   beat(): Promise<void>;
   /**
-   * An authentic notice could not be recorded. For an issuer with a sender that tries once, all tokens are revoked with
-   * the next arrival.
+   * An authentic notice could not be recorded. If a sender of the issuer doesn't retry, the next beat revokes
+   * all tokens of the issuer.
    */
   missed(issuers: readonly string[]): void;
   /**
-   * What may have been a notice was answered without being judged. If its sender tries once, or all its attempts may
-   * have met with that, all tokens of the issuers are revoked, at most once a minute: anyone can cause it.
-   * @param redeliveryMs how long the sender goes on trying
+   * A request that may have been a notice was refused without evaluation. If its sender doesn't retry, or if
+   * this may have happened to each attempt, the next beat revokes all tokens of the issuers. It does so at
+   * most once a minute, because anyone can cause it.
+   * @param redeliveryMs how long the sender retries
    */
   mayHaveMissed(issuers: readonly string[], redeliveryMs: number): void;
-  /** Makes up for everything missed so far, before the stop. */
+  /** Revokes the tokens for everything that was missed so far. Call before the stop. */
   flush(): Promise<void>;
 };
 
@@ -43,41 +44,42 @@ export type HeartbeatOptions = {
   readonly log: Log;
 };
 
-/** Gaps up to this are the heartbeat's own. A replica that runs leaves none longer; ms. */
+/** Longest gap between two beats of replicas that run; ms. */
 const heartbeatGapMs = 2000;
-/** A pause of a process that lives: connections wait meanwhile, as senders do; ms. */
+/** Longest gap of a process that was only paused; ms. Its listening socket stayed open, so senders waited. */
 const pauseGapMs = 10_000;
+/** The reason of the events; a contract. */
 const reason = 'absence';
 
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { store, issuers } = options;
-  const arrived = new Set<string>();
+  const started = new Set<string>();
   const pending = createPendingCutOffs(options.clock);
   const recordCutOffs = createCutOffRecorder(options, pending);
-  const triesOnce = new Set(
+  const withoutRetry = new Set(
     issuers.filter(({ redeliveryMs }) => redeliveryMs === 0).map(({ issuer }) => issuer),
   );
 
   const allowedGapMs = ({ issuer, redeliveryMs }: HeartbeatIssuer): number => {
     if (pending.isDue(issuer)) return -Infinity;
-    return Math.max(redeliveryMs, arrived.has(issuer) ? pauseGapMs : heartbeatGapMs);
+    return Math.max(redeliveryMs, started.has(issuer) ? pauseGapMs : heartbeatGapMs);
   };
 
   return {
     beat: async () => {
-      const here = issuers.filter((issuer) => issuer.isUsable());
-      if (here.length === 0) return;
+      const usable = issuers.filter((issuer) => issuer.isUsable());
+      if (usable.length === 0) return;
       await recordCutOffs(async (trx) => {
         const gaps = await store.beat(
           trx,
-          here.map(({ issuer }) => issuer),
+          usable.map(({ issuer }) => issuer),
         );
-        const absent = here.filter((one) => (gaps.get(one.issuer) ?? Infinity) > allowedGapMs(one));
-        return absent.map(({ issuer }) => issuer);
+        const missed = usable.filter((one) => (gaps.get(one.issuer) ?? Infinity) > allowedGapMs(one));
+        return missed.map(({ issuer }) => issuer);
       });
-      for (const { issuer } of here) arrived.add(issuer);
+      for (const { issuer } of usable) started.add(issuer);
     },
-    missed: (names) => pending.missed(names.filter((name) => triesOnce.has(name))),
+    missed: (names) => pending.missed(names.filter((name) => withoutRetry.has(name))),
     mayHaveMissed: (names, redeliveryMs) => pending.mayHaveMissed(names, redeliveryMs),
     flush: async () => {
       const names = pending.all();
@@ -88,7 +90,9 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
 
 type RecordCutOffs = (due: (trx: DatabaseTransaction) => Promise<string[]>) => Promise<void>;
 
-/** Records the cut-offs that are found due inside a transaction, and says so. */
+/**
+ * Records a cut-off for each issuer that `due` returns, in the transaction that `due` gets, and logs them.
+ */
 function createCutOffRecorder(
   { database, outbox, log }: HeartbeatOptions,
   pending: PendingCutOffs,
@@ -105,13 +109,19 @@ function createCutOffRecorder(
     if (names.length === 0) return;
     outbox.wake();
     for (const issuer of names)
-      log.warn('notices may be lost: all tokens of the issuer so far are revoked', { issuer, reason });
+      log.warn('notices may have been missed: revoked all tokens that the issuer has issued so far', {
+        issuer,
+        reason,
+      });
   };
 }
 
 const everyMs = 1000;
 
-/** Arrives once a second. @returns stops it; resolves when the last arrival has ended */
+/**
+ * Beats once a second.
+ * @returns a function that stops the heartbeat and resolves when the last beat has ended
+ */
 export function startHeartbeat(heartbeat: Pick<Heartbeat, 'beat'>, log: Log): () => Promise<void> {
   let running: Promise<void> | undefined;
   let isFailing = false;
@@ -120,7 +130,7 @@ export function startHeartbeat(heartbeat: Pick<Heartbeat, 'beat'>, log: Log): ()
       await heartbeat.beat();
       isFailing = false;
     } catch (thrown) {
-      if (!isFailing) log.error('the database does not take notices', { err: thrown });
+      if (!isFailing) log.error('cannot record the heartbeat of the receivers', { err: thrown });
       isFailing = true;
     }
   };

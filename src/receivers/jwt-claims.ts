@@ -7,20 +7,20 @@ import { isAt } from '../revocation-log/event.ts';
 import { refuseDelivery, type Refused } from './receiver.ts';
 import { shown } from './signed-jwt.ts';
 
-/** What a notice in a JWT must say of itself, whatever it is about. */
+/** The rules for the registered claims of a notice in a JWT. */
 export type NoticeRules = {
   /** `aud` must hold one of them. */
   readonly audiences: readonly string[];
-  /** Oldest `iat`; ms. */
+  /** Largest age by `iat`; ms. */
   readonly maxAgeMs: number;
   /** How far the issuer's clock may be off; ms. */
   readonly clockToleranceMs: number;
-  /** Whether `exp` must be there. If it is, it counts in any case. */
+  /** Whether `exp` is required. It is checked whenever it is present. */
   readonly needsExpiry: boolean;
 };
 
 export type NoticeTimes = {
-  /** `iat`, but no later than `latest`. */
+  /** `iat`, limited to `latest`. */
   readonly issuedAt: EpochSeconds;
   readonly latest: EpochSeconds;
 };
@@ -31,10 +31,13 @@ export type Notice = NoticeTimes & {
   readonly duplicatesUntilMs: number;
 };
 
-/** How far ahead a sender's clock may be. Refused, an authentic notice would revoke nothing, and many come only once. */
+/**
+ * How far ahead of this machine's clock the date of a notice may be; ms. It is generous: a refused notice
+ * revokes nothing, and many senders don't retry.
+ */
 const maxAheadMs = 60_000;
 
-/** Judges `jti`, `aud`, `iat` and `exp` (RFC 7519 §4.1, RFC 8417 §2.2). */
+/** Checks `jti`, `aud`, `iat` and `exp` (RFC 7519 §4.1, RFC 8417 §2.2). */
 export function checkNotice(claims: JsonObject, rules: NoticeRules, nowMs: number): Notice | Refused {
   const { jti } = claims;
   if (!isId(jti))
@@ -50,16 +53,16 @@ export function checkNotice(claims: JsonObject, rules: NoticeRules, nowMs: numbe
   return checkAge(claims, rules, nowMs) ?? goodNotice(jti, numberOf(claims['iat']) ?? 0, rules, nowMs);
 }
 
-/** Earlier than this (2000-01-01) a time is an unset field. */
+/** 2000-01-01. An earlier time is a field that the sender didn't set. */
 const earliestEvent = 946_684_800;
 
-/** A time in seconds at which something may have happened; undefined for anything else. */
+/** The time of an event in seconds since 1970; undefined if the value is no plausible time. */
 export function eventTimeOf(value: unknown): EpochSeconds | undefined {
   const at = numberOf(value);
   return isAt(at) && at >= earliestEvent ? at : undefined;
 }
 
-/** Judges when a delivery says that it was made. */
+/** Checks the date of a delivery. */
 export function checkDate(
   claim: string,
   value: unknown,
@@ -102,13 +105,17 @@ function checkAge(claims: JsonObject, rules: NoticeRules, nowMs: number): Refuse
 }
 
 function goodNotice(id: string, iat: EpochSeconds, rules: NoticeRules, nowMs: number): Notice {
-  // The owner lowers a cut-off too, but by the time at which it writes an epoch: a later epoch would move the cut-off.
+  // The owner lowers a cut-off too, but by the time at which it writes an epoch: a later epoch would move the
+  // cut-off.
   const latest = latestCutOff(nowMs, rules.clockToleranceMs);
   const issuedAt = Math.min(iat, latest);
   return { kind: 'good', id, issuedAt, latest, duplicatesUntilMs: duplicatesUntilMs(iat, rules) };
 }
 
-/** When a delivery of that date no longer passes `checkDate`, and as much later again as replicas' clocks may differ. */
+/**
+ * How long the id of a delivery with this date must be kept to detect duplicates: until it no longer passes
+ * `checkDate`, plus the largest difference between the clocks of replicas.
+ */
 export const duplicatesUntilMs = (
   at: EpochSeconds,
   { maxAgeMs, clockToleranceMs }: Pick<NoticeRules, 'maxAgeMs' | 'clockToleranceMs'>,

@@ -1,12 +1,12 @@
-/** Networks from which authentic deliveries came, for each receiver. In memory and per replica. */
+/** Networks that recently sent authentic deliveries, for each receiver. Per replica and in memory. */
 export type KnownSources = {
   has(path: string, network: string): boolean;
-  /** An authentic delivery came from there. */
+  /** Records that the network sent an authentic delivery. */
   add(path: string, network: string): void;
   /**
-   * Whether a request that was turned away unread may have been an authentic delivery. It may, unless it came from a
-   * stranger's flood: its network used much of what there is, and the receiver's sender is known elsewhere.
-   * @param share the part of the whole that the network used: 0 to 1
+   * Whether a request that was dropped unread may have been an authentic delivery. It was not, if its network
+   * used a large share of the limit and the receiver has known sources, none of which is this network.
+   * @param share the share of the limit that the network used: 0 to 1
    */
   mayBeAuthentic(path: string, network: string, share: number): boolean;
 };

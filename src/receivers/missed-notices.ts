@@ -4,23 +4,25 @@ import type { MissedCause, OwnerMetrics } from '../runtime/metrics.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import type { Receiver } from './receiver.ts';
 
-/** A receiver, and how patient its sender is. */
+/** The receiver that missed a notice. */
 export type MissedAt = {
   readonly receiver: Pick<Receiver, 'path' | 'issuers'>;
-  /** How long its sender goes on trying to deliver; 0: it tries once. ms */
+  /** How long the sender retries a delivery; ms. 0: it doesn't retry. */
   readonly redeliveryMs: number;
 };
 
 export type MissedNotices = {
   /** An authentic notice could not be recorded. */
   authentic(at: MissedAt): void;
-  /** A request was answered without being judged, and may have been an authentic notice. */
+  /** A request that may have been an authentic notice was refused without evaluation. */
   possible(at: MissedAt, cause: Exclude<MissedCause, 'database'>): void;
 };
 
 const logEveryMs = 10_000;
 
-/** Counts the notices that are or may be missed, warns of them, and has cut-offs make up for them. */
+/**
+ * Counts and logs notices that are missed or may be missed, and asks the heartbeat to revoke tokens for them.
+ */
 export function createMissedNotices(options: {
   readonly heartbeat: Pick<Heartbeat, 'missed' | 'mayHaveMissed'>;
   readonly metrics: Pick<OwnerMetrics, 'noticesMissed'>;
@@ -37,7 +39,7 @@ export function createMissedNotices(options: {
     warnings.set(key, last);
     last.count += 1;
     if (nowMs - last.atMs < logEveryMs) return;
-    log.warn('notices may have been turned away', { route: path, cause, count: last.count });
+    log.warn('notices may have been missed', { route: path, cause, count: last.count });
     last.atMs = nowMs;
     last.count = 0;
   }

@@ -10,52 +10,52 @@ import {
 import { receiverMigrations } from './store/receiver-tables.ts';
 import { publishedSeq } from './store/published-seq.ts';
 
-/** What a command needs of the configuration of an owner. Durations in ms. */
+/** The part of an owner's configuration that a command needs. Durations in ms. */
 export type ForeignCommandConfig = {
   readonly database: DatabaseOptions;
-  /** Those of others. */
+  /** The foreign issuers: those whose tokens another identity provider issues. */
   readonly issuers: readonly { readonly issuer: string }[];
   readonly revocation: { readonly clockTolerance: number };
 };
 
 export type ForeignRevocation = {
-  /** Outbox rows. */
+  /** The ids of the outbox rows. */
   readonly recorded: readonly number[];
   readonly isPublished: boolean;
-  /** The log's sequence number, once published. */
+  /** The log's sequence number, if published. */
   readonly seq: number | undefined;
 };
 
-/** What an owner adds that has more in its database. */
+/** What an owner with more tables does together with the revocation. */
 export type ForeignRevocationStep = {
   readonly migrations: readonly Migrations[];
-  /** Done in the transaction that records the revocation. */
-  also(trx: DatabaseTransaction, database: Database): Promise<void>;
+  /** Runs first in the transaction that records the revocation. */
+  run(trx: DatabaseTransaction, database: Database): Promise<void>;
 };
 
 /** How long a command waits for a running owner to publish what it recorded. */
 const publishWaitMs = 5000;
 
 /**
- * Revokes tokens of an issuer of others, beside a running owner of the log or without one: what is recorded is
- * published by the leader, at once or when there is one.
+ * Revokes tokens of a foreign issuer. The command records the revocation in the owner's database, and the
+ * leader publishes it, at once if one is running.
  * @throws ERR_REVOCATION_INVALID, ERR_DATABASE
  */
 export async function revokeForeign(
   config: ForeignCommandConfig,
   request: RevocationRequest,
-  more?: ForeignRevocationStep,
+  step?: ForeignRevocationStep,
 ): Promise<ForeignRevocation> {
   const database = openDatabase(config.database);
   try {
-    await migrate(database, [...(more?.migrations ?? []), outboxMigrations, receiverMigrations]);
+    await migrate(database, [...(step?.migrations ?? []), outboxMigrations, receiverMigrations]);
     const outbox = createOutbox({
       database,
       issuers: config.issuers.map(({ issuer }) => ({ issuer, clock: 'foreign' })),
       clockToleranceMs: config.revocation.clockTolerance,
     });
     const recorded = await database.db.transaction().execute(async (trx) => {
-      await more?.also(trx, database);
+      await step?.run(trx, database);
       return await outbox.recordEvents(trx, [request]);
     });
     const isPublished = await outbox.waitUntilPublished(recorded, publishWaitMs);

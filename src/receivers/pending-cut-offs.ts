@@ -2,30 +2,30 @@ import type { Clock } from '../runtime/clock.ts';
 
 type PendingCount = { readonly certain: number; readonly possible: number };
 
-/** What was pending at a moment. */
 export type PendingSnapshot = ReadonlyMap<string, PendingCount>;
 
-/** The issuers whose tokens have to be revoked because notices were missed, and when. */
+/** The issuers whose tokens must be revoked because notices were missed, and when. */
 export type PendingCutOffs = {
-  /** Notices about these issuers were missed for certain: due at once. */
+  /** Notices about these issuers were certainly missed. Cut-offs are due at once. */
   missed(issuers: readonly string[]): void;
   /**
-   * Notices may have been missed: due at once, but no sooner than a minute after the last cut-off. A sender that tries
-   * again has missed its last chance only when this has been said continually for as long as it tries.
+   * Notices may have been missed. A cut-off is due at once, but not within a minute after the last one. If
+   * the sender retries, a notice is lost only when this method was called continually for as long as the
+   * sender retries.
    */
   mayHaveMissed(issuers: readonly string[], redeliveryMs: number): void;
   isDue(issuer: string): boolean;
-  /** All that is pending, due or not. */
+  /** The issuers with a pending cut-off, due or not. */
   all(): string[];
   snapshot(): PendingSnapshot;
-  /** The tokens of these were revoked for what was pending at the mark. What was missed since stays pending. */
+  /** Cut-offs for these issuers were recorded. What was missed after the snapshot stays pending. */
   recorded(issuers: readonly string[], before: PendingSnapshot): void;
 };
 
 const everyMs = 60_000;
 const nothing: PendingCount = { certain: 0, possible: 0 };
 
-type Episode = { beganAtMs: number; lastAtMs: number };
+type Episode = { startedAtMs: number; lastAtMs: number };
 
 export function createPendingCutOffs(clock: Pick<Clock, 'monotonicMs'>): PendingCutOffs {
   const pending = new Map<string, PendingCount>();
@@ -40,15 +40,15 @@ export function createPendingCutOffs(clock: Pick<Clock, 'monotonicMs'>): Pending
     });
   }
 
-  /** An episode ends when nothing was turned away for a minute. */
+  /** An episode ends when no request was refused for a minute. */
   function hasLasted(issuer: string, redeliveryMs: number): boolean {
     const nowMs = clock.monotonicMs();
     const key = `${redeliveryMs} ${issuer}`;
     const known = episodes.get(key);
-    const goesOn = known !== undefined && nowMs - known.lastAtMs <= everyMs;
-    const episode = { beganAtMs: goesOn ? known.beganAtMs : nowMs, lastAtMs: nowMs };
+    const continues = known !== undefined && nowMs - known.lastAtMs <= everyMs;
+    const episode = { startedAtMs: continues ? known.startedAtMs : nowMs, lastAtMs: nowMs };
     episodes.set(key, episode);
-    return nowMs - episode.beganAtMs >= redeliveryMs;
+    return nowMs - episode.startedAtMs >= redeliveryMs;
   }
 
   return {

@@ -5,11 +5,13 @@ import type { PresetName } from '../token/preset.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
 
 /*
- * Receivers as a configuration file gives them; durations in ms. Every program that has receivers configures them the
- * same way, each by its own schema.
+ * Receivers as a configuration file gives them. Durations in ms. Every program with receivers configures them
+ * in the same way, in its own schema.
  */
 
-/** An issuer whose tokens are revoked, and where the keys of what it sends are unless a receiver says otherwise. */
+/**
+ * An issuer whose tokens are revoked, with the keys that verify its notices unless a receiver has its own.
+ */
 export type IssuerSettings = {
   readonly issuer: string;
   readonly preset?: PresetName | undefined;
@@ -21,9 +23,9 @@ export type IssuerSettings = {
 
 type Shared = {
   readonly path: string;
-  /** What the `Authorization` header must be, beside the signature. */
+  /** The required value of the `Authorization` header. The signature is required as well. */
   readonly authorization?: Secret | undefined;
-  /** How long the sender goes on trying to deliver; 0: it tries once. */
+  /** How long the sender retries a delivery; 0: it doesn't retry. */
   readonly redelivery: number;
 };
 
@@ -48,7 +50,10 @@ export type BackchannelLogoutSettings = Shared &
     readonly audience: readonly string[];
     /** Whether a logout token must have `exp`. */
     readonly exp: 'required' | 'optional';
-    /** The session claim of access tokens holds the same id as `sid`. Default: if it is called `sid`. */
+    /**
+     * Whether the session claim of access tokens holds the id that `sid` holds. Default: true if the claim is
+     * `sid`.
+     */
     readonly tokensHoldSid?: boolean | undefined;
   };
 

@@ -31,9 +31,9 @@ export { receiverMigrations } from './store/receiver-tables.ts';
 
 export type MountedReceiver = {
   readonly receiver: Receiver;
-  /** What `Authorization` must be, beside the signature. */
+  /** The required value of the `Authorization` header. The signature is required as well. */
   readonly authorization: Secret | undefined;
-  /** How long its sender goes on trying to deliver; 0: it tries once. ms */
+  /** How long the sender retries a delivery; ms. 0: it doesn't retry. */
   readonly redeliveryMs: number;
 };
 
@@ -44,7 +44,7 @@ export type ReceiversOptions = {
   readonly database: Database;
   readonly outbox: Outbox;
   clientAddress(request: IncomingMessage): string;
-  /** Connections come from proxies: an address of theirs says nothing about who sent something. */
+  /** Connections come from proxies, so the address of a connection doesn't identify the sender. */
   readonly isBehindProxies: boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -61,24 +61,31 @@ export type ReceiverState = {
 };
 
 /**
- * The receivers of a program that owns a revocation log. Start it before the publisher: what an absence calls for is
- * then recorded before the log is vouched for again.
+ * The receivers of a program that owns a revocation log. Start them before the publisher: their first
+ * heartbeat records cut-offs for missed notices, which must happen before readers see the log as current
+ * again.
  */
 export type Receivers = Part & {
-  /** Says once a second that somebody listens. Put it behind the HTTP listener, so that it stops first. */
+  /** The heartbeat, once a second. Start it after the HTTP listener, so that it stops first. */
   readonly listening: Part;
-  /** Answers a request to one of the receivers. @returns false for any other, which is left as it is */
+  /**
+   * Answers a request to one of the receivers.
+   * @returns false for any other request, which it leaves unanswered
+   */
   handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
-  /** Says that the listener closed a connection to make room: a notice may have been about to come by it. */
+  /** The listener closed a connection to make room. A notice may have been about to arrive on it. */
   crowdedOut(connection: CrowdedOut): void;
   states(): ReceiverState[];
 };
 
 const purgeEveryMs = 60_000;
-/** A sender has sent its notice that long after it connected, or will never; ms. */
-const noticeWithinMs = 2000;
+/** A connection that was silent for longer than this would have brought no notice; ms. */
+const noticeTimeoutMs = 2000;
 
-/** @throws from `start`: ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID for a local file */
+/**
+ * @throws from `start`: ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID for
+ * a local file
+ */
 export function createReceivers(options: ReceiversOptions): Receivers {
   const { receivers, database, outbox, clock, log } = options;
   const guarded = receivers.map((mounted) => withGuard(mounted, log));
@@ -111,7 +118,7 @@ export function createReceivers(options: ReceiversOptions): Receivers {
         authorization.stop();
       }
       await stopPurge?.();
-      await settle(heartbeat, log);
+      await flush(heartbeat, log);
     },
     listening: listeningPart(heartbeat, receivers, log),
     handle: async (request, response) => {
@@ -148,15 +155,15 @@ function mayHaveLostNotice(
   { address, silentMs, share }: CrowdedOut,
   { sources, isBehindProxies }: { sources: KnownSources; isBehindProxies: boolean },
 ): boolean {
-  if (silentMs >= noticeWithinMs) return false;
+  if (silentMs >= noticeTimeoutMs) return false;
   return isBehindProxies || sources.mayBeAuthentic(receiver.path, networkOf(address), share);
 }
 
-async function settle(heartbeat: Heartbeat, log: Log): Promise<void> {
+async function flush(heartbeat: Heartbeat, log: Log): Promise<void> {
   try {
     await heartbeat.flush();
   } catch (thrown) {
-    log.error('missed notices could not be made up for', { err: thrown });
+    log.error('cannot revoke tokens for missed notices', { err: thrown });
   }
 }
 
@@ -168,7 +175,7 @@ function listeningPart(heartbeat: Heartbeat, receivers: readonly MountedReceiver
       stop = startHeartbeat(heartbeat, log);
     },
     stop: async () => {
-      // The listener waits for the deliveries that it has begun: those that wait for keys get theirs now.
+      // The listener waits for the deliveries in flight. Stopping the receivers ends their waits for keys.
       for (const { receiver } of receivers) receiver.stop();
       await stop?.();
     },
@@ -189,7 +196,7 @@ function withGuard({ receiver, authorization, redeliveryMs }: MountedReceiver, l
   return { receiver, redeliveryMs, authorization: watchSecrets({ secrets, read, path: receiver.path, log }) };
 }
 
-/** An issuer is listened for while all its receivers work, and must not be away longer than the least patient sender waits. */
+/** The issuers of the heartbeat: usable while all their receivers are, with the shortest time of retries. */
 function heartbeatIssuers(receivers: readonly MountedReceiver[]): HeartbeatIssuer[] {
   const names = new Set(receivers.flatMap(({ receiver }) => receiver.issuers));
   return [...names].map((issuer) => {
@@ -202,16 +209,16 @@ function heartbeatIssuers(receivers: readonly MountedReceiver[]): HeartbeatIssue
   });
 }
 
-/** Forgets old deliveries once a minute. */
+/** Purges the ids of old deliveries once a minute. */
 function startPurging(deliveries: DeliveryStore, clock: Clock, log: Log): () => Promise<void> {
   let running: Promise<void> = Promise.resolve();
   const purge = async (): Promise<void> => {
     try {
       const count = await deliveries.purge(clock.nowMs());
-      if (count > 0) log.debug('old deliveries forgotten', { count });
+      if (count > 0) log.debug('purged old deliveries', { count });
     } catch (thrown) {
       const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
-      log[level]('old deliveries could not be forgotten', { err: thrown });
+      log[level]('cannot purge old deliveries', { err: thrown });
     }
   };
   const timer = setInterval(() => {

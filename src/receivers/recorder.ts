@@ -8,15 +8,15 @@ export type RecorderOptions = {
   readonly database: Database;
   readonly outbox: Outbox;
   readonly store: DeliveryStore;
-  /** Longest wait for the revocation to be in the log before the sender is answered; ms. Default 250. */
+  /** Longest wait for the revocations to be in the log, before the sender is answered; ms. Default 250. */
   readonly publishWaitMs?: number;
 };
 
 export type Recorder = {
   /**
-   * Records what a delivery revokes and remembers the delivery, in one transaction: when this resolves both are
-   * durable, also with Redis down. Cost: one commit, and the wait for Redis.
-   * @returns `duplicate` for one that was carried out before: nothing is recorded again
+   * Records the revocations and the id of a delivery in one transaction. Both are durable when this resolves,
+   * even if Redis is down. Cost: one commit, and the wait for Redis.
+   * @returns `duplicate` for a delivery that was recorded before; nothing is recorded again
    * @throws ERR_REVOCATION_INVALID
    */
   record(receiver: Pick<Receiver, 'kind' | 'path'>, accepted: Accepted): Promise<'accepted' | 'duplicate'>;
@@ -38,6 +38,6 @@ export function createRecorder(options: RecorderOptions): Recorder {
   };
 }
 
-/** Ids are the sender's: two receivers may see the same. */
+/** Senders choose the ids, so two receivers may get the same id. */
 const hashOf = ({ kind, path }: Pick<Receiver, 'kind' | 'path'>, id: string): string =>
   createHash('sha256').update(`${kind}\n${path}\n${id}`).digest('base64url');

@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts';
 
 export type RefusalThrottle = {
-  /** @returns how long an address has to wait; 0: go ahead */
+  /** @returns how long an address has to wait; 0 if it is below the limit */
   waitMs(address: string): number;
   /** Counts a refusal. */
   refused(address: string): void;
@@ -12,8 +12,9 @@ type Bucket = { level: number; atMs: number };
 const maxAddresses = 10_000;
 
 /**
- * Bounds how many deliveries of an address are refused; authentic ones cost nothing. In memory and per replica.
- * @param limit so many at once, then one every `refillEveryMs`. Default: 100, then one a second
+ * Rate limit for refused deliveries of an address; authentic deliveries don't count. Per replica and in
+ * memory.
+ * @param limit burst size, and the time in which one more is allowed. Default: 100, then one per second
  */
 export function createRefusalThrottle(
   clock: Pick<Clock, 'monotonicMs'>,

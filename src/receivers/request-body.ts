@@ -4,31 +4,31 @@ import { unitsOf } from './delivery-limits.ts';
 
 export type BodyOptions = {
   readonly maxBytes: number;
-  /** From the request's head to the end of its body; ms. */
-  readonly withinMs: number;
-  /** What bodies that are being read may use. */
+  /** Longest time from the head of the request to the end of its body; ms. */
+  readonly timeoutMs: number;
+  /** The memory of bodies that are being read. */
   readonly bodies: FairShare;
-  /** Whose share it is. */
+  /** The network to which the body's memory is attributed. */
   readonly owner: string;
   readonly isReserved: boolean;
-  /** Called when the body loses its place, with the part of the whole that its owner used. */
+  /** Called if the body is dropped, with the share of the limit that its owner used: 0 to 1. */
   dropped(share: number): void;
 };
 
 export type ReadBody =
   | { readonly kind: 'whole'; readonly body: Buffer }
-  /** The rest is left unread: close the connection. */
+  /** The rest of the body was not read: close the connection. */
   | { readonly kind: 'too_large' | 'too_slow' | 'overloaded' }
-  /** There is nobody to answer. */
+  /** The client has closed the connection. */
   | { readonly kind: 'broken_off' };
 
-/** Reads a body to its end. Cost: the body's bytes in memory, counted in `bodies`. */
+/** Reads a body to its end. Cost: the body in memory, which `bodies` limits. */
 export function readBody(request: IncomingMessage, options: BodyOptions): Promise<ReadBody> {
-  const { maxBytes, withinMs, bodies, owner, isReserved } = options;
+  const { maxBytes, timeoutMs, bodies, owner, isReserved } = options;
   const { promise, resolve } = Promise.withResolvers<ReadBody>();
   if (Number(request.headers['content-length'] ?? 0) > maxBytes)
     return Promise.resolve({ kind: 'too_large' });
-  // A chunk holds on to everything that was read with it, and costs far more than its bytes if it is short.
+  // Chunks are copied: a short chunk keeps the whole buffer in memory that it was read into.
   let room: Buffer = Buffer.alloc(0);
   let length = 0;
   const take = (chunk: Buffer): void => {
@@ -41,8 +41,9 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   };
   const end = (): void => finish({ kind: 'whole', body: room.subarray(0, length) });
   const breakOff = (): void => finish({ kind: 'broken_off' });
-  // After a pause of this process the rest may be here, unread: sockets are read before the next immediate.
-  const timer = setTimeout(() => setImmediate(() => finish({ kind: 'too_slow' })), withinMs);
+  // After a pause of this process, the rest may wait unread in the socket. Sockets are read before the next
+  // immediate.
+  const timer = setTimeout(() => setImmediate(() => finish({ kind: 'too_slow' })), timeoutMs);
   const evicted = (share: number): void => {
     options.dropped(share);
     finish({ kind: 'overloaded' });
@@ -56,7 +57,8 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   }
 
   const place = bodies.enter({ owner, isReserved, units: 1, evicted });
-  // An aborted request emits an error before it closes; the listener stays, since an error may come later too.
+  // An aborted request emits an error before it closes. The listener stays, because an error may also come
+  // later.
   request.on('error', breakOff).on('data', take).on('end', end).on('close', breakOff);
   return promise.finally(() => place.leave());
 }

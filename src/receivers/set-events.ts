@@ -7,9 +7,9 @@ import { eventTimeOf, type NoticeTimes } from './jwt-claims.ts';
 import { readSubject, type ReadSubject, type SubjectRules, type SubjectScope } from './set-subject.ts';
 
 export type SetEventRules = SubjectRules & {
-  /** Whose tokens are revoked. */
+  /** The issuer whose tokens are revoked. */
   readonly issuer: string;
-  /** Also revoke when a credential was changed, not only when it was compromised. */
+  /** Whether a changed credential revokes too, and not only a compromised one. */
   readonly credentialChange: boolean;
 };
 
@@ -17,8 +17,9 @@ type EventType = {
   readonly reason: string;
   readonly scope: SubjectScope;
   /**
-   * `event`: the sender ended the sessions when it happened, so later tokens are of later logins. `notice`: it doesn't
-   * say that it ended any, so they may have been refreshed until now, also by a thief.
+   * `event`: the sender ended the sessions at the time of the event, so later tokens belong to later logins.
+   * `notice`: the sender doesn't say that it ended sessions, so anyone, even a thief, may have refreshed
+   * tokens until the notice.
    */
   readonly cutOff: 'event' | 'notice';
 };
@@ -27,7 +28,7 @@ const caep = 'https://schemas.openid.net/secevent/caep/event-type/';
 const risc = 'https://schemas.openid.net/secevent/risc/event-type/';
 const credentialChange = `${caep}credential-change`;
 
-/** Events that end sessions. All others are acknowledged and change nothing. */
+/** Events that end sessions. All other events are acknowledged and ignored. */
 const eventTypes: ReadonlyMap<string, EventType> = new Map([
   [`${caep}session-revoked`, { reason: 'session-revoked', scope: 'session', cutOff: 'event' }],
   [credentialChange, { reason: 'credential-change', scope: 'account', cutOff: 'notice' }],
@@ -44,8 +45,8 @@ export type SetEvents =
   | Refused;
 
 /**
- * Reads the events of a verified SET (RFC 8417 §2.2). All its events are about one occurrence: one that can't be
- * carried out refuses them all.
+ * Reads the events of a verified SET (RFC 8417 §2.2). They all describe one occurrence, so an event whose
+ * subject can't be read refuses the whole SET.
  */
 export function readSetEvents(claims: JsonObject, times: NoticeTimes, rules: SetEventRules): SetEvents {
   const { events } = claims;
@@ -77,13 +78,13 @@ export function readSetEvents(claims: JsonObject, times: NoticeTimes, rules: Set
 
 function concerns(uri: string, payload: Readonly<Record<string, unknown>>, rules: SetEventRules): boolean {
   if (uri !== credentialChange) return true;
-  // A credential more, such as a second passkey, gives nobody away.
+  // An additional credential, such as a second passkey, endangers no session.
   return rules.credentialChange && payload['change_type'] !== 'create';
 }
 
 /**
- * Reads the subject from where it stands. In drafts that was the event; now it is `sub_id`, and the event may repeat it
- * (Shared Signals Framework §3.1). All places name the same subject, so the first that can be read is enough.
+ * Reads the subject. Drafts put it into the event. Now it is `sub_id`, and the event may repeat it (Shared
+ * Signals Framework §3.1). All places name the same subject, so the first readable one is enough.
  */
 function subjectOf(
   { subject }: Readonly<Record<string, unknown>>,
@@ -105,7 +106,7 @@ function subjectOf(
   return named ?? read[0] ?? readSubject(undefined, scope, rules, 'sub_id');
 }
 
-/** Up to when tokens are revoked, in the sender's clock. A time in another unit than seconds is left out of account. */
+/** The cut-off, by the sender's clock. A time in another unit than seconds is ignored. */
 function cutOffOf(
   { cutOff }: EventType,
   { event_timestamp: timestamp }: Readonly<Record<string, unknown>>,
@@ -118,5 +119,5 @@ function cutOffOf(
 
 const maxNameLength = 64;
 
-/** For the log: an event type by its last segment. */
+/** The last segment of an event type, for the log. */
 const nameOf = (uri: string): string => uri.slice(uri.lastIndexOf('/') + 1).slice(0, maxNameLength);

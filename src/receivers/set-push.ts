@@ -16,9 +16,9 @@ import { createSignedJwtReader } from './signed-jwt.ts';
 
 export type SetPushOptions = {
   readonly path: string;
-  /** Whose tokens are revoked. */
+  /** The issuer whose tokens are revoked. */
   readonly issuer: string;
-  /** `iss` of the SETs, if it isn't the tokens'. */
+  /** `iss` of the SETs, which may differ from `issuer`. */
   readonly sender: string;
   readonly audiences: readonly string[];
   readonly algorithms: readonly Algorithm[];
@@ -31,13 +31,16 @@ export type SetPushOptions = {
 
 const maxBodyBytes = 64 * 1024;
 
-/** Security Event Tokens (RFC 8417) pushed over HTTP (RFC 8935), with the events of CAEP and RISC that end sessions. */
+/**
+ * Security Event Tokens (RFC 8417) pushed over HTTP (RFC 8935), with the events of CAEP and RISC that end
+ * sessions.
+ */
 export function createSetPush(options: SetPushOptions): Receiver {
   const { issuer, sender, keySet } = options;
   const read = createSignedJwtReader({
     ...options,
     issuer: sender,
-    // RFC 8417 §2.3. No other: an ID token or access token of the same keys is not an event.
+    // RFC 8417 §2.3. Other types are refused: an ID token or access token with the same keys is not an event.
     types: ['secevent+jwt'],
     maxLength: maxBodyBytes,
   });

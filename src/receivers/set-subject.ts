@@ -2,35 +2,36 @@ import { isRevocableId, isObject } from '../revocation-log/event.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import { shown } from './signed-jwt.ts';
 
-/** What a subject names, as revocations can name it. */
+/** One id that a subject identifier names, in the terms of revocations. */
 export type SubjectPart = { readonly kind: 'session' | 'subject' | 'token'; readonly id: string };
 
-/** What an event is about: a session, or an account with all its sessions. */
+/** Whether an event is about one session, or about an account with all its sessions. */
 export type SubjectScope = 'session' | 'account';
 
 export type SubjectRules = {
-  /** Whose accounts they are: the SET's issuer, and the tokens'. */
+  /** The issuers whose accounts may be named: the SET's issuer and the tokens' issuer. */
   readonly issuers: readonly string[];
-  /** The sender's session ids are the ones in the tokens' session claim. */
+  /** Whether the sender's session ids are those in the tokens' session claim. */
   readonly trustSessionIds: boolean;
 };
 
 export type ReadSubject =
   | { readonly kind: 'named'; readonly parts: readonly SubjectPart[] }
-  /** It names nothing that tokens hold. `claim` is the path of the member that would have to. */
+  /** The subject names nothing that tokens hold. `claim` is the path of the member that should name it. */
   | { readonly kind: 'unnamed'; readonly detail: RejectionDetail };
 
 const maxAliases = 16;
 
-/** The session id by which some senders, Keycloak among them, mean all sessions of the user. No session has it. */
-export const allSessions = 'ALL';
+/** Some senders, such as Keycloak, use this session id for all sessions of the user. No session has it. */
+const allSessions = 'ALL';
 
 export const isSessionId = (value: unknown): value is string => isRevocableId(value) && value !== allSessions;
 
 /**
- * Reads a subject identifier (RFC 9493 §3, and `complex` and `jwt_id` of the Shared Signals Framework §3). If it is
- * ambiguous, it names all that it may mean: revoking too much costs a refresh, revoking too little leaves a thief inside.
- * @param claim where the subject stands, for the detail
+ * Reads a subject identifier (RFC 9493 §3, and `complex` and `jwt_id` of the Shared Signals Framework §3). An
+ * ambiguous identifier names everything that it may mean: revoking too much costs a refresh, and revoking too
+ * little leaves a thief logged in.
+ * @param claim the path of the subject, for the detail
  */
 export function readSubject(
   value: unknown,
@@ -38,15 +39,16 @@ export function readSubject(
   rules: SubjectRules,
   claim: string,
 ): ReadSubject {
-  // Drafts had no format for complex subjects.
+  // In drafts, complex subjects had no format.
   if (isObject(value) && [undefined, 'complex'].includes(formatOf(value)))
     return readComplex(value, scope, rules, claim);
   return named(readIdentifier(value, scope === 'account' ? 'user' : 'any', rules)) ?? unnamed(claim, value);
 }
 
 /**
- * Shared Signals Framework §3.2: all members describe one principal, and those left out stand for any value. Members
- * that revocations can't express, such as `device`, are left out here: the event then covers more, never less.
+ * Shared Signals Framework §3.2: all members describe one principal, and an absent member stands for any
+ * value. Members that revocations can't express, such as `device`, are ignored, so the event revokes more and
+ * never less.
  */
 function readComplex(
   { session, user, ...others }: Readonly<Record<string, unknown>>,
@@ -59,7 +61,7 @@ function readComplex(
     return named(accounts) ?? unnamed(`${claim}.user`, user);
   const sessions = readIdentifier(session, 'session', rules);
   if (sessions.length > 0 && rules.trustSessionIds) return { kind: 'named', parts: sessions };
-  // The session id may be one that no token holds: then nobody is logged out unless the user can be read.
+  // If tokens don't hold the session id, only the revocation of the user has an effect.
   if (isPresent(user)) {
     if (accounts.length === 0) return unnamed(`${claim}.user`, user);
     return { kind: 'named', parts: [...sessions, ...accounts] };
@@ -68,10 +70,12 @@ function readComplex(
   return unnamed(claim, { format: 'complex', ...others });
 }
 
-/** What an identifier stands for: by itself an opaque id may be a session's as well as a user's. */
+/** What an identifier names. An opaque id on its own may name a session or a user. */
 type Role = 'user' | 'session' | 'any';
 
-/** RFC 9493 §3.2.8: aliases are several names of one subject. Each that can be read counts; they aren't nested. */
+/**
+ * RFC 9493 §3.2.8: aliases are several names of one subject. Each readable one counts. They can't be nested.
+ */
 function readIdentifier(value: unknown, role: Role, rules: SubjectRules): SubjectPart[] {
   return aliasesOf(value).flatMap((alias) => readSimple(alias, role, rules));
 }
@@ -100,7 +104,7 @@ function readOpaque(id: unknown, role: Role): SubjectPart[] {
   if (!isRevocableId(id)) return [];
   if (role === 'user') return [{ kind: 'subject', id }];
   if (!isSessionId(id)) return [];
-  // CAEP §3.1 shows the id of a session without anything that tells it from a user's.
+  // The session id in the example of CAEP §3.1 can't be distinguished from a user id.
   return role === 'session'
     ? [{ kind: 'session', id }]
     : [
@@ -120,7 +124,7 @@ function aliasesOf(value: unknown): readonly unknown[] {
   return Array.isArray(identifiers) && identifiers.length <= maxAliases ? identifiers : [];
 }
 
-/** The format, also under the names of drafts that Google's RISC still sends (OpenID RISC 1.0 §3.1). */
+/** The format. Google's RISC still sends it under the names of a draft (OpenID RISC 1.0 §3.1). */
 function formatOf({ format, subject_type: drafted }: Readonly<Record<string, unknown>>): string | undefined {
   const name = format ?? drafted;
   if (name === undefined) return undefined;
@@ -146,7 +150,7 @@ const unnamed = (claim: string, value: unknown): ReadSubject => ({
 
 const maxShown = 64;
 
-/** For the log: the format, and the namespace or the members, never a name itself. */
+/** The format, and the namespace or the members, for the log; never an id of a user or session. */
 function shownIdentifier(value: unknown): string {
   if (!isObject(value)) return typeof value === 'string' ? 'a string' : shown(value);
   const format = (formatOf(value) ?? 'complex').slice(0, maxShown);

@@ -11,10 +11,10 @@ import type { Allowance } from './delivery-limits.ts';
 import { refuseDelivery, type DeliveryRefusal, type Refused } from './receiver.ts';
 
 export type SignedJwtOptions = {
-  /** What `iss` must equal, byte for byte; undefined where the profile has no `iss`. */
+  /** The required `iss`, compared byte for byte; undefined if the profile has no `iss`. */
   readonly issuer: string | undefined;
   readonly algorithms: readonly Algorithm[];
-  /** Accepted `typ`, `none` for an absent one. */
+  /** Accepted values of `typ`; `none` accepts an absent one. */
   readonly types: readonly string[];
   readonly keySet: KeySet;
   /** Longest JWT, in characters. */
@@ -25,7 +25,10 @@ export type SignedJwt = { readonly kind: 'verified'; readonly claims: JsonObject
 
 export type ReadSignedJwt = (token: string, allowance: Allowance) => Promise<SignedJwt | Refused>;
 
-/** Verifies JWTs that are not access tokens: their form, header, issuer and signature. What the claims say is the caller's. */
+/**
+ * Verifies form, header, issuer and signature of JWTs that are not access tokens. The caller checks the other
+ * claims.
+ */
 export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt {
   const { issuer, algorithms, types, keySet, maxLength } = options;
   const rules = issuerRules({ issuer: issuer ?? '', audiences: 'any', algorithms, types });
@@ -48,13 +51,13 @@ export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt 
     const isSigned = await verify(token, lookup.key, header.algorithm, allowance);
     if (isSigned === undefined) return refuseDelivery('overloaded');
     if (!isSigned) return refuseDelivery('bad_signature');
-    // The key may have been withdrawn meanwhile.
+    // The issuer may have withdrawn the key meanwhile.
     if (!keySet.vouchesFor(lookup.key)) return refuseDelivery('unknown_key');
     return { kind: 'verified', claims: jws.claims };
   };
 }
 
-/** @returns undefined when the delivery was turned away while it waited for newer keys */
+/** @returns undefined if the delivery was dropped while it waited for newer keys */
 async function findKey(
   keySet: KeySet,
   { kid, algorithm }: JudgedHeader,
@@ -65,7 +68,7 @@ async function findKey(
   return await hold((signal) => keySet.findNewer(kid, algorithm, signal));
 }
 
-/** @returns undefined when the delivery was turned away while it waited for its turn */
+/** @returns undefined if the delivery was dropped while it waited for the concurrency limit */
 async function verify(
   token: string,
   { key }: VerificationKey,
@@ -86,6 +89,6 @@ const refusedBy = ({ reason, detail }: Rejected): Refused =>
 
 const maxShown = 256;
 
-/** A value from outside as the log may show it. */
+/** An untrusted value in a bounded form, for the log. */
 export const shown = (value: unknown): string =>
   typeof value === 'string' ? value.slice(0, maxShown) : value === undefined ? 'absent' : `a ${typeof value}`;

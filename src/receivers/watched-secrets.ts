@@ -1,7 +1,7 @@
 import { watchSecret, type Secret } from '../runtime/secret.ts';
 import type { Log } from '../runtime/log.ts';
 
-/** Secrets as they are used, read again within seconds of a change. */
+/** Secrets in the form in which they are used. They are reloaded within seconds of a change. */
 export type WatchedSecrets<Value> = {
   /** Empty before the start. */
   readonly current: readonly Value[];
@@ -10,11 +10,11 @@ export type WatchedSecrets<Value> = {
   stop(): void;
 };
 
-/** @param options.read what is used of a secret; when it throws later, the former values stay */
+/** @param options.read converts a secret. If it throws on a reload, the previous values stay in use */
 export function watchSecrets<Value>(options: {
   readonly secrets: readonly Secret[];
   readonly read: (secret: Secret) => Value;
-  /** Whose they are, for the log. */
+  /** The path of the receiver, for the log. */
   readonly path: string;
   readonly log: Log;
 }): WatchedSecrets<Value> {
@@ -25,9 +25,9 @@ export function watchSecrets<Value>(options: {
   function reload(): void {
     try {
       current = secrets.map(read);
-      log.info('secret read again', { route: path });
+      log.info('reloaded secret', { route: path });
     } catch (thrown) {
-      log.error('the changed secret is not usable; the former stays in use', { route: path, err: thrown });
+      log.error('cannot reload secret: the previous one stays in use', { route: path, err: thrown });
     }
   }
 

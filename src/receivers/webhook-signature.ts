@@ -27,13 +27,13 @@ export function webhookKey(secret: Secret): Buffer {
 
 export type WebhookEnvelope = { readonly kind: 'signed'; readonly id: string };
 
-// A full stop would let the id run into the timestamp that is signed after it.
+// The signed text is id, full stop, timestamp. A full stop in the id would make the end of the id ambiguous.
 const idPattern = /^[\x21-\x2d\x2f-\x7e]{1,256}$/;
 const timestampPattern = /^\d{1,12}$/;
 
 /**
  * Verifies id, timestamp and signature of a webhook (Standard Webhooks 1.0, "Verifying signatures").
- * @param keys several while a secret is replaced
+ * @param keys more than one while a secret is being replaced
  */
 export function verifyWebhook(
   { body, header }: Delivery,
@@ -58,9 +58,9 @@ export function verifyWebhook(
   if (!given.some((one) => expected.some((other) => timingSafeEqual(one, other))))
     return refuseDelivery('bad_signature', {
       claim: 'webhook-signature',
-      expected: 'one by a secret of ours',
+      expected: 'a signature by a configured secret',
     });
-  // The date of the attempt: a retry has its own.
+  // The timestamp is the date of the attempt, and a retry has a new one.
   const dates = { maxAgeMs: 0, clockToleranceMs: rules.toleranceMs };
   return checkDate('webhook-timestamp', Number(timestamp), dates, nowMs) ?? { kind: 'signed', id };
 }

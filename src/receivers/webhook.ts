@@ -29,25 +29,28 @@ import { verifyWebhook, webhookKey } from './webhook-signature.ts';
 
 export type StandardWebhookOptions = {
   readonly path: string;
-  /** Whose tokens it may revoke; an event needs `iss` if there are several. */
+  /** The issuers whose tokens it may revoke. An event needs `iss` if there is more than one. */
   readonly issuers: readonly string[];
-  /** What it may revoke. */
+  /** The kinds of revocations that it may make. */
   readonly kinds: readonly RevocationKind[];
-  /** One, or two while one replaces the other. */
+  /** One secret, or two during a rotation. */
   readonly secrets: readonly Secret[];
-  /** How long the sender goes on trying; ms. */
+  /** How long the sender retries a delivery; ms. */
   readonly redeliveryMs: number;
   /** How far the issuers' clocks may be off; ms. */
   readonly clockToleranceMs: number;
   readonly log: Log;
 };
 
-/** How far `webhook-timestamp` may be from now; ms. */
+/** Largest difference between `webhook-timestamp` and this machine's clock; ms. */
 const toleranceMs = 5 * 60_000;
 const maxBodyBytes = 256 * 1024;
 const maxEvents = 500;
 
-/** A signed webhook for whatever can call one (Standard Webhooks 1.0): `{ "events": [{ iss?, kind, id, at?, reason? }] }`. */
+/**
+ * A signed webhook for any caller (Standard Webhooks 1.0): `{ "events": [{ iss?, kind, id, at?, reason? }]
+ * }`.
+ */
 export function createStandardWebhook(options: StandardWebhookOptions): Receiver {
   const { path, redeliveryMs } = options;
   const keys = watchSecrets({ ...options, read: webhookKey });
@@ -67,7 +70,7 @@ export function createStandardWebhook(options: StandardWebhookOptions): Receiver
     evaluate: (delivery, nowMs) => {
       const envelope = verifyWebhook(delivery, keys.current, { toleranceMs }, nowMs);
       if (envelope.kind === 'refused') return envelope;
-      // A retry comes with a date of its own: the id is kept as long as there may be one.
+      // A retry has a new timestamp, so the id is kept for as long as the sender may retry.
       const duplicatesUntilMs = nowMs + redeliveryMs + 2 * toleranceMs;
       const latest = latestCutOff(nowMs, options.clockToleranceMs);
       return readEvents(
@@ -111,7 +114,7 @@ const members = new Set(['iss', 'kind', 'id', 'at', 'reason']);
 
 function readEvent(event: unknown, rules: EventRules): RevocationRequest | Refused {
   if (!isObject(event)) return refuseDelivery('malformed', { claim: 'events', expected: 'JSON objects' });
-  // A misspelt `at` would change what is revoked.
+  // Unknown members are refused: a misspelt `at` would silently change what is revoked.
   const stranger = Object.keys(event).find((name) => !members.has(name));
   if (stranger !== undefined)
     return refuseDelivery('malformed', {

@@ -8,7 +8,7 @@ function reading(maxBytes: number) {
   const request = Object.assign(new PassThrough(), { headers: {} });
   const read = readBody(request as unknown as IncomingMessage, {
     maxBytes,
-    withinMs: 60_000,
+    timeoutMs: 60_000,
     bodies: createFairShare({ limit: 1024 }),
     owner: 'sender',
     isReserved: false,

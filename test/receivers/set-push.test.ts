@@ -238,7 +238,7 @@ describe('a pushed Security Event Token', () => {
     const { body = '' } = refused.kind === 'refused' ? receiver().refused(refused) : {};
     expect(JSON.parse(body)).toEqual({
       err: 'invalid_request',
-      description: 'its subject names nothing that can be revoked: sub_id.user',
+      description: 'the subject names nothing that can be revoked: sub_id.user',
     });
   });
 });

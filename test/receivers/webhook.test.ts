@@ -109,7 +109,7 @@ describe('a signed webhook', () => {
     expect(await judge(webhook, body, webhookHeaders(body))).toMatchObject({ kind: 'accepted' });
     writeFileSync(`${file}.new`, otherSecret.toString('base64'));
     renameSync(`${file}.new`, file);
-    await eventually('the new secret', () => (log.text().includes('secret read again') ? true : undefined));
+    await eventually('the new secret', () => (log.text().includes('reloaded secret') ? true : undefined));
     expect(await judge(webhook, body, webhookHeaders(body, { secret: otherSecret }))).toMatchObject({
       kind: 'accepted',
     });

@@ -121,7 +121,7 @@ describe('a relay that strangers flood', () => {
     await eventually('a cut-off', () => (cutOffs(relay) > 0 ? true : undefined));
     expect(cutOffs(relay)).toBe(1);
     expect(await relay.metric('curfew_notices_missed_total{cause="unread"}')).toBeGreaterThan(0);
-    expect(relay.logged()).toContain('notices may have been turned away');
+    expect(relay.logged()).toContain('notices may have been missed');
     expect(await genuine(relay, 'after-all')).toBe(204);
   });
 

@@ -59,7 +59,7 @@ describe('a logout token without exp', () => {
   it('is refused when it is older than the sender goes on trying', async () => {
     const answer = await relay.post(...hydraPost('/hydra', 'login-3', 3600 + 310));
     expect(answer.status).toBe(400);
-    expect(answer.body).toContain('it is older than deliveries may be');
+    expect(answer.body).toContain('the delivery is too old');
     expect(sessions()).not.toContain('session login-3');
   });
 
@@ -68,7 +68,7 @@ describe('a logout token without exp', () => {
     expect(answer.status).toBe(400);
     expect(JSON.parse(answer.body)).toEqual({
       error: 'invalid_request',
-      error_description: 'the request is not of the form this endpoint takes: exp',
+      error_description: 'the request does not have the form that this endpoint accepts: exp',
     });
     expect(sessions()).not.toContain('session login-4');
   });

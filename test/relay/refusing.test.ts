@@ -66,7 +66,7 @@ describe('a relay', () => {
     expect(answer).toMatchObject({ status: 400 });
     expect(JSON.parse(answer.body)).toEqual({
       error: 'invalid_request',
-      error_description: 'the signature does not hold',
+      error_description: 'the signature is invalid',
     });
     expect(answer.headers.get('cache-control')).toBe('no-store');
   });

@@ -161,7 +161,7 @@ describe('the log of a relay', () => {
   it('names sessions by a short hash and prints no token', async () => {
     await relay.post(...logoutPost('a-session-to-look-for'));
     expect(relay.logged()).not.toContain('a-session-to-look-for');
-    expect(relay.logged()).toMatch(/delivery carried out.*/);
+    expect(relay.logged()).toMatch(/delivery accepted.*/);
     expect(relay.logged()).toMatch(/"sessionHash":"[0-9a-f]{12}"/);
   });
 

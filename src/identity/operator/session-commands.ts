@@ -138,7 +138,7 @@ export function revokeOfOthers(
   };
   return revokeForeign({ ...config, issuers: config.foreignIssuers }, request, {
     migrations: [identityMigrations],
-    also: (trx, database) => createAuditStore(database).record(trx, entry, systemClock.nowMs()),
+    run: (trx, database) => createAuditStore(database).record(trx, entry, systemClock.nowMs()),
   });
 }
 

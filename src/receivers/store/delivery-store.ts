@@ -3,11 +3,11 @@ import type { ReceiverTables } from './receiver-tables.ts';
 
 export type DeliveryStore = {
   /**
-   * Remembers a delivery, inside the transaction that carries it out.
-   * @returns false if it is known: it was carried out before
+   * Records the id of a delivery, inside the transaction that records its revocations.
+   * @returns false if the id was recorded before
    */
   recordOnce(trx: DatabaseTransaction, idHash: string, expiresAtMs: number): Promise<boolean>;
-  /** Forgets what is too old to be accepted again. @returns how many rows went */
+  /** Deletes ids of deliveries that are too old to be accepted again. @returns the number of deleted rows */
   purge(nowMs: number): Promise<number>;
 };
 
@@ -35,7 +35,8 @@ export function createDeliveryStore(database: Database): DeliveryStore {
         .$extendTables<ReceiverTables>()
         .insertInto('receiver_deliveries')
         .values({ id_hash: idHash, expires_at_ms: Math.ceil(expiresAtMs) })
-        // In PostgreSQL this waits for another transaction that has the same id, and sees what became of it.
+        // In PostgreSQL, this waits until another transaction with the same id has ended, and then sees its
+        // outcome.
         .onConflict((conflict) => conflict.column('id_hash').doNothing())
         .executeTakeFirst();
       return (numInsertedOrUpdatedRows ?? 0n) > 0n;

@@ -3,8 +3,9 @@ import type { ReceiverTables } from './receiver-tables.ts';
 
 export type HeartbeatStore = {
   /**
-   * Notes that somebody listens for notices about these issuers now.
-   * @returns how long nobody had, in ms by the database's clock; Infinity for an issuer never listened for
+   * Records the time of a beat for these issuers.
+   * @returns the time since the previous beat of each issuer, in ms by the database's clock; Infinity for the
+   * first beat
    */
   beat(trx: DatabaseTransaction, issuers: readonly string[]): Promise<Map<string, number>>;
 };

@@ -1,7 +1,10 @@
 import type { OutboxTables } from '../../publisher/outbox-tables.ts';
 import type { Database } from '../../database/database.ts';
 
-/** The log's sequence number of the last of these outbox rows; undefined if one isn't published. */
+/**
+ * The largest sequence number that these outbox rows have in the log; undefined if one of them isn't
+ * published.
+ */
 export async function publishedSeq(database: Database, ids: readonly number[]): Promise<number | undefined> {
   const rows = await database.db
     .$extendTables<OutboxTables>()

@@ -1,14 +1,14 @@
 import type { Database, Migrations } from '../../database/database.ts';
 
-/** What receivers remember. Times are milliseconds since 1970. */
+/** The tables of receivers. Times are milliseconds since 1970. */
 export type ReceiverTables = {
-  /** Deliveries that were carried out, by a hash of receiver and id. */
+  /** Deliveries that were accepted, by a hash of receiver and id. */
   receiver_deliveries: { id_hash: string; expires_at_ms: number };
-  /** When somebody last listened for notices about an issuer, by the database's clock. */
+  /** The time of the last heartbeat for an issuer, by the database's clock. */
   receiver_presence: { iss: string; seen_at_ms: number };
 };
 
-/** For `migrate`, beside `outboxMigrations`. */
+/** For `migrate`, together with `outboxMigrations`. */
 export const receiverMigrations: Migrations = {
   'publisher-0002-receivers': {
     async up({ schema }: Database['db']): Promise<void> {
