@@ -1,8 +1,8 @@
-// Shows that the model test is sharp: makes one mistake after another in a copy of the protocol's source, and runs the
-// model on each copy until it finds it.
+// Shows that the model test finds mistakes. For each mistake in a list, it edits a copy of the protocol's source and
+// runs the model on the copy until the model finds the mistake.
 //
 //   node scripts/mutants.ts [--runs 10000] [--only WORD] [--seed N]
-//   node scripts/mutants.ts --check        only shows that each mistake can still be made
+//   node scripts/mutants.ts --check        only checks that each edit still matches the source
 //
 // Exit 0 if every mistake was found.
 import { spawnSync } from 'node:child_process';
@@ -17,21 +17,21 @@ const root = join(import.meta.dirname, '..');
 const copied = ['src', 'test/revocation/model'];
 
 const view = 'src/revocation/view.ts';
-const proof = 'src/revocation/completeness.ts';
-const judge = 'src/revocation/token-rule.ts';
+const completeness = 'src/revocation/completeness.ts';
+const tokenRule = 'src/revocation/token-rule.ts';
 const intake = 'src/revocation/intake.ts';
-const event = 'src/revocation-log/event.ts';
-const patience = 'src/revocation/connection-patience.ts';
-const list = 'src/revocation/revocation-list.ts';
-const issuerList = 'src/revocation/issuer-revocations.ts';
+const eventFormat = 'src/revocation-log/event.ts';
+const connectionPatience = 'src/revocation/connection-patience.ts';
+const revocationList = 'src/revocation/revocation-list.ts';
+const issuerRevocations = 'src/revocation/issuer-revocations.ts';
 const leader = 'src/publisher/leader.ts';
 const leaderOptions = 'src/publisher/leader-options.ts';
-const writing = 'src/publisher/epoch-writer.ts';
-const seeding = 'src/publisher/epoch-seeder.ts';
-const trimming = 'src/publisher/trim-queue.ts';
-// The scripts as the model runs them; `log-scripts.test.ts` holds the Lua to the same behaviour.
-const scripts = 'test/revocation/model/redis-state.ts';
-const identity = 'test/revocation/model/issuer.ts';
+const epochWriter = 'src/publisher/epoch-writer.ts';
+const epochSeeder = 'src/publisher/epoch-seeder.ts';
+const trimQueue = 'src/publisher/trim-queue.ts';
+// The model's version of the Lua scripts. `log-scripts.test.ts` compares both.
+const modelRedis = 'test/revocation/model/redis-state.ts';
+const modelIssuer = 'test/revocation/model/issuer.ts';
 
 const mutant = (
   name: string,
@@ -42,65 +42,69 @@ const mutant = (
 });
 
 const mutants: readonly Mutant[] = [
-  mutant('a drain is not fenced by the lease', [
+  mutant('a drain counts without the lease', [
     leader,
     "if ('rows' in reply && (",
     "if ('rows' in reply && false && (",
   ]),
-  mutant('after a lost answer the outbox is drained again', [
-    writing,
+  mutant('a lost answer causes another drain', [
+    epochWriter,
     "      case 'append':\n        return this.#batch &&",
     "      case 'append':\n        this.#step = 'drain';\n        return this.#batch &&",
   ]),
-  mutant('complete moves on a probe that has something to read', [
+  mutant('completeness advances on a probe that finds unread entries', [
     view,
     '    if (head.seq > held.applied) {',
     "    this.#completeness.completeUntil(head.truth === 'redis' ? probe.startedAt : proven);\n    if (head.seq > held.applied) {",
   ]),
-  mutant('the switch does not count the set', [
-    scripts,
+  mutant('the switch does not count the entries of the set', [
+    modelRedis,
     "  if (state.logs.get(call.epoch)?.length !== call.count + 1) return refused(state, 'count');\n",
     '',
   ]),
   mutant(
     'the newest entry is trimmed',
-    [trimming, '    below = Math.min(below, call.seq + call.added + taken.length);\n', ''],
-    [scripts, " && below <= count(next, 'seq')", ''],
+    [trimQueue, '    below = Math.min(below, call.seq + call.added + taken.length);\n', ''],
+    [modelRedis, " && below <= count(next, 'seq')", ''],
   ),
   mutant(
-    'the lease is kept without Redis',
+    'the lease is renewed without Redis',
     [leaderOptions, "kind === 'mark'", "kind === 'mark' || kind === 'renew'"],
     [leader, 'if (this.#hasRedis && nowMs - lead.renewedMs', 'if (nowMs - lead.renewedMs'],
   ),
   mutant(
-    'one beat more is proof enough',
-    [proof, 'findLast(({ beat }) => beat <= head.beat - 2)', 'findLast(({ beat }) => beat <= head.beat - 1)'],
-    [proof, '(observation.beat > head.beat - 2 &&', '(observation.beat > head.beat - 1 &&'],
+    'a difference of one beat is proof enough',
+    [
+      completeness,
+      'findLast(({ beat }) => beat <= head.beat - 2)',
+      'findLast(({ beat }) => beat <= head.beat - 1)',
+    ],
+    [completeness, '(observation.beat > head.beat - 2 &&', '(observation.beat > head.beat - 1 &&'],
   ),
   mutant(
-    'sightings are kept over a reconnect',
+    'observations are kept after a reconnect',
     [
       view,
       '    this.#probeAgain = false;\n    this.#completeness.discardObservations();\n',
       '    this.#probeAgain = false;\n',
     ],
     [view, '    this.#completeness.setSource(source);\n', ''],
-    [proof, '    if (!isSame) this.#observations = [];\n', ''],
-    [proof, 'return isSame;', 'return isMaster;'],
+    [completeness, '    if (!isSame) this.#observations = [];\n', ''],
+    [completeness, 'return isSame;', 'return isMaster;'],
   ),
   mutant(
-    'another data set under the same connection goes unnoticed',
-    [proof, '    if (!isSame) this.#observations = [];\n', ''],
-    [proof, 'return isSame;', 'return isMaster;'],
+    'another data set under the same connection is not detected',
+    [completeness, '    if (!isSame) this.#observations = [];\n', ''],
+    [completeness, 'return isSame;', 'return isMaster;'],
   ),
   mutant(
-    'a replica is taken for the master',
+    'a replica of Redis is followed like a master',
     [view, '    if (!source.isMaster) return this.#leaveReplica();\n', ''],
-    [proof, 'isMaster && id === this.#sourceId', 'id === this.#sourceId'],
-    [proof, 'isMaster ? id : undefined', 'id'],
+    [completeness, 'isMaster && id === this.#sourceId', 'id === this.#sourceId'],
+    [completeness, 'isMaster ? id : undefined', 'id'],
   ),
-  mutant('a log that is not as expected is written on', [
-    writing,
+  mutant('the leader continues to write a log that is not as it left it', [
+    epochWriter,
     "    if (reply.status !== 'ok') return { kind: 'refused', ...reply };\n",
     "    if (reply.status !== 'ok') {\n      this.#seq = reply.seq;\n      this.#beat = reply.beat;\n      this.#step = 'drain';\n      return more;\n    }\n",
   ]),
@@ -109,18 +113,18 @@ const mutants: readonly Mutant[] = [
     '    if (head.seq > held.applied) {',
     '    held.applied = Math.max(held.applied, head.seq);\n    if (head.seq > held.applied) {',
   ]),
-  mutant('a message after a gap counts as if there were none', [
+  mutant('a message after a gap is applied as if there were no gap', [
     view,
     'if (isHeld && message.firstSeq <= held.applied + 1) {',
     'if (isHeld) {',
   ]),
-  mutant('an epoch is visible before its seed is whole', [
-    seeding,
+  mutant('an epoch is visible before its seed is complete', [
+    epochSeeder,
     'this.#isLastPage = page.rows.length < this.#size;',
     'this.#isLastPage = true;',
   ]),
   mutant(
-    'a replica that does not lead writes',
+    'a replica without the lease writes',
     [leader, "    if ('taken' in reply) {", '    {'],
     [
       leader,
@@ -138,118 +142,122 @@ const mutants: readonly Mutant[] = [
       'reply.epoch !== lead.epoch',
     ],
   ),
-  mutant('an interrupted snapshot counts as read', [
+  mutant('an interrupted snapshot counts as complete', [
     view,
     "    report.resync(this.#held === undefined ? 'start' : 'epoch');\n",
     "    report.resync(this.#held === undefined ? 'start' : 'epoch');\n    const { owner, retentionSeconds, seq } = head;\n    this.#held = { owner, epoch: head.epoch, retentionSeconds, applied: seq };\n",
   ]),
   mutant('a token from the future is accepted', [
-    judge,
+    tokenRule,
     '      if (!(issuedAt <= now + tolerance)) return unproven;\n',
     '',
   ]),
-  mutant('`iat` is taken after the family was read', [
-    identity,
+  mutant('`iat` is set after the session was read', [
+    modelIssuer,
     '        readyAt: world.now + signingMs,\n',
     '        readyAt: world.now + signingMs,\n        issuedAt: Math.floor((nowMs() + signingMs) / 1000),\n        expiresAt: Math.floor((nowMs() + signingMs) / 1000) + lifetimeSeconds,\n',
   ]),
   mutant(
-    'a leaked key is cut off by time',
-    [issuerList, 'addStandingKey({ id, reason }', 'addStandingKey({ id, at }'],
-    [issuerList, 'this.#standingKeys.set(id, reason)', 'this.#standingKeys.set(id, String(at))'],
+    'the revocation of a leaked key has a cut-off',
+    [issuerRevocations, 'addStandingKey({ id, reason }', 'addStandingKey({ id, at }'],
+    [issuerRevocations, 'this.#standingKeys.set(id, reason)', 'this.#standingKeys.set(id, String(at))'],
     [
-      issuerList,
+      issuerRevocations,
       'if (this.#standingKeys.has(name))',
       'if (token.issuedAt <= Number(this.#standingKeys.get(name)))',
     ],
   ),
   mutant(
-    'a floor holds for other issuers too',
-    [issuerList, 'const emptyGeneration =', 'let newestOfAll = -Infinity;\nconst emptyGeneration ='],
+    'a floor depends on events of other issuers',
+    [issuerRevocations, 'const emptyGeneration =', 'let newestOfAll = -Infinity;\nconst emptyGeneration ='],
     [
-      issuerList,
+      issuerRevocations,
       '    const current = this.#current;\n',
       '    const current = this.#current;\n    newestOfAll = Math.max(newestOfAll, at);\n',
     ],
-    [issuerList, '    const { newestAt } = this.#current;\n', '    const newestAt = newestOfAll;\n'],
+    [issuerRevocations, '    const { newestAt } = this.#current;\n', '    const newestAt = newestOfAll;\n'],
   ),
-  mutant('a key is known by the first of its names alone', [
-    issuerList,
+  mutant('a key is compared by its first name only', [
+    issuerRevocations,
     'for (const name of token.keyNames)',
     'for (const name of token.keyNames.slice(0, 1))',
   ]),
-  mutant('a token is known by the first of its clients alone', [
-    issuerList,
+  mutant('a token is compared by its first client only', [
+    issuerRevocations,
     'for (const id of clientIds) {',
     'for (const id of clientIds.slice(0, 1)) {',
   ]),
-  mutant('what nothing named once is not looked for again', [list, '    this.#version += 1;\n', '']),
-  mutant('a floor ends too soon', [list, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
+  mutant('a token that was clear once is never looked up again', [
+    revocationList,
+    '    this.#version += 1;\n',
+    '',
+  ]),
+  mutant('a floor ends too soon', [revocationList, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
   mutant('a floor is too low', [
-    issuerList,
+    issuerRevocations,
     'newestAt + raceSeconds + this.#clockToleranceSeconds',
     'newestAt',
   ]),
-  mutant('entries are forgotten too soon', [
-    list,
+  mutant('entries are evicted too soon', [
+    revocationList,
     'this.#periodMs = (retentionSeconds + spareSeconds + 2 * this.#maxToleranceSeconds) * 1000;',
     'this.#periodMs = 10_000;',
   ]),
-  mutant('a call sent again raises the beat again', [
-    scripts,
+  mutant('a repeated call raises the beat again', [
+    modelRedis,
     "if (call.beat !== undefined && count(next, 'beat') === call.beat)\n    next = withHead(next, { beat: call.beat + 1 });",
     "if (call.beat !== undefined) next = withHead(next, { beat: count(next, 'beat') + 1 });",
   ]),
-  mutant('a new epoch is followed without its snapshot', [
+  mutant('a new epoch is followed without reading its snapshot', [
     view,
     '    if (held === undefined || this.#needsSnapshot(head)) return this.#snapshot(head);\n',
     '    if (held === undefined) return this.#snapshot(head);\n    if (held.epoch < head.epoch) held.epoch = head.epoch;\n',
   ]),
-  mutant('an event of another version is passed over', [
+  mutant('an event of another version is ignored', [
     intake,
     '      this.#completeness.distrust(read.iss, { epoch, seq });\n',
     '',
   ]),
-  mutant('an event of another version that names no issuer concerns nobody', [
-    proof,
+  mutant('an event of another version without an issuer concerns no issuer', [
+    completeness,
     'this.#unreadable.has(issuer) || this.#unreadable.has(anyIssuer)',
     'this.#unreadable.has(issuer)',
   ]),
-  mutant('an event whose version is a text is taken for nothing', [
-    event,
+  mutant('an event whose version is a string is ignored', [
+    eventFormat,
     'const malformed: ReadEvent = {',
     "if (typeof v === 'string') return { kind: 'malformed', iss: 'nobody' };\n  const malformed: ReadEvent = {",
   ]),
-  mutant('an event of another version is forgiven before it is trimmed', [
-    proof,
+  mutant('an event of another version is dropped before it is trimmed', [
+    completeness,
     'if (epoch === head.epoch && seq < head.trimBelow)',
     'if (epoch === head.epoch && seq < head.trimBelow + 1)',
   ]),
-  mutant('an event of another version is forgiven when an earlier one is trimmed', [
-    proof,
+  mutant('an event of another version is dropped when an earlier one is trimmed', [
+    completeness,
     'if (last === undefined || isBefore(last, position))',
     'if (last === undefined)',
   ]),
-  mutant('an event of another version concerns its issuer for good', [
-    proof,
+  mutant('an event of another version is never dropped', [
+    completeness,
     'if (epoch === head.epoch && seq < head.trimBelow)',
     'if (epoch > head.epoch)',
   ]),
-  mutant('an issuer that the log does not cover is proven with the others', [
-    proof,
+  mutant('an issuer that the log does not cover is proven like the others', [
+    completeness,
     "    if (this.#uncovered.has(issuer)) return 'uncovered';\n",
     '',
   ]),
-  mutant('one issuer that cannot be proven holds up the view', [
-    proof,
+  mutant('one issuer without a proof keeps the view from being live', [
+    completeness,
     'this.#issuers.filter((issuer) => this.#causeOf(issuer) === undefined)',
     'this.#issuers.filter(() => true)',
   ]),
   mutant(
-    'one issuer that cannot be proven costs the connection',
-    [patience, 'Math.min(connectedMs, view.logStalenessMs())', 'connectedMs'],
-    [patience, 'if (view.isLogLive) {', 'if (view.isLogLive && view.unproven().length === 0) {'],
-    [patience, "'isLogLive' | 'logStalenessMs'", "'isLogLive' | 'logStalenessMs' | 'unproven'"],
+    'one issuer without a proof closes the connection',
+    [connectionPatience, 'Math.min(connectedMs, view.logStalenessMs())', 'connectedMs'],
+    [connectionPatience, 'if (view.isLogLive) {', 'if (view.isLogLive && view.unproven().length === 0) {'],
+    [connectionPatience, "'isLogLive' | 'logStalenessMs'", "'isLogLive' | 'logStalenessMs' | 'unproven'"],
   ),
   mutant('the lease is taken without a new epoch', [
     'test/revocation/model/database.ts',
@@ -258,7 +266,7 @@ const mutants: readonly Mutant[] = [
   ]),
 ];
 
-/** @throws if the source has changed under a mistake */
+/** @throws if an edit doesn't match the source exactly once */
 function checkAll(): void {
   for (const { edits } of mutants) {
     const sources = new Map<string, string>();

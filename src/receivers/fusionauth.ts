@@ -122,7 +122,7 @@ function evaluateEvent(event: Event, options: FusionAuthOptions, nowMs: number):
   const at = createInstant / 1000;
   const misdated = checkDate('event.createInstant', at, options, nowMs);
   if (misdated !== undefined) return misdated;
-  if (revoked === 'nobody')
+  if (revoked === 'no_subject')
     return refuseDelivery('unknown_subject', { claim: 'event', expected: 'a user or application' });
   const cutOff = Math.min(at, latestCutOff(nowMs, options.clockToleranceMs));
   return {
@@ -136,21 +136,21 @@ function evaluateEvent(event: Event, options: FusionAuthOptions, nowMs: number):
 type Revoked = Pick<RevocationRequest, 'kind' | 'id' | 'reason'>;
 
 /** @returns undefined for an event that ends no session */
-function revokedBy(event: Event): Revoked | 'nobody' | undefined {
+function revokedBy(event: Event): Revoked | 'no_subject' | undefined {
   switch (event['type']) {
     case 'jwt.refresh-token.revoke':
       return revokedRefreshTokens(event);
     case 'user.deactivate':
     case 'user.delete': {
       const id = isObject(event['user']) ? event['user']['id'] : undefined;
-      return isId(id) ? { kind: 'subject', id, reason: 'account-disabled' } : 'nobody';
+      return isId(id) ? { kind: 'subject', id, reason: 'account-disabled' } : 'no_subject';
     }
     default:
       return undefined;
   }
 }
 
-function revokedRefreshTokens(event: Event): Revoked | 'nobody' {
+function revokedRefreshTokens(event: Event): Revoked | 'no_subject' {
   const { applicationId } = event;
   const reason = 'refresh-token-revoked';
   const refreshToken = isObject(event['refreshToken']) ? event['refreshToken'] : {};
@@ -163,5 +163,5 @@ function revokedRefreshTokens(event: Event): Revoked | 'nobody' {
   const userId = [event['userId'], user['id'], refreshToken['userId']].find(isId);
   if (userId !== undefined) return { kind: 'subject', id: userId, reason };
   // A whole application. Tokens have its id in claims that a `client` revocation doesn't compare.
-  return isId(applicationId) ? { kind: 'issuer', reason } : 'nobody';
+  return isId(applicationId) ? { kind: 'issuer', reason } : 'no_subject';
 }
