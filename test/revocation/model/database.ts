@@ -34,7 +34,7 @@ export class Database {
     this.#retentionMs = retentionSeconds * 1000;
   }
 
-  /** The row exists, and has its id, but nobody sees it before it is committed. */
+  /** Inserts a row, which gets its id now but is invisible until its commit. */
   insert(event: RevocationEvent): Row {
     const row = {
       id: this.rows.length + 1,

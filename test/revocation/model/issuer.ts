@@ -4,13 +4,13 @@ import type { Database } from './database.ts';
 import type { EventForm } from './scenario.ts';
 import type { World } from './world.ts';
 
-/** A token, and what is true of it. Times are true time in ms unless they are claims. */
+/** A token, and the truth about it. Times are true time in ms, except for claims. */
 export type Token = Revocable & {
-  /** When the family was read and found alive. */
+  /** When the issuer read the session and found it valid. */
   readonly readAt: number;
-  /** When the client has it. */
+  /** When the client gets the token. */
   readonly readyAt: number;
-  /** Signed by someone who stole the key. */
+  /** Whether a thief of the key signed it. */
   readonly isForged: boolean;
 };
 
@@ -29,7 +29,10 @@ export type IssuerOptions = {
   wake(): void;
 };
 
-/** Skew of the issuer's replicas against their database; ms. With the time to commit it stays below the margin of 2 s. */
+/**
+ * Clock skew between the issuer's replicas and its database; ms. With the time of a commit it is below the
+ * margin of 2 s.
+ */
 const skewMs = 400;
 const cutOffMarginSeconds = 2;
 const keptTokens = 60;
@@ -41,7 +44,7 @@ export class Issuer {
   readonly revocations: Revocation[] = [];
   readonly #options: IssuerOptions;
   readonly #sessions: Session[] = [];
-  /** By number: each has a kid and a thumbprint. */
+  /** Numbers of the keys. Each key has a kid and a thumbprint. */
   #keys = [0];
   #count = 0;
 
@@ -51,7 +54,7 @@ export class Issuer {
     for (let index = 0; index < 4; index += 1) this.#login();
   }
 
-  /** A login or a refresh, as it goes in identity: `iat` first, then the family, then the signature. */
+  /** A login or a refresh in the order of identity: it sets `iat`, reads the session, and signs. */
   mint(): void {
     const { world, nowMs, lifetimeSeconds } = this.#options;
     if (world.random.chance(0.3)) this.#login();
@@ -68,12 +71,12 @@ export class Issuer {
         readyAt: world.now + signingMs,
         isForged: false,
       };
-      if (this.deadSince(token) <= world.now) return;
+      if (this.revokedSince(token) <= world.now) return;
       this.#keep(token);
     });
   }
 
-  /** A token by someone who has the key and writes what he likes. */
+  /** A token that a thief of the key signs, with any claims. */
   forge(): void {
     const { world, nowMs } = this.#options;
     const session = world.random.pick(this.#sessions);
@@ -85,7 +88,10 @@ export class Issuer {
     this.#keep({ ...claims, readAt: world.now, readyAt: world.now, isForged: true });
   }
 
-  /** Revokes something: a row, an id of the database, and some time later the commit. The reason says how it is written. */
+  /**
+   * Revokes something: it inserts a row, which gets its id, and commits later. The reason holds the form of
+   * the event.
+   */
   revoke(kind: RevocationKind, commitMs: number, form: EventForm = 'own'): void {
     const { world, database, nowMs, wake } = this.#options;
     const id = this.#target(kind);
@@ -99,7 +105,7 @@ export class Issuer {
     });
   }
 
-  /** Many sessions at once. */
+  /** Revokes many sessions at once. */
   flood(count: number): void {
     for (let index = 0; index < count; index += 1) {
       this.#login();
@@ -107,15 +113,15 @@ export class Issuer {
     }
   }
 
-  /** When the token was revoked; Infinity if it wasn't. */
-  deadSince(token: Token): number {
-    let dead = Infinity;
+  /** True time at which the token was revoked; Infinity if it wasn't. */
+  revokedSince(token: Token): number {
+    let revokedAt = Infinity;
     for (const { event, committedAt } of this.revocations)
-      if (committedAt < dead && names(event, token, committedAt)) dead = committedAt;
-    return dead;
+      if (committedAt < revokedAt && names(event, token, committedAt)) revokedAt = committedAt;
+    return revokedAt;
   }
 
-  /** True if some event, committed or not, says that this token is to be refused: then refusing it isn't wrong. */
+  /** True if any event, committed or not, covers the token, so that refusing the token isn't wrong. */
   mayBeRefused(token: Token): boolean {
     return this.#options.database.rows.some(({ event }) => covers(event, token));
   }
@@ -173,9 +179,9 @@ export class Issuer {
   }
 }
 
-/** True if the event means the token: it names it, and the token was made before the commit. */
+/** True if the event names the token, and the issuer made the token before the commit. */
 function names(event: RevocationEvent, token: Token, committedAt: number): boolean {
-  // Someone who has the key writes what he likes: only revoking the key helps.
+  // A thief of the key writes any claims, so only the revocation of the key counts.
   if (token.isForged) return event.kind === 'key' && token.keyNames.includes(event.id);
   switch (event.kind) {
     case 'session':
@@ -193,7 +199,7 @@ function names(event: RevocationEvent, token: Token, committedAt: number): boole
   }
 }
 
-// A forged token says nothing true about when it was made.
+// The times of a forged token can't be trusted.
 const isBefore = (token: Token, committedAt: number): boolean =>
   !token.isForged && token.readAt <= committedAt;
 

@@ -1,7 +1,10 @@
 import type { EventForm } from './scenario.ts';
 import type { RedisState } from './redis-state.ts';
 
-/** The members of a call as their owner writes them: an event whose reason is a form other than `own` is of a later version. */
+/**
+ * The members of a call as their owner writes them. An event whose reason is another form than `own` is of a
+ * later version.
+ */
 export const asWritten = <Call extends { readonly members: readonly string[] }>(call: Call): Call =>
   call.members.some(isLater) ? { ...call, members: call.members.map(written) } : call;
 
@@ -13,7 +16,7 @@ function written(member: string): string {
   return JSON.stringify(reason === 'later' ? { v: 2, seq, iss } : { v: '2.0', seq });
 }
 
-/** Whom the events of a later version in the present epoch's log may concern: issuers, or `*`. */
+/** The issuers that events of a later version in the current epoch may concern; `*` for any issuer. */
 export function concernedByLater({ head, logs }: RedisState): Set<string> {
   const entries = logs.get(Number(head?.get('epoch') ?? 0)) ?? [];
   const concerned = new Set<string>();

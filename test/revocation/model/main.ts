@@ -1,5 +1,5 @@
-// Runs the model for long: node test/revocation/model/main.ts --runs 200000 [--seed N] [--quick]
-// --quick: says what went wrong first, without looking for a smaller example.
+// Runs the model many times: node test/revocation/model/main.ts --runs 200000 [--seed N] [--quick]
+// --quick: prints the first violation, without searching for a smaller scenario.
 import { parseArgs } from 'node:util';
 import { runModel } from './run.ts';
 

@@ -1,7 +1,7 @@
 import type { Issuer, Token } from './issuer.ts';
 import type { Sidecar } from './sidecar.ts';
 
-/** What the promise is measured by. */
+/** The limits that the invariants check. */
 export type Bounds = {
   readonly maxExposureMs: number;
   readonly clockToleranceSeconds: number;
@@ -9,13 +9,14 @@ export type Bounds = {
   readonly maxEntries: number;
 };
 
-/** After a recovery, or while all is well, a revocation is effective within this time; ms. */
+/** A revocation takes effect within this time after a recovery; ms. */
 const recoveredMs = 6000;
+/** A revocation takes effect within this time while there are no faults; ms. */
 const healthyMs = 2000;
-/** A fresh view after this time in health proves itself again and again; ms. */
+/** After this time without faults, a view is proven complete all the time; ms. */
 const provenMs = 8000;
 
-/** A broken promise. */
+/** A violated invariant. */
 export class Violation extends Error {
   constructor(invariant: string, detail: string) {
     super(`${invariant}: ${detail}`);
@@ -23,10 +24,10 @@ export class Violation extends Error {
   }
 }
 
-/** Watches the sidecars' decisions. */
+/** Checks the invariants on the decisions of sidecars. */
 export class Oracles {
   readonly #bounds: Bounds;
-  /** Revoked tokens a sidecar refused as such. */
+  /** The revoked tokens that a sidecar has refused. */
   readonly #refused = new WeakMap<Sidecar, Set<Token>>();
 
   constructor(bounds: Bounds) {
@@ -34,9 +35,9 @@ export class Oracles {
   }
 
   /**
-   * A request with a token.
-   * @param healthySince true time of the last fault's end
-   * @param provableSince since when the log can prove the issuer; Infinity if it can't
+   * Checks a request with a token.
+   * @param healthySince true time at which the last fault ended
+   * @param provableSince true time since which the log can prove the issuer; Infinity if it can't
    */
   request(
     sidecar: Sidecar,
@@ -47,24 +48,24 @@ export class Oracles {
     const { maxExposureMs, clockToleranceSeconds } = this.#bounds;
     const nowMs = sidecar.clock.nowMs();
     const now = sidecar.world.now;
-    // The token room refuses what has expired.
+    // `token` refuses expired tokens.
     if (token.expiresAt <= nowMs / 1000) return;
     const finding = sidecar.revocations.evaluate(token, { maxExposureMs, clockToleranceSeconds }, nowMs);
-    const dead = issuer.deadSince(token);
-    const what = `${describe(token)} at ${now.toFixed(0)}, revoked at ${dead.toFixed(0)}: ${JSON.stringify(finding)}`;
+    const revokedAt = issuer.revokedSince(token);
+    const what = `${describe(token)} at ${now.toFixed(0)}, revoked at ${revokedAt.toFixed(0)}: ${JSON.stringify(finding)}`;
     if (finding.kind === 'clear') {
       if (token.issuedAt > nowMs / 1000 + clockToleranceSeconds)
         throw new Violation('I1', `from the future: ${what}`);
-      if (!token.isForged && now > dead + maxExposureMs + clockToleranceSeconds * 1000)
+      if (!token.isForged && now > revokedAt + maxExposureMs + clockToleranceSeconds * 1000)
         throw new Violation('I1', `accepted too late: ${what}`);
       if (this.#refusals(sidecar).has(token)) throw new Violation('I3', `resurrected: ${what}`);
-      const promptBy = Math.max(dead + healthyMs, Math.max(healthySince, sidecar.bornAt) + recoveredMs);
+      const promptBy = Math.max(revokedAt + healthyMs, Math.max(healthySince, sidecar.bornAt) + recoveredMs);
       if (now > Math.max(promptBy, provableSince))
         throw new Violation('I2', `not prompt (healthy since ${healthySince.toFixed(0)}): ${what}`);
     }
     if (finding.kind === 'revoked') {
-      if (dead <= now) this.#refusals(sidecar).add(token);
-      // Where nothing was ever revoked there is nothing to flood.
+      if (revokedAt <= now) this.#refusals(sidecar).add(token);
+      // An issuer without revocations can't have a floor.
       const isFlooded = issuer.revocations.length > 0 && sidecar.flooded.has(token.issuer);
       if (!isFlooded && !issuer.mayBeRefused(token)) throw new Violation('I5', `never revoked: ${what}`);
     }
@@ -77,7 +78,7 @@ export class Oracles {
     if (finding.kind === 'outlives_log') throw new Violation('I5', `lifetime: ${what}`);
   }
 
-  /** In health, what can't be proven about some issuers holds up neither the view nor its connection. */
+  /** Without faults, an issuer without a proof keeps neither the view nor its connection from being live. */
   progress(sidecar: Sidecar, healthySince: number, isSomeProvable: boolean): void {
     const { view, bornAt, world } = sidecar;
     if (world.now <= Math.max(healthySince, bornAt) + provenMs) return;
@@ -89,27 +90,30 @@ export class Oracles {
       );
   }
 
-  /** A connection is given up, which is wrong in health. */
+  /** A sidecar closed its connection, which is wrong without faults. */
   gaveUp(sidecar: Sidecar, healthySince: number): void {
     const { now } = sidecar.world;
     if (now > Math.max(healthySince, sidecar.bornAt) + provenMs)
       throw new Violation('I6', `a good connection given up at ${now.toFixed(0)}`);
   }
 
-  /** Everything committed before `complete` is in the view, if a token it names may still be alive. */
+  /**
+   * Checks that the view has everything that was committed before its completeness, if a revoked token may be
+   * alive.
+   */
   view(sidecar: Sidecar, issuer: Issuer): void {
     const { lifetimeSeconds, clockToleranceSeconds, maxEntries } = this.#bounds;
     if (sidecar.list.size > 2 * maxEntries) throw new Violation('I4', `${sidecar.list.size} entries`);
-    // Without its wall clock: that only makes the view think worse of itself.
+    // The wall clock is left out: it can only make the view look staler.
     const monotonicMs = sidecar.clock.monotonicMs();
     const stalenessMs = sidecar.view.stalenessMs(issuer.name, -Infinity, monotonicMs);
     const now = sidecar.world.now;
     const completeAt = now - stalenessMs;
     for (const { event, committedAt } of issuer.revocations) {
       if (committedAt >= completeAt) continue;
-      const isForgotten = now > committedAt + (lifetimeSeconds + clockToleranceSeconds) * 1000;
-      if (isForgotten && event.kind !== 'key') continue;
-      // A leaked key signs any time: also one the revocation doesn't reach.
+      const isExpired = now > committedAt + (lifetimeSeconds + clockToleranceSeconds) * 1000;
+      if (isExpired && event.kind !== 'key') continue;
+      // A thief with a leaked key signs any date.
       const issuedAt = event.kind === 'key' ? sidecar.clock.nowMs() / 1000 : Math.floor(event.at - 2);
       const token = {
         issuer: event.iss,

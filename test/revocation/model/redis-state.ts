@@ -6,17 +6,17 @@ import type { Append, Hold, LogReply, LogStatus, Seed, Switch } from '../../../s
 
 type Entry = { readonly member: string; readonly score: number };
 
-/** What a Redis holds of one log. Never changed in place: earlier states can come back. */
+/** The state of one log in Redis. It is immutable, because earlier states can come back. */
 export type RedisState = {
   readonly head: ReadonlyMap<string, string> | undefined;
   readonly logs: ReadonlyMap<number, readonly Entry[]>;
-  /** Token of the owner that is taking the log over. */
+  /** The token of the hold during a takeover. */
   readonly hold?: string;
 };
 
 export const emptyState: RedisState = { head: undefined, logs: new Map() };
 
-/** Who writes, as the scripts are told. */
+/** The writer, as the scripts get it. */
 export type Writer = {
   readonly owner: string;
   readonly covers: readonly string[];
@@ -54,7 +54,7 @@ const hasSentinel = (state: RedisState, owner: string, epoch: number): boolean =
   return (state.logs.get(epoch) ?? []).some(({ member }) => member === sentinel);
 };
 
-/** As ZADD: a member that is there gets the new score. The log stays sorted as Redis sorts it. */
+/** As ZADD: an existing member gets the new score. The log stays in the order of Redis. */
 function added(entries: readonly Entry[], more: readonly Entry[]): readonly Entry[] {
   const last = entries.at(-1)?.score ?? -1;
   const isPlain = more.every(({ score }, index) => score > (more[index - 1]?.score ?? last));
@@ -133,7 +133,7 @@ export function switchTo(state: RedisState, writer: Writer, call: Switch): Writt
   return { state: next, reply: reply(next, 'ok') };
 }
 
-/** hold.lua, without its end */
+/** hold.lua, without the expiry of the hold */
 export function hold(state: RedisState, call: Hold): { state: RedisState; isHeld: boolean } {
   const isMeant =
     state.head?.get('owner') === call.owner &&
@@ -143,7 +143,7 @@ export function hold(state: RedisState, call: Hold): { state: RedisState; isHeld
   return { state: { ...state, hold: call.token }, isHeld: true };
 }
 
-/** The head of a log whose truth is Redis. */
+/** Changes the head to that of a log without an owner. */
 export const withTruthInRedis = (state: RedisState): RedisState =>
   state.head === undefined ? state : { ...state, head: new Map([...state.head, ['truth', 'redis']]) };
 

@@ -34,7 +34,7 @@ export function sourceReply(reply: RedisReply): RedisSource {
 
 const keptStates = 400;
 const oldEpochMs = 60_000;
-/** A client gives a connection up when an answer takes longer; ms. */
+/** A client closes a connection if an answer takes longer than this; ms. */
 const timeoutMs = 2000;
 
 let dataSets = 0;
@@ -48,7 +48,7 @@ export class RedisServer {
   readonly history: RedisState[] = [];
   isUp = true;
   isMaster = true;
-  /** Called after each request; see `Strike`. */
+  /** Called after each request, to inject a fault. */
   trap: ((request: RedisRequest) => void) | undefined;
   #state: RedisState;
   #dataSet = newDataSet();
@@ -92,13 +92,13 @@ export class RedisServer {
     }
   }
 
-  /** Takes over another server's data, with all connections kept. */
+  /** Replaces the data by those of another server, and keeps all connections. */
   replace(state: RedisState): void {
     this.state = state;
     this.#dataSet = newDataSet();
   }
 
-  /** Ends the process: every connection with it. */
+  /** Ends the process and all its connections. */
   crash(): void {
     this.isUp = false;
     this.dropAll();
@@ -108,7 +108,7 @@ export class RedisServer {
     for (const connection of this.connections) connection.drop();
   }
 
-  /** The key goes, unless it is another one by then: a time to live is lost with the key. */
+  /** The key expires, unless it was replaced meanwhile: a new key has no time to live. */
   #expire(epoch: number): void {
     const sentinel = this.#state.logs.get(epoch)?.[0];
     if (sentinel === undefined) return;
@@ -124,19 +124,19 @@ export class RedisServer {
   }
 }
 
-/** What the network does to messages, beyond taking time. */
+/** Probabilities of faults of messages. */
 export type MessageFaults = { drop: number; duplicate: number; reorder: number };
 
-/** A TCP connection of a process to a Redis: in order, until it breaks. */
+/** A TCP connection of a process to a Redis, which keeps the order of data. */
 export class Connection {
   readonly server: RedisServer;
   readonly faults: MessageFaults;
   readonly #process: Process;
   readonly #onClose: () => void;
   onMessage: (text: string) => void = () => undefined;
-  /** Told of the end after the owner of the connection. */
+  /** Called when the connection has ended, after the callback of its owner. */
   onClosedToo: () => void = () => undefined;
-  /** Nothing comes through any more, and nobody is told. */
+  /** True while the network silently drops all packets. */
   isDead = false;
   #isOpen = true;
   #isKnownToServer = true;
@@ -160,7 +160,7 @@ export class Connection {
     let isAnswered = false;
     this.#inAt = Math.max(this.#inAt, world.now + world.latency());
     world.after(this.#inAt - world.now, () => {
-      // A call of a connection its client gave up is still carried out, if it had got that far.
+      // A call that has reached the server is executed even if its client has closed the connection.
       if (this.isDead || !this.server.isUp || !this.#isKnownToServer) return;
       const reply = this.server.execute(request, this);
       this.server.trap?.(request);
@@ -174,7 +174,7 @@ export class Connection {
     });
   }
 
-  /** A message for a subscriber. */
+  /** Sends a message to the subscriber. */
   push(text: string): void {
     const { random } = this.server.world;
     if (random.chance(this.faults.drop)) return;
@@ -187,7 +187,7 @@ export class Connection {
     if (random.chance(this.faults.duplicate)) this.#toClient(deliver);
   }
 
-  /** The client ends it. */
+  /** The client closes the connection. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -197,7 +197,7 @@ export class Connection {
     this.onClosedToo();
   }
 
-  /** The server or the network ends it; the client is told. */
+  /** The server or the network closes the connection, and the client notices it. */
   drop(): void {
     const { world } = this.server;
     this.#isKnownToServer = false;
@@ -206,7 +206,7 @@ export class Connection {
     world.after(world.latency(), () => this.#process.run(() => this.close()));
   }
 
-  /** What is still on its way from a client that gave up never arrives. */
+  /** Drops the requests in flight of a client that has closed the connection. */
   forget(): void {
     this.#isKnownToServer = false;
   }

@@ -10,7 +10,7 @@ import { Process } from './world.ts';
 export type ReplicaOptions = {
   readonly database: Database;
   readonly writer: Writer;
-  /** The Redis a new connection leads to; undefined while there is none. */
+  /** The Redis to which a new connection leads; undefined while there is none. */
   master(): RedisServer | undefined;
   /** The database's clock; ms. */
   databaseMs(): number;
@@ -20,22 +20,22 @@ export type ReplicaOptions = {
   readonly pollMs: number;
 };
 
-/** The next such statement reaches the database late, or its answer comes late. `told` is called when it does. */
-type Late = { readonly statement: string; readonly isReply: boolean; readonly ms: number; told(): void };
+/** The next statement of this kind, or its answer, is late. `started` is called when the delay starts. */
+type Late = { readonly statement: string; readonly isReply: boolean; readonly ms: number; started(): void };
 
 const noFaults: MessageFaults = { drop: 0, duplicate: 0, reorder: 0 };
 let replicas = 0;
 
-/** One process of the owner: the real leader over a database and a Redis that are not. */
+/** One process of the owner: the real leader with a simulated database and a simulated Redis. */
 export class Replica extends Process {
   readonly #options: ReplicaOptions;
   readonly #holder = `replica-${(replicas += 1)}`;
   readonly #leader: Leader;
-  /** From when it can do its work; true time. */
-  wellAt = 0;
-  /** Till then no connection to Redis comes about. */
+  /** True time from which it can do its work. */
+  healthyAt = 0;
+  /** Until then it can't connect to Redis. */
   cutOffUntil = 0;
-  /** Till then the database doesn't answer. */
+  /** Until then the database doesn't answer. */
   withoutDatabaseUntil = 0;
   #connection: Connection | undefined;
   #isWaiting = false;
@@ -79,7 +79,7 @@ export class Replica extends Process {
     this.#connection?.drop();
   }
 
-  /** The connection stays and carries nothing. */
+  /** The connection stays open, but the network drops its packets. */
   blackhole(): void {
     if (this.#connection !== undefined) this.#connection.isDead = true;
   }
@@ -180,7 +180,7 @@ export class Replica extends Process {
     const late = this.#late?.statement === this.#command ? this.#late : undefined;
     if (late !== undefined) {
       this.#late = undefined;
-      late.told();
+      late.started();
     }
     const pageMs = this.#command === 'page' ? world.random.between(0, world.pageMs) : 0;
     world.after(world.latency() + pageMs + (late?.isReply === false ? late.ms : 0), () => {

@@ -5,13 +5,13 @@ import { Simulation } from './simulation.ts';
 export type ModelOptions = {
   readonly runs: number;
   readonly seed?: number | undefined;
-  /** Stops early when this time is over; ms. */
+  /** Stops after this time; ms. */
   readonly limitMs?: number | undefined;
-  /** Reports the first violation as it is. */
+  /** Reports the first violation without shrinking its scenario. */
   readonly isQuick?: boolean;
 };
 
-/** Runs the model. @throws the smallest scenario found that breaks an invariant */
+/** Runs the model. @throws the smallest scenario that it finds to break an invariant */
 export function runModel({ runs, seed, limitMs, isQuick = false }: ModelOptions): void {
   fc.assert(
     fc.property(scenario, (found) => {

@@ -1,15 +1,22 @@
 import fc from 'fast-check';
 import { revocationKinds } from '../../../src/revocation-log/event.ts';
 
-// Without bias: small numbers are no likelier than others.
+// Without bias: all numbers are equally likely.
 const ms = (min: number, max: number) => fc.noBias(fc.integer({ min, max }));
 const back = ms(1, 12);
 const which = fc.nat(3);
 const probability = fc.constantFrom(0, 0.3, 1);
 
-/** What may strike while another thing is being done. */
-export const strikes = ['fallBack', 'flush', 'deleteLog', 'cutAll', 'freezeLeader', 'killLeader'] as const;
-export type Strike = (typeof strikes)[number];
+/** Faults that are injected during a request to Redis. */
+export const injectedFaults = [
+  'fallBack',
+  'flush',
+  'deleteLog',
+  'cutAll',
+  'freezeLeader',
+  'killLeader',
+] as const;
+export type InjectedFault = (typeof injectedFaults)[number];
 
 const what = fc.oneof(
   fc.record({
@@ -19,15 +26,15 @@ const what = fc.oneof(
     back,
   }),
   fc.record({ kind: fc.constant('fallBack' as const), back, disconnects: fc.boolean() }),
-  // To an earlier state and forth again, under connections that stay.
+  // Redis falls back to an earlier state and then returns, while connections stay open.
   fc.record({ kind: fc.constant('flipFlop' as const), back, ms: ms(100, 4000) }),
   fc.record({ kind: fc.constant('failOver' as const), back, oldAnswersMs: ms(0, 9000) }),
   fc.record({ kind: fc.constantFrom('flush' as const, 'deleteLog' as const, 'deleteHead' as const) }),
   fc.record({
-    kind: fc.constant('strike' as const),
+    kind: fc.constant('faultDuring' as const),
     during: fc.constantFrom('page', 'seed', 'append', 'switch', 'head'),
     skip: fc.nat(3),
-    strike: fc.constantFrom(...strikes),
+    fault: fc.constantFrom(...injectedFaults),
     back: fc.constantFrom(1, 1, 1, 2, 3, 8),
     freezeMs: ms(500, 8000),
   }),
@@ -49,13 +56,13 @@ const what = fc.oneof(
   fc.record({
     kind: fc.constant('late' as const),
     statement: fc.constantFrom('drain', 'drain', 'renew', 'renew', 'page', 'mark', 'take', 'raise'),
-    // Whether the statement comes late to the database, or its answer to the replica.
+    // True if the answer is late, false if the statement itself is late.
     isReply: fc.boolean(),
     ms: ms(2000, 8000),
   }),
-  // The answer to an append is lost, and rows with lower ids are committed before it is sent again.
+  // The answer to an append is lost, and rows with lower ids are committed before the append is sent again.
   fc.record({ kind: fc.constant('loseAnswer' as const) }),
-  // A leader learns late that its lease was renewed, while another replica has taken it and seeds slowly.
+  // A leader gets a late reply to its renewal, while another replica has taken the lease and seeds slowly.
   fc.record({
     kind: fc.constant('usurp' as const),
     ms: ms(3000, 6000),
@@ -72,11 +79,12 @@ const what = fc.oneof(
     ms: ms(500, 8000),
   }),
   fc.record({ kind: fc.constant('lag' as const), lag: fc.constantFrom(300, 1500, 3000), ms: ms(500, 8000) }),
-  // With an issuer 3 s ahead and its replicas' skew this stays within the tolerance of 5 s.
+  // Together with an issuer that is 3 s ahead and with the skew of its replicas, this is within the tolerance
+  // of 5 s.
   fc.record({ kind: fc.constant('stepClock' as const), which, toMs: ms(-1500, 1500) }),
   fc.record({ kind: fc.constant('secondOwner' as const), ms: ms(1000, 4000) }),
   fc.record({ kind: fc.constant('flood' as const), count: ms(3, 40) }),
-  // An owner of a later version, and sidecars of this one.
+  // An owner of a later version writes an event that sidecars of this version can't read.
   fc.record({
     kind: fc.constant('later' as const),
     what: fc.constantFrom(...revocationKinds),
@@ -92,17 +100,19 @@ const what = fc.oneof(
   }),
 );
 
-/** How an event is written: as this version writes it, or as a later one might, with and without its issuer. */
+/**
+ * The form of an event: as this version writes it, or as a later version might, with and without its issuer.
+ */
 export type EventForm = 'own' | 'later' | 'later_unnamed';
 
-/** `at` in thousandths of the time in which faults begin. */
+/** `at` is in thousandths of the time during which faults start. */
 export const action = fc.record({ at: fc.noBias(fc.nat(1000)), what });
 export type Action = {
   readonly at: number;
   readonly what: typeof what extends fc.Arbitrary<infer T> ? T : never;
 };
 
-/** One run of the model: everything in it follows from this. */
+/** One run of the model, which the scenario determines completely. */
 export const scenario = fc.record({
   seed: fc.integer(),
   seconds: fc.constantFrom(50, 50, 50, 160),
@@ -111,7 +121,7 @@ export const scenario = fc.record({
   pageSize: fc.constantFrom(1, 3, 100),
   drainSize: fc.constantFrom(2, 3, 100),
   seedSize: fc.constantFrom(2, 3, 100),
-  /** Revocations all the time, or only those among the actions. */
+  /** Whether there are revocations all the time, and not only those of the actions. */
   isBusy: fc.boolean(),
   issuerAheadMs: fc.constantFrom(0, 3000),
   actions: fc.array(action, { maxLength: 14 }),

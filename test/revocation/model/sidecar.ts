@@ -16,15 +16,15 @@ export type SidecarOptions = {
   readonly pageSize: number;
   readonly faults: MessageFaults;
   master(): RedisServer | undefined;
-  /** A probe was answered: the moment at which the view may think better of itself. */
+  /** A probe was answered, which may have made the view's completeness advance. */
   probed(sidecar: Sidecar): void;
-  /** The connection is given up, as nothing is proven over it. */
+  /** The connection is closed, because the log wasn't proven current over it. */
   gaveUp(sidecar: Sidecar): void;
 };
 
 const tickMs = 1000;
 
-/** One authorizer: the real view, list and judge over a Redis that is not. */
+/** One authorizer: the real view, list and token rule with a simulated Redis. */
 export class Sidecar extends Process {
   readonly view: View;
   readonly list: RevocationList;
@@ -132,7 +132,7 @@ export class Sidecar extends Process {
     );
   }
 
-  /** Two commands, sent together; much can happen between them. */
+  /** Sends two commands together. Anything can happen between their executions. */
   #probe(connection: Connection, ticket: number): void {
     let head: readonly unknown[] = [];
     connection.request({ kind: 'head' }, (reply) => {

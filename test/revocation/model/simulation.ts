@@ -6,7 +6,7 @@ import { Oracles } from './oracles.ts';
 import { RedisServer, type MessageFaults } from './redis.ts';
 import { emptyState, withoutHead, withoutLog, type RedisState } from './redis-state.ts';
 import { Replica } from './replica.ts';
-import type { Action, Scenario, Strike } from './scenario.ts';
+import type { Action, Scenario, InjectedFault } from './scenario.ts';
 import { Sidecar } from './sidecar.ts';
 import { World } from './world.ts';
 
@@ -14,26 +14,26 @@ const clockToleranceSeconds = 5;
 const lifetimeSeconds = 20;
 const maxExposureMs = 10_000;
 const retentionSeconds = lifetimeSeconds + 2 * clockToleranceSeconds + 5;
-/** No fault begins in the last part of a run: there everything must have become well again; ms. */
+/** No fault starts in this last part of a run, at the end of which everything must have recovered; ms. */
 const calmMs = 30_000;
 const sidecarCount = 2;
-/** A lease of a leader that is gone, a statement that hangs, and the time until a replica asks for the lease; ms. */
+/** Time of a lost leader's lease, of a hanging statement, and until a replica tries to take the lease; ms. */
 const leaseMs = 5000;
 
 /**
- * `noisy` has revocations; of `quiet` little is ever revoked. Both are covered by one owner. `outside` is covered only by an
- * owner that has no business on this log.
+ * `noisy` has many revocations and `quiet` few; one owner covers both. `outside` is covered only by another
+ * owner, which must not write this log.
  */
 const noisy = 'https://noisy';
 const quiet = 'https://quiet';
 const outside = 'https://outside';
 
-/** Identity providers, owners, Redis and sidecars, and what befalls them. */
+/** Identity providers, owners, Redis and sidecars, and the faults that are injected into them. */
 export class Simulation {
   readonly #scenario: Scenario;
   readonly #world: World;
   readonly #database: Database;
-  /** Of `outside`. */
+  /** The database of `outside`. */
   readonly #otherDatabase: Database;
   readonly #issuers: readonly Issuer[];
   readonly #oracles: Oracles;
@@ -43,7 +43,7 @@ export class Simulation {
   #master: RedisServer;
   #sidecarsLeadTo: RedisServer | undefined;
   #faultUntil = 0;
-  /** When the log last held events of a later version that may concern an issuer. */
+  /** By issuer: true time at which the log last held an event of a later version that may concern it. */
   readonly #laterSeenAt = new Map<string, number>();
   #hasLater = false;
 
@@ -90,9 +90,9 @@ export class Simulation {
     if (isBusy)
       this.#every(800, 4000, () => active.revoke(this.#kind(), this.#world.random.between(0, 1000)));
     this.#every(40, 120, () => this.#request());
-    this.#every(200, 300, () => this.#look(active));
+    this.#every(200, 300, () => this.#checkViews(active));
     for (const { at, what } of actions)
-      this.#world.after(1000 + (at / 1000) * (last - calmMs), () => this.#befall(what));
+      this.#world.after(1000 + (at / 1000) * (last - calmMs), () => this.#inject(what));
     this.#world.run(last);
   }
 
@@ -111,10 +111,10 @@ export class Simulation {
     if (issuer === undefined || sidecar === undefined || token === undefined || token.readyAt > now) return;
     const provableSince = this.#provableSince(issuer.name);
     this.#oracles.request(sidecar, issuer, token, { healthySince: this.#faultUntil, provableSince });
-    this.#judgeProgress(sidecar);
+    this.#checkProgress(sidecar);
   }
 
-  /** Since when the log can prove an issuer; Infinity if it can't. */
+  /** True time since which the log can prove an issuer; Infinity if it can't. */
   #provableSince(issuer: string): number {
     if (issuer === outside) return Infinity;
     if (!this.#hasLater) return 0;
@@ -124,9 +124,9 @@ export class Simulation {
     return Infinity;
   }
 
-  #judgeProgress(sidecar: Sidecar): void {
+  #checkProgress(sidecar: Sidecar): void {
     const since = [noisy, quiet].map((issuer) => this.#provableSince(issuer));
-    // What was just trimmed is proven within a moment.
+    // After an event is trimmed, its issuer is proven shortly after.
     const latest = Math.max(this.#faultUntil, ...since.filter((at) => at < Infinity));
     this.#oracles.progress(
       sidecar,
@@ -135,7 +135,7 @@ export class Simulation {
     );
   }
 
-  #look(issuer: Issuer): void {
+  #checkViews(issuer: Issuer): void {
     for (const sidecar of this.#sidecars) this.#oracles.view(sidecar, issuer);
   }
 
@@ -182,12 +182,12 @@ export class Simulation {
     });
   }
 
-  /** Something is wrong for this long. */
+  /** Records that a fault lasts this long. */
   #fault(durationMs: number): void {
     this.#faultUntil = Math.max(this.#faultUntil, this.#world.now + durationMs);
   }
 
-  #befall(what: Action['what']): void {
+  #inject(what: Action['what']): void {
     switch (what.kind) {
       case 'restartRedis':
         return this.#restartRedis(what.downMs, what.state, what.back);
@@ -206,19 +206,19 @@ export class Simulation {
       case 'deleteLog':
       case 'deleteHead':
         return this.#lose(what.kind);
-      case 'strike':
+      case 'faultDuring':
         return this.#setTrap(what);
       case 'cutSidecar':
       case 'blackholeSidecar':
       case 'restartSidecar':
       case 'freezeSidecar':
-        return this.#strikeSidecar(what.kind, what.which, what.ms);
+        return this.#faultSidecar(what.kind, what.which, what.ms);
       case 'cutReplica':
       case 'blackholeReplica':
       case 'withoutDatabase':
       case 'freezeReplica':
       case 'killReplica':
-        return this.#strikeReplica(what.kind, what.which, what.ms);
+        return this.#faultReplica(what.kind, what.which, what.ms);
       case 'loseAnswer':
         return this.#loseAnswer();
       case 'late':
@@ -243,14 +243,14 @@ export class Simulation {
         );
         return;
       case 'lag':
-        // Both ways, and what waits behind.
+        // In both directions, and for requests that are queued behind.
         this.#fault(what.ms + 3 * what.lag);
         this.#world.lag = what.lag;
         this.#world.after(what.ms, () => (this.#world.lag = 0));
         return;
       case 'stepClock': {
         const sidecar = this.#sidecars[what.which % sidecarCount];
-        // A step forward makes what was proven look older, until it is proven again.
+        // A step forward makes the last proof look older, until the next proof.
         this.#fault(0);
         if (sidecar !== undefined) sidecar.wallOffset = what.toMs;
         return;
@@ -258,7 +258,7 @@ export class Simulation {
       case 'secondOwner':
         return this.#secondOwner(what.ms);
       case 'flood':
-        // Nothing is wrong, but 40 events in one go take their time in pages of one.
+        // This is no fault, but 40 events take some time in pages of one entry.
         this.#fault(1000);
         return this.#issuers[0]?.flood(what.count);
       case 'later':
@@ -288,7 +288,9 @@ export class Simulation {
     if (disconnects) server.dropAll();
   }
 
-  /** A replica that lags behind becomes master; the old one goes on answering those who hold on to it. */
+  /**
+   * A lagging replica becomes the master. The old master continues to answer on connections that stay open.
+   */
   #failOver(back: number, oldAnswersMs: number): void {
     const old = this.#master;
     if (!old.isUp) return;
@@ -311,7 +313,7 @@ export class Simulation {
     server.trap = (request) => {
       if (request.kind !== 'append' || request.call.members.length < 2) return;
       server.trap = undefined;
-      this.#strikeReplica('blackholeReplica', this.#leader(), 0);
+      this.#faultReplica('blackholeReplica', this.#leader(), 0);
     };
     this.#world.after(4000, () => (server.trap = undefined));
   }
@@ -325,17 +327,17 @@ export class Simulation {
 
   #delay(statement: string, isReply: boolean, lateMs: number): void {
     const leading = this.#replicas.find(({ isLeading }) => isLeading) ?? this.#replicas[0];
-    leading?.delay({ statement, isReply, ms: lateMs, told: () => this.#fault(lateMs + leaseMs) });
+    leading?.delay({ statement, isReply, ms: lateMs, started: () => this.#fault(lateMs + leaseMs) });
   }
 
   #slowSeeds(pageMs: number, durationMs: number): void {
-    // The last seed that was slow has to end.
+    // The last slow seed must end.
     this.#fault(durationMs + 8000);
     this.#world.pageMs = pageMs;
     this.#world.after(durationMs, () => (this.#world.pageMs = 0));
   }
 
-  /** New connections of sidecars lead to a server that follows the master at a distance. */
+  /** New connections of sidecars lead to a lagging replica. */
   #toReplica(lagMs: number, durationMs: number): void {
     const endsAt = this.#world.now + durationMs;
     const replica = new RedisServer(this.#world);
@@ -367,39 +369,39 @@ export class Simulation {
     server.state = after[kind]();
   }
 
-  #setTrap(what: Extract<Action['what'], { kind: 'strike' }>): void {
+  #setTrap(what: Extract<Action['what'], { kind: 'faultDuring' }>): void {
     let left = what.skip;
     const server = this.#master;
     server.trap = ({ kind }) => {
       if (kind !== what.during || (left -= 1) >= 0) return;
       server.trap = undefined;
-      this.#strike(what.strike, what.back, what.freezeMs);
+      this.#injectFault(what.fault, what.back, what.freezeMs);
     };
-    // A seed has to be under way to be struck.
+    // A fault during a seed needs a seed.
     if (what.during === 'seed' || what.during === 'switch') this.#lose('deleteHead');
-    // It may spring late, but not in the calm.
+    // The trap must not inject a fault in the last, calm part of the run.
     this.#world.after(4000, () => (server.trap = undefined));
   }
 
-  #strike(strike: Strike, back: number, freezeMs: number): void {
+  #injectFault(fault: InjectedFault, back: number, freezeMs: number): void {
     const leader = this.#leader();
-    switch (strike) {
+    switch (fault) {
       case 'fallBack':
         return this.#fallBack(back, false);
       case 'flush':
       case 'deleteLog':
-        return this.#lose(strike);
+        return this.#lose(fault);
       case 'cutAll':
         this.#fault(0);
         return this.#master.dropAll();
       case 'freezeLeader':
-        return this.#strikeReplica('freezeReplica', leader, freezeMs);
+        return this.#faultReplica('freezeReplica', leader, freezeMs);
       case 'killLeader':
-        return this.#strikeReplica('killReplica', leader, freezeMs);
+        return this.#faultReplica('killReplica', leader, freezeMs);
     }
   }
 
-  #strikeSidecar(
+  #faultSidecar(
     kind: 'cutSidecar' | 'blackholeSidecar' | 'restartSidecar' | 'freezeSidecar',
     which: number,
     durationMs: number,
@@ -424,7 +426,7 @@ export class Simulation {
     }
   }
 
-  #strikeReplica(
+  #faultReplica(
     kind: 'cutReplica' | 'blackholeReplica' | 'withoutDatabase' | 'freezeReplica' | 'killReplica',
     which: number,
     durationMs: number,
@@ -432,10 +434,10 @@ export class Simulation {
     const index = which % this.#replicas.length;
     const replica = this.#replicas[index];
     if (replica === undefined) return;
-    replica.wellAt = this.#world.now + durationMs;
-    // Another replica that is well takes over when the lease is over.
-    const firstWellAt = Math.min(...this.#replicas.map(({ wellAt }) => wellAt));
-    this.#fault(Math.max(0, firstWellAt - this.#world.now) + leaseMs);
+    replica.healthyAt = this.#world.now + durationMs;
+    // Another healthy replica takes the lease when it expires.
+    const firstHealthyAt = Math.min(...this.#replicas.map(({ healthyAt }) => healthyAt));
+    this.#fault(Math.max(0, firstHealthyAt - this.#world.now) + leaseMs);
     switch (kind) {
       case 'cutReplica':
         replica.cutOffUntil = this.#world.now + durationMs;
@@ -456,7 +458,7 @@ export class Simulation {
     }
   }
 
-  /** Another owner on the same log. Where it won the log, an operator removes it afterwards. */
+  /** Another owner uses the same log. If it gets the log, an operator removes its log afterwards. */
   #secondOwner(durationMs: number): void {
     const database = this.#otherDatabase;
     const other = this.#replica(database);
@@ -467,11 +469,11 @@ export class Simulation {
     });
   }
 
-  /** An operator's work, and it may have to be done again: when calls come late, or a replica brings the log back. */
+  /** An operator removes the log, and does it again if late calls or a replica bring the log back. */
   #removeLogOf(owner: string): void {
     if (this.#master.state.head?.get('owner') === owner) {
       this.#lose('flush');
-      // Who was refused tries again only after 5 s.
+      // The refused owner tries again only after 5 s.
       this.#fault(5500);
     }
     this.#world.after(500, () => this.#removeLogOf(owner));

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../src/runtime/clock.ts';
 
-/** A generator of numbers that gives the same for the same seed. */
+/** A deterministic random number generator. */
 export class Random {
   #state: number;
 
@@ -35,14 +35,16 @@ export class Random {
 
 type Scheduled = { readonly at: number; readonly order: number; run(): void };
 
-/** Where true time at 0 stands on every wall clock without an offset; ms. */
+/** The time that wall clocks without an offset show when true time is 0; ms. */
 const startOfTimeMs = 1_700_000_000_000;
 
-/** True time, and what happens when. All else in the model hears of time through it. */
+/**
+ * True time, and the schedule of everything that happens. The rest of the model knows time only through it.
+ */
 export class World {
   readonly random: Random;
   now = 0;
-  /** Slow answers happen. */
+  /** Some answers are delayed by up to this long; ms. */
   lag = 0;
   /** Pages of a seed, and its switch, take up to this long; ms. */
   pageMs = 0;
@@ -64,7 +66,7 @@ export class World {
     }
   }
 
-  /** Lets time pass, up to `until`. */
+  /** Runs what is scheduled up to `until`. */
   run(until: number): void {
     for (let first = this.#heap[0]; first !== undefined && first.at <= until; first = this.#heap[0]) {
       this.#removeFirst();
@@ -74,7 +76,7 @@ export class World {
     this.now = until;
   }
 
-  /** One way over the network; ms. */
+  /** Latency of the network in one direction; ms. */
   latency(): number {
     if (this.lag > 0 && this.random.chance(0.2)) return this.random.between(0, this.lag);
     return this.random.between(0.1, 2);
@@ -117,7 +119,7 @@ export class World {
   }
 }
 
-/** A process that can be killed, and frozen: then what should happen in it happens later. */
+/** A process that can be killed and frozen. While it is frozen, its work is postponed. */
 export class Process {
   readonly world: World;
   isAlive = true;
