@@ -19,7 +19,7 @@ const unreadable = (): string => {
   throw new Fault('ERR_SECRET_UNREADABLE', 'cannot read /run/database-url: no such file');
 };
 
-/** A database whose URL is in a file. `replace` says what the file holds from then on. */
+/** A database whose URL is in a file. `replace` changes the file. */
 async function openFromFile() {
   const url = await server.createDatabase();
   let text = (): string => url;
@@ -43,7 +43,7 @@ describe.each([
     expect(await one(database)).toBe(1);
   });
 
-  it('is the former one to a statement that waits for another connection', async () => {
+  it('is the previous one for a statement that waits for another connection', async () => {
     const { database, disconnect, replace } = await openFromFile();
     const { promise: waiting, resolve: waits } = Promise.withResolvers<Promise<number | undefined>[]>();
     const transaction = database.db.transaction().execute(async (trx) => {
@@ -57,7 +57,7 @@ describe.each([
     expect(await Promise.all(await waiting)).toEqual([1]);
   });
 
-  it('is the former one to a listener that connects again', async () => {
+  it('is the previous one for a listener that reconnects', async () => {
     const { database, disconnect, replace } = await openFromFile();
     let heard = 0;
     const listener = database.listen('url_test', { onNotification: () => (heard += 1) });

@@ -17,7 +17,7 @@ afterAll(() => server.stop());
 
 type Reported = DatabaseReport & { readonly lines: string[] };
 
-/** Notes what an operator is told. */
+/** Records what is reported to the operator. */
 function createReport(): Reported {
   const lines: string[] = [];
   return {
@@ -77,7 +77,7 @@ describe('a connection that ends while it is in use', () => {
     expect(isDatabaseUnavailable(await failure)).toBe(true);
   });
 
-  it('is told of once, also when it was idle', async () => {
+  it('is reported once, even if it was idle', async () => {
     const url = await server.createDatabase();
     const { database, report } = open(url);
     await one(database);
@@ -88,8 +88,8 @@ describe('a connection that ends while it is in use', () => {
   });
 });
 
-describe('a server that is away', () => {
-  it('is told of once, and once when it is back, however many statements failed', async () => {
+describe('an unavailable server', () => {
+  it('is reported once, and once when it is available again, however many statements failed', async () => {
     const own = await startPostgres();
     onTestFinished(() => own.stop());
     const { database, report } = open(await own.createDatabase());
@@ -102,7 +102,7 @@ describe('a server that is away', () => {
     expect(report.lines.filter((line) => line !== 'lost')).toEqual(['unavailable', 'available']);
   });
 
-  it('that hangs holds a statement no longer than its time, and the pool goes on without that connection', async () => {
+  it('that hangs delays a statement no longer than its limit, and the pool replaces the connection', async () => {
     const link = await startPostgresLink(server.port);
     const { database } = open(link.through(await server.createDatabase()), { statementTimeoutMs: 200 });
     await one(database);
@@ -112,7 +112,7 @@ describe('a server that is away', () => {
     expect(await one(database)).toBe(1);
   });
 
-  it('that hangs does not keep a close waiting', async () => {
+  it('that hangs does not delay a close', async () => {
     const link = await startPostgresLink(server.port);
     const { database } = open(link.through(await server.createDatabase()));
     await one(database);
@@ -121,7 +121,7 @@ describe('a server that is away', () => {
     expect(isDatabaseUnavailable(await failureOf(one(database)))).toBe(false);
   });
 
-  it('or is busy with all it can hold is unavailable too: a statement waits only so long for a connection', async () => {
+  it('includes one whose pool is exhausted: a statement waits for a connection for a limited time', async () => {
     const { database } = open(await server.createDatabase(), { poolSize: 2, statementTimeoutMs: 200 });
     const { promise: free, resolve } = Promise.withResolvers<void>();
     const holding = [1, 2].map(() => database.db.connection().execute(() => free));
@@ -131,8 +131,8 @@ describe('a server that is away', () => {
   });
 });
 
-describe('an error of a statement', () => {
-  it('that would be the same at the next attempt is not called unavailable', async () => {
+describe('a failed statement', () => {
+  it('that would fail again is not reported as unavailable', async () => {
     const { database, report } = open(await server.createDatabase());
     const failure = await failureOf(sql`select no_such_column`.execute(database.db));
     expect(failure).toMatchObject({ code: '42703' });
@@ -140,19 +140,19 @@ describe('an error of a statement', () => {
     expect(report.lines).toEqual([]);
   });
 
-  it('that may not happen again is, such as one of its time limit', async () => {
+  it('that may succeed later, such as one that exceeds its time limit, is reported as unavailable', async () => {
     const { database, report } = open(await server.createDatabase(), { statementTimeoutMs: 200 });
     const failure = await failureOf(
       database.db.transaction().execute(async (trx) => await sql`select pg_sleep(60)`.execute(trx)),
     );
     expect(isDatabaseUnavailable(failure)).toBe(true);
-    // The server answers: it is not away.
+    // The server answers, so it isn't unavailable.
     expect(report.lines).toEqual([]);
   });
 });
 
-describe('a server that takes no writes', () => {
-  it('is not used, and of several hosts the one that does is found', async () => {
+describe('a read-only server', () => {
+  it('is not used, and the writable one of several hosts is found', async () => {
     const own = await startPostgres();
     onTestFinished(() => own.stop());
     const url = await own.createDatabase();
@@ -168,7 +168,7 @@ describe('a server that takes no writes', () => {
     expect(database.description).toBe(
       `postgres://127.0.0.1:${replica.port},127.0.0.1:${own.port}/${nameOf(url)}`,
     );
-    // Fail-over: the other one is found without a new configuration.
+    // After a fail-over, the other host is found without a new configuration.
     await replica.untilLevel();
     await own.shutDown();
     await replica.promote();
@@ -181,8 +181,8 @@ describe('a server that takes no writes', () => {
   });
 });
 
-describe('a server that takes no writes for a while', () => {
-  it('is told of once, and once when it takes them again', async () => {
+describe('a server that is read-only for a while', () => {
+  it('is reported once, and once when it accepts writes again', async () => {
     const url = await server.createDatabase();
     const { database, report } = open(url);
     const refuseWrites = async (isRefused: 'on' | 'off'): Promise<void> => {
@@ -201,7 +201,7 @@ describe('a server that takes no writes for a while', () => {
 });
 
 describe('migrations', () => {
-  it('of several processes at once run one after the other', async () => {
+  it('of several processes run one after the other', async () => {
     const url = await server.createDatabase();
     const databases = [open(url), open(url), open(url)].map(({ database }) => database);
     await Promise.all(databases.map((database) => migrate(database, [outboxMigrations])));
@@ -227,7 +227,7 @@ describe('migrations', () => {
 });
 
 describe('notifications', () => {
-  it('are known to arrive once one has come back, and not to where the connection hangs', async () => {
+  it('are reported to arrive after a probe arrived, and not to arrive while the connection hangs', async () => {
     const link = await startPostgresLink(server.port);
     const url = await server.createDatabase();
     const through = open(link.through(url), { statementTimeoutMs: 300 });

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/database/database.ts';
 import { isDatabaseUnavailable } from '../../src/runtime/fault.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
-it('calls a database that another process keeps locked unavailable', async () => {
+it('reports a database that another process keeps locked as unavailable', async () => {
   const sqlite = join(temporaryDirectory(), 'shared.db');
   const [one, other] = [openDatabase({ sqlite }), openDatabase({ sqlite })];
   onTestFinished(async () => {

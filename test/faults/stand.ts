@@ -109,7 +109,7 @@ export function startSidecar(redis: RedisOptions, options: { clock?: Clock; issu
   void feed.start();
   onTestFinished(() => feed.stop());
   const evaluate = (session: string, issuedAtMs: number): Finding =>
-    judgeToken(feed, { session, issuer: trusted, issuedAtMs }, clock);
+    evaluateToken(feed, { session, issuer: trusted, issuedAtMs }, clock);
   const knows = (session: string): boolean => evaluate(session, clock.nowMs()) === 'revoked';
   return {
     feed,
@@ -133,7 +133,7 @@ export function startSidecar(redis: RedisOptions, options: { clock?: Clock; issu
   };
 }
 
-function judgeToken(
+function evaluateToken(
   feed: RevocationFeed,
   { session, issuer: iss, issuedAtMs }: { session: string; issuer: string; issuedAtMs: number },
   clock: Clock,

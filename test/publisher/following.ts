@@ -9,17 +9,17 @@ import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metri
 import { outputFile } from '../output.ts';
 import { eventually } from '../processes.ts';
 
-/** A feed as an authorizer has one, and what it says of tokens. */
+/** An authorizer's feed, and how it evaluates tokens. */
 export type Follower = {
   readonly feed: RevocationFeed;
-  /** What refuses a token, or `clear` or `unproven`. By default it was issued a second ago and names nothing else. */
-  judge(token: Partial<Revocable>): string;
+  /** The kind that revokes a token, or `clear` or `unproven`. By default the token was issued a second ago. */
+  evaluate(token: Partial<Revocable>): string;
   /** Waits until the token is refused by an entry of this kind. */
   untilRefused(token: Partial<Revocable>, by?: string): Promise<void>;
   counted(result: string): Promise<number>;
 };
 
-/** Starts a feed and waits until it is live; it goes with the test. */
+/** Starts a feed and waits until it is live. The end of the test stops it. */
 export async function follow(url: string, logName: string, issuers: readonly string[]): Promise<Follower> {
   const file = outputFile('feed');
   const metrics = createAuthorizerMetrics(createRegistry());
@@ -41,7 +41,7 @@ export async function follow(url: string, logName: string, issuers: readonly str
   onTestFinished(() => feed.stop());
   if (!(await feed.waitForSync(10_000))) throw new Error('the feed was never live');
 
-  function judge(token: Partial<Revocable>): string {
+  function evaluate(token: Partial<Revocable>): string {
     const nowMs = Date.now();
     const nowSeconds = Math.floor(nowMs / 1000);
     const whole: Revocable = {
@@ -62,10 +62,10 @@ export async function follow(url: string, logName: string, issuers: readonly str
 
   return {
     feed,
-    judge,
+    evaluate,
     untilRefused: async (token, by) => {
       await eventually(`refused: ${JSON.stringify(token)}`, () => {
-        const found = judge(token);
+        const found = evaluate(token);
         return (by === undefined ? found !== 'clear' && found !== 'unproven' : found === by)
           ? true
           : undefined;

@@ -23,7 +23,7 @@ const head: Head = {
   retentionSeconds: 75,
 };
 
-/** A leader whose database and Redis are the test. */
+/** A leader for which the test plays the database and Redis. */
 class Stand {
   now = 0;
   rows: OutboxRow[] = [];
@@ -57,7 +57,7 @@ class Stand {
     this.leader.redisReady();
   }
 
-  /** Carries out commands until the leader has none, or until one of this kind comes, which it leaves open. */
+  /** Answers commands until the leader has none, or until one of this kind, which stays in flight. */
   run(until?: LeaderCommand['kind']): LeaderCommand | undefined {
     for (let command = this.leader.next(); command !== undefined; command = this.leader.next()) {
       this.asked.push(command);
@@ -78,7 +78,7 @@ class Stand {
     );
   }
 
-  /** What it asked for since the last call, without the housekeeping. */
+  /** The commands since the last call, without renewals and pruning. */
   kinds(): LeaderCommand['kind'][] {
     return this.asked.splice(0).flatMap(({ kind }) => (kind === 'prune' ? [] : [kind]));
   }
@@ -142,7 +142,7 @@ class Stand {
 }
 
 describe('a leader that begins', () => {
-  it('seeds an epoch of its own whole, then switches, then marks, then drains', () => {
+  it('seeds its own epoch completely, then switches, marks and drains', () => {
     const stand = new Stand();
     stand.rows = [row(1), { ...row(2), isPublished: true }, row(3)];
     stand.standing = [row(0, { kind: 'key', id: 'leaked' })];
@@ -167,7 +167,7 @@ describe('a leader that begins', () => {
     expect(stand.reseeds).toEqual(['start']);
   });
 
-  it('goes above the epoch of the log', () => {
+  it('starts an epoch above the epoch of the log', () => {
     const stand = new Stand();
     stand.found = { ...head, epoch: 9 };
     stand.run('seed');
@@ -175,7 +175,7 @@ describe('a leader that begins', () => {
     expect(stand.last('seed')).toMatchObject({ epoch: 10, isFirst: true });
   });
 
-  it('leaves the log of another owner alone, asks again later, and keeps its lease meanwhile', () => {
+  it('does not touch the log of another owner, checks again later, and keeps its lease meanwhile', () => {
     const stand = new Stand();
     stand.found = { ...head, owner: 'others' };
     stand.run();
@@ -188,7 +188,7 @@ describe('a leader that begins', () => {
     expect(stand.leader.role).toBe('leading');
   });
 
-  it('imports a log that other code wrote for its issuers, and takes it over as it was', () => {
+  it('imports a log that third-party code wrote for its issuers, and takes it over unchanged', () => {
     const stand = new Stand();
     stand.found = { ...head, owner: 'log create', truth: 'redis' };
     stand.run('switch');
@@ -206,7 +206,7 @@ describe('a leader that begins', () => {
     expect(stand.leader.role).toBe('refused');
   });
 
-  it('waits for the lease while another holds it, and takes it from one who shows no life', () => {
+  it('waits for the lease while another replica renews it, and takes a lease that is no longer renewed', () => {
     const stand = new Stand();
     const held = { kind: 'take', held: { epoch: 4, renewals: 9 } } as const;
     for (; stand.now < 8500; stand.now += 1000) {
@@ -227,7 +227,7 @@ describe('a leader that writes', () => {
     return stand;
   };
 
-  it('drains at once when woken, and raises the beat with each whole drain', () => {
+  it('drains at once when woken, and raises the beat with each complete drain', () => {
     const stand = writing();
     stand.rows = [row(1)];
     stand.leader.wake();
@@ -243,7 +243,7 @@ describe('a leader that writes', () => {
     expect(stand.kinds().filter((kind) => kind === 'append')).toHaveLength(3);
   });
 
-  it('does not raise it with a drain that left something', () => {
+  it('does not raise the beat with an incomplete drain', () => {
     const stand = writing();
     stand.rows = [1, 2, 3, 4].map((id) => row(id));
     stand.leader.wake();
@@ -253,7 +253,7 @@ describe('a leader that writes', () => {
     expect(stand.run('append')).toMatchObject({ seq: 3, beat: 1 });
   });
 
-  it('sends a batch again unchanged when there was no answer, whatever was committed since', () => {
+  it('sends a batch again unchanged after a lost answer, whatever was committed since', () => {
     const stand = writing();
     stand.rows = [row(1), row(3)];
     stand.leader.wake();
@@ -269,7 +269,7 @@ describe('a leader that writes', () => {
     expect(stand.run('append')).toEqual(sent);
   });
 
-  it('takes the beat as Redis has it: a drain before a loss does not count for after', () => {
+  it('continues with the beat that Redis has, so that a drain before a loss does not count after it', () => {
     const stand = writing();
     stand.now += 600;
     stand.run('append');
@@ -278,7 +278,7 @@ describe('a leader that writes', () => {
     expect(stand.run('append')).toMatchObject({ beat: 0 });
   });
 
-  it('steps down when a drain shows that the lease is another’s, and appends nothing of it', () => {
+  it('steps down when a drain shows that another replica holds the lease, and appends none of its rows', () => {
     const stand = writing();
     stand.rows = [row(1)];
     stand.holder = 'someone else';
@@ -288,7 +288,7 @@ describe('a leader that writes', () => {
     expect(stand.leader.role).toBe('following');
   });
 
-  it('steps down when the lease has another epoch, though it is the holder', () => {
+  it('steps down when the lease has another epoch, even if it is the holder', () => {
     const stand = writing();
     stand.epoch += 1;
     stand.leader.wake();
@@ -296,7 +296,7 @@ describe('a leader that writes', () => {
     expect(stand.leader.role).toBe('following');
   });
 
-  it('does not renew without Redis, so that a replica that has one can take over', () => {
+  it('does not renew without Redis, so that a replica with a connection can take over', () => {
     const stand = writing();
     stand.leader.redisLost();
     stand.pass(5000);
@@ -350,7 +350,7 @@ describe('a leader that writes', () => {
     expect(Math.max(...pauses)).toBeLessThanOrEqual(5000);
   });
 
-  it('begins no second log under an epoch once another owner has held the log and lost it', () => {
+  it('never starts two logs under one epoch, even after another owner held the log', () => {
     const stand = new Stand();
     stand.found = undefined;
     stand.pass(2000);
@@ -365,7 +365,7 @@ describe('a leader that writes', () => {
     expect(stand.last('switch')).toMatchObject({ epoch: 6 });
   });
 
-  it('gives up the log to the owner it now belongs to', () => {
+  it('leaves the log to the owner to which it now belongs', () => {
     const stand = writing();
     stand.refusal = 'owner';
     stand.now += 600;
@@ -373,7 +373,7 @@ describe('a leader that writes', () => {
     expect(stand.leader.role).toBe('refused');
   });
 
-  it('brings a cut-off from the future down to what an issuer’s clock may say', () => {
+  it('limits a cut-off from the future to what an issuer’s clock may show', () => {
     const stand = writing();
     const now = databaseMs / 1000;
     stand.rows = [row(1, { at: now + 3600 }), row(2, { at: now + 4 })];
@@ -387,7 +387,7 @@ describe('a leader that writes', () => {
 describe('trimming', () => {
   const minute = 60_000;
 
-  it('removes entries a retention after they were appended, but never the newest', () => {
+  it('removes entries one retention after they were appended, but never the newest', () => {
     const stand = new Stand();
     stand.rows = [row(1), row(2)];
     stand.run();
@@ -407,7 +407,7 @@ describe('trimming', () => {
     expect(later).toEqual([]);
   });
 
-  it('appends a revoked key once more before its entry would go', () => {
+  it('appends a revoked key again before its entry is trimmed', () => {
     const stand = new Stand();
     stand.standing = [row(0, { kind: 'key', id: 'leaked' })];
     stand.run();

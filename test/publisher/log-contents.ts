@@ -14,7 +14,7 @@ export async function readHeadOf(client: Redis, logName: string): Promise<Head> 
   return read.head;
 }
 
-/** All members, newest first, read as a sidecar reads them: it takes no log with gaps. */
+/** All members, newest first. They are read as a sidecar reads them, which accepts no gaps. */
 export async function readMembersOf(
   client: Redis,
   logName: string,

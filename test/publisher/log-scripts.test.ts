@@ -60,7 +60,7 @@ const step = fc.oneof(
     owner,
     call: fc.record({ epoch, count: small, takeover }),
   }),
-  // The way a leader goes, so that runs get somewhere.
+  // The commands of a leader in order, so that runs reach interesting states.
   fc.record({ kind: fc.constant('begin' as const), owner, epoch, members: members('b') }),
   fc.record({ kind: fc.constant('setTruth' as const) }),
   fc.record({
@@ -69,7 +69,7 @@ const step = fc.oneof(
     call: fc.record({ owner, epoch, token, isFirst: fc.boolean() }),
   }),
   fc.record({ kind: fc.constant('endHold' as const) }),
-  // And the way of one that takes a log over: all but the hold may fail it.
+  // The commands of a takeover. Each of them but the hold may fail.
   fc.record({ kind: fc.constant('takeOver' as const), owner, from: owner, epoch, seq: small, token }),
   fc.record({ kind: fc.constant('deleteLog' as const), epoch }),
   fc.record({ kind: fc.constant('deleteHead' as const) }),
@@ -93,7 +93,7 @@ afterAll(async () => {
 });
 
 describe('the Lua scripts', () => {
-  it('do to Redis what the model does to its own, call by call', async () => {
+  it('change Redis as the model changes its simulated Redis, call by call', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
         const logName = `run-${(runs += 1)}`;
@@ -180,7 +180,7 @@ function spelledOut(one: Step): Plain[] {
   ];
 }
 
-/** No two events are the same, since each names its sequence number: a set of Redis would take them for one. */
+/** Events are unique, because each has its sequence number. A set of Redis would merge equal ones. */
 function distinct(one: Plain, at: number): Plain {
   const own = (texts: readonly string[]): string[] => texts.map((text) => text.replace('}', `,"at":${at}}`));
   if (one.kind === 'append') return { ...one, call: { ...one.call, members: own(one.call.members) } };

@@ -15,7 +15,7 @@ function imported(value: unknown): OutboxEvent {
 const rewritten = (value: unknown, seq = 7): unknown => JSON.parse(writeOutboxEvent(imported(value), seq));
 
 describe('an event of an imported log', () => {
-  it('is numbered anew', () => {
+  it('gets a new number', () => {
     const event = { v: 1, seq: 3, iss, kind: 'session', id: 's', at, reason: 'logout' };
     expect(rewritten(event)).toEqual({ ...event, seq: 7 });
     expect(imported(event)).not.toHaveProperty('original');
@@ -36,13 +36,13 @@ describe('an event of an imported log', () => {
     (member) => expect(readImported(member)).toBeUndefined(),
   );
 
-  it('of an unknown kind has its time brought down, as readers take it for a cut-off', () => {
+  it('of an unknown kind has its time limited, because readers apply it as a cut-off', () => {
     const event = imported({ v: 1, iss, kind: 'device', id: 'd', at: at + 3600 });
     const written = writeOutboxEvent(limitCutOff(event, at * 1000, 5), 1);
     expect(JSON.parse(written)).toMatchObject({ kind: 'device', at: at + 5 });
   });
 
-  it('that has no room for another number still refuses, or makes its issuer unproven', () => {
+  it('that is too long with another number still refuses, or makes its issuer unproven', () => {
     const fill = (event: object): string => {
       const length = JSON.stringify({ ...event, fill: '' }).length;
       return JSON.stringify({ ...event, fill: 'x'.repeat(maxEventLength - length) });

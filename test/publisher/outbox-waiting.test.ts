@@ -24,7 +24,7 @@ describe('waiting for publication', () => {
       ),
     );
 
-  it('sees the end of more revocations than one statement has room for', async () => {
+  it('works for more revocations than one statement can name', async () => {
     const rows = await record(33_000);
     expect(await outbox.waitUntilPublished(rows, 100)).toBe(false);
     await sql`update revocation_outbox set published_seq = id`.execute(database.db);

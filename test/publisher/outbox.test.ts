@@ -58,7 +58,7 @@ const databaseSeconds = async (database: Database): Promise<number> => {
 
 onEachDatabase('the outbox', (on) => {
   describe('recording', () => {
-    it('belongs to the transaction: what is rolled back is never drained', async () => {
+    it('is part of the transaction: rows that are rolled back are never drained', async () => {
       const { database, outbox, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const undone = database.db.transaction().execute(async (trx) => {
@@ -73,7 +73,7 @@ onEachDatabase('the outbox', (on) => {
       expect(rows[0]?.event).toMatchObject({ iss: own, kind: 'session', reason: 'logout' });
     });
 
-    it('takes the time from the database: later by what skew and commit may take, or by the tolerance', async () => {
+    it('takes the time from the database, plus the margin for skew and commit, or plus the tolerance', async () => {
       const { database, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const before = await databaseSeconds(database);
@@ -92,14 +92,14 @@ onEachDatabase('the outbox', (on) => {
       }
     });
 
-    it('keeps a time it is given', async () => {
+    it('keeps a given time', async () => {
       const { lease, record } = await stand(on);
       await lease('one').owner(undefined);
       await record({ iss: foreign, kind: 'subject', id: 's', at: 1_700_000_000.25 });
       expect((await lease('one').drain(10)).rows[0]?.event.at).toBe(1_700_000_000.25);
     });
 
-    it('names the issuer itself where the issuer is revoked', async () => {
+    it('names the issuer itself if the issuer is revoked', async () => {
       const { lease, record } = await stand(on);
       await lease('one').owner(undefined);
       await record({ iss: own, kind: 'issuer' });
@@ -118,13 +118,13 @@ onEachDatabase('the outbox', (on) => {
       await expect(record(event)).rejects.toMatchObject({ code: 'ERR_REVOCATION_INVALID' });
     });
 
-    it('takes thousands at once', async () => {
+    it('accepts thousands of revocations at once', async () => {
       const { record } = await stand(on);
       const ids = await record(...Array.from({ length: 1200 }, (_, index) => session(`s-${index}`)));
       expect(new Set(ids).size).toBe(1200);
     });
 
-    it('keeps keys for good, each once, and no more than 1000 of an issuer', async () => {
+    it('keeps revoked keys permanently, each once, and at most 1000 of an issuer', async () => {
       const { lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const key = (index: number): RevocationRequest => ({ iss: own, kind: 'key', id: `key-${index}` });
@@ -137,7 +137,7 @@ onEachDatabase('the outbox', (on) => {
   });
 
   describe('the lease', () => {
-    it('goes to one, under a new epoch, and to another when it ends', async () => {
+    it('is held by one replica under a new epoch, and by another one after it expires', async () => {
       const { lease } = await stand(on);
       const [one, two] = [lease('one'), lease('two')];
       await one.owner(undefined);
@@ -159,7 +159,7 @@ onEachDatabase('the outbox', (on) => {
       expect(await lease('one').raise(41, 0)).toBe(42);
     });
 
-    it('can be taken from one who shows no life, if it is still as it was seen', async () => {
+    it('can be taken from a replica that no longer renews it, if it is unchanged', async () => {
       const { lease } = await stand(on);
       const [one, two] = [lease('one'), lease('two')];
       await one.owner(undefined);
@@ -169,7 +169,7 @@ onEachDatabase('the outbox', (on) => {
       expect(await two.take({ epoch, renewals: 2 })).toEqual({ kind: 'take', taken: epoch + 1 });
     });
 
-    it('comes with each drain, as of the same moment', async () => {
+    it('is read together with each drain', async () => {
       const { lease, record } = await stand(on);
       const [one, two] = [lease('one'), lease('two')];
       await one.owner(undefined);
@@ -181,7 +181,7 @@ onEachDatabase('the outbox', (on) => {
       expect(await one.drain(10)).toMatchObject({ holder: 'two', epoch: epoch + 1 });
     });
 
-    it('comes also with a drain that finds nothing', async () => {
+    it('is also read with a drain without rows', async () => {
       const { lease } = await stand(on);
       await lease('one').owner(undefined);
       await taken(lease('one'));
@@ -190,7 +190,7 @@ onEachDatabase('the outbox', (on) => {
   });
 
   describe('the owner', () => {
-    it('is made once, and the same for every replica and after every start', async () => {
+    it('is chosen once, and is the same for every replica and after every start', async () => {
       const { lease } = await stand(on);
       const [one, two] = await Promise.all([lease('one').owner(undefined), lease('two').owner(undefined)]);
       expect(one).toBe(two);
@@ -214,7 +214,7 @@ onEachDatabase('the outbox', (on) => {
     });
     const log = { owner: 'redis', epoch: 1 };
 
-    it('stores an event once, but whatever else has its number in another state of the log', async () => {
+    it('stores an event once, and also another event that has its number in another state of the log', async () => {
       const { lease } = await stand(on);
       const one = lease('one');
       await one.owner(undefined);
@@ -229,7 +229,7 @@ onEachDatabase('the outbox', (on) => {
       expect((await one.page(0, 10)).rows[0]?.event.original).toBe('{"v":2}');
     });
 
-    it('keeps the lease while it lasts, and knows when it is lost', async () => {
+    it('keeps the lease during the import, and notices when it is lost', async () => {
       const { database, lease } = await stand(on);
       const one = lease('one');
       await one.owner(undefined);
@@ -248,7 +248,7 @@ onEachDatabase('the outbox', (on) => {
   });
 
   describe('publication', () => {
-    it('is noted row by row, and no row is drained again', async () => {
+    it('is marked row by row, and no row is drained again', async () => {
       const { database, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const [first = 0, second = 0, third] = await record(session('a'), session('b'), session('c'));
@@ -270,7 +270,7 @@ onEachDatabase('the outbox', (on) => {
       ]);
     });
 
-    it('is part of a seed until a retention after it, in pages', async () => {
+    it('keeps a row in seeds for one retention, in pages', async () => {
       const { database, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const ids = await record(session('long ago'), session('lately'), session('never'));
@@ -288,7 +288,7 @@ onEachDatabase('the outbox', (on) => {
       expect(rest.rows.map(({ event, isPublished }) => [event.id, isPublished])).toEqual([['never', false]]);
     });
 
-    it('is forgotten after a day, also where it never happened', async () => {
+    it('leaves rows for a day, and unpublished rows are deleted then too', async () => {
       const { database, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       await record(session('old'), session('new'));
@@ -299,7 +299,7 @@ onEachDatabase('the outbox', (on) => {
       expect((await lease('one').drain(10)).rows.map(({ event }) => event.id)).toEqual(['new']);
     });
 
-    it('is waited for: told by the leader here, or seen in the database, or given up', async () => {
+    it('ends a wait when the leader reports it, when the database shows it, or after a timeout', async () => {
       const { outbox, lease, record } = await stand(on);
       await lease('one').owner(undefined);
       const [id = 0] = await record(session('a'));
@@ -310,7 +310,7 @@ onEachDatabase('the outbox', (on) => {
       expect(await outbox.waitUntilPublished([], 0)).toBe(true);
     });
 
-    it('is counted where it is still to come', async () => {
+    it('is counted while it is pending', async () => {
       const { lease, record } = await stand(on);
       await lease('one').owner(undefined);
       expect(await lease('one').pending()).toEqual({ count: 0, ageMs: 0 });

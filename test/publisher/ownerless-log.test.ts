@@ -35,7 +35,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A log of its own for a test; without tolerance its cut-off is over within the second. */
+/** A separate log for a test. Without tolerance, its cut-off affects no tokens of later seconds. */
 async function makeLog(options: Partial<NewLog> = {}): Promise<string> {
   const log = {
     logName: `log-${(logs += 1)}`,
@@ -58,16 +58,16 @@ const publish = (logName: string, ...events: Partial<PublishRequest>[]): Promise
 const headOf = (logName: string): Promise<Head> => readHeadOf(client, logName);
 const eventsOf = (logName: string): Promise<LoggedEvent[]> => readEventsOf(client, logName);
 
-describe('a log whose truth is Redis', () => {
-  it('refuses what its creation cuts off, and then each kind that other code publishes', async () => {
+describe('a log without an owner', () => {
+  it('refuses the tokens that its creation cuts off, and then each kind that third-party code publishes', async () => {
     const logName = await makeLog();
     const follower = await follow(server.url, logName, [issuer, other]);
     const createdAt = Math.floor(Date.now() / 1000);
-    expect(follower.judge({ issuedAt: createdAt - 10, expiresAt: createdAt + 10 })).toBe('issuer');
+    expect(follower.evaluate({ issuedAt: createdAt - 10, expiresAt: createdAt + 10 })).toBe('issuer');
 
     const issuedAt = createdAt + 2;
     const fresh = { issuedAt, expiresAt: issuedAt + 30 };
-    expect(follower.judge(fresh)).toBe('clear');
+    expect(follower.evaluate(fresh)).toBe('clear');
     await eventually('time passes the cut-off', () => (Date.now() / 1000 > issuedAt ? true : undefined));
 
     await publish(
@@ -79,12 +79,12 @@ describe('a log whose truth is Redis', () => {
       { kind: 'key', id: 'leaked' },
     );
     await follower.untilRefused({ ...fresh, session: 'session-1' }, 'session');
-    expect(follower.judge({ ...fresh, tokenId: 'jti-☃-😀' })).toBe('token');
-    expect(follower.judge({ ...fresh, subject: 'ada' })).toBe('subject');
-    expect(follower.judge({ ...fresh, clientIds: ['web'] })).toBe('client');
-    expect(follower.judge({ ...fresh, keyNames: ['leaked'] })).toBe('key');
-    expect(follower.judge({ ...fresh, issuer: other, session: 'session-1' })).toBe('clear');
-    expect(follower.judge(fresh)).toBe('clear');
+    expect(follower.evaluate({ ...fresh, tokenId: 'jti-☃-😀' })).toBe('token');
+    expect(follower.evaluate({ ...fresh, subject: 'ada' })).toBe('subject');
+    expect(follower.evaluate({ ...fresh, clientIds: ['web'] })).toBe('client');
+    expect(follower.evaluate({ ...fresh, keyNames: ['leaked'] })).toBe('key');
+    expect(follower.evaluate({ ...fresh, issuer: other, session: 'session-1' })).toBe('clear');
+    expect(follower.evaluate(fresh)).toBe('clear');
 
     await publish(logName, { kind: 'issuer' });
     await follower.untilRefused(fresh, 'issuer');
@@ -92,7 +92,7 @@ describe('a log whose truth is Redis', () => {
     expect(follower.feed.status()).toMatchObject({ state: 'live', truth: 'redis', applied: 8 });
   });
 
-  it('is made once, and made anew when its entries vanished; readers then know the new one', async () => {
+  it('is created once, and created again when its entries vanished; readers then follow the new one', async () => {
     const logName = await makeLog();
     const log = { logName, issuers: [issuer], clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
     const before = await headOf(logName);
@@ -112,7 +112,7 @@ describe('a log whose truth is Redis', () => {
     );
   });
 
-  it('cuts off at the time and the tolerance of Redis, and no later, whatever the caller says', async () => {
+  it('limits cut-offs to the time of Redis plus the tolerance, whatever the caller says', async () => {
     const logName = await makeLog({ clockToleranceMs: 5000 });
     await publish(logName, { kind: 'subject', id: 'default' });
     await publish(logName, { kind: 'subject', id: 'past', at: 1_700_000_000.125 });
@@ -153,7 +153,7 @@ describe('a log whose truth is Redis', () => {
     expect(await client.eval(publishScript, 1, logKeys(logName).head, good)).toBe(3);
   });
 
-  it('takes 500 events at once, and no more', async () => {
+  it('accepts up to 500 events at once', async () => {
     const logName = await makeLog();
     const many = Array.from({ length: 501 }, (_, index) => ({ id: `session-${index}` }));
     await expect(publish(logName, ...many)).rejects.toMatchObject({ code: 'ERR_REVOCATION_INVALID' });
@@ -162,7 +162,7 @@ describe('a log whose truth is Redis', () => {
     expect(await eventsOf(logName)).toHaveLength(502);
   });
 
-  it("is not written where there is none, nor where an owner's is", async () => {
+  it('is not written if it does not exist, or if it has an owner', async () => {
     await expect(publish('nowhere', {})).rejects.toMatchObject({
       code: 'ERR_LOG_INVALID',
       message: expect.stringContaining('curfew log create') as string,
@@ -195,7 +195,7 @@ describe('a log whose truth is Redis', () => {
       'on',
       '>the-password-of-a-writer',
       ...rights,
-      // What ioredis asks of its own.
+      // A command that ioredis sends itself.
       '+client|setname',
       '+info',
     ]);
@@ -214,7 +214,7 @@ describe('a log whose truth is Redis', () => {
   });
 });
 
-/** Moves the clock that the log keeps of its own. */
+/** Moves the log's own clock. */
 const pass = (logName: string, ms: number): Promise<number> =>
   client.hincrby(logKeys(logName).head, 'clockMs', ms);
 
@@ -225,7 +225,7 @@ describe('trimming by the script', () => {
     fc.record({ kind: fc.constant('key' as const), id: fc.constantFrom('k1', 'k2', 'k3') }),
   );
 
-  it('keeps every entry for a retention, every revoked key for good, and no entry for long', async () => {
+  it('keeps every entry for one retention, every revoked key permanently, and other entries not much longer', async () => {
     const lifetime = { clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
     const retentionMs = logRetentionSeconds(lifetime) * 1000;
     const generationMs = retentionMs + 60_000;
@@ -255,7 +255,7 @@ describe('trimming by the script', () => {
           const young = [...published].filter(([, atMs]) => nowMs - atMs <= retentionMs).map(([id]) => id);
           expect([...young, ...keys].filter((id) => !held.has(id))).toEqual([]);
         }
-        // Two calls end a generation each; whatever is older than both has gone.
+        // Each of the two calls ends a generation, so everything older was trimmed.
         for (let turn = 0; turn < 2; turn += 1) {
           await pass(logName, generationMs);
           await publish(logName, { id: `last-${turn}` });
@@ -269,12 +269,12 @@ describe('trimming by the script', () => {
     );
   });
 
-  it('is not hurried by a step of the clock of Redis', async () => {
+  it('does not happen early after a step of the clock of Redis', async () => {
     const logName = await makeLog({ maxTokenLifetimeMs: 1000 });
     const { head } = logKeys(logName);
     await publish(logName, { id: 'kept' });
     for (let step = 1; step <= 3; step += 1) {
-      // As if the time before had been taken an hour, a day, a month ago.
+      // The clock of Redis steps by an hour, a day and a month.
       await client.hincrby(head, 'seenMs', -3_600_000 * 24 ** step);
       await publish(logName, { id: `after-${step}` });
     }
@@ -284,7 +284,7 @@ describe('trimming by the script', () => {
     expect((await eventsOf(logName)).map(({ event }) => event.id)).toContain('kept');
   });
 
-  it('takes a long log in parts, and a sidecar that starts in between reads it whole', async () => {
+  it('removes a long log in parts, and a sidecar that starts in between reads it completely', async () => {
     const logName = await makeLog();
     await publish(logName, { kind: 'key', id: 'leaked' });
     for (let call = 0; call < 12; call += 1)
@@ -301,12 +301,12 @@ describe('trimming by the script', () => {
     expect(sizes.at(-1)).toBe(9);
     const follower = await follow(server.url, logName, [issuer]);
     const issuedAt = Date.now() / 1000 + 2;
-    expect(follower.judge({ keyNames: ['leaked'], issuedAt, expiresAt: issuedAt + 1 })).toBe('key');
-    expect(follower.judge({ session: 'late-0', issuedAt, expiresAt: issuedAt + 1 })).toBe('session');
+    expect(follower.evaluate({ keyNames: ['leaked'], issuedAt, expiresAt: issuedAt + 1 })).toBe('key');
+    expect(follower.evaluate({ session: 'late-0', issuedAt, expiresAt: issuedAt + 1 })).toBe('session');
   });
 });
 
-/** A log of an owner that does nothing. */
+/** A log whose owner never raises the beat. */
 async function ownersLog(logName: string): Promise<void> {
   const keys = logKeys(logName);
   const owner = 'acme';
@@ -315,10 +315,10 @@ async function ownersLog(logName: string): Promise<void> {
   await client.hset(keys.head, ...writeHead({ owner, covers: [issuer], truth: 'owner', ...numbers }));
 }
 
-describe('an event published by itself, past the log', () => {
+describe('an event that is published without the log', () => {
   const event = { v: 1, iss: issuer, kind: 'session', id: 'bare', at: 1_700_000_000 };
 
-  it('is applied and counted where the truth is Redis, and is in no log', async () => {
+  it('is applied and counted for a log without an owner, and is in no log', async () => {
     const logName = await makeLog();
     const follower = await follow(server.url, logName, [issuer]);
     const issuedAt = Date.now() / 1000 + 2;
@@ -329,13 +329,13 @@ describe('an event published by itself, past the log', () => {
     );
     expect(follower.feed.status()).toMatchObject({ seq: 2, applied: 2 });
     const later = await follow(server.url, logName, [issuer]);
-    expect(later.judge({ session: 'bare', issuedAt, expiresAt: issuedAt + 1 })).toBe('clear');
+    expect(later.evaluate({ session: 'bare', issuedAt, expiresAt: issuedAt + 1 })).toBe('clear');
   });
 
-  it("is ignored and counted on an owner's log", async () => {
+  it('is ignored and counted for a log with an owner', async () => {
     const logName = `owned-${(logs += 1)}`;
     await ownersLog(logName);
-    // It can't become live without a beat.
+    // Without a beat, the feed can't become live.
     const beating = setInterval(() => void client.hincrby(logKeys(logName).head, 'beat', 1), 100);
     onTestFinished(() => clearInterval(beating));
     const follower = await follow(server.url, logName, [issuer]);
@@ -343,7 +343,7 @@ describe('an event published by itself, past the log', () => {
     await eventually('it is counted', async () =>
       (await follower.counted('ignored')) === 1 ? true : undefined,
     );
-    expect(follower.judge({ session: 'bare' })).toBe('clear');
+    expect(follower.evaluate({ session: 'bare' })).toBe('clear');
     expect(await follower.counted('unlogged')).toBe(0);
   });
 });

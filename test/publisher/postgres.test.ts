@@ -29,7 +29,7 @@ async function stand(): Promise<{ database: Database; outbox: Outbox; lease: Out
 }
 
 describe('transactions that overlap', () => {
-  it('commit in any order: a later id may be published first, and the earlier one is not passed over', async () => {
+  it('may commit in any order: a later id may be published first, and the earlier one is still published', async () => {
     const { database, outbox, lease } = await stand();
     const { promise: mayCommit, resolve: commit } = Promise.withResolvers<void>();
     const inserted = Promise.withResolvers<void>();
@@ -50,7 +50,7 @@ describe('transactions that overlap', () => {
 });
 
 describe('a notification', () => {
-  it('wakes who listens at the commit and not before, and again after a lost connection', async () => {
+  it('wakes the listener at the commit and not before, and again after a lost connection', async () => {
     const { database, outbox } = await stand();
     let heard = 0;
     const listener = database.listen(wakeChannel, { onNotification: () => (heard += 1) });

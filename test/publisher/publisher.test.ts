@@ -91,7 +91,7 @@ type Sidecar = {
   readonly feed: RevocationFeed;
   readonly lines: string[];
   readonly seen: FeedEvent[];
-  judge(token?: Partial<Revocable>): RevocationFinding;
+  evaluate(token?: Partial<Revocable>): RevocationFinding;
 };
 
 async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
@@ -112,7 +112,7 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
   onTestFinished(async () => {
     await feed.stop();
   });
-  const judge = (token: Partial<Revocable> = {}): RevocationFinding => {
+  const evaluate = (token: Partial<Revocable> = {}): RevocationFinding => {
     const issuedAt = Math.floor(Date.now() / 1000) - 40;
     const whole = {
       issuer,
@@ -131,7 +131,7 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
       Date.now(),
     );
   };
-  return { feed, lines, seen, judge };
+  return { feed, lines, seen, evaluate };
 }
 
 const live = async ({ feed }: Sidecar): Promise<void> => {
@@ -163,13 +163,13 @@ describe('a revocation', () => {
       issuer: {},
     };
     for (const kind of revocationKinds.toSorted((one) => (one === 'issuer' ? 1 : -1))) {
-      expect(sidecar.judge(claims[kind])).toEqual({ kind: 'clear' });
+      expect(sidecar.evaluate(claims[kind])).toEqual({ kind: 'clear' });
       const ids = await owner.record({ iss: issuer, kind, id: names[kind], reason: 'test' });
       expect(await owner.publisher.waitUntilPublished(ids, 5000)).toBe(true);
       await eventually(`${kind} is refused`, () =>
-        sidecar.judge(claims[kind]).kind === 'revoked' ? true : undefined,
+        sidecar.evaluate(claims[kind]).kind === 'revoked' ? true : undefined,
       );
-      expect(sidecar.judge(claims[kind])).toMatchObject({ by: kind, reason: 'test' });
+      expect(sidecar.evaluate(claims[kind])).toMatchObject({ by: kind, reason: 'test' });
     }
     const { entries, lastEvents } = sidecar.feed.status();
     expect(entries).toEqual({ session: 1, token: 1, subject: 1, client: 1, issuer: 1, key: 1 });
@@ -177,7 +177,7 @@ describe('a revocation', () => {
     expect(JSON.stringify(sidecar.feed.status())).not.toContain('the session');
   });
 
-  it('recorded while nobody published is published by whoever starts next', async () => {
+  it('that was recorded while no publisher ran is published by the next one that starts', async () => {
     const redis = await ownRedis();
     const file = join(temporaryDirectory(), 'owner.db');
     const before = await startOwner(redis, { file, isStarted: false });
@@ -185,10 +185,10 @@ describe('a revocation', () => {
     await leads(await startOwner(redis, { file }));
     const sidecar = await startSidecar(redis);
     await live(sidecar);
-    expect(sidecar.judge({ session: 'earlier' })).toMatchObject({ kind: 'revoked' });
+    expect(sidecar.evaluate({ session: 'earlier' })).toMatchObject({ kind: 'revoked' });
   });
 
-  it('is published by the replica that leads, also when another recorded it', async () => {
+  it('is published by the leading replica, even if another one recorded it', async () => {
     const redis = await ownRedis();
     const file = join(temporaryDirectory(), 'owner.db');
     const leading = await startOwner(redis, { file });
@@ -202,7 +202,7 @@ describe('a revocation', () => {
     expect(standingBy.publisher.status().owner).toBe(leading.publisher.status().owner);
   });
 
-  it('recorded just before the end is still published', async () => {
+  it('that was recorded just before the stop is still published', async () => {
     const redis = await ownRedis();
     const owner = await startOwner(redis);
     await leads(owner);
@@ -210,29 +210,29 @@ describe('a revocation', () => {
     await live(sidecar);
     await owner.record(session('last'));
     await owner.publisher.stop();
-    const refused = (): boolean => sidecar.judge({ session: 'last' }).kind === 'revoked';
+    const refused = (): boolean => sidecar.evaluate({ session: 'last' }).kind === 'revoked';
     expect(await eventually('refused', () => refused() || undefined)).toBe(true);
   });
 });
 
 describe('a sidecar', () => {
-  it('that finds no log says what to do, serves young tokens and no others', async () => {
+  it('that finds no log reports what to do, and accepts young tokens only', async () => {
     const redis = await ownRedis();
     const sidecar = await startSidecar(redis);
     await eventually('the warning', () =>
       sidecar.lines.find((line) => line.includes('start identity or relay')),
     );
     expect(sidecar.feed.status()).toMatchObject({ state: 'starting', connected: true, stalenessMs: null });
-    expect(sidecar.judge({ issuedAt: Math.floor(Date.now() / 1000) - 5 })).toEqual({ kind: 'clear' });
-    expect(sidecar.judge()).toEqual({ kind: 'unproven' });
+    expect(sidecar.evaluate({ issuedAt: Math.floor(Date.now() / 1000) - 5 })).toEqual({ kind: 'clear' });
+    expect(sidecar.evaluate()).toEqual({ kind: 'unproven' });
     expect(await sidecar.feed.waitForSync(10)).toBe(false);
     await startOwner(redis);
     await live(sidecar);
     expect(sidecar.feed.wasSynced()).toBe(true);
-    expect(sidecar.judge()).toEqual({ kind: 'clear' });
+    expect(sidecar.evaluate()).toEqual({ kind: 'clear' });
   });
 
-  it('that starts before Redis finds it when it comes', async () => {
+  it('that starts before Redis connects when Redis starts', async () => {
     const redis = await ownRedis();
     await redis.kill();
     const sidecar = await startSidecar(redis);
@@ -240,12 +240,12 @@ describe('a sidecar', () => {
     await eventually('it tried', () =>
       sidecar.lines.find((line) => line.includes('cannot connect to Redis')),
     );
-    expect(sidecar.judge({ issuedAt: Math.floor(Date.now() / 1000) - 5 })).toEqual({ kind: 'clear' });
+    expect(sidecar.evaluate({ issuedAt: Math.floor(Date.now() / 1000) - 5 })).toEqual({ kind: 'clear' });
     await redis.start();
     await live(sidecar);
   });
 
-  it('that is led to a replica leaves it: what a replica shows may be long past', async () => {
+  it('that connects to a replica disconnects from it', async () => {
     const master = await ownRedis();
     const replica = await ownRedis(['--replicaof', '127.0.0.1', String(master.port)]);
     await startOwner(master);
@@ -259,7 +259,7 @@ describe('a sidecar', () => {
     await eventually('it follows the log there', () => sidecar.feed.status().epoch);
   });
 
-  it('tells an onlooker of events and of its state', async () => {
+  it('reports events and its state to an observer', async () => {
     const redis = await ownRedis();
     const owner = await startOwner(redis);
     const sidecar = await startSidecar(redis);
@@ -277,7 +277,7 @@ describe('a sidecar', () => {
 });
 
 describe('an owner', () => {
-  it('keeps its name over starts, and begins a new epoch with each', async () => {
+  it('keeps its name over restarts, and starts a new epoch with each', async () => {
     const redis = await ownRedis();
     const file = join(temporaryDirectory(), 'owner.db');
     const first = await startOwner(redis, { file });
@@ -289,7 +289,7 @@ describe('an owner', () => {
     expect(again.publisher.status()).toMatchObject({ owner: before.owner, epoch: (before.epoch ?? 0) + 1 });
   });
 
-  it('leaves the log of another owner alone and says whose it is', async () => {
+  it('does not touch the log of another owner, and reports that owner', async () => {
     const redis = await ownRedis();
     await leads(await startOwner(redis, { owner: 'the-first' }));
     const second = await startOwner(redis, { owner: 'the-second' });
@@ -300,7 +300,7 @@ describe('an owner', () => {
     expect(second.publisher.status().problem).toContain('choose another revocation.log');
   });
 
-  it('rebuilds the log after all of Redis is lost', async () => {
+  it('rebuilds the log after Redis has lost everything', async () => {
     const redis = await ownRedis();
     const owner = await startOwner(redis);
     await leads(owner);
@@ -316,8 +316,8 @@ describe('an owner', () => {
     );
     const sidecar = await startSidecar(redis);
     await live(sidecar);
-    expect(sidecar.judge({ session: 'a' })).toMatchObject({ by: 'session' });
-    expect(sidecar.judge({ keyNames: ['leaked'] })).toMatchObject({ by: 'key' });
+    expect(sidecar.evaluate({ session: 'a' })).toMatchObject({ by: 'session' });
+    expect(sidecar.evaluate({ keyNames: ['leaked'] })).toMatchObject({ by: 'key' });
   });
 
   it('warns when Redis may evict the log', async () => {
@@ -329,7 +329,7 @@ describe('an owner', () => {
   });
 });
 
-describe('rights in Redis', () => {
+describe('permissions in Redis', () => {
   const sidecarRights =
     '~{curfew}:* resetchannels &{curfew}:events +hello +client|setname +subscribe +ping +hmget +zrange +zscore +info';
   const publisherRights =
@@ -353,7 +353,7 @@ describe('rights in Redis', () => {
     password: secretFromText(`${name}-password`),
   });
 
-  it('are enough as documented, for the sidecar and for the publisher', async () => {
+  it('are sufficient as documented, for the sidecar and for the publisher', async () => {
     const redis = await ownRedis();
     await user(redis, 'sidecar', sidecarRights);
     await user(redis, 'publisher', publisherRights);
@@ -363,12 +363,12 @@ describe('rights in Redis', () => {
     await live(sidecar);
     await owner.record(session('a'));
     await eventually('refused', () =>
-      sidecar.judge({ session: 'a' }).kind === 'revoked' ? true : undefined,
+      sidecar.evaluate({ session: 'a' }).kind === 'revoked' ? true : undefined,
     );
     expect(await redis.command('ACL', 'LOG')).toBe('*0\r\n');
   });
 
-  it('are checked before anything is written, and what is missing is named', async () => {
+  it('are checked before anything is written, and the missing ones are named', async () => {
     const redis = await ownRedis();
     await user(redis, 'publisher', publisherRights.replace(' +publish', ''));
     const owner = await startOwner(as(redis, 'publisher'));
@@ -379,7 +379,7 @@ describe('rights in Redis', () => {
     await leads(owner);
   });
 
-  it('do not have to be named in a log: a wrong password is not printed', async () => {
+  it('do not leak: a wrong password is not printed', async () => {
     const redis = await ownRedis();
     const sidecar = await startSidecar({
       url: redis.url,
@@ -392,7 +392,7 @@ describe('rights in Redis', () => {
     expect(line).not.toContain('wrong-password');
   });
 
-  it('come from a file that is read again for each connection', async () => {
+  it('come from a file that is read for each connection', async () => {
     const redis = await ownRedis();
     await user(redis, 'sidecar', sidecarRights);
     const path = join(temporaryDirectory(), 'password');

@@ -42,7 +42,7 @@ async function refusesAfter(
   const follower = await follow(server.url, 'curfew', [issuer]);
   const issuedAt = Date.now() / 1000 + 2;
   const token = { session, issuedAt, expiresAt: issuedAt + 1 };
-  expect(follower.judge(token)).toBe('clear');
+  expect(follower.evaluate(token)).toBe('clear');
   const { stdout } = await run(command, [...args, script, issuer, session], {
     env: { ...process.env, ...env },
   });
@@ -86,7 +86,7 @@ async function inGo(): Promise<string> {
   return refusesAfter('session-go-☃', program, [`127.0.0.1:${server.port}`]);
 }
 
-describe('the examples of publishing oneself', () => {
+describe('the examples for publishing from your own code', () => {
   const expected = process.env['CI'] === 'true' ? ['refused'] : ['refused', 'did not run'];
 
   it('refuse a session, from Python', { timeout: 180_000 }, async () => {

@@ -63,7 +63,7 @@ async function publishSessions(logName: string, count: number): Promise<void> {
     );
 }
 
-/** As code of a later version would: past the script, which knows only its own. */
+/** Writes an event of a later version without the script, which accepts only its own version. */
 async function appendLater(logName: string, event: object): Promise<void> {
   const { head, log } = logKeys(logName);
   const { epoch, seq } = await readHeadOf(client, logName);
@@ -105,7 +105,7 @@ async function startOwner(logName: string, issuers: readonly string[]): Promise<
 const untilLeading = (owner: Publisher): Promise<unknown> =>
   eventually('the owner leads', () => (owner.status().role === 'leading' ? true : undefined), 30_000);
 
-/** Publishes without a pause until the log has an owner. Each is either acknowledged or refused. */
+/** Publishes events without a pause until the log has an owner. Each event is either acknowledged or refused. */
 async function writeWithoutEnd(logName: string, name: string, acknowledged: string[]): Promise<number> {
   const writer = await openRedis({ url: server.url }, { connectionName: 'test' });
   onTestFinished(() => writer.disconnect());
@@ -125,8 +125,8 @@ async function writeWithoutEnd(logName: string, name: string, acknowledged: stri
   }
 }
 
-describe('an owner that finds a log whose truth is Redis', () => {
-  it('takes it over from writers that never pause, with all that was acknowledged', async () => {
+describe('an owner that finds a log without an owner', () => {
+  it('takes it over from writers that never pause, with every acknowledged event', async () => {
     const logName = await makeLog();
     await publish(logName, { kind: 'key', id: 'leaked' }, { kind: 'subject', id: 'ada' });
     await publishSessions(logName, 3000);
@@ -142,7 +142,7 @@ describe('an owner that finds a log whose truth is Redis', () => {
     const after = await readHeadOf(client, logName);
     expect(after).toMatchObject({ truth: 'owner', owner: owner.status().owner, covers: [issuer, other] });
     expect(after.epoch).toBeGreaterThan(before.epoch);
-    // And it survives what such a log doesn't: Redis losing everything.
+    // The owner's log survives the loss of all data in Redis, which a log without an owner doesn't.
     await client.del(logKeys(logName).head, logKeys(logName).log(after.epoch));
     await eventually('the log is back', async () =>
       (await client.exists(logKeys(logName).head)) === 1 ? true : undefined,
@@ -152,12 +152,12 @@ describe('an owner that finds a log whose truth is Redis', () => {
       await eventually('it is live', () => (one.feed.status().state === 'live' ? true : undefined));
       const issuedAt = Date.now() / 1000 + 2;
       const token = { issuedAt, expiresAt: issuedAt + 1 };
-      expect(one.judge({ ...token, keyNames: ['leaked'] })).toBe('key');
-      expect(acknowledged.filter((session) => one.judge({ ...token, session }) !== 'session')).toEqual([]);
+      expect(one.evaluate({ ...token, keyNames: ['leaked'] })).toBe('key');
+      expect(acknowledged.filter((session) => one.evaluate({ ...token, session }) !== 'session')).toEqual([]);
     }
   }, 60_000);
 
-  it('leaves alone a log that is also about issuers it knows nothing of', async () => {
+  it('does not touch a log that also covers other issuers', async () => {
     const logName = await makeLog();
     const owner = await startOwner(logName, [issuer]);
     await eventually('it is refused', () => (owner.status().role === 'refused' ? true : undefined));
@@ -165,11 +165,11 @@ describe('an owner that finds a log whose truth is Redis', () => {
     expect(await publish(logName, { id: 'still' })).toBe(3);
   });
 
-  it('records each event once, however often it has to try', async () => {
+  it('records each event once, however often it retries', async () => {
     const logName = await makeLog();
     await publishSessions(logName, 1500);
     const head = await readHeadOf(client, logName);
-    // A log with a hole is none: the read fails after its first page.
+    // The log has a gap, so the read fails after its first page.
     await client.zremrangebyscore(logKeys(logName).log(head.epoch), 10, 10);
     const { database, lease } = await openOutbox();
     onTestFinished(() => database.close());
@@ -184,7 +184,7 @@ describe('an owner that finds a log whose truth is Redis', () => {
     expect(new Set(targets).size).toBe(targets.length);
   });
 
-  it('passes on what it does not understand as it stands, for sidecars that do', async () => {
+  it('copies events that it does not understand unchanged, for sidecars that do', async () => {
     const logName = await makeLog();
     const doubting = await follow(server.url, logName, [issuer, other]);
     const at = Math.floor(Date.now() / 1000) - 100;
@@ -198,7 +198,7 @@ describe('an owner that finds a log whose truth is Redis', () => {
     const owner = await startOwner(logName, [issuer, other]);
     await untilLeading(owner);
 
-    // From the import, and then from the database alone.
+    // First from the import, and then only from the database.
     for (let turn = 0; turn < 2; turn += 1) {
       const events = (await readMembersOf(client, logName)).map(({ seq, member }) => {
         const event: unknown = JSON.parse(member);
@@ -238,7 +238,7 @@ async function untilProven(logName: string, epoch: number, also: Follower): Prom
   });
 }
 
-/** Hands out the log as a connection does. @param before run before each call */
+/** Gives access to the log as a connection does. @param before runs before each call */
 const accessTo = (logName: string, before: () => Promise<unknown> = () => Promise.resolve()): LogAccess => {
   const log = new RedisLog({ client, logName, ...ownerSettings });
   return {
@@ -250,7 +250,7 @@ const accessTo = (logName: string, before: () => Promise<unknown> = () => Promis
 };
 
 describe('an import', () => {
-  /** An outbox whose lease is ours, and an import into it. */
+  /** An outbox whose lease the test holds, and an import into it. */
   async function importInto(logName: string, redis: LogAccess) {
     const { database, lease } = await openOutbox();
     onTestFinished(() => database.close());
@@ -301,7 +301,7 @@ describe('an import', () => {
     expect([...acknowledged, 'leaked', 'trim'].filter((id) => !targets.has(id))).toEqual([]);
   });
 
-  it('ends with the log held, for a few seconds; if nobody takes it over then, it is written on', async () => {
+  it('ends with the log held for a few seconds; if no owner takes it over then, it can be written again', async () => {
     const logName = await makeLog();
     const { takeover } = await importInto(logName, accessTo(logName));
     await expect(publish(logName, { id: 'too-late' })).rejects.toThrow(/^HELD /);
@@ -310,12 +310,12 @@ describe('an import', () => {
     expect(left).toBeLessThanOrEqual(5000);
     await client.del(`{${logName}}:hold`);
     if (takeover === undefined) throw new Error('it could not be read');
-    // Nothing was written since. But it could have been.
+    // Nothing was written meanwhile, but the hold doesn't prove it.
     expect(await takeOver(logName, takeover)).toMatchObject({ status: 'owner' });
     expect(await publish(logName, { id: 'again' })).toBe(3);
   });
 
-  it('is of use only to who holds the log, and only if nobody wrote past the script', async () => {
+  it('can be used only by the holder of the log, and only if nobody bypassed the script', async () => {
     const logName = await makeLog();
     const { takeover } = await importInto(logName, accessTo(logName));
     if (takeover === undefined) throw new Error('it could not be read');
@@ -330,7 +330,7 @@ describe('an import', () => {
   });
 
   it.each([0, 1])(
-    'begins anew when Redis lost entries meanwhile and got others in their place, and %i more',
+    'starts again when Redis lost entries meanwhile and got others in their place, and %i more',
     async (more) => {
       const logName = await makeLog();
       await publish(logName, { id: 'a' }, { id: 'b' });
@@ -339,7 +339,7 @@ describe('an import', () => {
       const redis = accessTo(logName, async () => {
         calls += 1;
         if (calls !== 2) return;
-        // The log was read, and isn't held yet.
+        // The log was read, but isn't held yet.
         await client.zremrangebyscore(logKeys(logName).log(epoch), seq - 1, seq);
         await client.hset(logKeys(logName).head, 'seq', seq - 2);
         for (let count = 0; count < 2 + more; count += 1) await publish(logName, { id: `other-${count}` });
@@ -352,7 +352,7 @@ describe('an import', () => {
     },
   );
 
-  it('needs no rights but those documented for an owner', async () => {
+  it('needs only the permissions that are documented for an owner', async () => {
     const logName = await makeLog();
     await publishSessions(logName, 1200);
     neverPrinted('the-password-of-an-owner');
@@ -361,7 +361,7 @@ describe('an import', () => {
     const rights = documented
       .replaceAll('{curfew}', `{${logName}}`)
       .split(' ')
-      // From 7.2 only.
+      // Exists since Redis 7.2.
       .filter((right) => right !== '+client|setinfo');
     await client.call('ACL', ['SETUSER', 'owner', 'reset', 'on', '>the-password-of-an-owner', ...rights]);
     const url = `redis://owner:the-password-of-an-owner@127.0.0.1:${server.port}`;
@@ -374,18 +374,18 @@ describe('an import', () => {
     expect(await log.switch({ epoch: 2, count: 0, takeover })).toMatchObject({ status: 'ok' });
   });
 
-  it('gives up when its hold ends before all is read', async () => {
+  it('gives up when its hold expires before everything is read', async () => {
     const logName = await makeLog();
     let calls = 0;
     const redis = accessTo(logName, () => {
       calls += 1;
-      // The first reads the log, the second begins the hold, and then the rest is read.
+      // The first call reads the log, the second starts the hold, and the others read the rest.
       return calls <= 2 ? publish(logName, { id: `s-${calls}` }) : client.del(`{${logName}}:hold`);
     });
     expect((await importInto(logName, redis)).takeover).toBeUndefined();
   });
 
-  it('is held on by the seed that follows', async () => {
+  it('has its hold prolonged by the seed that follows', async () => {
     const logName = await makeLog();
     const { takeover } = await importInto(logName, accessTo(logName));
     await client.pexpire(`{${logName}}:hold`, 2000);
@@ -394,7 +394,7 @@ describe('an import', () => {
     expect(await client.pttl(`{${logName}}:hold`)).toBeGreaterThan(2000);
   });
 
-  it('gives up when the lease is taken from it', async () => {
+  it('gives up when it loses the lease', async () => {
     const logName = await makeLog();
     await publishSessions(logName, 1500);
     const { database, lease } = await openOutbox();
@@ -414,7 +414,7 @@ describe('an import', () => {
     expect(await client.exists(`{${logName}}:hold`)).toBe(0);
   });
 
-  it('does not begin with more than a million entries', async () => {
+  it('does not start with more than a million entries', async () => {
     const logName = await makeLog();
     await client.hset(logKeys(logName).head, 'seq', 1_000_002);
     let calls = 0;

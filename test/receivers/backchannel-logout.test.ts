@@ -5,7 +5,7 @@ import {
 } from '../../src/receivers/backchannel-logout.ts';
 import { refuseDelivery, type DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { issueToken, testIssuer, testKey, testNow } from '../token/tokens.ts';
-import { judge, keySetOf, logoutEvent, logoutForm, logoutToken, nowMs, strangeKey } from './senders.ts';
+import { evaluate, keySetOf, logoutEvent, logoutForm, logoutToken, nowMs, strangeKey } from './senders.ts';
 
 const key = testKey();
 
@@ -24,9 +24,9 @@ const receiver = (options: Partial<BackchannelLogoutOptions> = {}) =>
   });
 
 const revokedBy = async (token: string, options: Partial<BackchannelLogoutOptions> = {}) => {
-  const judged = await judge(receiver(options), logoutForm(token));
-  if (judged.kind !== 'accepted') throw new Error(JSON.stringify(judged));
-  return judged.requests;
+  const evaluated = await evaluate(receiver(options), logoutForm(token));
+  if (evaluated.kind !== 'accepted') throw new Error(JSON.stringify(evaluated));
+  return evaluated.requests;
 };
 
 const common = { iss: testIssuer, at: testNow, reason: 'logout' };
@@ -45,11 +45,11 @@ describe('a logout token', () => {
     ]);
   });
 
-  it('revokes the subject where access tokens are tied by another claim than sid', async () => {
+  it('revokes the subject if access tokens have another session claim than sid', async () => {
     const options = { tokensHoldSid: false };
     expect(await revokedBy(logoutToken(), options)).toEqual([{ ...common, kind: 'subject', id: 'user-1' }]);
     const onlySid = logoutForm(logoutToken({ claims: { sub: undefined } }));
-    expect(await judge(receiver(options), onlySid)).toMatchObject({ reason: 'unknown_subject' });
+    expect(await evaluate(receiver(options), onlySid)).toMatchObject({ reason: 'unknown_subject' });
   });
 
   it('with the sid ALL revokes the subject, as no session has that id', async () => {
@@ -57,7 +57,7 @@ describe('a logout token', () => {
       { ...common, kind: 'subject', id: 'user-1' },
     ]);
     const nobody = logoutForm(logoutToken({ claims: { sid: 'ALL', sub: undefined } }));
-    expect(await judge(receiver(), nobody)).toMatchObject({ reason: 'unknown_subject' });
+    expect(await evaluate(receiver(), nobody)).toMatchObject({ reason: 'unknown_subject' });
   });
 
   it('may be of any accepted type, and for any of the clients', async () => {
@@ -102,7 +102,7 @@ describe('a logout token', () => {
     ['being an ID token', 'wrong_type', idToken],
     ['being an access token', 'wrong_type', issueToken({ now: testNow, claims: { aud: 'web' } })],
   ])('is refused for %s', async (_, reason, token) => {
-    expect(await judge(receiver(), logoutForm(token))).toMatchObject({ kind: 'refused', reason });
+    expect(await evaluate(receiver(), logoutForm(token))).toMatchObject({ kind: 'refused', reason });
   });
 
   it.each([
@@ -112,17 +112,17 @@ describe('a logout token', () => {
     ['an encrypted one', logoutForm('a.b.c.d.e')],
     ['one too long', logoutForm(`${'a'.repeat(17_000)}.b.c`)],
   ])('is looked for in the form: %s is refused', async (_, form) => {
-    expect(await judge(receiver(), form)).toMatchObject({ kind: 'refused', reason: 'malformed' });
+    expect(await evaluate(receiver(), form)).toMatchObject({ kind: 'refused', reason: 'malformed' });
   });
 
-  it('is good up to the last moment before exp and tolerance', async () => {
+  it('is accepted until exp plus the tolerance', async () => {
     const form = logoutForm(logoutToken());
-    expect(await judge(receiver(), form, {}, nowMs + 124_999)).toMatchObject({ kind: 'accepted' });
-    expect(await judge(receiver(), form, {}, nowMs + 125_000)).toMatchObject({ reason: 'expired' });
+    expect(await evaluate(receiver(), form, {}, nowMs + 124_999)).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(receiver(), form, {}, nowMs + 125_000)).toMatchObject({ reason: 'expired' });
   });
 
   it('names the claim that is missing', async () => {
-    const refused = await judge(receiver(), logoutForm(logoutToken({ claims: { exp: undefined } })));
+    const refused = await evaluate(receiver(), logoutForm(logoutToken({ claims: { exp: undefined } })));
     if (refused.kind !== 'refused') throw new Error(refused.kind);
     expect(refused.detail).toMatchObject({ claim: 'exp', found: 'absent' });
     expect(receiver().refused(refused).body).toContain(': exp');
@@ -144,29 +144,29 @@ describe('a logout token without exp, where exp is optional', () => {
   );
 
   it('ends the session', async () => {
-    expect(await judge(lenient, form)).toMatchObject({
+    expect(await evaluate(lenient, form)).toMatchObject({
       kind: 'accepted',
       requests: [{ ...common, kind: 'session', id: 'session-1' }],
     });
   });
 
-  it('is judged by its iat, and remembered for as long as it passes', async () => {
-    const accepted = await judge(lenient, form);
+  it('is checked by its iat, and its id is kept for as long as it would be accepted', async () => {
+    const accepted = await evaluate(lenient, form);
     expect(accepted.kind).toBe('accepted');
     const untilMs = accepted.kind === 'accepted' ? accepted.duplicatesUntilMs : 0;
-    expect(await judge(lenient, form, {}, nowMs + 305_000)).toMatchObject({ kind: 'accepted' });
-    expect(await judge(lenient, form, {}, nowMs + 305_001)).toMatchObject({ reason: 'too_old' });
+    expect(await evaluate(lenient, form, {}, nowMs + 305_000)).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(lenient, form, {}, nowMs + 305_001)).toMatchObject({ reason: 'too_old' });
     expect(untilMs).toBeGreaterThanOrEqual(nowMs + 305_000);
   });
 
-  it('is remembered longer when it comes from a clock ahead', async () => {
+  it('has its id kept longer if the sender’s clock is ahead', async () => {
     const ahead = logoutForm(logoutToken({ now: testNow + 60, claims: { exp: undefined } }));
-    const accepted = await judge(lenient, ahead);
+    const accepted = await evaluate(lenient, ahead);
     expect(accepted.kind).toBe('accepted');
     const untilMs = accepted.kind === 'accepted' ? accepted.duplicatesUntilMs : 0;
     for (let ms = nowMs; ms < untilMs + 60_000; ms += 1000) {
       const isForgotten = ms > untilMs;
-      expect(isForgotten && (await judge(lenient, ahead, {}, ms)).kind === 'accepted').toBe(false);
+      expect(isForgotten && (await evaluate(lenient, ahead, {}, ms)).kind === 'accepted').toBe(false);
     }
   });
 
@@ -178,7 +178,7 @@ describe('a logout token without exp, where exp is optional', () => {
     ['no iat', 'malformed', { exp: undefined, iat: undefined }],
     ['a nonce', 'wrong_type', { exp: undefined, nonce: 'n' }],
   ])('is refused all the same for %s', async (_, reason, claims) => {
-    expect(await judge(lenient, logoutForm(logoutToken({ claims })))).toMatchObject({
+    expect(await evaluate(lenient, logoutForm(logoutToken({ claims })))).toMatchObject({
       kind: 'refused',
       reason,
     });

@@ -10,7 +10,7 @@ import { testIssuer, testKey, testNow } from '../token/tokens.ts';
 import {
   fusionAuthEvent,
   fusionAuthSignature,
-  judge,
+  evaluate,
   keySetOf,
   logoutForm,
   logoutToken,
@@ -55,7 +55,7 @@ const notices: Record<string, (ahead: number) => Promise<Evaluation>> = {
       needsExpiry: true,
     });
     const token = logoutToken({ now: testNow + ahead, claims: { sid: undefined } });
-    return await judge(receiver, logoutForm(token));
+    return await evaluate(receiver, logoutForm(token));
   },
   'a security event token': async (ahead) => {
     const receiver = createSetPush({
@@ -68,35 +68,36 @@ const notices: Record<string, (ahead: number) => Promise<Evaluation>> = {
     const now = testNow + ahead;
     const event = 'https://schemas.openid.net/secevent/risc/event-type/account-disabled';
     const claims = { events: { [event]: { event_timestamp: now } } };
-    return await judge(receiver, securityEventToken({ now, claims }));
+    return await evaluate(receiver, securityEventToken({ now, claims }));
   },
   "FusionAuth's webhook": async (ahead) => {
     const user = { refreshToken: undefined, applicationId: undefined };
     const body = fusionAuthEvent({ ...user, createInstant: nowMs + ahead * 1000 });
     const headers = { 'x-fusionauth-signature-jwt': fusionAuthSignature(body) };
-    return await judge(createFusionAuth({ ...shared, tenant: undefined }), body, headers);
+    return await evaluate(createFusionAuth({ ...shared, tenant: undefined }), body, headers);
   },
   'a signed webhook': async (ahead) => {
     const body = JSON.stringify({ events: [{ kind: 'subject', id: 'user-1', at: testNow + ahead }] });
-    return await judge(await webhook(), body, webhookHeaders(body, { timestamp: testNow + ahead }));
+    return await evaluate(await webhook(), body, webhookHeaders(body, { timestamp: testNow + ahead }));
   },
 };
 
-const cutOff = (judged: Evaluation) => (judged.kind === 'accepted' ? judged.requests[0]?.at : judged);
+const cutOff = (evaluated: Evaluation) =>
+  evaluated.kind === 'accepted' ? evaluated.requests[0]?.at : evaluated;
 
 describe.each(Object.entries(notices))('%s whose sender’s clock is ahead', (name, notice) => {
-  it('is acted on up to a minute', async () => {
+  it('is accepted up to a minute ahead', async () => {
     for (const ahead of [0, 3, 6, 60])
       expect(await notice(ahead)).toMatchObject({ kind: 'accepted', requests: [{ id: 'user-1' }] });
   });
 
-  it('cuts off no later than an issuer’s clock may be', async () => {
+  it('has no cut-off later than an issuer’s clock may show', async () => {
     expect(cutOff(await notice(3))).toBe(testNow + 3);
     expect(cutOff(await notice(6))).toBe(testNow + 5);
     expect(cutOff(await notice(60))).toBe(testNow + 5);
   });
 
-  it('is refused by more', async () => {
+  it('is refused further ahead', async () => {
     // Standard Webhooks allow five minutes in both directions.
     const tooFar = name === 'a signed webhook' ? 301 : 61;
     expect(await notice(tooFar)).toMatchObject({ kind: 'refused', reason: 'not_yet_valid' });

@@ -18,7 +18,7 @@ import type { HttpGet } from '../../src/token/http-get.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { capturedLog, steppedClock, testMetrics } from '../token/fixtures.ts';
 import { jwkSetOf, testIssuer, testKey, testNow } from '../token/tokens.ts';
-import { judge, logoutForm, logoutToken, relayAudience, securityEventToken } from './senders.ts';
+import { evaluate, logoutForm, logoutToken, relayAudience, securityEventToken } from './senders.ts';
 
 const sender = 'https://transmitter.test';
 const setPush: SetPushSettings = {
@@ -70,16 +70,16 @@ async function started(settings: ReceiverSettings, issuer: IssuerSettings, get?:
 }
 
 describe('a configured receiver', () => {
-  it('verifies by the keys of the issuer, if that is the sender', async () => {
+  it('verifies with the keys of the issuer if the issuer is the sender', async () => {
     const receiver = await started(setPush, issuerWithFile());
-    expect(await judge(receiver, securityEventToken())).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(receiver, securityEventToken())).toMatchObject({ kind: 'accepted' });
   });
 
-  it('finds another sender’s keys by discovery, and never takes the issuer’s for it', async () => {
+  it('finds another sender’s keys by discovery, and never uses the issuer’s', async () => {
     const token = securityEventToken({ claims: { iss: sender } });
     const without = await started({ ...setPush, sender }, issuerWithFile());
     expect(without.isUsable()).toBe(false);
-    expect(await judge(without, token)).toMatchObject({ reason: 'keys_unavailable' });
+    expect(await evaluate(without, token)).toMatchObject({ reason: 'keys_unavailable' });
 
     const asked: string[] = [];
     const get: HttpGet = async (url) => {
@@ -89,25 +89,25 @@ describe('a configured receiver', () => {
     };
     const receiver = await started({ ...setPush, sender }, issuerWithFile(), get);
     expect(asked).toEqual([`${sender}/.well-known/openid-configuration`, `${sender}/jwks`]);
-    expect(await judge(receiver, token)).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(receiver, token)).toMatchObject({ kind: 'accepted' });
   });
 
-  it('takes a document as old as its sender is patient, and some minutes for the delivery', async () => {
+  it('accepts a document as old as its sender’s redelivery time plus some minutes', async () => {
     const patient = await started({ ...setPush, redelivery: 3_600_000 }, issuerWithFile());
     const old = (seconds: number) => securityEventToken({ now: testNow - seconds });
-    expect(await judge(patient, old(3600 + 300))).toMatchObject({ kind: 'accepted' });
-    expect(await judge(patient, old(3600 + 306))).toMatchObject({ reason: 'too_old' });
+    expect(await evaluate(patient, old(3600 + 300))).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(patient, old(3600 + 306))).toMatchObject({ reason: 'too_old' });
     const once = await started(setPush, issuerWithFile());
-    expect(await judge(once, old(300))).toMatchObject({ kind: 'accepted' });
-    expect(await judge(once, old(306))).toMatchObject({ reason: 'too_old' });
+    expect(await evaluate(once, old(300))).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(once, old(306))).toMatchObject({ reason: 'too_old' });
   });
 
-  it('takes logout tokens without exp only where that is said', async () => {
+  it('accepts logout tokens without exp only if configured', async () => {
     const form = logoutForm(logoutToken({ claims: { exp: undefined } }));
     const strict = await started(logout, issuerWithFile());
-    expect(await judge(strict, form)).toMatchObject({ reason: 'malformed', detail: { claim: 'exp' } });
+    expect(await evaluate(strict, form)).toMatchObject({ reason: 'malformed', detail: { claim: 'exp' } });
     const lenient = await started({ ...logout, exp: 'optional' }, issuerWithFile());
-    expect(await judge(lenient, form)).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(lenient, form)).toMatchObject({ kind: 'accepted' });
   });
 
   it.each<[string, Partial<IssuerSettings>, boolean | undefined, 'session' | 'subject']>([
@@ -129,7 +129,7 @@ describe('a configured receiver', () => {
     ['one that is said not to', { preset: 'keycloak' }, false, 'subject'],
   ])('for %s takes sid for what it is', async (_, issuer, tokensHoldSid, kind) => {
     const receiver = await started({ ...logout, tokensHoldSid }, { ...issuerWithFile(), ...issuer });
-    expect(await judge(receiver, logoutForm(logoutToken()))).toMatchObject({ requests: [{ kind }] });
+    expect(await evaluate(receiver, logoutForm(logoutToken()))).toMatchObject({ requests: [{ kind }] });
   });
 });
 
@@ -182,12 +182,12 @@ describe('two receivers of one issuer', () => {
     return (await tables.selectFrom('revocation_outbox').select('id').execute()).length;
   }
 
-  it('may be away as long as the less patient sender tries', async () => {
+  it('may be down for the shorter of their redelivery times', async () => {
     expect(await afterAbsence(50, 'both')).toBe(0);
     expect(await afterAbsence(70, 'both')).toBe(1);
   });
 
-  it('listen only while both can verify', async () => {
+  it('count as listening only while both can verify', async () => {
     expect(await afterAbsence(70, 'one')).toBe(0);
   });
 });
@@ -214,7 +214,7 @@ describe('a connection that was closed to make room', () => {
     return { receivers, missed };
   }
 
-  it('may have been about to bring a notice, unless it had been silent for too long', async () => {
+  it('may have been about to deliver a notice, unless it was silent for too long', async () => {
     const { receivers, missed } = receiving();
     receivers.crowdedOut({ address: '192.0.2.1', silentMs: 2000, share: 1 });
     expect(await missed()).toBe(0);

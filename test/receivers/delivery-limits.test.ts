@@ -3,14 +3,14 @@ import { createDeliveryLimits } from '../../src/receivers/delivery-limits.ts';
 import { createKnownSources } from '../../src/receivers/known-sources.ts';
 
 const stranger = (network: string) => ({ network, isKnown: false });
-/** Until everything that can go on has done so. */
+/** Waits until all pending callbacks have run. */
 const turnOver = () => new Promise((resolve) => setImmediate(resolve));
 const nobody = (): void => {
   throw new Error('turned away');
 };
 
 describe('slow signatures', () => {
-  it('are verified so many at a time, in the order in which they came', async () => {
+  it('are verified up to the concurrency limit, in the order in which they arrived', async () => {
     const limits = createDeliveryLimits({ concurrency: 2 });
     const turns = Array.from({ length: 4 }, () => Promise.withResolvers<boolean>());
     const begun: number[] = [];
@@ -30,7 +30,7 @@ describe('slow signatures', () => {
     expect(await Promise.all(outcomes)).toEqual([true, false, true, true]);
   });
 
-  it('turn away the oldest of the network that has most, and none of the sender’s', async () => {
+  it('drop the oldest delivery of the network that has most, and none of a known source', async () => {
     const limits = createDeliveryLimits({ concurrency: 1, verifying: 8 });
     const first = Promise.withResolvers<boolean>();
     const busy = limits.allow(stranger('flood'), 0, nobody).verify(() => first.promise);
@@ -48,7 +48,7 @@ describe('slow signatures', () => {
     expect(shares).toEqual([1, 1, 1]);
   });
 
-  it('pass their turn on when one throws', async () => {
+  it('start the next one when one throws', async () => {
     const limits = createDeliveryLimits({ concurrency: 1 });
     const { verify } = limits.allow(stranger('a'), 0, nobody);
     const failing = verify(() => Promise.reject(new Error('no')));
@@ -59,7 +59,7 @@ describe('slow signatures', () => {
 });
 
 describe('deliveries that wait for newer keys', () => {
-  it('are bounded, and those turned away wait no longer', async () => {
+  it('are limited, and dropped ones stop waiting', async () => {
     const limits = createDeliveryLimits({ holding: 3 });
     const waits = Array.from({ length: 4 }, () => Promise.withResolvers<string>());
     const ended: number[] = [];
@@ -79,21 +79,21 @@ describe('deliveries that wait for newer keys', () => {
 });
 
 describe('the sources of authentic deliveries', () => {
-  it('tell a stranger’s flood from what may have been a notice', () => {
+  it('distinguish an unknown network’s flood from requests that may have been notices', () => {
     const sources = createKnownSources();
-    // Nobody knows yet where the sender is.
+    // The receiver has no known source yet.
     expect(sources.mayBeAuthentic('/events', 'flood', 1)).toBe(true);
     sources.add('/events', 'sender');
     expect(sources.mayBeAuthentic('/events', 'flood', 1)).toBe(false);
     expect(sources.mayBeAuthentic('/events', 'sender', 1)).toBe(true);
-    // One of many networks, as the sender may be from another address.
+    // A network with a small share may be the sender with a new address.
     expect(sources.mayBeAuthentic('/events', 'elsewhere', 0.01)).toBe(true);
-    // What one receiver knows says nothing of another's sender.
+    // Each receiver has its own known sources.
     expect(sources.mayBeAuthentic('/logout', 'flood', 1)).toBe(true);
     expect(sources.has('/logout', 'sender')).toBe(false);
   });
 
-  it('are those of late, so many for each receiver', () => {
+  it('are the most recent ones, up to a limit for each receiver', () => {
     const sources = createKnownSources();
     for (let network = 0; network < 64; network += 1) sources.add('/events', `${network}`);
     sources.add('/events', '0');

@@ -4,7 +4,7 @@ import { createFusionAuth, type FusionAuthOptions } from '../../src/receivers/fu
 import type { DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { createFixedKeySet } from '../../src/token/key-set.ts';
 import { testIssuer, testKey, testNow, testSecret } from '../token/tokens.ts';
-import { fusionAuthEvent, fusionAuthSignature, judge, keySetOf, nowMs, strangeKey } from './senders.ts';
+import { fusionAuthEvent, fusionAuthSignature, evaluate, keySetOf, nowMs, strangeKey } from './senders.ts';
 
 const key = testKey();
 const tenant = 'e872a880-b14f-6d62-c312-cb40f22af465';
@@ -25,9 +25,9 @@ const signed = (body: string, signature = fusionAuthSignature(body)) => ({
   'x-fusionauth-signature-jwt': signature,
 });
 
-const judged = (event: Readonly<Record<string, unknown>>, options: Partial<FusionAuthOptions> = {}) => {
+const evaluated = (event: Readonly<Record<string, unknown>>, options: Partial<FusionAuthOptions> = {}) => {
   const body = fusionAuthEvent(event);
-  return judge(receiver(options), body, signed(body));
+  return evaluate(receiver(options), body, signed(body));
 };
 
 const common = { iss: testIssuer, at: testNow, reason: 'refresh-token-revoked' };
@@ -35,75 +35,79 @@ const wholeUser = { applicationId: undefined, refreshToken: undefined };
 
 describe("FusionAuth's jwt.refresh-token.revoke", () => {
   it('of one refresh token revokes the session that is its id', async () => {
-    expect(await judged({})).toMatchObject({ requests: [{ ...common, kind: 'session', id: 'session-1' }] });
+    expect(await evaluated({})).toMatchObject({
+      requests: [{ ...common, kind: 'session', id: 'session-1' }],
+    });
   });
 
   it('of all tokens of a user, in one application or all, revokes the subject', async () => {
     const requests = [{ ...common, kind: 'subject', id: 'user-1' }];
-    expect(await judged(wholeUser)).toMatchObject({ requests });
-    expect(await judged({ refreshToken: undefined })).toMatchObject({ requests });
+    expect(await evaluated(wholeUser)).toMatchObject({ requests });
+    expect(await evaluated({ refreshToken: undefined })).toMatchObject({ requests });
   });
 
   it('of a whole application revokes all tokens of the issuer so far', async () => {
     const application = { refreshToken: undefined, userId: undefined, user: undefined };
-    expect(await judged(application)).toMatchObject({ requests: [{ ...common, kind: 'issuer' }] });
+    expect(await evaluated(application)).toMatchObject({ requests: [{ ...common, kind: 'issuer' }] });
   });
 
-  it('finds the user wherever the event names him', async () => {
+  it('finds the user wherever the event names the user', async () => {
     const requests = [{ ...common, kind: 'subject', id: 'user-9' }];
     const nowhere = { ...wholeUser, userId: undefined, user: undefined };
-    expect(await judged({ ...nowhere, user: { id: 'user-9' } })).toMatchObject({ requests });
-    expect(await judged({ ...nowhere, refreshToken: { userId: 'user-9' } })).toMatchObject({ requests });
-    expect(await judged({ ...nowhere, userId: 'user-9', user: { id: 'user-1' } })).toMatchObject({
+    expect(await evaluated({ ...nowhere, user: { id: 'user-9' } })).toMatchObject({ requests });
+    expect(await evaluated({ ...nowhere, refreshToken: { userId: 'user-9' } })).toMatchObject({ requests });
+    expect(await evaluated({ ...nowhere, userId: 'user-9', user: { id: 'user-1' } })).toMatchObject({
       requests,
     });
   });
 
   it('with the session id ALL revokes the user, as no session has that id', async () => {
     const event = { refreshToken: { id: 'ALL' }, applicationId: undefined };
-    expect(await judged({ ...event, userId: 'user-9' })).toMatchObject({
+    expect(await evaluated({ ...event, userId: 'user-9' })).toMatchObject({
       requests: [{ ...common, kind: 'subject', id: 'user-9' }],
     });
-    expect(await judged({ ...event, userId: undefined, user: undefined })).toMatchObject({
+    expect(await evaluated({ ...event, userId: undefined, user: undefined })).toMatchObject({
       reason: 'unknown_subject',
     });
   });
 
-  it('of nobody is refused', async () => {
+  it('without a user or application is refused', async () => {
     const nobody = { ...wholeUser, userId: undefined, user: undefined };
-    expect(await judged(nobody)).toMatchObject({ reason: 'unknown_subject' });
+    expect(await evaluated(nobody)).toMatchObject({ reason: 'unknown_subject' });
   });
 });
 
 describe("FusionAuth's webhook", () => {
   it.each(['user.deactivate', 'user.delete'])('revokes the account for %s', async (type) => {
-    expect(await judged({ type, ...wholeUser, userId: undefined })).toMatchObject({
+    expect(await evaluated({ type, ...wholeUser, userId: undefined })).toMatchObject({
       requests: [{ kind: 'subject', id: 'user-1', at: testNow }],
     });
   });
 
   it('acknowledges other events, and those of other tenants', async () => {
-    expect(await judged({ type: 'user.login.success' })).toMatchObject({ kind: 'ignored' });
-    expect(await judged({ tenantId: 'another' })).toMatchObject({ kind: 'ignored' });
-    expect(await judged({ tenantId: 'another' }, { tenant: undefined })).toMatchObject({ kind: 'accepted' });
+    expect(await evaluated({ type: 'user.login.success' })).toMatchObject({ kind: 'ignored' });
+    expect(await evaluated({ tenantId: 'another' })).toMatchObject({ kind: 'ignored' });
+    expect(await evaluated({ tenantId: 'another' }, { tenant: undefined })).toMatchObject({
+      kind: 'accepted',
+    });
   });
 
-  it('knows its tenant in either case of letters', async () => {
-    expect(await judged({ tenantId: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
-    expect(await judged({}, { tenant: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
+  it('compares its tenant without regard to case', async () => {
+    expect(await evaluated({ tenantId: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
+    expect(await evaluated({}, { tenant: tenant.toUpperCase() })).toMatchObject({ kind: 'accepted' });
   });
 
-  it('is refused when it would end sessions of a tenant that it doesn’t name', async () => {
+  it('is refused if it would end sessions and names no tenant', async () => {
     const unnamed = { tenantId: undefined };
-    expect(await judged(unnamed)).toMatchObject({
+    expect(await evaluated(unnamed)).toMatchObject({
       reason: 'unknown_subject',
       detail: { claim: 'event.tenantId' },
     });
-    expect(await judged(unnamed, { tenant: undefined })).toMatchObject({ kind: 'accepted' });
-    expect(await judged({ ...unnamed, type: 'audit-log.create' })).toMatchObject({ kind: 'ignored' });
+    expect(await evaluated(unnamed, { tenant: undefined })).toMatchObject({ kind: 'accepted' });
+    expect(await evaluated({ ...unnamed, type: 'audit-log.create' })).toMatchObject({ kind: 'ignored' });
   });
 
-  it('is taken with a shared secret too', async () => {
+  it('is accepted with a shared secret too', async () => {
     const secretKey = {
       kid: 'hmac',
       keyId: 'hmac',
@@ -115,8 +119,10 @@ describe("FusionAuth's webhook", () => {
     const body = fusionAuthEvent();
     const signature = hmacSignature(body);
     const options = { algorithms: ['HS256' as const], keySet: createFixedKeySet([secretKey]) };
-    expect(await judge(receiver(options), body, signed(body, signature))).toMatchObject({ kind: 'accepted' });
-    expect(await judge(receiver(), body, signed(body, signature))).toMatchObject({
+    expect(await evaluate(receiver(options), body, signed(body, signature))).toMatchObject({
+      kind: 'accepted',
+    });
+    expect(await evaluate(receiver(), body, signed(body, signature))).toMatchObject({
       reason: 'algorithm_not_allowed',
     });
   });
@@ -150,7 +156,7 @@ describe("FusionAuth's webhook", () => {
     ],
   ])('is refused for %s', async (_, reason, headers) => {
     const body = fusionAuthEvent();
-    expect(await judge(receiver(), body, headers(body))).toMatchObject({ kind: 'refused', reason });
+    expect(await evaluate(receiver(), body, headers(body))).toMatchObject({ kind: 'refused', reason });
   });
 
   it.each<[string, DeliveryRefusal, Record<string, unknown>]>([
@@ -160,12 +166,12 @@ describe("FusionAuth's webhook", () => {
     ['without an id', 'malformed', { id: undefined }],
     ['without a type', 'malformed', { type: undefined }],
   ])('is refused when %s', async (_, reason, event) => {
-    expect(await judged(event)).toMatchObject({ kind: 'refused', reason });
+    expect(await evaluated(event)).toMatchObject({ kind: 'refused', reason });
   });
 
-  it('is refused when signed well but no JSON', async () => {
+  it('is refused if it has a valid signature but is not JSON', async () => {
     for (const body of ['', 'hello', '[]', '{"event":1}', '{"event":{},"event":{}}'])
-      expect(await judge(receiver(), body, signed(body))).toMatchObject({ reason: 'malformed' });
+      expect(await evaluate(receiver(), body, signed(body))).toMatchObject({ reason: 'malformed' });
   });
 });
 

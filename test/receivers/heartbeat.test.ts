@@ -32,7 +32,7 @@ const issuers: HeartbeatIssuer[] = [
   { issuer: patient, redeliveryMs: 3_600_000, isUsable: () => true },
 ];
 
-const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> } = {}) =>
+const heartbeatOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> } = {}) =>
   createHeartbeat({
     database,
     store: createHeartbeatStore(database),
@@ -43,7 +43,7 @@ const presenceOf = (overrides: { outbox?: Pick<Outbox, 'recordEvents' | 'wake'> 
     ...overrides,
   });
 
-/** As if nobody had listened for so long. */
+/** Moves the last beat into the past. */
 const pass = async (seconds: number): Promise<void> => {
   await database.db
     .$extendTables<ReceiverTables>()
@@ -52,7 +52,7 @@ const pass = async (seconds: number): Promise<void> => {
     .execute();
 };
 
-/** Whose tokens were cut off since the last look. */
+/** The issuers that were cut off since the last call. */
 async function cutOffs(): Promise<string[]> {
   const tables = database.db.$extendTables<OutboxTables>();
   const rows = await tables.selectFrom('revocation_outbox').select(['iss', 'kind']).execute();
@@ -61,16 +61,16 @@ async function cutOffs(): Promise<string[]> {
 }
 
 describe('heartbeat', () => {
-  it('cuts off whom nobody ever listened for, once', async () => {
-    const heartbeat = presenceOf();
+  it('cuts off an issuer at its first beat, once', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
     await heartbeat.beat();
     expect(await cutOffs()).toEqual([]);
   });
 
-  it('takes a pause of the process for what it is: connections waited', async () => {
-    const heartbeat = presenceOf();
+  it('allows a pause of the process, because connections waited', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     await cutOffs();
     await pass(9);
@@ -82,18 +82,18 @@ describe('heartbeat', () => {
   });
 
   it('allows a new process a heartbeat’s gap only', async () => {
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     await cutOffs();
     await pass(1);
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     expect(await cutOffs()).toEqual([]);
     await pass(2.5);
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
-  it('makes up for a notice that could not be recorded, where its sender tries once', async () => {
-    const heartbeat = presenceOf();
+  it('cuts off for a notice that could not be recorded, if its sender does not retry', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     await cutOffs();
     heartbeat.missed([once, patient]);
@@ -103,7 +103,7 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([]);
   });
 
-  it('still owes what is missed while it makes up for another', async () => {
+  it('keeps a cut-off pending for a notice that is missed while another cut-off is recorded', async () => {
     const during = {
       recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
         heartbeat.missed([once]);
@@ -111,19 +111,19 @@ describe('heartbeat', () => {
       },
       wake: () => undefined,
     };
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     await cutOffs();
-    const heartbeat = presenceOf({ outbox: during });
+    const heartbeat = heartbeatOf({ outbox: during });
     heartbeat.missed([once]);
     await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     expect(await cutOffs()).toEqual([]);
     await heartbeat.beat();
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
-  it('still owes what could not be made up for', async () => {
+  it('keeps a cut-off pending that could not be recorded', async () => {
     let isBroken = true;
     const breaking = {
       recordEvents: async (...args: Parameters<Outbox['recordEvents']>) => {
@@ -132,9 +132,9 @@ describe('heartbeat', () => {
       },
       wake: () => undefined,
     };
-    await presenceOf().beat();
+    await heartbeatOf().beat();
     await cutOffs();
-    const heartbeat = presenceOf({ outbox: breaking });
+    const heartbeat = heartbeatOf({ outbox: breaking });
     heartbeat.missed([once]);
     await pass(3601);
     await expect(heartbeat.beat()).rejects.toThrow('the disk is full');
@@ -143,8 +143,8 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([`issuer ${patient}`, `issuer ${once}`].toSorted());
   });
 
-  it('makes up at most once a minute for what may have been notices, and at last for all of it', async () => {
-    const heartbeat = presenceOf();
+  it('cuts off at most once a minute for requests that may have been notices, and finally for all of them', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     await cutOffs();
     clock.nowSeconds += 60;
@@ -165,8 +165,8 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([]);
   });
 
-  it('makes up at once for a notice that was missed for certain, whatever was before', async () => {
-    const heartbeat = presenceOf();
+  it('cuts off at once for a notice that was certainly missed, whatever happened before', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     heartbeat.mayHaveMissed([once], 0);
     await heartbeat.beat();
@@ -176,8 +176,8 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([`issuer ${once}`]);
   });
 
-  it('makes up for a sender that tries again only once requests were turned away for as long as it tries', async () => {
-    const heartbeat = presenceOf();
+  it('cuts off for a sender that retries only after requests were refused for as long as it retries', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     await cutOffs();
     const turnAwayFor = async (seconds: number): Promise<void> => {
@@ -189,7 +189,7 @@ describe('heartbeat', () => {
     };
     await turnAwayFor(3600);
     expect(await cutOffs()).toEqual([]);
-    // A pause: what came before it, a retry of after it makes good.
+    // After a pause, retries replace the notices that were refused before it.
     clock.nowSeconds += 61;
     await turnAwayFor(3600);
     expect(await cutOffs()).toEqual([]);
@@ -197,8 +197,8 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([`issuer ${patient}`]);
   });
 
-  it('makes up before the stop for what is owed, though it is not due', async () => {
-    const heartbeat = presenceOf();
+  it('records pending cut-offs before the stop, even if they are not due', async () => {
+    const heartbeat = heartbeatOf();
     await heartbeat.beat();
     await cutOffs();
     heartbeat.mayHaveMissed([once], 0);
@@ -208,7 +208,7 @@ describe('heartbeat', () => {
     expect(await cutOffs()).toEqual([]);
   });
 
-  it('does not count an issuer whose notices cannot be verified', async () => {
+  it('records no beat for an issuer whose notices cannot be verified', async () => {
     let isUsable = false;
     const heartbeat = createHeartbeat({
       database,

@@ -6,8 +6,8 @@ import { createDeliveryStore } from '../../src/receivers/store/delivery-store.ts
 import { migrate, openDatabase } from '../../src/database/database.ts';
 import { steppedClock } from '../token/fixtures.ts';
 
-describe('the memory of deliveries', () => {
-  it('knows a delivery until it is purged, and a purge takes only what has expired', async () => {
+describe('the ids of deliveries', () => {
+  it('are kept until they are purged, and a purge deletes expired ids only', async () => {
     const database = openDatabase({ sqlite: ':memory:' });
     onTestFinished(() => database.close());
     await migrate(database, [outboxMigrations, receiverMigrations]);
@@ -24,7 +24,7 @@ describe('the memory of deliveries', () => {
     expect(await recordOnce('young', 5000)).toBe(true);
   });
 
-  it('forgets a delivery whose transaction fails', async () => {
+  it('are not kept if their transaction fails', async () => {
     const database = openDatabase({ sqlite: ':memory:' });
     onTestFinished(() => database.close());
     await migrate(database, [outboxMigrations, receiverMigrations]);
@@ -55,14 +55,14 @@ describe('the throttle of refusals', () => {
     expect(throttle.waitMs('a')).toBe(2000);
   });
 
-  it('never owes more than a burst, however many were refused at once', () => {
+  it('never exceeds one burst, however many deliveries were refused at once', () => {
     const clock = steppedClock();
     const throttle = createRefusalThrottle(clock, { burst: 3, refillEveryMs: 1000 });
     for (let count = 0; count < 500; count += 1) throttle.refused('a');
     expect(throttle.waitMs('a')).toBe(1000);
   });
 
-  it('remembers a bounded number of addresses, those refused last', () => {
+  it('keeps a limited number of addresses, those that were refused last', () => {
     const throttle = createRefusalThrottle(steppedClock(), { burst: 1, refillEveryMs: 1000 });
     for (let address = 0; address <= 10_000; address += 1) throttle.refused(`${address}`);
     expect(throttle.waitMs('0')).toBe(0);

@@ -3,8 +3,8 @@ import { createMissedNotices } from '../../src/receivers/missed-notices.ts';
 import { createOwnerMetrics, Registry } from '../../src/runtime/metrics.ts';
 import { capturedLog, steppedClock } from '../token/fixtures.ts';
 
-describe('what is missed', () => {
-  it('is counted each time, and warned of at most every ten seconds', async () => {
+describe('a missed notice', () => {
+  it('is counted each time, and logged at most every ten seconds', async () => {
     const clock = steppedClock();
     const log = capturedLog();
     const metrics = createOwnerMetrics(new Registry());

@@ -3,7 +3,7 @@ import { createBackchannelLogout } from '../../src/receivers/backchannel-logout.
 import { createSetPush } from '../../src/receivers/set-push.ts';
 import { testIssuer, testKey, testNow } from '../token/tokens.ts';
 import {
-  judge,
+  evaluate,
   keySetOf,
   logoutForm,
   logoutToken,
@@ -21,11 +21,11 @@ const shared = {
   clockToleranceMs: 5000,
 };
 
-/** A time as some JSON writers put it: seconds with nanoseconds, which is more than a double holds. */
+/** A time as some JSON writers serialize it: seconds with nanoseconds, more digits than a double can hold. */
 const precise = (seconds: number) => JSON.rawJSON(`${seconds}.123456789`);
 
 describe('a notice whose times have nanoseconds', () => {
-  it('is acted on when it is a logout token', async () => {
+  it('is accepted as a logout token', async () => {
     const receiver = createBackchannelLogout({
       ...shared,
       audiences: ['web'],
@@ -33,13 +33,13 @@ describe('a notice whose times have nanoseconds', () => {
       needsExpiry: true,
     });
     const token = logoutToken({ claims: { iat: precise(testNow - 2), exp: precise(testNow + 60) } });
-    expect(await judge(receiver, logoutForm(token))).toMatchObject({
+    expect(await evaluate(receiver, logoutForm(token))).toMatchObject({
       kind: 'accepted',
       requests: [{ at: testNow - 2 + 0.123_456_789 }],
     });
   });
 
-  it('is acted on up to the event’s own time when it is a security event token', async () => {
+  it('is accepted as a security event token, with the event’s time as its cut-off', async () => {
     const receiver = createSetPush({
       ...shared,
       sender: testIssuer,
@@ -47,12 +47,12 @@ describe('a notice whose times have nanoseconds', () => {
       credentialChange: false,
       trustSessionIds: false,
     });
-    const judged = async (claims: Record<string, unknown>) =>
-      await judge(receiver, securityEventToken({ claims: { iat: precise(testNow - 1), ...claims } }));
+    const evaluated = async (claims: Record<string, unknown>) =>
+      await evaluate(receiver, securityEventToken({ claims: { iat: precise(testNow - 1), ...claims } }));
     const events = { [sessionRevoked]: { event_timestamp: precise(testNow - 20) } };
     const at = testNow - 20 + 0.123_456_789;
-    expect(await judged({ events })).toMatchObject({ kind: 'accepted', requests: [{ at }] });
+    expect(await evaluated({ events })).toMatchObject({ kind: 'accepted', requests: [{ at }] });
     const toe = { toe: precise(testNow - 20), events: { [sessionRevoked]: {} } };
-    expect(await judged(toe)).toMatchObject({ kind: 'accepted', requests: [{ at }] });
+    expect(await evaluated(toe)).toMatchObject({ kind: 'accepted', requests: [{ at }] });
   });
 });

@@ -6,7 +6,7 @@ import { secretFromText } from '../../src/runtime/secret.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { testIssuer, testKey } from '../token/tokens.ts';
 import {
-  judge,
+  evaluate,
   keySetOf,
   relayAudience,
   securityEventToken,
@@ -15,9 +15,10 @@ import {
 } from './senders.ts';
 
 const long = 'x'.repeat(10_000);
-const found = (judged: Evaluation) => (judged.kind === 'refused' ? judged.detail?.found : undefined) ?? '';
+const found = (evaluated: Evaluation) =>
+  (evaluated.kind === 'refused' ? evaluated.detail?.found : undefined) ?? '';
 
-describe('what the log shows of a refused delivery', () => {
+describe('the log of a refused delivery', () => {
   it.each(['typ', 'alg', 'kid'])('is bounded for the header parameter %s', async (parameter) => {
     const receiver = createSetPush({
       path: '/events',
@@ -31,12 +32,12 @@ describe('what the log shows of a refused delivery', () => {
       credentialChange: false,
       trustSessionIds: false,
     });
-    const judged = await judge(receiver, securityEventToken({ header: { [parameter]: long } }));
-    expect(judged).toMatchObject({ kind: 'refused', detail: { claim: parameter } });
-    expect(found(judged).length).toBeLessThan(300);
+    const evaluated = await evaluate(receiver, securityEventToken({ header: { [parameter]: long } }));
+    expect(evaluated).toMatchObject({ kind: 'refused', detail: { claim: parameter } });
+    expect(found(evaluated).length).toBeLessThan(300);
   });
 
-  it('is bounded for the name of a member that no event has', async () => {
+  it('is bounded for the name of an unknown member', async () => {
     const receiver = createStandardWebhook({
       path: '/webhook',
       issuers: [testIssuer],
@@ -49,8 +50,8 @@ describe('what the log shows of a refused delivery', () => {
     await receiver.start();
     onTestFinished(() => receiver.stop());
     const body = JSON.stringify({ events: [{ kind: 'session', id: 'session-1', [long]: 1 }] });
-    const judged = await judge(receiver, body, webhookHeaders(body));
-    expect(judged).toMatchObject({ kind: 'refused', detail: { claim: 'events' } });
-    expect(found(judged).length).toBeLessThan(300);
+    const evaluated = await evaluate(receiver, body, webhookHeaders(body));
+    expect(evaluated).toMatchObject({ kind: 'refused', detail: { claim: 'events' } });
+    expect(found(evaluated).length).toBeLessThan(300);
   });
 });

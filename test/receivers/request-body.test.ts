@@ -18,7 +18,7 @@ function reading(maxBytes: number) {
 }
 
 describe('a body that is being read', () => {
-  it('keeps none of the pieces that it came in, since each holds on to what was read with it', async () => {
+  it('does not keep its chunks, which would keep larger buffers in memory', async () => {
     const { request, read } = reading(100);
     const pieces = ['{"events":', '[]', '}'].map((text) => Buffer.from(text));
     for (const piece of pieces) {
@@ -30,7 +30,7 @@ describe('a body that is being read', () => {
     expect(await read).toEqual({ kind: 'whole', body: Buffer.from('{"events":[]}') });
   });
 
-  it('is whole however many pieces it came in, up to its bound', async () => {
+  it('is read completely in any number of chunks, up to its limit', async () => {
     const { request, read } = reading(5000);
     for (let sent = 0; sent < 5000; sent += 1) request.write('a');
     request.end();

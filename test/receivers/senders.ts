@@ -14,7 +14,7 @@ import {
   type TokenOverrides,
 } from '../token/tokens.ts';
 
-// What identity providers send, and how a test hands it to a receiver.
+// Notices of identity providers, and a function that delivers them to a receiver.
 
 export const relayAudience = 'https://relay.test';
 export const nowMs = testNow * 1000;
@@ -61,7 +61,7 @@ export const securityEventToken = ({ header, claims, now = testNow, ...rest }: J
 
 export const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout';
 
-/** A logout token as Keycloak makes it. */
+/** A logout token in the form of Keycloak. */
 export const logoutToken = ({ header, claims, now = testNow, ...rest }: JwtOverrides = {}): string =>
   issueToken({
     ...rest,
@@ -82,7 +82,7 @@ export const logoutToken = ({ header, claims, now = testNow, ...rest }: JwtOverr
 
 export const logoutForm = (token: string): string => new URLSearchParams({ logout_token: token }).toString();
 
-/** A webhook of FusionAuth's, in its documented form. */
+/** A webhook event of FusionAuth in its documented form. */
 export function fusionAuthEvent(event: Readonly<Record<string, unknown>> = {}): string {
   return JSON.stringify({
     event: {
@@ -109,7 +109,7 @@ export function fusionAuthEvent(event: Readonly<Record<string, unknown>> = {}): 
   });
 }
 
-/** The header FusionAuth signs a body with: no date, no issuer. */
+/** The header with which FusionAuth signs a body. It has no date and no issuer. */
 export const fusionAuthSignature = (body: string, overrides: Omit<JwtOverrides, 'now'> = {}): string =>
   issueToken({
     ...overrides,
@@ -128,7 +128,7 @@ export const fusionAuthSignature = (body: string, overrides: Omit<JwtOverrides, 
 export const webhookSecret = Buffer.from(Array.from({ length: 24 }, (_, index) => index + 1));
 export const webhookSecretText = `whsec_${webhookSecret.toString('base64')}`;
 
-/** Headers as a library of Standard Webhooks makes them. */
+/** Headers in the form of a Standard Webhooks library. */
 export function webhookHeaders(
   body: string | Buffer,
   overrides: { readonly id?: string; readonly timestamp?: number; readonly secret?: Buffer } = {},
@@ -142,7 +142,7 @@ export function webhookHeaders(
   };
 }
 
-/** A delivery has all the room it wants. */
+/** An allowance without limits. */
 const unlimited: Allowance = {
   verify: async (work) => await work(),
   hold: (wait) => wait(new AbortController().signal),
@@ -157,12 +157,12 @@ export const delivery = (
   allowance: unlimited,
 });
 
-export const judge = async (
+export const evaluate = async (
   receiver: Receiver,
   body: string | Buffer,
   headers: Readonly<Record<string, string>> = {},
   atMs = nowMs,
 ): Promise<Evaluation> => await receiver.evaluate(delivery(body, headers), atMs);
 
-/** A key that the receiver has never heard of. */
+/** A key that the receiver doesn't know. */
 export const strangeKey = (): TestKey => testKey('RS256', 'strange');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createSetPush, type SetPushOptions } from '../../src/receivers/set-push.ts';
 import { testIssuer, testKey, testNow } from '../token/tokens.ts';
-import { judge, keySetOf, relayAudience, securityEventToken, sessionRevoked } from './senders.ts';
+import { evaluate, keySetOf, relayAudience, securityEventToken, sessionRevoked } from './senders.ts';
 
 const key = testKey();
 
@@ -22,17 +22,17 @@ const receiver = (options: Partial<SetPushOptions> = {}) =>
 
 type Claims = Readonly<Record<string, unknown>>;
 
-const judged = async (claims: Claims, options: Partial<SetPushOptions> = {}, now = testNow) =>
-  await judge(receiver(options), securityEventToken({ now, claims }));
+const evaluated = async (claims: Claims, options: Partial<SetPushOptions> = {}, now = testNow) =>
+  await evaluate(receiver(options), securityEventToken({ now, claims }));
 
 const revoked = async (claims: Claims, options: Partial<SetPushOptions> = {}, now = testNow) => {
-  const result = await judged(claims, options, now);
+  const result = await evaluated(claims, options, now);
   if (result.kind !== 'accepted') throw new Error(JSON.stringify(result));
   return result.requests.map(({ kind, id }) => `${kind} ${id}`);
 };
 
 const refusedFor = async (claims: Claims, options: Partial<SetPushOptions> = {}) => {
-  const result = await judged(claims, options);
+  const result = await evaluated(claims, options);
   if (result.kind !== 'refused') throw new Error(JSON.stringify(result));
   return [result.reason, result.detail?.claim, result.detail?.found];
 };
@@ -144,14 +144,14 @@ describe('the subject of a security event', () => {
     events: { [risc('account-disabled')]: { subject } },
   });
 
-  it('may stand in the event and in sub_id: the one that can be read counts', async () => {
+  it('may be in the event and in sub_id, and the readable one counts', async () => {
     expect(await revoked(within(mail, { sub_id: grace }))).toEqual(['subject grace']);
     expect(await revoked(within({}, { sub_id: grace }))).toEqual(['subject grace']);
     expect(await revoked(within(grace, { sub_id: mail }))).toEqual(['subject grace']);
     expect(await refusedFor(within(mail, { sub_id: mail }))).toEqual(['unknown_subject', 'subject', 'email']);
   });
 
-  it('may have its format under the name that drafts gave it', async () => {
+  it('may have its format under the name of a draft', async () => {
     const drafted = (subject_type: string) => ({ subject_type, iss: testIssuer, sub: 'grace' });
     for (const type of ['iss-sub', 'iss_sub', 'id_token_claims'])
       expect(await revoked(within(drafted(type), { sub_id: undefined }))).toEqual(['subject grace']);
@@ -162,15 +162,15 @@ describe('the subject of a security event', () => {
     expect(await revoked(ended(token))).toEqual(['token t-9']);
   });
 
-  it('need not be readable where the event changes nothing', async () => {
+  it('need not be readable if the event is ignored', async () => {
     const enabled = { sub_id: mail, events: { [risc('account-enabled')]: {} } };
-    expect(await judged(enabled)).toMatchObject({ kind: 'ignored' });
+    expect(await evaluated(enabled)).toMatchObject({ kind: 'ignored' });
   });
 });
 
 describe('the cut-off of a security event', () => {
   const cutOff = async (uri: string, payload: Claims, claims: Claims = {}, now = testNow) => {
-    const result = await judged({ sub_id: grace, ...claims, events: { [uri]: payload } }, {}, now);
+    const result = await evaluated({ sub_id: grace, ...claims, events: { [uri]: payload } }, {}, now);
     return result.kind === 'accepted' ? result.requests[0]?.at : result;
   };
 
@@ -202,7 +202,7 @@ describe('the cut-off of a security event', () => {
     },
   );
 
-  it('never lies further ahead than an issuer’s clock may be', async () => {
+  it('is never later than an issuer’s clock may show', async () => {
     for (const uri of [sessionRevoked, risc('account-disabled')]) {
       expect(await cutOff(uri, { event_timestamp: testNow + 3 })).toBe(testNow + 3);
       expect(await cutOff(uri, { event_timestamp: testNow + 30 })).toBe(testNow + 5);

@@ -3,7 +3,7 @@ import { createSetPush, type SetPushOptions } from '../../src/receivers/set-push
 import { refuseDelivery, type DeliveryRefusal } from '../../src/receivers/receiver.ts';
 import { testIssuer, testKey, testNow, signCompact } from '../token/tokens.ts';
 import {
-  judge,
+  evaluate,
   keySetOf,
   nowMs,
   relayAudience,
@@ -30,9 +30,9 @@ const receiver = (options: Partial<SetPushOptions> = {}) =>
   });
 
 const accepted = async (token: string, options: Partial<SetPushOptions> = {}) => {
-  const judged = await judge(receiver(options), token);
-  if (judged.kind !== 'accepted') throw new Error(JSON.stringify(judged));
-  return judged;
+  const evaluated = await evaluate(receiver(options), token);
+  if (evaluated.kind !== 'accepted') throw new Error(JSON.stringify(evaluated));
+  return evaluated;
 };
 
 const at = testNow - 2;
@@ -64,7 +64,7 @@ describe('a pushed Security Event Token', () => {
     expect(requests).toEqual([ofUser(uri.slice(uri.lastIndexOf('/') + 1), upTo)]);
   });
 
-  it('revokes for credential-change only when configured, and never for a credential that was added', async () => {
+  it('revokes for credential-change only if configured, and never for an added credential', async () => {
     const change = (change_type: string) =>
       securityEventToken({
         claims: {
@@ -73,14 +73,14 @@ describe('a pushed Security Event Token', () => {
           },
         },
       });
-    expect(await judge(receiver(), change('update'))).toMatchObject({ kind: 'ignored' });
+    expect(await evaluate(receiver(), change('update'))).toMatchObject({ kind: 'ignored' });
     const eager = { credentialChange: true };
     for (const type of ['update', 'revoke', 'delete'])
       expect((await accepted(change(type), eager)).requests).toEqual([ofUser('credential-change', testNow)]);
-    expect(await judge(receiver(eager), change('create'))).toMatchObject({ kind: 'ignored' });
+    expect(await evaluate(receiver(eager), change('create'))).toMatchObject({ kind: 'ignored' });
   });
 
-  it('acknowledges events that end no session, verification of the stream among them', async () => {
+  it('acknowledges events that end no session, such as the verification of the stream', async () => {
     const verification = 'https://schemas.openid.net/secevent/ssf/event-type/verification';
     for (const uri of [
       verification,
@@ -91,7 +91,7 @@ describe('a pushed Security Event Token', () => {
       const token = securityEventToken({
         claims: { sub_id: { format: 'opaque', id: 'stream-1' }, events: { [uri]: { state: 'abc' } } },
       });
-      expect(await judge(receiver(), token)).toMatchObject({ kind: 'ignored' });
+      expect(await evaluate(receiver(), token)).toMatchObject({ kind: 'ignored' });
     }
   });
 
@@ -105,12 +105,12 @@ describe('a pushed Security Event Token', () => {
     expect(await idOf({ sub_id: undefined, sub: 'as-sub' })).toBe('as-sub');
   });
 
-  it('names each revocation once, whatever several events say', async () => {
+  it('makes each revocation once, even if several events name it', async () => {
     const events = { [sessionRevoked]: {}, [risc('account-disabled')]: {}, [risc('account-enabled')]: {} };
     expect((await accepted(securityEventToken({ claims: { events } }))).requests).toHaveLength(1);
   });
 
-  it('may come from a sender of another name, who may use that name or the issuer’s in subjects', async () => {
+  it('may have a sender with another name, which may use its own name or the issuer’s in subjects', async () => {
     const sender = 'https://transmitter.test';
     for (const iss of [sender, testIssuer]) {
       const token = securityEventToken({
@@ -118,7 +118,9 @@ describe('a pushed Security Event Token', () => {
       });
       expect((await accepted(token, { sender })).requests).toEqual([ofUser('session-revoked')]);
     }
-    expect(await judge(receiver({ sender }), securityEventToken())).toMatchObject({ reason: 'wrong_issuer' });
+    expect(await evaluate(receiver({ sender }), securityEventToken())).toMatchObject({
+      reason: 'wrong_issuer',
+    });
   });
 
   it.each<[string, DeliveryRefusal, string]>([
@@ -170,17 +172,17 @@ describe('a pushed Security Event Token', () => {
       signCompact('{"alg":"RS256","typ":"secevent+jwt"}', '{"iss":"a","iss":"b"}', key),
     ],
   ])('is refused for %s', async (_, reason, token) => {
-    expect(await judge(receiver(), token)).toMatchObject({ kind: 'refused', reason });
+    expect(await evaluate(receiver(), token)).toMatchObject({ kind: 'refused', reason });
   });
 
-  it('waits for keys that cannot be had', async () => {
+  it('is refused with 503 while keys are not available', async () => {
     const keySet = { ...keySetOf(key), find: () => ({ kind: 'unavailable' as const }) };
-    const refused = await judge(receiver({ keySet }), securityEventToken());
+    const refused = await evaluate(receiver({ keySet }), securityEventToken());
     expect(refused).toMatchObject({ reason: 'keys_unavailable' });
     expect(receiver().refused(refuseDelivery('keys_unavailable')).status).toBe(503);
   });
 
-  it('asks for newer keys when the key is unknown, and takes the token once they are there', async () => {
+  it('waits for newer keys if the key is unknown, and is accepted once they arrive', async () => {
     const late = strangeKey();
     let keys = keySetOf(key);
     const keySet = {
@@ -192,22 +194,24 @@ describe('a pushed Security Event Token', () => {
         return keys.find(kid, algorithm);
       },
     };
-    expect(await judge(receiver({ keySet }), securityEventToken({ key: late }))).toMatchObject({
+    expect(await evaluate(receiver({ keySet }), securityEventToken({ key: late }))).toMatchObject({
       kind: 'accepted',
     });
   });
 
   it('is refused when its key is withdrawn while it is verified', async () => {
     const keySet = { ...keySetOf(key), vouchesFor: () => false };
-    expect(await judge(receiver({ keySet }), securityEventToken())).toMatchObject({ reason: 'unknown_key' });
+    expect(await evaluate(receiver({ keySet }), securityEventToken())).toMatchObject({
+      reason: 'unknown_key',
+    });
   });
 
-  it('is remembered until it would be too old, at any moment', async () => {
+  it('has its id kept until the token is too old, at any moment', async () => {
     const token = securityEventToken();
     const { duplicatesUntilMs } = await accepted(token);
     for (let ms = nowMs; ms < duplicatesUntilMs + 60_000; ms += 1000) {
       const isForgotten = ms > duplicatesUntilMs;
-      const isAccepted = (await judge(receiver(), token, {}, ms)).kind === 'accepted';
+      const isAccepted = (await evaluate(receiver(), token, {}, ms)).kind === 'accepted';
       expect(isForgotten && isAccepted).toBe(false);
     }
   });
@@ -231,10 +235,10 @@ describe('a pushed Security Event Token', () => {
     expect(body['description']).toEqual(expect.any(String));
   });
 
-  it('tells its sender which member of the subject could not be read', async () => {
+  it('is answered with the member of the subject that could not be read', async () => {
     const user = { format: 'email', email: 'someone@mail.test' };
     const token = securityEventToken({ claims: { sub_id: { format: 'complex', user } } });
-    const refused = await judge(receiver(), token);
+    const refused = await evaluate(receiver(), token);
     const { body = '' } = refused.kind === 'refused' ? receiver().refused(refused) : {};
     expect(JSON.parse(body)).toEqual({
       err: 'invalid_request',

@@ -14,7 +14,7 @@ const session = { format: 'opaque', id: 'session-1' };
 const asUser = { kind: 'subject', id: 'user-1' };
 const asSession = { kind: 'session', id: 'session-1' };
 
-/** What the subject names; empty if nothing. */
+/** The ids that the subject names. */
 function partsOf(value: unknown, scope: SubjectScope, by = rules): readonly SubjectPart[] {
   const read = readSubject(value, scope, by, 'sub_id');
   return read.kind === 'named' ? read.parts : [];
@@ -26,11 +26,11 @@ describe('a subject identifier', () => {
     expect(partsOf(user, 'account')).toEqual([asUser]);
   });
 
-  it('of another issuer names nobody here', () => {
+  it('of another issuer names nothing', () => {
     expect(partsOf({ ...user, iss: 'https://other.test' }, 'account')).toEqual([]);
   });
 
-  it('that is opaque names a session or an account, where both could be meant', () => {
+  it('that is opaque names a session and an account, if it may mean both', () => {
     expect(partsOf(session, 'session')).toEqual([asSession, { kind: 'subject', id: 'session-1' }]);
     expect(partsOf(session, 'account')).toEqual([{ kind: 'subject', id: 'session-1' }]);
   });
@@ -96,7 +96,7 @@ describe('a subject identifier', () => {
     expect(partsOf(subject, 'account')).toEqual([]);
   });
 
-  it('that names nobody is told of by its place and its format, and never by the name itself', () => {
+  it('that names nothing is described by its path and format, and never by its id', () => {
     const detailOf = (value: unknown) => {
       const read = readSubject(value, 'session', rules, 'sub_id');
       return read.kind === 'unnamed' ? [read.detail.claim, read.detail.found] : undefined;

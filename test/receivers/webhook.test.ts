@@ -10,7 +10,7 @@ import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { testIssuer, testNow } from '../token/tokens.ts';
-import { judge, nowMs, webhookHeaders, webhookSecretText } from './senders.ts';
+import { evaluate, nowMs, webhookHeaders, webhookSecretText } from './senders.ts';
 
 const other = 'https://other.test';
 const otherSecret = Buffer.alloc(32, 7);
@@ -34,19 +34,19 @@ async function receiver(options: Partial<StandardWebhookOptions> = {}): Promise<
 const bodyOf = (...events: readonly unknown[]): string => JSON.stringify({ events });
 const session = { kind: 'session', id: 'session-1' };
 
-async function judged(body: string, options: Partial<StandardWebhookOptions> = {}) {
-  return await judge(await receiver(options), body, webhookHeaders(body));
+async function evaluated(body: string, options: Partial<StandardWebhookOptions> = {}) {
+  return await evaluate(await receiver(options), body, webhookHeaders(body));
 }
 
 describe('a signed webhook', () => {
-  it('revokes what it names', async () => {
+  it('makes the revocations that it names', async () => {
     const events = [
       session,
       { iss: testIssuer, kind: 'subject', id: 'user-1', at: 1_763_969_000.5, reason: 'left' },
       { kind: 'token', id: 'token-1' },
       { kind: 'client', id: 'web' },
     ];
-    expect(await judged(bodyOf(...events))).toMatchObject({
+    expect(await evaluated(bodyOf(...events))).toMatchObject({
       kind: 'accepted',
       requests: [
         { iss: testIssuer, kind: 'session', id: 'session-1' },
@@ -57,7 +57,7 @@ describe('a signed webhook', () => {
     });
   });
 
-  it('holds against the example of the specification’s reference implementation', async () => {
+  it('is accepted in the example of the specification’s reference implementation', async () => {
     const key = webhookKey(secretFromText('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'));
     const headers = webhookHeaders('{"test": 2432232314}', {
       id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
@@ -67,54 +67,60 @@ describe('a signed webhook', () => {
     expect(headers['webhook-signature']).toBe('v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=');
   });
 
-  it('may revoke keys and whole issuers only where that is configured', async () => {
+  it('may revoke keys and whole issuers only if configured', async () => {
     const all = { kinds: ['issuer', 'key'] as const };
     for (const event of [{ kind: 'issuer' }, { kind: 'key', id: 'key-1' }]) {
-      expect(await judged(bodyOf(event))).toMatchObject({ reason: 'malformed' });
-      expect(await judged(bodyOf(event), all)).toMatchObject({ kind: 'accepted' });
+      expect(await evaluated(bodyOf(event))).toMatchObject({ reason: 'malformed' });
+      expect(await evaluated(bodyOf(event), all)).toMatchObject({ kind: 'accepted' });
     }
-    expect(await judged(bodyOf({ kind: 'issuer', id: other }), all)).toMatchObject({ reason: 'malformed' });
+    expect(await evaluated(bodyOf({ kind: 'issuer', id: other }), all)).toMatchObject({
+      reason: 'malformed',
+    });
   });
 
-  it('names the issuer where there are several', async () => {
+  it('must name the issuer if there are several', async () => {
     const issuers = [testIssuer, other];
-    expect(await judged(bodyOf(session), { issuers })).toMatchObject({ reason: 'wrong_issuer' });
-    expect(await judged(bodyOf({ ...session, iss: other }), { issuers })).toMatchObject({
+    expect(await evaluated(bodyOf(session), { issuers })).toMatchObject({ reason: 'wrong_issuer' });
+    expect(await evaluated(bodyOf({ ...session, iss: other }), { issuers })).toMatchObject({
       requests: [{ iss: other }],
     });
-    expect(await judged(bodyOf({ ...session, iss: other }))).toMatchObject({ reason: 'wrong_issuer' });
+    expect(await evaluated(bodyOf({ ...session, iss: other }))).toMatchObject({ reason: 'wrong_issuer' });
   });
 
-  it('is taken with either of two secrets, and with either of its signatures', async () => {
+  it('is accepted with either of two secrets, and with either of its signatures', async () => {
     const body = bodyOf(session);
     const secrets = [secretFromText(webhookSecretText), secretFromText(otherSecret.toString('base64'))];
     const rotating = await receiver({ secrets });
-    expect(await judge(rotating, body, webhookHeaders(body))).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(rotating, body, webhookHeaders(body))).toMatchObject({ kind: 'accepted' });
     const byOther = webhookHeaders(body, { secret: otherSecret });
-    expect(await judge(rotating, body, byOther)).toMatchObject({ kind: 'accepted' });
+    expect(await evaluate(rotating, body, byOther)).toMatchObject({ kind: 'accepted' });
     const one = await receiver();
-    expect(await judge(one, body, byOther)).toMatchObject({ reason: 'bad_signature' });
+    expect(await evaluate(one, body, byOther)).toMatchObject({ reason: 'bad_signature' });
     const both = `v1a,AAAA ${byOther['webhook-signature']} ${webhookHeaders(body, { id: 'm' })['webhook-signature']}`;
     expect(
-      await judge(one, body, { ...webhookHeaders(body, { id: 'm' }), 'webhook-signature': both }),
+      await evaluate(one, body, { ...webhookHeaders(body, { id: 'm' }), 'webhook-signature': both }),
     ).toMatchObject({ kind: 'accepted', deliveryId: 'm' });
   });
 
-  it('is verified by the secret in a file, also after it was replaced', { timeout: 15_000 }, async () => {
-    const file = join(temporaryDirectory(), 'secret');
-    writeFileSync(file, `${webhookSecretText}\n`);
-    const log = capturedLog();
-    const webhook = await receiver({ secrets: [secretFromFile(file)], log: log.log });
-    const body = bodyOf(session);
-    expect(await judge(webhook, body, webhookHeaders(body))).toMatchObject({ kind: 'accepted' });
-    writeFileSync(`${file}.new`, otherSecret.toString('base64'));
-    renameSync(`${file}.new`, file);
-    await eventually('the new secret', () => (log.text().includes('reloaded secret') ? true : undefined));
-    expect(await judge(webhook, body, webhookHeaders(body, { secret: otherSecret }))).toMatchObject({
-      kind: 'accepted',
-    });
-    expect(log.text()).not.toContain(otherSecret.toString('base64'));
-  });
+  it(
+    'is verified with the secret in a file, also after the file was replaced',
+    { timeout: 15_000 },
+    async () => {
+      const file = join(temporaryDirectory(), 'secret');
+      writeFileSync(file, `${webhookSecretText}\n`);
+      const log = capturedLog();
+      const webhook = await receiver({ secrets: [secretFromFile(file)], log: log.log });
+      const body = bodyOf(session);
+      expect(await evaluate(webhook, body, webhookHeaders(body))).toMatchObject({ kind: 'accepted' });
+      writeFileSync(`${file}.new`, otherSecret.toString('base64'));
+      renameSync(`${file}.new`, file);
+      await eventually('the new secret', () => (log.text().includes('reloaded secret') ? true : undefined));
+      expect(await evaluate(webhook, body, webhookHeaders(body, { secret: otherSecret }))).toMatchObject({
+        kind: 'accepted',
+      });
+      expect(log.text()).not.toContain(otherSecret.toString('base64'));
+    },
+  );
 
   it.each(['whsec_', 'short', 'whsec_AAAA', `whsec_${Buffer.alloc(65).toString('base64')}`, '¡hola!'])(
     'does not start with the secret %s',
@@ -147,7 +153,7 @@ describe('a signed webhook', () => {
     ['a date in the future', 'not_yet_valid', webhookHeaders(good, { timestamp: testNow + 301 })],
     ['a signature of another version', 'bad_signature', otherVersion(webhookHeaders(good))],
   ])('is refused for %s', async (_, reason, headers) => {
-    expect(await judge(await receiver(), good, headers)).toMatchObject({ kind: 'refused', reason });
+    expect(await evaluate(await receiver(), good, headers)).toMatchObject({ kind: 'refused', reason });
   });
 
   it.each([
@@ -169,13 +175,13 @@ describe('a signed webhook', () => {
     ['a misspelt member', bodyOf({ ...session, issued_before: testNow })],
     ['a member twice', '{"events":[{"kind":"session","id":"a","id":"b"}]}'],
   ])('is refused whole for %s', async (_, body) => {
-    expect(await judged(body)).toMatchObject({ kind: 'refused', reason: 'malformed' });
+    expect(await evaluated(body)).toMatchObject({ kind: 'refused', reason: 'malformed' });
   });
 
-  it('names single sessions only: ALL is refused, as it is the id of none', async () => {
-    const refused = await judged(bodyOf(session, { kind: 'session', id: 'ALL' }));
+  it('may name single sessions only: ALL is refused, because no session has this id', async () => {
+    const refused = await evaluated(bodyOf(session, { kind: 'session', id: 'ALL' }));
     expect(refused).toMatchObject({ kind: 'refused', reason: 'unknown_subject', detail: { claim: 'id' } });
-    expect(await judged(bodyOf({ kind: 'subject', id: 'ALL' }))).toMatchObject({ kind: 'accepted' });
+    expect(await evaluated(bodyOf({ kind: 'subject', id: 'ALL' }))).toMatchObject({ kind: 'accepted' });
   });
 
   it('is refused for bytes that are not UTF-8', async () => {
@@ -184,31 +190,31 @@ describe('a signed webhook', () => {
       Buffer.of(0xff),
       Buffer.from('"}]}'),
     ]);
-    const refused = await judge(await receiver(), body, webhookHeaders(body));
+    const refused = await evaluate(await receiver(), body, webhookHeaders(body));
     expect(refused).toMatchObject({ reason: 'malformed' });
   });
 
-  it('is remembered for as long as the sender may try again, each time with another date', async () => {
-    const judgement = await judged(bodyOf(session), { redeliveryMs: 3_600_000 });
+  it('has its id kept for as long as the sender may retry, each time with another date', async () => {
+    const evaluation = await evaluated(bodyOf(session), { redeliveryMs: 3_600_000 });
     const lastAttempt = nowMs + 3_600_000 + 300_000;
-    expect(judgement.kind === 'accepted' ? judgement.duplicatesUntilMs : 0).toBeGreaterThanOrEqual(
+    expect(evaluation.kind === 'accepted' ? evaluation.duplicatesUntilMs : 0).toBeGreaterThanOrEqual(
       lastAttempt,
     );
   });
 
   it('takes 500 events at once', async () => {
-    const many = await judged(
+    const many = await evaluated(
       bodyOf(...Array.from({ length: 500 }, (_, id) => ({ ...session, id: `${id}` }))),
     );
     expect(many).toMatchObject({ kind: 'accepted', requests: { length: 500 } });
   });
 
-  it('is answered without a fault, whatever it is', async () => {
+  it('is evaluated without a fault, whatever it is', async () => {
     const webhook = await receiver();
     await fc.assert(
       fc.asyncProperty(fc.json(), fc.dictionary(fc.string(), fc.string()), async (body, headers) => {
-        expect((await judge(webhook, body, { ...webhookHeaders(body) })).kind).toMatch(/accepted|refused/);
-        expect((await judge(webhook, body, headers)).kind).toBe('refused');
+        expect((await evaluate(webhook, body, { ...webhookHeaders(body) })).kind).toMatch(/accepted|refused/);
+        expect((await evaluate(webhook, body, headers)).kind).toBe('refused');
       }),
     );
   });

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { findRedis } from '../../src/demo/programs.ts';
 import { eventually, freePort, startProgram, tail, type RunningProgram } from '../processes.ts';
 
-/** A Redis of one's own, on a free port, in a folder that goes with it. */
+/** A Redis process on a free port, in a temporary folder. */
 export type RedisServer = {
   readonly port: number;
   readonly url: string;
   readonly pid: () => number;
-  /** Sends one command, each time over a connection of its own; the raw reply. */
+  /** Sends one command over a new connection. @returns the raw reply */
   command(...words: readonly string[]): Promise<string>;
   /** Stops the process with a signal and waits for its end. */
   kill(signal?: NodeJS.Signals): Promise<void>;

@@ -7,7 +7,7 @@ import { testCertificate } from '../token/certificate.ts';
 afterEach(() => vi.unstubAllEnvs());
 
 describe('a connection to Redis over TLS', () => {
-  it('is not made to a server with a certificate of its own, whatever the environment says', async () => {
+  it('is refused for a self-signed certificate, whatever the environment says', async () => {
     let isTrusted = false;
     const server = createServer(testCertificate(), (socket) => {
       isTrusted = true;

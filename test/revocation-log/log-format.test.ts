@@ -14,7 +14,7 @@ const cutOff = {
 };
 
 describe('an event', () => {
-  it('reads as it was written, whatever its values', () => {
+  it('is read as it was written, whatever its values', () => {
     const id = fc.string({ minLength: 1, maxLength: 256 });
     const events = fc.record({
       iss: fc.string({ minLength: 1, maxLength: 2048 }),
@@ -31,7 +31,7 @@ describe('an event', () => {
     );
   });
 
-  it('has fields this version does not know: they are passed over', () => {
+  it('may have fields that this version does not know, which are ignored', () => {
     expect(readEvent({ ...wire, later: { addition: true } })).toMatchObject({ kind: 'event', asKnown: true });
   });
 
@@ -45,7 +45,7 @@ describe('an event', () => {
     expect(readEvent(event)).toEqual(cutOff);
   });
 
-  it('of a later format says only whose it is', () => {
+  it('of a later format is read only for its issuer', () => {
     expect(readEvent({ ...wire, v: 2 })).toEqual({ kind: 'unknown_version', iss });
     expect(readEvent({ v: 2, issuer: iss })).toEqual({ kind: 'unknown_version', iss: undefined });
   });
@@ -63,7 +63,7 @@ describe('an event', () => {
     expect(readEvent(event)).toMatchObject({ kind: 'malformed' });
   });
 
-  it('keeps no reason that is not a short word', () => {
+  it('loses a reason that does not match the pattern', () => {
     expect(readEvent({ ...wire, reason: 'Bearer eyJ…' })).toEqual({
       kind: 'event',
       event: { iss, kind: 'session', id: 'abc', at: wire.at },
@@ -71,7 +71,7 @@ describe('an event', () => {
     });
   });
 
-  it('may be anything at all without harm', () => {
+  it('is read without a fault, whatever it is', () => {
     fc.assert(
       fc.property(fc.anything(), (value) => {
         expect(readEvent(value).kind).toBeTypeOf('string');
@@ -86,7 +86,7 @@ describe('a message', () => {
     writeEvent({ iss, kind: 'token', id: 'b', at: 2 }, 9),
   ];
 
-  it('reads as it was written', () => {
+  it('is read as it was written', () => {
     expect(readMessage(writeMessage('owner "one"', 3, 9, members))).toEqual({
       kind: 'batch',
       owner: 'owner "one"',
@@ -97,7 +97,7 @@ describe('a message', () => {
     });
   });
 
-  it('may have no events: then it says how far the log is', () => {
+  it('may have no events and then only has the last sequence number', () => {
     expect(readMessage(writeMessage('one', 3, 9, []))).toMatchObject({ firstSeq: 10, seq: 9, events: [] });
   });
 
@@ -117,11 +117,11 @@ describe('a message', () => {
     expect(readMessage(text)).toEqual({ kind: 'malformed' });
   });
 
-  it('of one event by itself is told apart', () => {
+  it('of a single event is recognized as a bare event', () => {
     expect(readMessage(JSON.stringify(wire))).toEqual({ kind: 'bare', event: wire });
   });
 
-  it('may be any text without harm', () => {
+  it('is read without a fault, whatever its text is', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         expect(readMessage(text).kind).toBeTypeOf('string');
@@ -150,11 +150,11 @@ describe('the head', () => {
     );
   };
 
-  it('reads as it was written', () => {
+  it('is read as it was written', () => {
     expect(readHead(values())).toEqual({ kind: 'head', head });
   });
 
-  it('is absent when nothing of it is there', () => {
+  it('is absent if it has no fields', () => {
     expect(readHead(headFields.map(() => null))).toEqual({ kind: 'absent' });
   });
 
@@ -188,7 +188,7 @@ describe('names in Redis', () => {
     ]);
   });
 
-  it('have a sentinel that belongs to its epoch and owner; other people may leave the owner out', () => {
+  it('have a sentinel with its epoch and owner; third-party code may omit the owner', () => {
     expect(isSentinel(writeSentinel('one', 3), 'one', 3)).toBe(true);
     expect(isSentinel(writeSentinel('one', 3), 'two', 3)).toBe(false);
     expect(isSentinel(writeSentinel('one', 3), 'one', 4)).toBe(false);

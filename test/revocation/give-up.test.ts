@@ -26,7 +26,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A whole log whose owner shows no life, so that nothing is ever proven: as on a master that was cut off. */
+/** A complete log whose owner never raises the beat, as on a former master, so that it is never proven current. */
 async function makeSilentLog(covers: readonly string[] = [issuer]): Promise<void> {
   await client.flushall();
   const numbers = { epoch: 1, seq: 0, beat: 0, trimBelow: 1, retentionSeconds: 75 };
@@ -40,7 +40,7 @@ const untilProven = (feed: RevocationFeed): Promise<unknown> =>
     return feed.status().stalenessMs === 0 ? true : undefined;
   });
 
-/** A feed whose time passes only when the test says so. */
+/** A feed whose clock advances only when the test advances it. */
 function startFeed(issuers: readonly string[] = [issuer]) {
   let nowMs = 0;
   let looks = 0;
@@ -66,7 +66,7 @@ function startFeed(issuers: readonly string[] = [issuer]) {
     pass: (ms: number): void => {
       nowMs += ms;
     },
-    /** The connection, once the feed has had occasion to give it up. */
+    /** The name of the connection, after the feed could have closed it. */
     settled: async (): Promise<string> => {
       const before = looks;
       await eventually('the feed looks a few times', () => (looks >= before + 3 ? true : undefined));
@@ -82,7 +82,7 @@ function startFeed(issuers: readonly string[] = [issuer]) {
   };
 }
 
-it('a feed that has stopped closes no connection that has ended, which would keep the process', async () => {
+it('a stopped feed does not close an ended connection, which would keep the process alive', async () => {
   await makeSilentLog();
   const { feed, settled } = startFeed();
   await feed.start();
@@ -98,8 +98,8 @@ it('a feed that has stopped closes no connection that has ended, which would kee
   expect(states).toEqual(['ready']);
 });
 
-describe('a connection over which nothing is proven', () => {
-  it('is given up after 15 s, the next one after 30 s, and so on up to two minutes', async () => {
+describe('a connection over which the log is not proven current', () => {
+  it('is closed after 15 s, the next one after 30 s, and so on up to two minutes', async () => {
     await makeSilentLog();
     const { started, settled, pass } = startFeed();
     await started();
@@ -114,7 +114,7 @@ describe('a connection over which nothing is proven', () => {
     }
   }, 60_000);
 
-  it('has its 15 s again once something was proven, and counts from then', async () => {
+  it('gets 15 s again after a proof, counted from that proof', async () => {
     await makeSilentLog();
     const { feed, started, settled, pass } = startFeed();
     await started();
@@ -126,7 +126,7 @@ describe('a connection over which nothing is proven', () => {
       connection = next;
     }
     await untilProven(feed);
-    // As long as it is live, it stays. After that the third would have had a minute.
+    // A live connection stays open. Without the proof, the third connection would have had a minute.
     pass(30_000);
     expect(await settled()).toBe(connection);
     expect(feed.status().state).toBe('live');
@@ -134,7 +134,7 @@ describe('a connection over which nothing is proven', () => {
     expect(await settled()).not.toBe(connection);
   }, 60_000);
 
-  it('is kept, however old, while a new epoch is owed and what was proven is fresh', async () => {
+  it('stays open, however old, while a new epoch is unread and the last proof is recent', async () => {
     await makeSilentLog();
     const { feed, started, settled, pass } = startFeed();
     await started();
@@ -142,7 +142,7 @@ describe('a connection over which nothing is proven', () => {
     await untilProven(feed);
     pass(20_000);
     await untilProven(feed);
-    // An epoch without a log: it can't be read.
+    // An epoch whose log is absent can't be read.
     await client.hset(keys.head, 'epoch', 2);
     await eventually('it knows', () => (feed.status().state === 'syncing' ? true : undefined));
     expect(await settled()).toBe(connection);
@@ -151,10 +151,10 @@ describe('a connection over which nothing is proven', () => {
   }, 60_000);
 });
 
-describe('a connection over which the log is proven', () => {
+describe('a connection over which the log is proven current', () => {
   const other = 'https://other.example';
 
-  /** The owner works, and more time passes than a connection without a proof is given. */
+  /** The owner raises the beat, for longer than a connection without a proof would stay open. */
   async function connectionsOf({ settled, pass }: ReturnType<typeof startFeed>): Promise<Set<string>> {
     const connections = new Set([await settled()]);
     for (const passMs of [16_000, 0]) {
@@ -167,7 +167,7 @@ describe('a connection over which the log is proven', () => {
     return connections;
   }
 
-  it('is kept while the log does not cover an issuer, or any', async () => {
+  it('stays open while the log does not cover one issuer, or any issuer', async () => {
     for (const covers of [[issuer], ['https://elsewhere.example']]) {
       await makeSilentLog(covers);
       const started = startFeed([issuer, other]);
@@ -177,7 +177,7 @@ describe('a connection over which the log is proven', () => {
     }
   }, 120_000);
 
-  it('is kept while the log holds an event of a later version, for one issuer or for any', async () => {
+  it('stays open while the log holds an event of a later version, for one issuer or for any', async () => {
     for (const iss of [other, undefined]) {
       await makeSilentLog([issuer, other]);
       await client.zadd(keys.log(1), 1, JSON.stringify({ v: 2, seq: 1, iss }));
@@ -189,7 +189,7 @@ describe('a connection over which the log is proven', () => {
     }
   }, 120_000);
 
-  it('is given up once the owner shows no life, whoever is covered', async () => {
+  it('is closed when the owner stops raising the beat, whichever issuers are covered', async () => {
     await makeSilentLog(['https://elsewhere.example']);
     const { started, settled, pass } = startFeed([issuer, other]);
     await started();

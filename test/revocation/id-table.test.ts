@@ -5,7 +5,7 @@ import { IdTable, spread } from '../../src/revocation/id-table.ts';
 const ids = fc.oneof(
   fc.string({ minLength: 1, maxLength: 12 }),
   fc.string({ minLength: 1, maxLength: 256, unit: 'binary' }).map((text) => text.slice(0, 256)),
-  // Ids that differ in little: a fingerprint that forgot places or lengths would take one for the other.
+  // Similar ids: a fingerprint without positions or lengths would confuse them.
   fc.tuple(fc.nat(300), fc.constantFrom('', '0', '\0', 'a')).map(([count, end]) => `session-${count}${end}`),
 );
 const reasons = fc.constantFrom(undefined, 'logout', 'compromise', 'reuse');
@@ -13,7 +13,7 @@ const reasons = fc.constantFrom(undefined, 'logout', 'compromise', 'reuse');
 const entry = (index: number): string => `0b8e7a5c-${index}-4f0e-9d6c-${index * 7919}`;
 
 describe('a table of ids', () => {
-  it('answers as a map of texts does, whatever is added in whatever order', () => {
+  it('answers like a map of strings, whatever ids are added in whatever order', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(ids, reasons), { maxLength: 400 }),
@@ -35,11 +35,11 @@ describe('a table of ids', () => {
     );
   });
 
-  it('loses nothing while it grows, and confuses none of 200,000 with others', () => {
+  it('loses no id while it grows, and confuses none of 200,000 ids', () => {
     const table = new IdTable();
     for (let index = 0; index < 200_000; index += 1) {
       table.set(entry(index), index % 2 === 0 ? 'logout' : undefined);
-      // One that may be in the smaller table still.
+      // This id may still be in the smaller table.
       const earlier = Math.floor(index / 2);
       if (!table.has(entry(earlier))) throw new Error(`${earlier} was lost when ${index} was added`);
     }
@@ -62,7 +62,7 @@ describe('a table of ids', () => {
     expect(table.size).toBe(201);
   });
 
-  it('takes an id that is longer than any revocation names for one that is absent', () => {
+  it('treats an id that is too long for a revocation as absent', () => {
     const table = new IdTable();
     table.set('a'.repeat(256), 'logout');
     expect(table.has('a'.repeat(256))).toBe(true);
@@ -79,7 +79,7 @@ describe('a table of ids', () => {
   });
 });
 
-/** The most slots that one of 20,000 ids passes whose fingerprints are these steps apart, two thirds of all slots taken. */
+/** The largest number of slots that a look-up passes: 20,000 ids with fingerprints in these steps, two thirds of slots used. */
 function longestWay(stepA: number, stepB: number): number {
   const taken = new Uint8Array(30_000);
   let longest = 0;
@@ -94,7 +94,7 @@ function longestWay(stepA: number, stepB: number): number {
   return longest;
 }
 
-describe('the slots of ids that count up', () => {
+describe('the slots of consecutive ids', () => {
   it.each([
     ['close to each other', 7],
     ['a third of the range apart, almost', Math.floor(2 ** 32 / 3) + 9],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { runModel } from './model/run.ts';
 import { Simulation } from './model/simulation.ts';
 
-/** Few enough for every change; `node test/revocation/model/main.ts --runs 200000` is the long way. */
+/** A short run for every change. `node test/revocation/model/main.ts --runs 200000` is the long one. */
 const runs = 2500;
 const limitMs = 22_000;
 
@@ -15,7 +15,7 @@ describe('the revocation protocol, run by its real state machines against faults
     2 * limitMs,
   );
 
-  it('never writes an epoch twice: a second owner takes the log that a restart lost, and loses it', () => {
+  it('never writes an epoch twice, even if a second owner takes a log that a restart lost, and loses it again', () => {
     const simulation = new Simulation({
       seed: 739480717,
       seconds: 160,

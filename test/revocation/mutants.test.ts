@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { repository } from '../processes.ts';
 
-describe('the mistakes the model is tried with', () => {
-  it('can each still be made in the source', () => {
+describe('the mutants of the protocol', () => {
+  it('match the source', () => {
     const script = join(repository, 'scripts', 'mutants.ts');
     const { status, stderr } = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

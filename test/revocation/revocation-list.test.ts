@@ -49,7 +49,7 @@ function list(maxEntries = 1000): { list: RevocationList; overflows: (readonly s
   return { list: made, overflows };
 }
 
-describe('a token that was asked about before', () => {
+describe('a token that was looked up before', () => {
   it.each(revocationKinds)('is refused once a %s is revoked', (kind) => {
     const { list: revoked } = list();
     const asked = token();
@@ -67,7 +67,7 @@ describe('a token that was asked about before', () => {
     expect(revoked.find(asked)).toMatchObject({ by: kind });
   });
 
-  it('is refused once a floor takes the place of entries that did not name it', () => {
+  it('is refused once a floor replaces entries that did not name it', () => {
     const { list: revoked } = list(2);
     const asked = token();
     for (const id of ['a', 'b', 'c']) {
@@ -77,7 +77,7 @@ describe('a token that was asked about before', () => {
     expect(revoked.find(asked)).toMatchObject({ by: 'floor' });
   });
 
-  it('is judged as one that was never asked about, whatever comes and is forgotten meanwhile', () => {
+  it('is evaluated like one that was never looked up, whatever is added and evicted meanwhile', () => {
     const ids = fc.constantFrom('a', 'b', 'c', 'd');
     const some = fc.array(ids, { maxLength: 3 });
     const names = fc.record({ session: ids, tokenId: ids, subject: ids, clientIds: some, keyNames: some });
@@ -109,7 +109,7 @@ describe('a token that was asked about before', () => {
   });
 });
 
-describe('what a revocation refuses', () => {
+describe('a revocation refuses', () => {
   it.each([
     ['session', 'session-1'],
     ['token', 'token-1'],
@@ -141,7 +141,7 @@ describe('what a revocation refuses', () => {
     expect(revoked.find(token({ issuedAt: at + 1 }))).toBeUndefined();
   });
 
-  it('the later of two cut-offs holds, in whichever order they come', () => {
+  it('tokens up to the later of two cut-offs, in whichever order they arrive', () => {
     for (const times of [
       [at, at + 5],
       [at + 5, at],
@@ -152,7 +152,7 @@ describe('what a revocation refuses', () => {
     }
   });
 
-  it('a later cut-off of the previous generation is not hidden by an earlier one of the current', () => {
+  it('tokens up to a later cut-off of the previous generation, despite an earlier one in the current', () => {
     const { list: revoked } = list();
     revoked.apply(event('subject', 'alice', { at: at + 5 }), 0);
     revoked.tick(period);
@@ -160,7 +160,7 @@ describe('what a revocation refuses', () => {
     expect(revoked.find(token({ issuedAt: at + 5 }))).toBeDefined();
   });
 
-  it('nothing of an issuer whose tokens are not judged here', () => {
+  it('nothing of an issuer whose tokens are not evaluated here', () => {
     const { list: revoked } = list();
     expect(revoked.apply(event('session', 'session-1', { iss: 'https://elsewhere' }), 0)).toBe(
       'other_issuer',
@@ -178,8 +178,8 @@ describe('what a revocation refuses', () => {
   });
 });
 
-describe('how long a revocation is remembered', () => {
-  it('at least one period and at most two', () => {
+describe('an entry stays', () => {
+  it('for at least one period and at most two', () => {
     const { list: revoked } = list();
     revoked.tick(period);
     revoked.apply(event('session', 'session-1'), period + 1);
@@ -191,7 +191,7 @@ describe('how long a revocation is remembered', () => {
     expect(revoked.size).toBe(0);
   });
 
-  it('one period more when it comes again', () => {
+  it('for one more period when it arrives again', () => {
     const { list: revoked } = list();
     revoked.apply(event('session', 'session-1'), 0);
     revoked.tick(period);
@@ -200,7 +200,7 @@ describe('how long a revocation is remembered', () => {
     expect(revoked.find(token())).toBeDefined();
   });
 
-  it('a revoked key for ever, and only 1000 of an issuer before all its tokens are refused', () => {
+  it('for ever if it is a revoked key; beyond 1000 keys of an issuer all its tokens are refused', () => {
     const { list: revoked } = list();
     for (let index = 0; index < 1000; index += 1) revoked.apply(event('key', `key-${index}`), 0);
     for (let count = 1; count < 5; count += 1) revoked.tick(count * period);
@@ -211,7 +211,7 @@ describe('how long a revocation is remembered', () => {
     expect(revoked.find(token({ issuer: other }))).toBeUndefined();
   });
 
-  it('as long as the longer retention while an epoch with a shorter one is being read', () => {
+  it('for the longer retention while an epoch with a shorter one is being read', () => {
     const { list: revoked } = list();
     revoked.apply(event('session', 'session-1'), 0);
     revoked.retain(1000, 0);
@@ -221,7 +221,7 @@ describe('how long a revocation is remembered', () => {
 });
 
 describe('more revocations than fit', () => {
-  it('become a floor for the issuers among them: newest cut-off + 5 s + tolerance, for one period', () => {
+  it('become a floor for their issuers: newest cut-off + 5 s + tolerance, for one period', () => {
     const { list: revoked, overflows } = list(3);
     for (let index = 0; index < 4; index += 1)
       revoked.apply(event('session', `s-${index}`, { at: at + index }), 0);

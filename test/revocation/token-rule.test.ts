@@ -36,29 +36,29 @@ describe('a token is accepted', () => {
     expect(evaluate({ issuedAt: now - 30.1, expiresAt: now + 29 }, unknown)).toEqual({ kind: 'unproven' });
   });
 
-  it('if it is old and the view exactly as stale as allowed, and no staler', () => {
+  it('if it is old and the view is at most as stale as allowed', () => {
     expect(evaluate({}, { stalenessMs: () => 30_000 })).toEqual({ kind: 'clear' });
     expect(evaluate({}, { stalenessMs: () => 30_001 })).toEqual({ kind: 'unproven' });
   });
 
-  it('if its issuer is ahead by the tolerance, and no further', () => {
+  it('if its issuer is ahead by at most the tolerance', () => {
     expect(evaluate({ issuedAt: now + 5, expiresAt: now + 60 })).toEqual({ kind: 'clear' });
     expect(evaluate({ issuedAt: now + 5.1, expiresAt: now + 60 })).toEqual({ kind: 'unproven' });
   });
 
-  it('if it lives no longer than the log remembers, less twice the tolerance and 5 s', () => {
+  it('if its lifetime is at most the retention, less twice the tolerance and 5 s', () => {
     expect(evaluate({ issuedAt: now - 40, expiresAt: now + 20 })).toEqual({ kind: 'clear' });
     expect(evaluate({ issuedAt: now - 40, expiresAt: now + 21 })).toEqual({ kind: 'outlives_log' });
   });
 });
 
 describe('a token is refused', () => {
-  it('if the list names it, young as it may be', () => {
+  it('if the list names it, however young it is', () => {
     const revoked = { kind: 'revoked', by: 'session', reason: 'logout' } as const;
     expect(evaluate({ issuedAt: now }, { find: () => revoked })).toEqual(revoked);
   });
 
-  it('if a time in it is no number', () => {
+  it('if one of its times is not a number', () => {
     for (const odd of [NaN, Infinity, -Infinity]) {
       expect(evaluate({ issuedAt: odd })).not.toEqual({ kind: 'clear' });
       expect(evaluate({ expiresAt: odd })).not.toEqual({ kind: 'clear' });

@@ -5,7 +5,7 @@ const later = (fields: Record<string, unknown> = {}): ForeignEvent => ({ v: 2, .
 const uncovered = { issuer, cause: 'uncovered' };
 const notUnderstood = { issuer, cause: 'not_understood' };
 
-/** A view of two issuers whose log covers the second alone. */
+/** A view of two issuers, of which the log covers only the second. */
 function withOneUncovered(): Harness {
   const harness = new Harness({ issuers: [issuer, second], random: 0.6 });
   harness.head = { ...harness.head, covers: [second] };
@@ -17,7 +17,7 @@ const live = (options: { pageSize?: number; random?: number } = {}): Harness =>
   new Harness({ issuers: [issuer, second], ...options }).live();
 
 describe('an issuer that the log does not cover', () => {
-  it('is unproven by name, and keeps neither the others nor the view from being live', () => {
+  it('is reported as unproven, and keeps neither the others nor the view from being live', () => {
     const harness = withOneUncovered().live();
     expect(harness.view.unproven()).toEqual([uncovered]);
     expect(harness.staleness(issuer)).toBe(Infinity);
@@ -26,7 +26,7 @@ describe('an issuer that the log does not cover', () => {
     expect(harness.view.worstStalenessMs()).toBeLessThan(2500);
   });
 
-  it('does not hold up the view for longer than the others take to be proven', () => {
+  it('does not delay the view for longer than the proof of the others takes', () => {
     const harness = withOneUncovered();
     harness.connect();
     expect([harness.view.state, harness.view.isSynced]).toEqual(['syncing', false]);
@@ -34,7 +34,7 @@ describe('an issuer that the log does not cover', () => {
     expect([harness.view.state, harness.view.isSynced]).toEqual(['live', true]);
   });
 
-  it('makes no view read a new epoch at the same moment as all the others', () => {
+  it('does not make all views read a new epoch at the same moment', () => {
     const harness = withOneUncovered().live();
     harness.events = [];
     harness.head = { ...harness.head, epoch: 2, seq: 0, beat: 0 };
@@ -49,7 +49,7 @@ describe('an issuer that the log does not cover', () => {
     expect(harness.staleness(issuer)).toBeLessThan(2500);
   });
 
-  it('loses what was proven when a log stops to cover it', () => {
+  it('loses its proof when the log stops covering it', () => {
     const harness = live();
     harness.head = { ...harness.head, covers: [second] };
     harness.second();
@@ -69,7 +69,7 @@ describe('an issuer that the log does not cover', () => {
 });
 
 describe('a log that covers none of the issuers', () => {
-  it('is not live for them and keeps them waiting, but its connection is good', () => {
+  it('keeps a view from being synced, but not its connection from being live', () => {
     const harness = new Harness({ issuers: [issuer] });
     harness.head = { ...harness.head, covers: ['https://other.example'] };
     harness.live();
@@ -82,7 +82,7 @@ describe('a log that covers none of the issuers', () => {
     expect(harness.second()).toEqual(['probe']);
   });
 
-  it('has a bad connection where its owner shows no life', () => {
+  it('has no live connection if its owner does not raise the beat', () => {
     const harness = new Harness({ issuers: [issuer] });
     harness.head = { ...harness.head, covers: ['https://other.example'] };
     harness.live();
@@ -122,7 +122,7 @@ describe('an event of a later version', () => {
     }
   });
 
-  it('is found by a view that starts later, which is ready without its issuer', () => {
+  it('is found by a view that starts later, which becomes ready without a proof for its issuer', () => {
     const harness = new Harness({ issuers: [issuer, second] });
     harness.append(later({ iss: issuer }), sessionEvent('a'));
     harness.live();
@@ -131,7 +131,7 @@ describe('an event of a later version', () => {
   });
 
   it.each([[undefined], [7], [['https://a.example', 'https://b.example']], ['']])(
-    'that names its issuer as %j may concern any: none is proven, but views stay ready and connected',
+    'that names its issuer as %j may concern any issuer: none is proven, but views stay ready and connected',
     (iss) => {
       const harness = new Harness({ issuers: [issuer, second] });
       harness.append(later({ iss }));
@@ -146,7 +146,7 @@ describe('an event of a later version', () => {
     },
   );
 
-  it('of an issuer whose tokens are not judged here concerns nobody', () => {
+  it('of an issuer whose tokens are not evaluated here has no effect', () => {
     const harness = live();
     harness.append(later({ iss: 'https://other.example' }));
     harness.view.message(harness.message(1));
@@ -154,7 +154,7 @@ describe('an event of a later version', () => {
     expect(harness.view.unproven()).toEqual([]);
   });
 
-  it('leaves its issuer unproven until it is trimmed, which is when the tokens it names have expired', () => {
+  it('leaves its issuer unproven until it is trimmed, when every token that it revokes has expired', () => {
     const harness = live();
     harness.append(sessionEvent('a'), later({ iss: issuer }), sessionEvent('b'));
     harness.view.message(harness.message(3));
@@ -181,7 +181,7 @@ describe('an event of a later version', () => {
     expect(harness.view.unproven()).toEqual([notUnderstood]);
   });
 
-  it('is not forgotten when another owner has the log for a moment', () => {
+  it('still counts after another owner had the log for a moment', () => {
     const harness = live({ random: 1 });
     harness.append(later({ iss: issuer }));
     harness.view.message(harness.message(1));
@@ -196,7 +196,7 @@ describe('an event of a later version', () => {
   });
 });
 
-describe('an event that is damaged', () => {
+describe('a damaged event', () => {
   it.each([
     ['without a time', { v: 1, iss: issuer, kind: 'session', id: 'x' }, [notUnderstood]],
     ['without a kind', { v: 1, iss: issuer, id: 'x', at: 1 }, [notUnderstood]],
@@ -210,7 +210,7 @@ describe('an event that is damaged', () => {
       { v: 1, ...sessionEvent('x'), reason: 'x'.repeat(17_000) },
       [notUnderstood, { ...notUnderstood, issuer: second }],
     ],
-  ])('%s is counted, and leaves unproven those it may concern', (_, event, unproven) => {
+  ])('%s is counted, and leaves the issuers that it may concern unproven', (_, event, unproven) => {
     const harness = live();
     harness.append(event);
     harness.second();

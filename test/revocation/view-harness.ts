@@ -19,13 +19,13 @@ export const sessionEvent = (id: string): RevocationEvent => ({
   at: wallMs / 1000,
 });
 
-/** An event of another version, or a damaged one: written as it is, and numbered. */
+/** An event of another version, or a damaged one. It is written unchanged, with a sequence number. */
 export type ForeignEvent = { readonly v: unknown } & Readonly<Record<string, unknown>>;
 
 const write = (event: RevocationEvent | ForeignEvent, seq: number): string =>
   'v' in event ? JSON.stringify({ ...event, seq }) : writeEvent(event, seq);
 
-/** A view whose Redis is the test. Time stands still unless told otherwise. */
+/** A view for which the test plays Redis. Its clock advances only when the test advances it. */
 export class Harness {
   now = 0;
   readonly list: RevocationList;
@@ -44,7 +44,7 @@ export class Harness {
     retentionSeconds: 75,
   };
   source = master;
-  /** The log of the present epoch, oldest first; the first is number `head.trimBelow`. */
+  /** The log of the current epoch, oldest entry first. The first entry has the number `head.trimBelow`. */
   events: (RevocationEvent | ForeignEvent)[] = [];
   hasSentinel = true;
 
@@ -102,7 +102,7 @@ export class Harness {
       .flatMap(([member, seq]) => [member, String(seq)]);
   }
 
-  /** Answers commands until the view asks for nothing. @returns what it asked for */
+  /** Answers commands until the view has none. @returns the commands */
   answer(commands: readonly ViewCommand[], size = 100): ViewCommand['kind'][] {
     const asked: ViewCommand['kind'][] = [];
     let queue = [...commands];
@@ -121,14 +121,14 @@ export class Harness {
     return this.answer(this.view.subscribed(this.source));
   }
 
-  /** A second passes, with two whole drains in it. */
+  /** Advances the clock by a second with two complete drains. */
   second(): ViewCommand['kind'][] {
     this.now += 1000;
     this.head = { ...this.head, beat: this.head.beat + 2 };
     return this.answer(this.view.tick());
   }
 
-  /** Connected, and proven fresh. */
+  /** Connects the view and makes it live. */
   live(): this {
     this.connect();
     this.second();

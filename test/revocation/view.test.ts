@@ -12,7 +12,7 @@ const ticketOf = (commands: readonly ViewCommand[]): number => {
 };
 
 describe('a view that starts', () => {
-  it('reads the whole log and is live once two drains prove it', () => {
+  it('reads the whole log and is live once two drains prove it complete', () => {
     const harness = new Harness();
     harness.append(sessionEvent('a'), sessionEvent('b'));
     expect(harness.view.state).toBe('starting');
@@ -38,7 +38,7 @@ describe('a view that starts', () => {
     expect(harness.knows('a')).toBe(true);
   });
 
-  it('waits for a log where there is none, and says so', () => {
+  it('waits for an absent log, and reports it', () => {
     const harness = new Harness();
     const [probe] = harness.view.subscribed(harness.source);
     const absent = headFields.map(() => null);
@@ -49,7 +49,7 @@ describe('a view that starts', () => {
     expect(harness.staleness()).toBe(Infinity);
   });
 
-  it('takes a log without its sentinel for no log', () => {
+  it('does not accept a log without its sentinel', () => {
     const harness = new Harness();
     harness.append(sessionEvent('a'));
     harness.hasSentinel = false;
@@ -62,14 +62,14 @@ describe('a view that starts', () => {
     expect(harness.view.state).toBe('live');
   });
 
-  it('leaves a replica, whose past proves nothing', () => {
+  it('disconnects from a replica, which proves nothing', () => {
     const harness = new Harness();
     harness.source = { isMaster: false, id: 'data-1' };
     expect(harness.connect()).toEqual(['probe', 'disconnect']);
     expect(harness.problems).toEqual(['replica']);
   });
 
-  it('believes nothing about issuers the log does not cover, and is live for the others', () => {
+  it('has no proof for issuers that the log does not cover, and is live for the others', () => {
     const harness = new Harness({ issuers: [issuer, second] });
     harness.head = { ...harness.head, covers: [second] };
     harness.live();
@@ -80,7 +80,7 @@ describe('a view that starts', () => {
 });
 
 describe('a live view', () => {
-  it('applies messages in order without asking for anything', () => {
+  it('applies messages in order without any request', () => {
     const harness = new Harness().live();
     harness.append(sessionEvent('a'));
     expect(harness.view.message(harness.message(1))).toEqual([]);
@@ -89,7 +89,7 @@ describe('a live view', () => {
     expect(harness.second()).toEqual(['probe']);
   });
 
-  it('looks at once when a message is missing before another, and applies that one meanwhile', () => {
+  it('probes at once when a message is missing, and applies the next one meanwhile', () => {
     const harness = new Harness().live();
     harness.append(sessionEvent('lost'));
     harness.append(sessionEvent('seen'));
@@ -101,7 +101,7 @@ describe('a live view', () => {
     expect(harness.view.applied).toBe(2);
   });
 
-  it('finds with the next probe what no message brought', () => {
+  it('finds entries without a message with the next probe', () => {
     const harness = new Harness().live();
     harness.append(sessionEvent('lost'));
     expect(harness.second()).toEqual(['probe', 'read', 'probe']);
@@ -109,7 +109,7 @@ describe('a live view', () => {
     expect(harness.resyncs).toEqual(['start', 'behind']);
   });
 
-  it('is not proven fresher by a probe that had something to read', () => {
+  it('gets no newer proof from a probe that finds unread entries', () => {
     const harness = new Harness().live();
     harness.append(sessionEvent('lost'));
     const before = harness.staleness();
@@ -120,7 +120,7 @@ describe('a live view', () => {
     expect(harness.staleness()).toBe(before + 1000);
   });
 
-  it('needs two beats between its probes: one may come of a drain that began before', () => {
+  it('needs two beats between its probes, because one may belong to a drain that started before', () => {
     const harness = new Harness().live();
     const before = harness.staleness();
     harness.now += 1000;
@@ -133,7 +133,7 @@ describe('a live view', () => {
     expect(harness.staleness()).toBe(before + 1000);
   });
 
-  it('counts no time before a reconnection towards a proof after it', () => {
+  it('uses no observation from before a reconnection for a proof after it', () => {
     const harness = new Harness().live();
     harness.view.closed();
     harness.now += 1000;
@@ -144,7 +144,7 @@ describe('a live view', () => {
     expect(harness.staleness()).toBe(1000);
   });
 
-  it('starts its proof anew when the data set changes under its connection', () => {
+  it('discards its observations when the data set changes under its connection', () => {
     const harness = new Harness().live();
     harness.source = { isMaster: true, id: 'data-2' };
     harness.second();
@@ -155,7 +155,7 @@ describe('a live view', () => {
     expect(harness.staleness()).toBe(1000);
   });
 
-  it('goes stale with time, by the clock that runs ahead', () => {
+  it('becomes stale by the faster of its two clocks', () => {
     const harness = new Harness().live();
     harness.now += 30_000;
     expect(harness.view.state).toBe('stale');
@@ -176,7 +176,7 @@ describe('a live view', () => {
     expect(harness.knows('b')).toBe(true);
   });
 
-  it('ignores replies to what it asked for on a connection before', () => {
+  it('ignores replies to commands of an earlier connection', () => {
     const harness = new Harness();
     const late = ticketOf(harness.view.subscribed(harness.source));
     harness.view.closed();
@@ -185,7 +185,7 @@ describe('a live view', () => {
     expect(harness.view.page(late, [])).toEqual([]);
   });
 
-  it('accepts that older entries were trimmed, when the head says so', () => {
+  it('accepts missing older entries if the head shows that they were trimmed', () => {
     const harness = new Harness().live();
     harness.view.closed();
     harness.append(sessionEvent('old'), sessionEvent('new'));
@@ -196,7 +196,7 @@ describe('a live view', () => {
     expect(harness.view.applied).toBe(2);
   });
 
-  it('asks for the head again when entries were trimmed while it read', () => {
+  it('reads the head again when entries were trimmed during a read', () => {
     const harness = new Harness();
     harness.append(sessionEvent('old'), sessionEvent('new'));
     const commands = harness.view.subscribed(harness.source);
@@ -210,7 +210,7 @@ describe('a live view', () => {
     expect(harness.view.applied).toBe(2);
   });
 
-  it('does not take a log with a hole for a log', () => {
+  it('does not accept a log with a gap', () => {
     const harness = new Harness();
     harness.append(...['a', 'b', 'c'].map(sessionEvent));
     const commands = harness.view.subscribed(harness.source);
@@ -221,7 +221,7 @@ describe('a live view', () => {
     expect(harness.resyncs).toEqual(['start', 'broken']);
   });
 
-  it('steps back when Redis has forgotten what it had applied, and reads it again when it comes back', () => {
+  it('steps back when Redis loses applied entries, and reads them again when they come back', () => {
     const harness = new Harness().live();
     harness.append(sessionEvent('a'), sessionEvent('b'));
     harness.view.message(harness.message(2));
@@ -243,7 +243,7 @@ describe('a new epoch', () => {
     harness.head = { ...harness.head, owner, epoch, seq: 1, beat: 0 };
   };
 
-  it('needs its whole snapshot; till then the view keeps what was proven, and no more', () => {
+  it('needs its whole snapshot; until then the view keeps its last proof and gets no newer one', () => {
     const harness = new Harness().live();
     begin(harness, 2);
     harness.hasSentinel = false;
@@ -258,7 +258,7 @@ describe('a new epoch', () => {
     expect(harness.staleness()).toBe(1000);
   });
 
-  it('is read by live views at times of their own, within a second', () => {
+  it('is read by live views at random times within a second', () => {
     const harness = new Harness({ random: 0.6 }).live();
     begin(harness, 2);
     harness.now += 1000;
@@ -270,7 +270,7 @@ describe('a new epoch', () => {
     expect(harness.knows('seeded')).toBe(true);
   });
 
-  it('announces itself by a message, which is applied at once', () => {
+  it('is announced by a message, which is applied at once', () => {
     const harness = new Harness().live();
     begin(harness, 2);
     harness.append(sessionEvent('first'));
@@ -280,7 +280,7 @@ describe('a new epoch', () => {
     expect(harness.knows('seeded')).toBe(true);
   });
 
-  it('that is older than the one held is waited out', () => {
+  it('that is older than the one read is ignored until the owner starts a new one', () => {
     const harness = new Harness().live();
     begin(harness, 2);
     harness.live();
@@ -291,7 +291,7 @@ describe('a new epoch', () => {
     expect(harness.staleness()).toBe(before + 2000);
   });
 
-  it('of another owner starts all proofs anew: it vouches for another database', () => {
+  it('of another owner discards all proofs, because it belongs to another database', () => {
     const harness = new Harness().live();
     begin(harness, 1, 'two');
     harness.second();
@@ -302,7 +302,7 @@ describe('a new epoch', () => {
   });
 });
 
-describe('messages that are not for this view', () => {
+describe('messages for another view', () => {
   it.each([
     ['of another owner', writeMessage('two', 1, 1, [writeEvent(sessionEvent('x'), 1)]), 'ignored'],
     ['of an older epoch', writeMessage('one', 0, 1, [writeEvent(sessionEvent('x'), 1)]), 'ignored'],
@@ -318,7 +318,7 @@ describe('messages that are not for this view', () => {
   });
 });
 
-describe('events this version does not understand', () => {
+describe('events that this version does not understand', () => {
   it('of an unknown kind refuse the tokens of their issuer', () => {
     const harness = new Harness().live();
     harness.append({ ...sessionEvent('x'), kind: 'device' as 'session' });
@@ -353,7 +353,7 @@ describe('events this version does not understand', () => {
     expect([harness.staleness(issuer), harness.staleness(second)]).toEqual([Infinity, Infinity]);
   });
 
-  it('that are damaged are counted, and what follows is read', () => {
+  it('that are damaged are counted, and the events after them are read', () => {
     const harness = new Harness().live();
     harness.append({ ...sessionEvent('x'), at: -1 });
     harness.view.message(harness.message(1));
@@ -362,7 +362,7 @@ describe('events this version does not understand', () => {
   });
 });
 
-describe('a log that other people write (truth: redis)', () => {
+describe('a log that third-party code writes (truth: redis)', () => {
   const written = (): Harness => {
     const harness = new Harness();
     harness.head = { ...harness.head, truth: 'redis' };
@@ -376,7 +376,7 @@ describe('a log that other people write (truth: redis)', () => {
     expect(harness.staleness()).toBe(0);
   });
 
-  it('has bare events too: applied, counted apart, proving nothing', () => {
+  it('may have bare events, which are applied, counted separately, and prove nothing', () => {
     const harness = written();
     expect(harness.view.message(JSON.stringify({ v: 1, ...sessionEvent('bare') }))).toEqual([]);
     expect(harness.knows('bare')).toBe(true);
