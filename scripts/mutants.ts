@@ -1,5 +1,5 @@
-// Shows that the model test finds mistakes. For each mistake in a list, it edits a copy of the protocol's source and
-// runs the model on the copy until the model finds the mistake.
+// Shows that the model test finds mistakes. For each mistake in a list, it edits a copy of the protocol's
+// source and runs the model on the copy until the model finds the mistake.
 //
 //   node scripts/mutants.ts [--runs 10000] [--only WORD] [--seed N]
 //   node scripts/mutants.ts --check        only checks that each edit still matches the source

@@ -46,38 +46,25 @@ export function createAcceptedHandler(options: {
   }
 
   return async ({ receiver, redeliveryMs }, accepted) => {
-    // PostgreSQL can't store text with U+0000. Every attempt would fail, and each would count as a missed
-    // notice.
+    const fields = { ...receiverFields(receiver), ...revocationFields(accepted) };
+    // PostgreSQL can't store text with U+0000. Every attempt would fail, and each would count as a missed notice.
     if (accepted.requests.some(({ id }) => id?.includes('\0'))) {
-      const answer = receiver.refused(refuseDelivery('unknown_subject', { claim: 'id' }));
-      const fields = { reason: 'unknown_subject', found: 'an id with U+0000' };
-      log.warn('delivery refused', { ...receiverFields(receiver), ...fields });
-      return { result: 'unknown_subject', answer };
+      const refusal = refuseDelivery('unknown_subject', { claim: 'id', found: 'an id with U+0000' });
+      log.warn('delivery refused', { ...fields, reason: refusal.reason, ...refusal.detail });
+      return { result: 'unknown_subject', answer: receiver.refused(refusal) };
     }
     try {
       const result = await record(receiver, accepted);
-      log.info('delivery accepted', {
-        ...receiverFields(receiver),
-        ...revocationFields(accepted),
-        result,
-      });
+      log.info('delivery accepted', { ...fields, result });
       return { result, answer: receiver.accepted };
     } catch (thrown) {
       if (thrown instanceof Fault && thrown.code === 'ERR_REVOCATION_INVALID') {
         // The receiver has checked ids and issuers, so only the number of revoked keys can be wrong.
-        const answer = receiver.refused(refuseDelivery('too_many_keys'));
-        log.error('delivery refused', {
-          ...receiverFields(receiver),
-          ...revocationFields(accepted),
-          err: thrown,
-        });
-        return { result: 'too_many_keys', answer };
+        const refusal = refuseDelivery('too_many_keys');
+        log.error('delivery refused', { ...fields, reason: refusal.reason, err: thrown });
+        return { result: 'too_many_keys', answer: receiver.refused(refusal) };
       }
-      log.error('cannot record delivery', {
-        ...receiverFields(receiver),
-        ...revocationFields(accepted),
-        err: thrown,
-      });
+      log.error('cannot record delivery', { ...fields, err: thrown });
       missed.authentic({ receiver, redeliveryMs });
       return { result: 'failed', answer: emptyAnswer(503) };
     }

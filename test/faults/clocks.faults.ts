@@ -15,7 +15,7 @@ const hour = 3600;
 
 type SteppingRedis = { readonly url: string; step(offsetSeconds: number): void; now(): Promise<number> };
 
-/** A Redis whose wall clock can be stepped. @returns why there is none here, if so */
+/** A Redis whose wall clock can be stepped. @returns a reason, if this machine can't do it */
 async function startSteppingRedis(): Promise<SteppingRedis | string> {
   const folder = temporaryDirectory();
   const library = join(folder, 'clock-offset.so');
@@ -50,7 +50,7 @@ async function startSteppingRedis(): Promise<SteppingRedis | string> {
 }
 
 describe('the clock', () => {
-  it('of Redis steps an hour ahead and an hour back: nobody asks it', async () => {
+  it('of Redis steps an hour forward and an hour back, without any effect', async () => {
     const redis = await startSteppingRedis();
     if (typeof redis === 'string') return cannotShow('clock of Redis steps by an hour', redis);
     const { owner, sidecar } = await startPair({ url: redis.url });
@@ -81,7 +81,7 @@ describe('the clock', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('of the sidecar steps: back it changes nothing, ahead it costs freshness until the next proof', async () => {
+  it('of the sidecar steps: a step back has no effect, and a step forward makes the view stale until the next proof', async () => {
     const redis = await ownRedis();
     const owner = await startOwner({ url: redis.url });
     let offsetMs = 0;
@@ -96,7 +96,7 @@ describe('the clock', () => {
       offsetMs += step;
       const stepped = performance.now();
       const isAhead = step > maxExposureMs;
-      // What it knew so far may be an hour old, for all it can tell.
+      // As far as the view can tell, its last proof may be an hour old.
       expect(sidecar.status().state).toBe(isAhead ? 'stale' : 'live');
       const old = clock.nowMs() - maxExposureMs - 2000;
       expect(sidecar.evaluate('somebody', old)).toBe(isAhead ? 'unproven' : 'clear');
@@ -109,7 +109,7 @@ describe('the clock', () => {
     const worst = Math.max(...recoveries);
     measured({
       fault: 'clock of the sidecar steps by ±2 s, ±1 h',
-      expected: 'nothing forgotten; proven again < 8 s',
+      expected: 'nothing lost; proven again < 8 s',
       measured: `proven again in ${recoveries.map(seconds).join(', ')}`,
       design: '-',
     });

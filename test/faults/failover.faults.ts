@@ -65,14 +65,14 @@ describe('a fail-over', () => {
       await sidecar.untilKnows(meanwhile, 40_000);
       const knows = performance.now() - gone;
       await sidecar.untilLive();
-      // The proof is renewed: what staleness there was, was then.
+      // The view has a new proof. The staleness above is that of the fail-over.
       await eventually(
         'fresh again',
         () => (sidecar.status().stalenessMs ?? Infinity) < 3500 || undefined,
         30_000,
       );
       const worst = witness.worstStalenessMs();
-      // The old master comes back, and is told its place.
+      // The old master comes back, and Sentinel makes it a replica.
       if (how === 'hung') master.thaw();
       else await master.start();
       const after = await owner.revoke(...sessionNames(5));
@@ -89,7 +89,7 @@ describe('a fail-over', () => {
     },
   );
 
-  it('to a replica that missed five events: never called complete without them', async () => {
+  it('to a replica that lacks five events: the view is never complete without them', async () => {
     const master = await ownRedis();
     const replica = await ownRedis(['--replicaof', '127.0.0.1', String(master.port)]);
     const link = await startLink(master.port);
@@ -103,7 +103,7 @@ describe('a fail-over', () => {
     await eventually('the replica has them', async () =>
       (await replica.command('ZCARD', log)) === inMaster ? true : undefined,
     );
-    // It keeps what it has, and copies nothing more.
+    // The replica keeps its data and stops replicating.
     await replica.command('REPLICAOF', '127.0.0.1', String(await freePort()));
     const missed = await owner.revoke(...sessionNames(5));
     witness.expect(missed);
@@ -135,7 +135,7 @@ describe('a fail-over', () => {
 });
 
 describe('two owners on one log', () => {
-  it('the second writes nothing, says whose the log is, and the first goes on undisturbed', async () => {
+  it('the second writes nothing and reports the other owner, and the first continues undisturbed', async () => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);

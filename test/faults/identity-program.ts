@@ -14,7 +14,7 @@ export const loginGrantType = 'urn:curfew:grant-type:login';
 export type IdentityProgram = {
   readonly issuer: string;
   readonly program: RunningProgram;
-  /** What its leader is at: `leading`, `following` and so on; undefined when it doesn't answer. */
+  /** The role of its publisher; undefined if it doesn't answer. */
   role(): Promise<string | undefined>;
   login(username: string): Promise<Session>;
   refresh(session: Session): Promise<Session>;

@@ -1,18 +1,18 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** A TCP link to Redis that can fail in ways a live one does. */
+/** A TCP proxy in front of Redis that can inject faults. */
 export type Link = {
   readonly url: string;
   /** Where new connections lead. */
   port: number;
-  /** Takes this many published messages out of what Redis sends; all else passes. */
+  /** Drops this many published messages from the data that Redis sends. */
   dropMessages(count: number): void;
-  /** How many of them were taken out. */
+  /** The number of dropped messages. */
   dropped(): number;
-  /** Reads nothing more from Redis on the connections there are; new ones pass. */
+  /** Stops reading from Redis on existing connections. New connections work. */
   stall(): void;
-  /** Ends the connections there are. */
+  /** Closes the existing connections. */
   cut(): void;
 };
 
@@ -67,7 +67,7 @@ export async function startLink(port: number): Promise<Link> {
   return link;
 }
 
-/** Where in what Redis sent a whole published message is (RESP3: a push of three). */
+/** The position of a complete published message in the data of Redis (RESP3: a push of three elements). */
 function findMessage(text: string): { start: number; end: number } | undefined {
   const found = />3\r\n\$7\r\nmessage\r\n\$\d+\r\n[^\r]*\r\n\$(?<bytes>\d+)\r\n/.exec(text);
   if (found === null) return undefined;

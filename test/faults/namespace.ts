@@ -4,7 +4,7 @@ import { findRedis } from '../../src/demo/programs.ts';
 import { eventually, startProgram, tail } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
-/** A Redis on a network of its own. */
+/** A Redis in a separate network namespace. */
 export type DistantRedis = {
   readonly url: string;
   /** From now on every packet to it and from it vanishes. */
@@ -16,7 +16,7 @@ const port = '6379';
 
 /**
  * Starts a Redis in a network namespace at the end of a virtual cable.
- * @returns why that can't be done here, if it can't
+ * @returns a reason, if this machine can't do it
  */
 export async function startDistantRedis(): Promise<DistantRedis | string> {
   const name = `curfew-${process.pid}`;

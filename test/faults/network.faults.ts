@@ -8,7 +8,7 @@ import { cannotShow, measured, quantile, seconds } from './table.ts';
 import { watch, type Revoked } from './witness.ts';
 
 describe('the network', () => {
-  it('drops every packet: the link is known to be dead within seconds, and nothing is missed', async () => {
+  it('drops every packet: the dead link is detected within seconds, and nothing is missed', async () => {
     const redis = await startDistantRedis();
     if (typeof redis === 'string') return cannotShow('packets dropped (network namespace)', redis);
     const { owner, sidecar } = await startPair({ url: redis.url });
@@ -34,7 +34,7 @@ describe('the network', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('works: a revocation is known within milliseconds', async () => {
+  it('works: a revocation arrives within milliseconds', async () => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const delays: number[] = [];
@@ -83,11 +83,11 @@ describe('the network', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('loses the subscriber alone (CLIENT KILL): it fills the gap', async () => {
+  it('loses only the subscriber (CLIENT KILL), which then reads what it missed', async () => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);
-    // So that the connection was a good one, and the next is tried at once.
+    // After 5 s the connection resets the back-off, so that the next attempt follows at once.
     await setTimeout(5500);
     const killed = performance.now();
     await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
@@ -105,7 +105,7 @@ describe('the network', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('loses a message on a link that lives: the next probe finds it in the log', async () => {
+  it('loses a message on a live link: the next probe finds the entry in the log', async () => {
     const redis = await ownRedis();
     const owner = await startOwner({ url: redis.url });
     const link = await startLink(redis.port);
@@ -120,7 +120,7 @@ describe('the network', () => {
     const alone = performance.now() - (lost[0]?.committedMs ?? 0);
     expect(link.dropped()).toBe(1);
 
-    // With a message after it the gap shows at once.
+    // The next message would reveal the gap at once.
     link.dropMessages(1);
     const second = await owner.revoke(...sessionNames(1));
     witness.expect(second);
@@ -139,8 +139,8 @@ describe('the network', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('is too slow for the subscriber, and Redis drops it for its output: it reads the log in pages', async () => {
-    // Room for a page of the log or a message of 500 events, not for many.
+  it('is too slow, so that Redis disconnects the subscriber for its output buffer: it reads the log in pages', async () => {
+    // The limit allows a page of the log or a message of 500 events, but not several.
     const limit = ['pubsub', '1mb', '1mb', '1'];
     const redis = await ownRedis(['--client-output-buffer-limit', ...limit]);
     const owner = await startOwner({ url: redis.url });
@@ -152,7 +152,7 @@ describe('the network', () => {
     const subscriber = async (): Promise<string | undefined> =>
       /id=(\d+) [^\n]*name=curfew-feed/.exec(await redis.command('CLIENT', 'LIST'))?.[1];
     const slow = await subscriber();
-    // Sockets hold some megabytes before Redis has to: long names fill them.
+    // Socket buffers hold some megabytes before Redis has to buffer. Long names fill them.
     const revoked = await owner.revoke(...sessionNames(40_000, 'x'.repeat(230)));
     link.stall();
     const stalled = performance.now();
@@ -160,7 +160,7 @@ describe('the network', () => {
       (await subscriber()) === slow ? undefined : performance.now() - stalled,
     );
     expect(sidecar.knows(revoked.at(-1)?.session ?? '')).toBe(false);
-    // Some of them: looking at all every few milliseconds would take the processor for itself.
+    // Only some of them, because checking all every few milliseconds would use a whole processor.
     witness.expect(revoked.filter((_, index) => index % 200 === 0));
     link.cut();
     const cut = performance.now();

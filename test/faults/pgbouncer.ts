@@ -15,7 +15,7 @@ export type PgBouncer = {
   start(): Promise<void>;
 };
 
-/** Its path; a Debian on which we are root gets one. Undefined: there is none. */
+/** The path of PgBouncer, which is installed on Debian as root if necessary; undefined if there is none. */
 export async function findPgBouncer(): Promise<string | undefined> {
   const found = executablePath('pgbouncer') ?? executablePath('/usr/sbin/pgbouncer');
   if (found !== undefined || !canInstall()) return found;

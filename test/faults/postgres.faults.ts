@@ -118,7 +118,7 @@ describe('identity under load, and its PostgreSQL', () => {
 });
 
 describe('identity under load, behind PgBouncer in transaction mode', () => {
-  it('lives through restarts of either, and publishes revocations without notifications', async () => {
+  it('survives restarts of either, and publishes revocations without notifications', async () => {
     const path = await findPgBouncer();
     if (path === undefined)
       return cannotShow('PgBouncer in transaction mode', 'no pgbouncer, and this is no Debian with root');

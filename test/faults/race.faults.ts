@@ -9,20 +9,23 @@ import { addUser, startIdentityProgram, type IdentityProgram, type Session } fro
 import { ownRedis } from './stand.ts';
 import { measured, quantile } from './table.ts';
 
-// Everything real: `bin/curfew identity`, Redis, `bin/curfew authorizer`, Envoy. A logout is answered once it is in the
-// log, or after 250 ms. Requests with the session's tokens are sent before, during and after.
+// Everything real: `bin/curfew identity`, Redis, `bin/curfew authorizer`, Envoy. A logout is answered once it
+// is in the log, or after 250 ms. Requests with the session's tokens are sent before, during and after.
 
 const logouts = Number(process.env['CURFEW_RACE_LOGOUTS'] ?? 2000);
 const workers = 8;
 const users = 16;
 /** Requests sent after the answer to a logout, with each of the session's tokens. */
 const requestsAfter = 3;
-/** Envoy waits a second for a decision and refuses then: on a busy machine that happens, and lets nothing through. */
+/**
+ * Envoy refuses a request after waiting one second for a decision. This happens on a busy machine and is
+ * harmless.
+ */
 const unavailable = 503;
 const publishWaitMs = 250;
 /**
- * A request sent this long after the answer must be refused. By default every one: the sidecar decides only after what
- * had arrived before has been read.
+ * A request that is sent this long after the answer must be refused; ms. The default is 0, because the
+ * sidecar reads everything that has arrived before it decides.
  */
 const overtakeMs = Number(process.env['CURFEW_RACE_OVERTAKE_MS'] ?? 0);
 /** The same for a logout that was answered before it was in the log. */
@@ -109,7 +112,7 @@ async function live(identity: IdentityProgram, port: number, user: string, count
 
 const bounds = [-Infinity, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, Infinity];
 
-/** How many values lie between each two bounds, as lines with bars. */
+/** A histogram of the values, as lines with bars. */
 function histogram(values: readonly number[]): string {
   return bounds
     .slice(1)
@@ -186,8 +189,8 @@ describe('the race of requests against a logout', () => {
       const tookSeconds = (performance.now() - startedMs) / 1000;
       const median = quantile(counts.propagationMs, 0.5).toFixed(1);
       const worst = Math.max(...counts.propagationMs).toFixed(1);
-      // Identity answers after 250 ms at the latest, be the revocation in the log or not: on a machine so busy a logout
-      // says only that the refresh token is gone.
+      // Identity answers after at most 250 ms, even if the revocation isn't in the log yet. On such a busy
+      // machine, the answer to a logout only means that the refresh token is deleted.
       const late = counts.letThrough.filter(({ logoutMs }) => logoutMs < publishWaitMs);
       const latestMs = Math.max(0, ...counts.letThrough.map(({ afterMs }) => afterMs)).toFixed(1);
       console.log(

@@ -5,7 +5,7 @@ import { measured, seconds } from './table.ts';
 import { watch } from './witness.ts';
 
 describe('Redis', () => {
-  it('hangs (SIGSTOP): the link is known to be dead within seconds, and nothing is missed', async () => {
+  it('hangs (SIGSTOP): the dead link is detected within seconds, and nothing is missed', async () => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);
@@ -30,7 +30,7 @@ describe('Redis', () => {
     expect(witness.broken).toEqual([]);
   });
 
-  it('is killed and comes back empty: its log is written anew, for old sidecars and new ones', async () => {
+  it('is killed and restarts empty: the owner rebuilds the log, for old and new sidecars', async () => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);
@@ -62,7 +62,7 @@ describe('Redis', () => {
     expect([...witness.broken, ...freshWitness.broken]).toEqual([]);
   });
 
-  it('is killed and comes back with all it had: the same, from its append-only file', async () => {
+  it('is killed and restarts with its append-only file: nothing is missed', async () => {
     const redis = await ownRedis(['--appendonly', 'yes', '--appendfsync', 'always']);
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);
@@ -106,7 +106,7 @@ describe('Redis', () => {
       design: '-',
       words: () => ['DEL', '{curfew}:head'],
     },
-  ])('loses what it holds ($fault): its log is written anew', async ({ fault, design, words }) => {
+  ])('loses its data ($fault): the owner rebuilds the log', async ({ fault, design, words }) => {
     const redis = await ownRedis();
     const { owner, sidecar } = await startPair({ url: redis.url });
     const witness = watch(sidecar);
@@ -139,7 +139,7 @@ describe('Redis', () => {
     expect([...witness.broken, ...freshWitness.broken]).toEqual([]);
   });
 
-  it('is started after the sidecar: young tokens pass until then, others not, and then all is known', async () => {
+  it('starts after the sidecar: until then only young tokens are accepted, and then everything is known', async () => {
     const redis = await ownRedis();
     await redis.kill();
     const sidecar = startSidecar({ url: redis.url });

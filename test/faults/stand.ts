@@ -17,7 +17,7 @@ import { startRedis, type RedisServer } from '../redis/redis-server.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import type { Revoked } from './witness.ts';
 
-// The real publisher and the real feed, in this process, on real servers. All of it goes with the test.
+// The real publisher and the real feed, in this process, with real servers. The end of the test stops them.
 
 export const issuer = 'https://identity.test';
 export const logName = 'curfew';
@@ -37,14 +37,14 @@ type Finding = RevocationFinding['kind'];
 export type Sidecar = {
   readonly feed: RevocationFeed;
   status(): FeedStatus;
-  /** What the view says of a session's token that was issued at this time of the wall clock. */
+  /** The finding for a token of a session that was issued at this wall-clock time. */
   evaluate(session: string, issuedAtMs: number): Finding;
   knows(session: string): boolean;
   untilLive(timeoutMs?: number): Promise<void>;
   untilKnows(revoked: readonly Revoked[], timeoutMs?: number): Promise<void>;
 };
 
-/** A Redis that goes with the test. */
+/** A Redis that the end of the test stops. */
 export async function ownRedis(args: readonly string[] = []): Promise<RedisServer> {
   const redis = await startRedis(args);
   onTestFinished(() => redis.stop());
@@ -57,7 +57,7 @@ function logTo(name: string): Log {
   return createLog({ program: name, level: 'debug', destination: { write } });
 }
 
-/** Starts an owner of the log on a database of its own. */
+/** Starts an owner of the log with a new database. */
 export async function startOwner(redis: RedisOptions): Promise<Owner> {
   const database = openDatabase({ sqlite: join(temporaryDirectory(), 'owner.db') });
   await migrate(database, [outboxMigrations]);

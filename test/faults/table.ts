@@ -8,13 +8,15 @@ export type FaultRow = {
   /** What the test asserts. */
   readonly expected: string;
   readonly measured: string;
-  /** The same on a quiet machine of two cores, when the protocol was designed; `-` where it wasn't measured. */
+  /**
+   * The same on a quiet machine of two cores, when the protocol was designed; `-` where it wasn't measured.
+   */
   readonly design: string;
 };
 
 const file = process.env['CURFEW_FAULTS_TABLE'] ?? join(repository, '.cache', 'faults.jsonl');
 
-/** Adds a line to the table. Call before asserting, so that what fails is in it too. */
+/** Adds a line to the table. Call it before asserting, so that the table includes failures. */
 export function measured(row: FaultRow): void {
   mkdirSync(dirname(file), { recursive: true });
   appendFileSync(file, `${JSON.stringify(row)}\n`);
@@ -29,8 +31,8 @@ export function quantile(values: readonly number[], share: number): number {
 }
 
 /**
- * Notes in the table that this machine can't show a fault. Under `CI=true` that is a failure.
- * @throws there
+ * Records in the table that this machine can't inject a fault.
+ * @throws under `CI=true`
  */
 export function cannotShow(fault: string, why: string): void {
   measured({ fault, expected: '-', measured: `NOT SHOWN: ${why}`, design: '-' });

@@ -2,10 +2,10 @@ import { setTimeout } from 'node:timers/promises';
 import { describeError } from '../../src/runtime/log.ts';
 import { loginGrantType, password } from './identity-program.ts';
 
-/** What clients saw that log in once and then refresh without a pause. */
+/** What clients observe that log in once and then refresh continuously. */
 export type LoadReport = {
   readonly answers: Readonly<Record<string, number>>;
-  /** Sessions that a client could not go on with. */
+  /** The number of sessions that a client lost. */
   readonly lost: number;
   /** Answers that are neither tokens nor 503 with `Retry-After` and OAuth's error. */
   readonly strange: readonly string[];
@@ -16,7 +16,7 @@ export type LoadReport = {
 export type Load = { end(): Promise<LoadReport> };
 
 const clients = 8;
-/** Less than `Retry-After` says: to find what a patient client would not. */
+/** Shorter than `Retry-After`, to find faults that a patient client would not see. */
 const retryMs = 100;
 
 export async function startLoad(issuer: string, username: string): Promise<Load> {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-// Apart from the other tests: these break real servers and take minutes. One file at a time, since they measure.
+// Apart from the other tests: these break real servers and take minutes. One file at a time, since they
+// measure.
 export default defineConfig({
   root: join(import.meta.dirname, '..', '..'),
   test: {

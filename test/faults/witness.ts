@@ -4,15 +4,18 @@ import { maxExposureMs, type Sidecar } from './stand.ts';
 /** A session whose revocation was committed at this moment of `performance.now()`, or shortly before. */
 export type Revoked = { readonly session: string; readonly committedMs: number };
 
-/** Watches a sidecar through a fault, and notes where it breaks the promise. */
+/** Observes a sidecar during a fault, and records violations. */
 export type Witness = {
-  /** From now on these have to be known when the view calls itself complete, and refused when it can't. */
+  /**
+   * From now on, the sidecar must know these revocations when its view is complete, and refuse their tokens
+   * otherwise.
+   */
   expect(revoked: readonly Revoked[]): void;
   /** Largest staleness seen since the last call; ms. */
   worstStalenessMs(): number;
-  /** Time from the commit to when the sidecar knew, of those it has come to know; ms. */
+  /** Times from each commit until the sidecar knew the revocation; ms. */
   delaysMs(): number[];
-  /** Broken promises, as sentences. */
+  /** Violations, as sentences. */
   readonly broken: readonly string[];
 };
 
@@ -20,8 +23,9 @@ const everyMs = 5;
 const checkedAgain = 20;
 
 /**
- * Looks at a sidecar every few milliseconds. Three promises: it knows everything committed before the moment it vouches
- * for; it lets nothing revoked pass longer than `maxExposure`; what it refused once it refuses for good.
+ * Checks a sidecar every few milliseconds. It must know everything that was committed before its moment of
+ * completeness, it must not accept a revoked token for longer than `maxExposure`, and it must never accept a
+ * token that it has refused.
  */
 export function watch(sidecar: Sidecar): Witness {
   const pending = new Map<string, number>();

@@ -12,7 +12,9 @@ import { eventually } from '../processes.ts';
 /** An authorizer's feed, and how it evaluates tokens. */
 export type Follower = {
   readonly feed: RevocationFeed;
-  /** The kind that revokes a token, or `clear` or `unproven`. By default the token was issued a second ago. */
+  /**
+   * The kind that revokes a token, or `clear` or `unproven`. By default the token was issued a second ago.
+   */
   evaluate(token: Partial<Revocable>): string;
   /** Waits until the token is refused by an entry of this kind. */
   untilRefused(token: Partial<Revocable>, by?: string): Promise<void>;

@@ -4,7 +4,8 @@ import { createRevocations } from '../../src/revocation/token-rule.ts';
 import { testVerifier } from '../token/fixtures.ts';
 import { issueToken, testNow } from '../token/tokens.ts';
 
-// The authorizer accepts tokens whose lifetime the retention covers, so lifetime, slack and retention must match.
+// The authorizer accepts tokens whose lifetime the retention covers, so lifetime, slack and retention must
+// match.
 
 const maxTokenLifetimeMs = 300_000;
 const clockToleranceMs = 5000;

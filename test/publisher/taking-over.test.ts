@@ -105,7 +105,9 @@ async function startOwner(logName: string, issuers: readonly string[]): Promise<
 const untilLeading = (owner: Publisher): Promise<unknown> =>
   eventually('the owner leads', () => (owner.status().role === 'leading' ? true : undefined), 30_000);
 
-/** Publishes events without a pause until the log has an owner. Each event is either acknowledged or refused. */
+/**
+ * Publishes events without a pause until the log has an owner. Each event is either acknowledged or refused.
+ */
 async function writeWithoutEnd(logName: string, name: string, acknowledged: string[]): Promise<number> {
   const writer = await openRedis({ url: server.url }, { connectionName: 'test' });
   onTestFinished(() => writer.disconnect());

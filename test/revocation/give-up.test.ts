@@ -26,7 +26,10 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A complete log whose owner never raises the beat, as on a former master, so that it is never proven current. */
+/**
+ * A complete log whose owner never raises the beat, as on a former master, so that it is never proven
+ * current.
+ */
 async function makeSilentLog(covers: readonly string[] = [issuer]): Promise<void> {
   await client.flushall();
   const numbers = { epoch: 1, seq: 0, beat: 0, trimBelow: 1, retentionSeconds: 75 };

@@ -79,7 +79,10 @@ describe('a table of ids', () => {
   });
 });
 
-/** The largest number of slots that a look-up passes: 20,000 ids with fingerprints in these steps, two thirds of slots used. */
+/**
+ * The largest number of slots that a look-up passes: 20,000 ids with fingerprints in these steps, two thirds
+ * of slots used.
+ */
 function longestWay(stepA: number, stepB: number): number {
   const taken = new Uint8Array(30_000);
   let longest = 0;
