@@ -1,7 +1,7 @@
 // A plain ext_authz server with grpc-js and proto-loader. It allows every request.
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
-import descriptor from '../src/envoy/generated/descriptor.json' with { type: 'json' };
+import descriptor from '../test/envoy/generated/descriptor.json' with { type: 'json' };
 
 const definitions = fromJSON(descriptor as Parameters<typeof fromJSON>[0], { longs: Number });
 const service = definitions['envoy.service.auth.v3.Authorization'];

@@ -1,6 +1,7 @@
 /**
- * Generates `src/envoy/generated/` from `proto/`: the JSON descriptor that proto-loader reads, and the types
- * that proto-loader-gen-types writes. Keeps only what the served methods use.
+ * Derives two folders from `proto/`, with what the served methods reach and nothing else:
+ * - `src/envoy/generated/`: the types of the responses that we send, which proto-loader-gen-types writes;
+ * - `test/envoy/generated/`: the types of both services, and the JSON descriptor that proto-loader reads, for clients.
  *
  *   node scripts/generate-protos.ts            writes them
  *   node scripts/generate-protos.ts --check    fails if they, or the vendored files, differ from their source
@@ -23,9 +24,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const protoFolder = join(root, 'proto');
-const generatedFolder = join(root, 'src/envoy/generated');
 const entryFiles = ['envoy/service/auth/v3/external_auth.proto', 'grpc/health/v1/health.proto'];
 const services = ['envoy.service.auth.v3.Authorization', 'grpc.health.v1.Health'];
+/** The one message whose type `src` uses. */
+const responseType = 'envoy/service/auth/v3/CheckResponse.ts';
 
 // The version of protobufjs must be the one that proto-loader uses.
 const fromLoader = createRequire(createRequire(import.meta.url).resolve('@grpc/proto-loader'));
@@ -105,8 +107,8 @@ function withoutExtensions(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** The types that the services use, by path. */
-function typeFiles(): Map<string, string> {
+/** The text of generated types by path: of the given files, and of those that they import. */
+function typeFiles(entries: readonly string[]): Map<string, string> {
   const folder = mkdtempSync(join(tmpdir(), 'curfew-types-'));
   try {
     const program = fromLoader.resolve('@grpc/proto-loader/build/bin/proto-loader-gen-types.js');
@@ -116,7 +118,7 @@ function typeFiles(): Map<string, string> {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     const files = new Map<string, string>();
-    const pending = services.map((name) => `${name.replaceAll('.', '/')}.ts`);
+    const pending = [...entries];
     for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
       if (files.has(file)) continue;
       const text = readFileSync(join(folder, file), 'utf8');
@@ -156,25 +158,43 @@ const filesUnder = (folder: string): string[] =>
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .sort();
 
-const wanted = typeFiles().set('descriptor.json', descriptorText());
+const serviceFiles = services.map((name) => `${name.replaceAll('.', '/')}.ts`);
+const folders: Record<string, Map<string, string>> = {
+  'src/envoy/generated': typeFiles([responseType]),
+  'test/envoy/generated': typeFiles(serviceFiles).set('descriptor.json', descriptorText()),
+};
+
+function generatedProblems(folder: string, wanted: ReadonlyMap<string, string>): string[] {
+  const present = existsSync(join(root, folder)) ? filesUnder(join(root, folder)) : [];
+  const isCurrent = (path: string, text: string): boolean =>
+    present.includes(path) && readFileSync(join(root, folder, path), 'utf8') === text;
+  return [
+    ...[...wanted]
+      .filter(([path, text]) => !isCurrent(path, text))
+      .map(([path]) => `${folder}/${path} is not what proto/ generates`),
+    ...present
+      .filter((path) => !wanted.has(path))
+      .map((path) => `${folder}/${path} has no source in proto/`),
+  ];
+}
+
+function write(folder: string, wanted: ReadonlyMap<string, string>): void {
+  rmSync(join(root, folder), { recursive: true, force: true });
+  for (const [path, text] of wanted) {
+    mkdirSync(dirname(join(root, folder, path)), { recursive: true });
+    writeFileSync(join(root, folder, path), text);
+  }
+  console.log(`${wanted.size} files in ${folder}`);
+}
 
 if (process.argv.includes('--check')) {
-  const present = existsSync(generatedFolder) ? filesUnder(generatedFolder) : [];
-  const problems = vendoringProblems();
-  for (const [path, text] of wanted) {
-    const same = present.includes(path) && readFileSync(join(generatedFolder, path), 'utf8') === text;
-    if (!same) problems.push(`src/envoy/generated/${path} is not what proto/ generates`);
-  }
-  for (const path of present)
-    if (!wanted.has(path)) problems.push(`src/envoy/generated/${path} has no source in proto/`);
+  const problems = [
+    ...vendoringProblems(),
+    ...Object.entries(folders).flatMap(([folder, wanted]) => generatedProblems(folder, wanted)),
+  ];
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) console.error('run: node scripts/generate-protos.ts');
   process.exitCode = problems.length > 0 ? 1 : 0;
 } else {
-  rmSync(generatedFolder, { recursive: true, force: true });
-  for (const [path, text] of wanted) {
-    mkdirSync(dirname(join(generatedFolder, path)), { recursive: true });
-    writeFileSync(join(generatedFolder, path), text);
-  }
-  console.log(`${wanted.size} files in src/envoy/generated`);
+  for (const [folder, wanted] of Object.entries(folders)) write(folder, wanted);
 }

@@ -1,4 +1,4 @@
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from '../../test/envoy/protocol.ts';
 
 /**
  * The 20 headers that a browser behind a proxy sends besides its token. With Envoy's own, a check request has

@@ -6,7 +6,7 @@ import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-req
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
 import type { WantedHeaders } from './wanted-headers.ts';
-import { createWholeTurn } from './read-barrier.ts';
+import { createReadBarrier } from '../runtime/read-barrier.ts';
 
 export type AuthorizationServiceOptions = {
   check: Check;
@@ -84,9 +84,9 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
       .catch((thrown: unknown) => fail(question, thrown));
   }
 
-  const decideAfterWholeTurn = createWholeTurn(decide);
+  const decideAfterBarrier = createReadBarrier(decide);
   return {
     decode: createCheckRequestDecoder(options.headers),
-    answer: (request, reply) => decideAfterWholeTurn({ request, reply, startedMs: 0 }),
+    answer: (request, reply) => decideAfterBarrier({ request, reply, startedMs: 0 }),
   };
 }

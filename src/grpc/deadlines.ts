@@ -1,4 +1,4 @@
-import { createWholeTurn } from '../envoy/read-barrier.ts';
+import { createReadBarrier } from '../runtime/read-barrier.ts';
 
 /** A call whose caller has given it a time. */
 export type TimedCall = {
@@ -13,11 +13,11 @@ export type TimedCall = {
  */
 export function createDeadlines(): (call: TimedCall) => void {
   let opened: TimedCall[] = [];
-  const watchRest = createWholeTurn((calls: readonly TimedCall[]) => {
+  const watchRest = createReadBarrier((calls: readonly TimedCall[]) => {
     for (const call of calls) if (!call.isOver) call.watchDeadline();
   });
   // A call is decided after a whole turn, and its message may come a turn after its head.
-  const waitOnce = createWholeTurn((calls: readonly TimedCall[]) => {
+  const waitOnce = createReadBarrier((calls: readonly TimedCall[]) => {
     opened = [];
     watchRest(calls);
   });

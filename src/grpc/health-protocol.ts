@@ -1,9 +1,11 @@
-import { _grpc_health_v1_HealthCheckResponse_ServingStatus as servingStatus } from '../envoy/generated/grpc/health/v1/HealthCheckResponse.ts';
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 import { messageField, numberField, textField } from '../protobuf/wire-writer.ts';
 
-/** A service's health, in the protocol's words. */
-export type ServingStatus = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+/** `HealthCheckResponse.ServingStatus`. */
+const servingStatus = { SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } as const;
+
+/** A service's health, in the words of the protocol. */
+export type ServingStatus = keyof typeof servingStatus;
 
 /**
  * Reads a `HealthCheckRequest`.

@@ -8,7 +8,7 @@ import { readResponse } from '../../bench/load/http1.ts';
 import { Latencies, median, quantileOf } from '../../bench/load/latencies.ts';
 import type { Load, Target } from '../../bench/load/messages.ts';
 import { checkMessage, httpRequest } from '../../bench/load/requests.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from '../envoy/protocol.ts';
 import { allowed, startServer } from '../grpc/grpc-fixture.ts';
 import { deny } from '../../src/check/decision.ts';
 

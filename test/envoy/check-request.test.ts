@@ -7,8 +7,8 @@ import { createCheckRequestDecoder, malformed } from '../../src/envoy/check-requ
 import type {
   CheckRequest as CheckMessage,
   CheckRequest__Output as DecodedMessage,
-} from '../../src/envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+} from './generated/envoy/service/auth/v3/CheckRequest.ts';
+import { authorizationDefinition } from './protocol.ts';
 
 const { requestSerialize, requestDeserialize } = authorizationDefinition.Check;
 const decodeAll = createCheckRequestDecoder();

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { CheckRequest } from '../../src/check/check-request.ts';
 import type { Decision, Reason } from '../../src/check/decision.ts';
 import { createResponder, type ResponderOptions } from '../../src/envoy/check-response.ts';
-import type { CheckResponse__Output } from '../../src/envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import type { CheckResponse__Output } from './generated/envoy/service/auth/v3/CheckResponse.ts';
+import { authorizationDefinition } from './protocol.ts';
 import { allowed, denied } from '../grpc/grpc-fixture.ts';
 
 const { responseSerialize, responseDeserialize } = authorizationDefinition.Check;

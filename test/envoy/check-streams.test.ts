@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/check/check-request.ts';
 import { answerChecksOnStreams } from '../../src/envoy/check-streams.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from './protocol.ts';
 import { eventually } from '../processes.ts';
 import { allowed, checkMessage, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 

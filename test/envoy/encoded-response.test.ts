@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { allow, deny, type UpstreamIdentity } from '../../src/check/decision.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
 import { createEncodedResponder } from '../../src/envoy/encoded-response.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from './protocol.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';
 
 const { responseDeserialize } = authorizationDefinition.Check;

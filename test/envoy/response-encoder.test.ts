@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { allow, deny, type Decision } from '../../src/check/decision.ts';
 import { allReasons } from '../../src/check/reasons.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
-import type { CheckResponse } from '../../src/envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
-import type { Value } from '../../src/envoy/generated/google/protobuf/Value.ts';
+import type { CheckResponse } from './generated/envoy/service/auth/v3/CheckResponse.ts';
+import type { Value } from './generated/google/protobuf/Value.ts';
 import { readHealthRequest, writeHealth, writeHealthList } from '../../src/grpc/health-protocol.ts';
-import { authorizationDefinition, healthDefinition as theirs } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition, healthDefinition as theirs } from './protocol.ts';
 import { encodeCheckResponse } from '../../src/envoy/response-encoder.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';
 

@@ -5,7 +5,7 @@ import { deny } from '../../src/check/decision.ts';
 import { createForwarding } from '../../src/check/forwarding.ts';
 import { createCheckRequestDecoder, malformed } from '../../src/envoy/check-request.ts';
 import { createDeniedAnswer } from '../../src/envoy/denied-answer.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from './protocol.ts';
 import { wantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
 import { createCredentialExtractor, type CredentialSource } from '../../src/token/bearer.ts';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { checkPath } from '../../src/envoy/method-names.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from '../envoy/protocol.ts';
 import { frame, openFrame, RawClient, request } from '../http2/raw-client.ts';
 import { errorCodes, frameTypes, largestStreamId } from '../../src/http2/frames.ts';
 import { eventually } from '../processes.ts';

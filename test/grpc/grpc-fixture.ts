@@ -17,11 +17,11 @@ import {
   type AuthorizerServerOptions,
 } from '../../src/grpc/server.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
-import type { CheckRequest } from '../../src/envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
-import type { CheckResponse__Output } from '../../src/envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
-import type { HealthCheckResponse__Output } from '../../src/envoy/generated/grpc/health/v1/HealthCheckResponse.ts';
+import type { CheckRequest } from '../envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
+import type { CheckResponse__Output } from '../envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
+import type { HealthCheckResponse__Output } from '../envoy/generated/grpc/health/v1/HealthCheckResponse.ts';
 import { createHealthService, type HealthService } from '../../src/grpc/health-service.ts';
-import { authorizationDefinition, healthDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition, healthDefinition } from '../envoy/protocol.ts';
 import type { WantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { formatAddress, type Address } from '../../src/runtime/address.ts';
 import { systemClock } from '../../src/runtime/clock.ts';

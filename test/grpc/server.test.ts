@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/check/check-request.ts';
-import { authorizationDefinition } from '../../src/envoy/protocol.ts';
+import { authorizationDefinition } from '../envoy/protocol.ts';
 import { eventually } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import {

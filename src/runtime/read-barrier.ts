@@ -4,7 +4,7 @@
  * turn's reads and one whole round of reads more, whatever was there before has been read.
  * Cost: two immediates a turn, however many are queued; nothing waits for I/O.
  */
-export function createWholeTurn<Item>(handle: (item: Item) => void): (item: Item) => void {
+export function createReadBarrier<Item>(handle: (item: Item) => void): (item: Item) => void {
   let fresh: Item[] = [];
   let aged: Item[] = [];
   let isScheduled = false;
