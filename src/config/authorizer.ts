@@ -18,6 +18,9 @@ export const asymmetricAlgorithms = [
 ] as const;
 export const hmacAlgorithms = ['HS256', 'HS384', 'HS512'] as const;
 
+/** The spelling of the engine `native` in Curfew 0.1. */
+export const deprecatedEngine = 'lean';
+
 const issuerSecret = v.strictObject({
   file: nonEmpty(),
   encoding: v.optional(v.picklist(['base64url', 'raw']), 'base64url'),
@@ -150,7 +153,7 @@ export const authorizerSchema = v.pipe(
   v.strictObject({
     listen: v.optional(address, '127.0.0.1:9001'),
     tls: v.optional(v.strictObject({ cert: nonEmpty(), key: nonEmpty(), clientCa: v.optional(nonEmpty()) })),
-    engine: v.optional(v.picklist(['auto', 'lean', 'grpc-js']), 'auto'),
+    engine: v.optional(v.picklist(['auto', 'native', 'grpc-js', deprecatedEngine]), 'auto'),
     admin: v.optional(tcpAddress, '127.0.0.1:9002'),
     drainDelay: v.optional(durationMs({ max: '10m' })),
     drain: v.optional(durationMs({ max: '10m' }), '10s'),
@@ -221,13 +224,6 @@ export const authorizerSchema = v.pipe(
       '`tls` is for a TCP address; a Unix socket has file permissions',
     ),
     ['tls'],
-  ),
-  v.forward(
-    v.check(
-      ({ engine, tls }) => engine !== 'lean' || tls === undefined,
-      '`lean` has no TLS: it is for a proxy on the same machine',
-    ),
-    ['engine'],
   ),
 );
 

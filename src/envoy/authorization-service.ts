@@ -2,9 +2,11 @@ import type { Check, CheckRequest } from '../check/check-request.ts';
 import { deny, type Decision } from '../check/decision.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import { createCheckRequestDecoder, type CheckRequestDecoder } from './check-request.ts';
+import { createCheckRequestDecoder } from './check-request.ts';
+import type { UnaryMethod, UnaryReply } from '../grpc/method.ts';
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
+import { checkPath } from './method-names.ts';
 import type { WantedHeaders } from './wanted-headers.ts';
 import { createReadBarrier } from '../runtime/read-barrier.ts';
 
@@ -21,32 +23,22 @@ export type AuthorizationServiceOptions = {
   log: Log;
 };
 
-/** Where an answer goes. */
-export type Reply = {
-  /** Called once, with gRPC's prefix before the response; equal responses may be the same bytes. */
-  send(response: Buffer): void;
-};
-
-/** `Authorization/Check` without its transport. */
-export type AuthorizationService = {
-  readonly decode: CheckRequestDecoder;
-  /**
-   * Decides and answers once, after a whole turn of the event loop: a revocation that was here before the request is
-   * known by then. No promise is made for a token verified before.
-   */
-  answer(request: CheckRequest | undefined, reply: Reply): void;
-};
+/**
+ * `Authorization/Check`. It answers each request once, after a read barrier: it knows every revocation that had arrived
+ * before the request. A token that was verified before is decided without a promise.
+ */
+export type AuthorizationService = UnaryMethod<CheckRequest | undefined>;
 
 type Question = {
   readonly request: CheckRequest | undefined;
-  readonly reply: Reply;
-  /** When its turn came. */
+  readonly reply: UnaryReply;
+  /** When the barrier had passed. */
   startedMs: number;
 };
 
 /**
- * The service that Envoy asks. A fault becomes a refusal, never a gRPC error whose treatment would be up to Envoy's
- * `failure_mode_allow`, and its message stays here.
+ * Creates the method that Envoy calls. A fault becomes a denied response: a gRPC error would leave the decision to Envoy's
+ * `failure_mode_allow`. The fault's message goes to the log alone.
  */
 export function createAuthorizationService(options: AuthorizationServiceOptions): AuthorizationService {
   const { check, record, clock, log } = options;
@@ -71,21 +63,23 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
     question.startedMs = clock.monotonicMs();
     try {
       const decision = check(question.request);
-      if (decision instanceof Promise) settle(question, decision);
+      if (decision instanceof Promise) finishLater(question, decision);
       else finish(question, decision, respond);
     } catch (thrown) {
       fail(question, thrown);
     }
   }
 
-  function settle(question: Question, decision: Promise<Decision>): void {
+  function finishLater(question: Question, decision: Promise<Decision>): void {
     decision
-      .then((settled) => finish(question, settled, respond))
+      .then((decided) => finish(question, decided, respond))
       .catch((thrown: unknown) => fail(question, thrown));
   }
 
   const decideAfterBarrier = createReadBarrier(decide);
   return {
+    kind: 'unary',
+    path: checkPath,
     decode: createCheckRequestDecoder(options.headers),
     answer: (request, reply) => decideAfterBarrier({ request, reply, startedMs: 0 }),
   };

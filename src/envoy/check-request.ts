@@ -1,12 +1,10 @@
 import { isUtf8 } from 'node:buffer';
+import { malformedRequest } from '../grpc/method.ts';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
 import { createKnownTexts } from './string-interner.ts';
 import type { CheckRequest } from '../check/check-request.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
-
-/** Bytes that are no check request. */
-export const malformed: unique symbol = Symbol('malformed');
 
 /**
  * Reads Envoy's message. Never throws.
@@ -14,7 +12,7 @@ export const malformed: unique symbol = Symbol('malformed');
  *   would send: either way nothing can be decided, so the request is refused. Leaving out the excess would leave out
  *   headers that have to be stripped.
  */
-export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformed;
+export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformedRequest;
 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
@@ -99,17 +97,17 @@ class Decoder {
     this.#findHeader = findHeader;
   }
 
-  decode(bytes: Buffer): CheckRequest | undefined | typeof malformed {
+  decode(bytes: Buffer): CheckRequest | undefined | typeof malformedRequest {
     this.#bytes = bytes;
     this.#wire.reset(bytes);
     this.#request = emptyRequest();
     this.#headerCount = 0;
     this.#hasHttp = false;
     this.#extensionsStart = -1;
-    if (!this.#readCheck(bytes.length)) return malformed;
+    if (!this.#readCheck(bytes.length)) return malformedRequest;
     if (!this.#hasHttp || this.#headerCount > maxHeaders) return undefined;
     const extensions = this.#readExtensions(bytes, this.#extensionsStart, this.#extensionsEnd);
-    if (extensions === 'malformed') return malformed;
+    if (extensions === 'malformed') return malformedRequest;
     if (extensions === 'too_many') return undefined;
     this.#request.contextExtensions = extensions;
     return this.#request;

@@ -1,5 +1,6 @@
 import type { CheckRequest } from '../check/check-request.ts';
 import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
+import { lengthPrefixed } from '../grpc/length-prefix.ts';
 import { Note } from '../runtime/memo-slots.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { Responder } from './check-response.ts';
@@ -7,9 +8,6 @@ import { encodeCheckResponse } from './response-encoder.ts';
 
 /** A `CheckResponse` as gRPC sends it: no compression, the length, the message. */
 export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
-
-/** Before the message: a flag for compression, and the length. */
-export const grpcPrefixBytes = 5;
 
 type Encoded = {
   readonly upstream: UpstreamIdentity;
@@ -39,14 +37,4 @@ export function createEncodedResponder(respond: Responder): EncodedResponder {
       : encode(respond(decision, request));
 }
 
-const encode = (response: ReturnType<Responder>): Buffer => prefixed(encodeCheckResponse(response));
-
-/** A message as gRPC sends it, not compressed. */
-export function prefixed(message: Buffer): Buffer {
-  // Not from Node's pool: what is kept for a token would keep 8 KiB of other buffers with it.
-  const bytes = Buffer.allocUnsafeSlow(grpcPrefixBytes + message.length);
-  bytes.writeUInt8(0, 0);
-  bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, grpcPrefixBytes);
-  return bytes;
-}
+const encode = (response: ReturnType<Responder>): Buffer => lengthPrefixed(encodeCheckResponse(response));

@@ -1,3 +1,2 @@
 export const authorizationServiceName = 'envoy.service.auth.v3.Authorization';
 export const checkPath = `/${authorizationServiceName}/Check`;
-export const healthServiceName = 'grpc.health.v1.Health';

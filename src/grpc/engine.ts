@@ -1,21 +1,25 @@
 import type { Socket } from 'node:net';
+import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import type { AuthorizationService } from '../envoy/authorization-service.ts';
-import type { HealthService } from './health-service.ts';
+import type { Method } from './method.ts';
 import type { ServerBounds } from './server-bounds.ts';
 
-/** What speaks HTTP/2 and gRPC on the connections of a listener. */
+/** Speaks HTTP/2 and gRPC on the connections of a listener. */
 export type Engine = {
   accept(socket: Socket): void;
-  /** Tells every client to open no further calls; each connection ends with its last one. */
+  /** Sends GOAWAY on every connection. Each connection ends with its last call. */
   drain(): void;
 };
 
 export type EngineOptions = {
-  readonly authorization: AuthorizationService;
-  readonly health: HealthService;
+  /** By path. */
+  readonly methods: ReadonlyMap<string, Method>;
   readonly bounds: ServerBounds;
-  /** Age and idle time are bounded on TCP: only Envoy can open the Unix socket, and a connection closed under it may cost a request. */
+  /**
+   * Age and idle time of a connection are bounded on TCP. Only the local Envoy can open the Unix socket, and closing a
+   * connection under it may cost a request.
+   */
   readonly isTcp: boolean;
+  readonly clock: Clock;
   readonly log: Log;
 };

@@ -1,30 +1,90 @@
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
-import { checkMethod } from '../envoy/check-method.ts';
-import { answerChecksOnStreams } from '../envoy/check-streams.ts';
+import {
+  Server,
+  ServerCredentials,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type MethodDefinition,
+  type ServerOptions,
+} from '@grpc/grpc-js';
+import { Fault } from '../runtime/fault.ts';
 import type { Engine, EngineOptions } from './engine.ts';
-import { healthMethods } from './health-method.ts';
+import { lengthPrefixBytes } from './length-prefix.ts';
+import {
+  malformedRequest,
+  type Method,
+  type ResponseStream,
+  type ServerStreamingMethod,
+  type UnaryMethod,
+} from './method.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
+/** In an object, because grpc-js takes an undefined request for a missing one. */
+type Call = { readonly request: unknown };
+
 /**
- * gRPC by grpc-js on `node:http2`, for clients from elsewhere.
- * @param answersOnStreams false: grpc-js handles checks too, at twice the cost
+ * gRPC by grpc-js on `node:http2`, for clients that have not proven who they are. The methods decode and encode their own
+ * messages, so a message means the same to both engines.
  */
-export function createGrpcJsEngine(options: EngineOptions, answersOnStreams: boolean): Engine {
-  const { authorization, health, bounds, isTcp, log } = options;
+export function createGrpcJsEngine({ methods, bounds, isTcp }: EngineOptions): Engine {
   const server = new Server(channelOptions(bounds, isTcp));
-  const check = checkMethod(authorization);
-  server.addService(check.definition, check.handlers);
-  const healthMethod = healthMethods(health);
-  server.addService(healthMethod.definition, healthMethod.handlers);
+  const all = [...methods.values()];
+  server.addService(
+    Object.fromEntries(all.map((method) => [method.path, definitionOf(method)])),
+    Object.fromEntries(all.map((method) => [method.path, handlerOf(method)])),
+  );
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const { maxMessageBytes } = bounds;
-  if (answersOnStreams && !answerChecksOnStreams(server, { service: authorization, maxMessageBytes }))
-    log.warn('grpc-js is of an unknown version: checks are answered the ordinary way, at twice the cost');
   return {
     accept: (socket) => injector.injectConnection(socket),
-    // Sends GOAWAY on every connection. When it calls back says nothing: Node's Http2Server.close begins to close the
-    // sessions itself, and grpc-js takes a session that is closing for closed.
+    // Sends GOAWAY on every connection. Its callback is of no use: `Http2Server.close` of Node begins to close the sessions,
+    // and grpc-js counts a closing session as closed. The listener waits for the sockets instead.
     drain: () => server.tryShutdown(() => {}),
+  };
+}
+
+function definitionOf(method: Method): MethodDefinition<Call, Buffer> {
+  return {
+    path: method.path,
+    requestStream: false,
+    responseStream: method.kind === 'server-streaming',
+    requestSerialize: unused,
+    requestDeserialize: (bytes) => {
+      const request = method.decode(bytes);
+      if (request === malformedRequest) throw new Fault('ERR_INTERNAL', 'malformed request');
+      return { request };
+    },
+    // grpc-js writes the prefix itself.
+    responseSerialize: (response) => response.subarray(lengthPrefixBytes),
+    responseDeserialize: unused,
+  };
+}
+
+/** The client's half of a definition. */
+function unused(): never {
+  throw new Fault('ERR_INTERNAL', 'a server does not send requests');
+}
+
+type Handler = handleUnaryCall<Call, Buffer> | handleServerStreamingCall<Call, Buffer>;
+
+const handlerOf = (method: Method): Handler =>
+  method.kind === 'unary' ? unaryHandler(method) : serverStreamingHandler(method);
+
+function unaryHandler(method: UnaryMethod): handleUnaryCall<Call, Buffer> {
+  return ({ request }, answer) =>
+    method.answer(request.request, {
+      send: (response) => answer(null, response),
+      reject: (code, details) => answer({ code, details }),
+    });
+}
+
+function serverStreamingHandler(method: ServerStreamingMethod): handleServerStreamingCall<Call, Buffer> {
+  return (call) => {
+    const responses: ResponseStream = {
+      write: (response) => void call.write(response),
+      reject: (code, details) => void call.emit('error', { code, details }),
+    };
+    call.on('cancelled', () => method.closed(responses));
+    call.on('close', () => method.closed(responses));
+    method.open(call.request.request, responses);
   };
 }
 
@@ -34,7 +94,7 @@ function channelOptions(bounds: ServerBounds, isTcp: boolean): ServerOptions {
     'grpc.max_concurrent_streams': bounds.maxConcurrentStreams,
     'grpc.keepalive_time_ms': bounds.keepaliveMs,
     'grpc.keepalive_timeout_ms': probeTimeoutMs,
-    // Nobody asks for channelz, and it counts every call.
+    // Nobody reads channelz, and it counts every call.
     'grpc.enable_channelz': 0,
     ...(isTcp && {
       'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,

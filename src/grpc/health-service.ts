@@ -1,24 +1,18 @@
-import type { ServingStatus } from './health-protocol.ts';
 import { grpcStatus } from './grpc-status.ts';
-import { authorizationServiceName } from '../envoy/method-names.ts';
+import { writeHealth, type ServingStatus } from './health-protocol.ts';
+import type { ResponseStream } from './method.ts';
 
-/** One `Watch`: told of each change until it is unwatched or failed. */
-export type HealthWatcher = {
-  tell(status: ServingStatus): void;
-  /** The end of the call. */
-  fail(code: number, message: string): void;
-};
-
-/** `grpc.health.v1.Health` without its transport. */
+/** The health that `grpc.health.v1.Health` reports. */
 export type HealthService = {
-  /** @returns undefined for a service that isn't ours */
+  /** @returns undefined for an unknown service */
   check(service: string): ServingStatus | undefined;
   list(): ReadonlyMap<string, ServingStatus>;
-  watch(service: string, watcher: HealthWatcher): void;
-  unwatch(watcher: HealthWatcher): void;
-  /** Tells the watchers if the answer has changed since the last call. */
+  /** Writes the status now, and after each change until `unwatch`. */
+  watch(service: string, responses: ResponseStream): void;
+  unwatch(responses: ResponseStream): void;
+  /** Notifies the watchers if the status has changed since the last call. */
   refresh(): void;
-  /** NOT_SERVING from now on. Watches stay open and are told. */
+  /** NOT_SERVING from now on. Watches stay open and are notified. */
   drain(): void;
   /** The same, and ends every watch, so that connections can close. */
   close(): void;
@@ -26,34 +20,41 @@ export type HealthService = {
 
 // A watch holds a stream for as long as its client likes.
 const maxWatchers = 256;
-const services: ReadonlySet<string> = new Set(['', authorizationServiceName]);
 
 /**
- * `grpc.health.v1.Health`: the server and its one service are healthy while the authorizer is ready.
+ * The server and its services are healthy while the program is ready.
+ * @param options.services the names of the services
  * @see https://github.com/grpc/grpc/blob/master/doc/health-checking.md
  */
-export function createHealthService(options: { isReady(): boolean }): HealthService {
-  const watchers = new Map<HealthWatcher, { ofKnownService: boolean }>();
+export function createHealthService(options: {
+  services: readonly string[];
+  isReady(): boolean;
+}): HealthService {
+  /** The empty name is the whole server's. */
+  const services: ReadonlySet<string> = new Set(['', ...options.services]);
+  const watchers = new Map<ResponseStream, { ofKnownService: boolean }>();
   let draining = false;
   let closed = false;
-  let told: ServingStatus | undefined;
+  let lastStatus: ServingStatus | undefined;
 
   const current = (): ServingStatus => (!draining && options.isReady() ? 'SERVING' : 'NOT_SERVING');
 
   function refresh(): void {
     const status = current();
-    if (status === told) return;
-    told = status;
-    for (const [watcher, { ofKnownService }] of watchers) if (ofKnownService) watcher.tell(status);
+    if (status === lastStatus) return;
+    lastStatus = status;
+    for (const [responses, { ofKnownService }] of watchers)
+      if (ofKnownService) responses.write(writeHealth(status));
   }
 
-  function watch(service: string, watcher: HealthWatcher): void {
-    if (closed) return watcher.fail(grpcStatus.unavailable, 'draining');
-    if (watchers.size >= maxWatchers) return watcher.fail(grpcStatus.resourceExhausted, 'too many watches');
+  function watch(service: string, responses: ResponseStream): void {
+    if (closed) return responses.reject(grpcStatus.unavailable, 'draining');
+    if (watchers.size >= maxWatchers)
+      return responses.reject(grpcStatus.resourceExhausted, 'too many watches');
     const ofKnownService = services.has(service);
-    // Our services never change, so an unknown one stays unknown; the protocol wants its stream kept open.
-    watchers.set(watcher, { ofKnownService });
-    watcher.tell(ofKnownService ? current() : 'SERVICE_UNKNOWN');
+    // The services never change, so an unknown one stays unknown; the protocol wants its stream kept open.
+    watchers.set(responses, { ofKnownService });
+    responses.write(writeHealth(ofKnownService ? current() : 'SERVICE_UNKNOWN'));
   }
 
   function drain(): void {
@@ -66,14 +67,14 @@ export function createHealthService(options: { isReady(): boolean }): HealthServ
     drain();
     const all = [...watchers.keys()];
     watchers.clear();
-    for (const watcher of all) watcher.fail(grpcStatus.unavailable, 'draining');
+    for (const responses of all) responses.reject(grpcStatus.unavailable, 'draining');
   }
 
   return {
     check: (service) => (services.has(service) ? current() : undefined),
     list: () => new Map([...services].map((name) => [name, current()])),
     watch,
-    unwatch: (watcher) => watchers.delete(watcher),
+    unwatch: (responses) => watchers.delete(responses),
     refresh,
     drain,
     close,

@@ -1,93 +1,58 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Connection } from '../http2/connection.ts';
-import type { HeaderList } from '../http2/header-encoder.ts';
 import { ServerStream } from '../http2/server-stream.ts';
-import type { CallPlan } from './request-head.ts';
-import { grpcPrefixBytes } from '../envoy/encoded-response.ts';
-import { grpcStatus } from './grpc-status.ts';
+import { createFailure, failures, okTrailers, responseHead, type Failure } from './failure.ts';
+import { lengthPrefixBytes } from './length-prefix.ts';
+import type { GrpcRequestHead } from './request-head.ts';
 
-const responseHead: HeaderList = [
-  [':status', '200'],
-  ['content-type', 'application/grpc'],
-];
-const okTrailers: HeaderList = [['grpc-status', '0']];
-const refusedEncoding: HeaderList = [['grpc-accept-encoding', 'identity,deflate,gzip']];
-
-/** What responses have again and again: that of a success, and the failures that have been. */
-export const repeatedLists = new Set<HeaderList>([responseHead, okTrailers]);
-
-type Failure = { readonly whole: HeaderList; readonly trailers: HeaderList };
-
-const failures = new Map<string, Failure>();
-
-/** Few: the messages are ours. */
-function failureOf(code: number, message: string): Failure {
-  const key = `${code} ${message}`;
-  const known = failures.get(key);
-  if (known !== undefined) return known;
-  const trailers: HeaderList = [
-    ['grpc-status', String(code)],
-    ['grpc-message', message],
-    ...(code === grpcStatus.unimplemented ? refusedEncoding : []),
-  ];
-  const failure: Failure = { whole: [...responseHead, ...trailers], trailers };
-  failures.set(key, failure);
-  repeatedLists.add(failure.whole).add(failure.trailers);
-  return failure;
-}
-
-const nothing = Buffer.alloc(0);
-/** What a message that is kept costs besides its octets. */
-const keptOverhead = 512;
-/** A message that is unpacked to more than so many times its octets is a mistake at best. */
-const mostUnpacking = 16;
-const tooManyAtOnce = 'too many messages at once';
+const noBytes = Buffer.alloc(0);
+/** What a kept message takes of memory besides its bytes. */
+const keptOverheadBytes = 512;
+/** Decompressing to more than so many times the compressed size counts as a mistake of the client. */
+const maxCompressionRatio = 16;
 
 /**
- * A call whose client sends one message, as all of ours are.
+ * A call whose client sends one message.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
 export abstract class MessageStream extends ServerStream {
-  readonly #plan: CallPlan;
+  readonly #head: GrpcRequestHead;
   readonly #maxMessageBytes: number;
   /** What has arrived, at the beginning of a buffer that may be larger. */
   #message: Buffer | undefined;
   #arrived = 0;
-  /** Taken of the connection's share for it; octets. */
+  /** Bytes that it has taken of the connection's share of the memory budget. */
   #held = 0;
-  #isAsked = false;
+  #isAwaitingAnswer = false;
   #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
   #isAnswered = false;
   #isReleased = false;
 
-  constructor(connection: Connection, id: number, plan: CallPlan, maxMessageBytes: number) {
+  constructor(connection: Connection, id: number, head: GrpcRequestHead, maxMessageBytes: number) {
     super(connection, id);
-    this.#plan = plan;
+    this.#head = head;
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** The message is whole, without its prefix. */
+  /** The message is complete. `bytes`: without its length prefix, overwritten once this returns. */
   protected abstract onMessage(bytes: Buffer): void;
-  /** Nobody waits for an answer any more, or it was given. */
+  /** The call was answered, or its client has given up. */
   protected onOver(): void {}
 
-  /** Answered, even if the client hasn't taken the answer yet; or nobody waits for one. */
+  /** Answered, even if the client hasn't read the answer yet, or given up. */
   get isOver(): boolean {
     return this.isLocalClosed || this.#isAnswered;
   }
 
   watchDeadline(): void {
     if (this.isOver) return;
-    this.#timer = setTimeout(
-      () => this.fail(grpcStatus.deadlineExceeded, 'deadline exceeded'),
-      this.#plan.timeoutMs,
-    ).unref();
+    this.#timer = setTimeout(() => this.fail(failures.deadlineExceeded), this.#head.timeoutMs).unref();
   }
 
   onHead(): void {
-    const { refusal, httpStatus } = this.#plan;
-    if (refusal !== undefined) return this.refuse(refusal.code, refusal.message);
+    const { failure, httpStatus } = this.#head;
+    if (failure !== undefined) return this.refuse(failure);
     if (httpStatus === undefined || !this.connection.mistake()) return;
     this.#isAnswered = true;
     this.connection.sendHeaders(this, [[':status', String(httpStatus)]], true);
@@ -95,42 +60,40 @@ export abstract class MessageStream extends ServerStream {
 
   onData(bytes: Buffer, isLast: boolean): void {
     if (this.isOver) return;
-    // One that comes whole is decided before the next read overwrites it.
+    // A message that arrives in one piece is decoded before the next read overwrites it.
     const message = this.#message === undefined && isLast ? bytes : this.#keep(bytes);
-    if (message === undefined) return this.fail(grpcStatus.resourceExhausted, tooManyAtOnce);
+    if (message === undefined) return this.fail(failures.tooManyMessages);
     this.#message = message;
     this.#arrived += bytes.length;
-    if (this.#arrived < grpcPrefixBytes) return;
+    if (this.#arrived < lengthPrefixBytes) return;
     const flag = message[0] ?? 0;
     const length = message.readUInt32BE(1);
-    if (flag > 1 || (flag === 1 && this.#plan.encoding === 'identity'))
-      this.refuse(grpcStatus.internal, 'a compressed message without an encoding');
-    else if (length > this.#maxMessageBytes)
-      this.refuse(grpcStatus.resourceExhausted, 'message larger than the limit');
-    else if (this.#arrived > grpcPrefixBytes + length)
-      this.refuse(grpcStatus.unimplemented, 'more than one message');
+    if (flag > 1 || (flag === 1 && this.#head.encoding === 'identity'))
+      this.refuse(failures.unexpectedCompression);
+    else if (length > this.#maxMessageBytes) this.refuse(failures.messageTooLarge);
+    else if (this.#arrived > lengthPrefixBytes + length) this.refuse(failures.severalMessages);
   }
 
-  /** @returns a copy behind a copy of what was here; undefined where that is too much */
+  /** Copies the bytes behind those that are kept. @returns undefined where the budget is exhausted */
   #keep(bytes: Buffer): Buffer | undefined {
-    const room = this.#message ?? nothing;
+    const room = this.#message ?? noBytes;
     const needed = this.#arrived + bytes.length;
     if (needed <= room.length) {
       bytes.copy(room, this.#arrived);
       return room;
     }
     const size = Math.max(needed, Math.min(2 * room.length, this.#mostOf(room)));
-    if (!this.#hold(size + keptOverhead)) return undefined;
-    // Not of Node's pool, all of whose slab it would keep.
+    if (!this.#hold(size + keptOverheadBytes)) return undefined;
+    // Not from Node's pool, whose slab of 64 KiB it would keep in memory.
     const larger = Buffer.allocUnsafeSlow(size);
     room.copy(larger, 0, 0, this.#arrived);
     bytes.copy(larger, this.#arrived);
     return larger;
   }
 
-  /** @returns the octets of the message that begins in `room`, as far as is known */
+  /** @returns the size of the message that begins in `room`, Infinity while it isn't known */
   #mostOf(room: Buffer): number {
-    return this.#arrived < grpcPrefixBytes ? Infinity : grpcPrefixBytes + room.readUInt32BE(1);
+    return this.#arrived < lengthPrefixBytes ? Infinity : lengthPrefixBytes + room.readUInt32BE(1);
   }
 
   #hold(bytes: number): boolean {
@@ -143,36 +106,34 @@ export abstract class MessageStream extends ServerStream {
 
   onEnd(): void {
     if (this.isOver) return;
-    const bytes = this.#message?.subarray(0, this.#arrived) ?? nothing;
+    const bytes = this.#message?.subarray(0, this.#arrived) ?? noBytes;
     const isWhole =
-      bytes.length >= grpcPrefixBytes && bytes.length === grpcPrefixBytes + bytes.readUInt32BE(1);
-    if (!isWhole) return this.refuse(grpcStatus.internal, 'no whole message');
+      bytes.length >= lengthPrefixBytes && bytes.length === lengthPrefixBytes + bytes.readUInt32BE(1);
+    if (!isWhole) return this.refuse(failures.incompleteMessage);
     this.#message = undefined;
-    const message = bytes.subarray(grpcPrefixBytes);
+    const message = bytes.subarray(lengthPrefixBytes);
     if (bytes[0] === 1) this.#decompress(message);
     else this.#pass(message);
   }
 
-  /** What is made of it counts until it is answered. */
+  /** The decoded message counts in the budget until the call is answered. */
   #pass(message: Buffer): void {
-    if (this.#hold(message.length + keptOverhead)) this.onMessage(message);
-    else this.fail(grpcStatus.resourceExhausted, tooManyAtOnce);
+    if (this.#hold(message.length + keptOverheadBytes)) this.onMessage(message);
+    else this.fail(failures.tooManyMessages);
   }
 
-  /** At once: jobs of other threads would outlive their calls, and nothing would bound them. */
+  /** Synchronously: jobs in the thread pool would outlive their calls, and nothing would bound them. */
   #decompress(message: Buffer): void {
-    const decompress = this.#plan.encoding === 'gzip' ? gunzipSync : inflateSync;
+    const decompress = this.#head.encoding === 'gzip' ? gunzipSync : inflateSync;
     let bytes: Buffer;
     try {
       bytes = decompress(message, { maxOutputLength: this.#maxMessageBytes });
     } catch (thrown) {
       const isTooLarge =
         thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE';
-      return isTooLarge
-        ? this.refuse(grpcStatus.resourceExhausted, 'message larger than the limit')
-        : this.refuse(grpcStatus.internal, 'a message that is not compressed as it says');
+      return this.refuse(isTooLarge ? failures.messageTooLarge : failures.undecompressable);
     }
-    if (bytes.length <= mostUnpacking * message.length || this.connection.mistake()) this.#pass(bytes);
+    if (bytes.length <= maxCompressionRatio * message.length || this.connection.mistake()) this.#pass(bytes);
   }
 
   onReset(): void {
@@ -180,43 +141,50 @@ export abstract class MessageStream extends ServerStream {
   }
 
   onOverdue(): void {
-    this.fail(grpcStatus.deadlineExceeded, 'the message was not sent in time');
+    this.fail(failures.lateMessage);
   }
 
-  /** Sends a message with its prefix, before anything ends the call. */
-  protected begin(response: Buffer): void {
+  /** Sends a message, and leaves the call open. @param response with its length prefix */
+  write(response: Buffer): void {
+    if (this.isOver) return;
     if (!this.#hasBegun) this.connection.sendHeaders(this, responseHead, false);
     this.#hasBegun = true;
     this.connection.sendData(this, response);
   }
 
-  /** What is made of the message is kept until `send` is called, whatever becomes of the call. */
-  protected isAsked(): void {
-    this.#isAsked = true;
+  /** Keeps the request counted in the budget until `send` or `reject`, even if the client gives up. */
+  protected keepUntilAnswered(): void {
+    this.#isAwaitingAnswer = true;
   }
 
-  /** Answers with one message, with its prefix, and OK; nothing after the end of the call. */
+  /** Answers with one message and OK, unless the call is over. @param response with its length prefix */
   send(response: Buffer): void {
-    this.#isAsked = false;
-    if (this.isOver) return this.#letGo();
-    this.begin(response);
+    this.#isAwaitingAnswer = false;
+    if (this.isOver) return this.#giveBackMemory();
+    this.write(response);
     this.#isAnswered = true;
     this.connection.sendHeaders(this, okTrailers, true);
     this.#release();
   }
 
-  /** Ends the call with an error, unless it is over. */
-  fail(code: number, message: string): void {
+  /** Answers with an error status, unless the call is over. */
+  reject(code: number, message: string): void {
+    this.#isAwaitingAnswer = false;
+    if (this.isOver) this.#giveBackMemory();
+    else this.fail(createFailure(code, message));
+  }
+
+  /** Ends the call with an error status, unless it is over. */
+  protected fail({ whole, trailers }: Failure): void {
     if (this.isOver) return;
     this.#isAnswered = true;
-    const { whole, trailers } = failureOf(code, message);
     this.connection.sendHeaders(this, this.#hasBegun ? trailers : whole, true);
     this.#release();
   }
 
-  /** The same for a mistake of the client's, which it may make so many times. */
-  protected refuse(code: number, message: string): void {
-    if (this.connection.mistake()) this.fail(code, message);
+  /** The same for a mistake of the client, whose number a connection limits. */
+  protected refuse(failure: Failure): void {
+    if (this.connection.mistake()) this.fail(failure);
   }
 
   #release(): void {
@@ -224,11 +192,11 @@ export abstract class MessageStream extends ServerStream {
     this.#isReleased = true;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#message = undefined;
-    if (!this.#isAsked) this.#letGo();
+    if (!this.#isAwaitingAnswer) this.#giveBackMemory();
     this.onOver();
   }
 
-  #letGo(): void {
+  #giveBackMemory(): void {
     this.connection.share.giveBack(this.#held);
     this.#held = 0;
   }

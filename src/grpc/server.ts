@@ -1,51 +1,61 @@
 import { acceptWaiting, isLoopback, listen, type Address } from '../runtime/address.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
-import type { AuthorizationService } from '../envoy/authorization-service.ts';
 import type { Engine, EngineOptions } from './engine.ts';
+import { createHealthMethods } from './health-methods.ts';
 import type { HealthService } from './health-service.ts';
-import { createLeanEngine } from './native-engine.ts';
-import { defaultBounds, type ServerBounds } from './server-bounds.ts';
 import { createTransport, type TlsFiles } from './listener.ts';
+import type { Method } from './method.ts';
+import { createNativeEngine } from './native-engine.ts';
+import { defaultBounds, type ServerBounds } from './server-bounds.ts';
 
-/** `lean` and its two deputies: grpc-js with checks answered on its streams, and grpc-js as it is. */
-export type EngineName = 'lean' | 'grpc-js' | 'grpc-js-handlers';
+export type EngineName = 'native' | 'grpc-js';
 
-export type AuthorizerServerOptions = {
+export type GrpcServerOptions = {
   address: Address;
   tls: TlsFiles | undefined;
-  authorization: AuthorizationService;
+  /** Besides those of `grpc.health.v1.Health`. */
+  methods: readonly Method[];
   health: HealthService;
   /** Time for open calls to end after `stop`; ms. */
   drainMs: number;
   bounds?: Partial<ServerBounds>;
-  /** How often certificate files are looked at; default 5000. */
+  /** How often certificate files are checked for changes; default 5000. */
   certificatesEveryMs?: number;
-  /** Default `auto`: `lean` where only this machine can connect, else `grpc-js`. */
+  /** Default `auto`: `native` where only this machine can connect, else `grpc-js`. */
   engine?: EngineName | 'auto';
+  clock: Clock;
   log: Log;
 };
 
-export type AuthorizerServer = Part & {
+export type GrpcServer = Part & {
   readonly engine: EngineName;
-  /** Where it listens, with the port that was given for port 0. Only after `start`. */
+  /** Where it listens, with the actual port for port 0. Only after `start`. */
   boundAddress(): Address;
 };
 
 /**
- * The gRPC server that Envoy asks, on a listener of our own, which bounds connections and the time before the first
- * byte, and replaces a dead socket.
+ * A gRPC server on a listener of our own, which bounds the number of connections and the time before the first byte, and
+ * replaces the socket file of a process that has ended.
  */
-export function createAuthorizerServer(options: AuthorizerServerOptions): AuthorizerServer {
-  const { address, tls, authorization, health, log } = options;
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { address, tls, health, clock, log } = options;
   const bounds = { ...defaultBounds, ...options.bounds };
   const engineName = chooseEngine(options);
-  const engineOptions = { authorization, health, bounds, isTcp: address.kind === 'tcp', log };
+  const methods = [...options.methods, ...createHealthMethods(health)];
+  const engineOptions = {
+    methods: new Map(methods.map((method) => [method.path, method])),
+    bounds,
+    isTcp: address.kind === 'tcp',
+    clock,
+    log,
+  };
   let engine: Engine | undefined;
   const transport = createTransport({
     tls,
-    // The native engine bounds them itself: it can ask an idle one to leave.
-    maxConnections: engineName === 'lean' ? undefined : bounds.maxConnections,
+    // The native engine bounds them itself, because it can close an idle one.
+    maxConnections: engineName === 'native' ? undefined : bounds.maxConnections,
     helloTimeoutMs: bounds.helloTimeoutMs,
     certificatesEveryMs: options.certificatesEveryMs,
     log,
@@ -63,8 +73,8 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
   async function stop(): Promise<void> {
     health.close();
     await acceptWaiting(transport.server);
-    // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once, and one
-    // that waits to be accepted when the port closes is reset, with the check that the client has sent on it.
+    // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once. If that one
+    // still waited to be accepted when the port closes, it would be reset, with the check that the client has sent on it.
     const closed = transport.close();
     const force = setTimeout(() => {
       log.warn('open calls are cut off', { part: 'grpc' });
@@ -89,15 +99,15 @@ export function createAuthorizerServer(options: AuthorizerServerOptions): Author
  * Our own HTTP/2 talks to the proxy beside it. A port that others reach is left to the implementation that the whole
  * world tests.
  */
-function chooseEngine({ engine = 'auto', address, tls }: AuthorizerServerOptions): EngineName {
+function chooseEngine({ engine = 'auto', address, tls }: GrpcServerOptions): EngineName {
   if (engine !== 'auto') return engine;
   const isLocal = address.kind === 'unix' || isLoopback(address.host);
-  return isLocal && tls === undefined ? 'lean' : 'grpc-js';
+  return isLocal && tls === undefined ? 'native' : 'grpc-js';
 }
 
 async function createEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
-  if (name === 'lean') return createLeanEngine(options);
+  if (name === 'native') return createNativeEngine(options);
   // Loaded only when it is needed: it takes a tenth of the memory and of the time to start.
   const { createGrpcJsEngine } = await import('./grpc-js-engine.ts');
-  return createGrpcJsEngine(options, name === 'grpc-js');
+  return createGrpcJsEngine(options);
 }

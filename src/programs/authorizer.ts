@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { authorizerSchema, type AuthorizerConfig } from '../config/authorizer.ts';
+import { authorizerSchema, deprecatedEngine, type AuthorizerConfig } from '../config/authorizer.ts';
 import { createAuthorizationService } from '../envoy/authorization-service.ts';
-import { createAuthorizerServer, type AuthorizerServer } from '../grpc/server.ts';
+import { createGrpcServer, type GrpcServer } from '../grpc/server.ts';
 import { createResponder } from '../envoy/check-response.ts';
 import { createDecisionRecord } from '../envoy/decision-record.ts';
 import { createHealthService, type HealthService } from '../grpc/health-service.ts';
+import { authorizationServiceName } from '../envoy/method-names.ts';
 import { wantedHeaders } from '../envoy/wanted-headers.ts';
 import {
   createConfiguredCheck,
@@ -50,7 +51,10 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   const dependencies = { config, log, clock: systemClock, metrics: createAuthorizerMetrics(registry) };
   const judges = createJudges(dependencies);
   const progress = createProgress(judges);
-  const health = createHealthService({ isReady: () => progress.readiness().ready });
+  const health = createHealthService({
+    services: [authorizationServiceName],
+    isReady: () => progress.readiness().ready,
+  });
   const settling = createSettling({ isReady: () => progress.readiness().ready, log });
   const server = createServer(dependencies, judges, health, settling);
   const admin = createAdminServer({
@@ -84,7 +88,7 @@ function createServer(
   judges: Judges,
   health: HealthService,
   settling: Settling,
-): AuthorizerServer {
+): GrpcServer {
   const { config, clock, log, metrics } = dependencies;
   const { mode, denied } = config;
   const check = createConfiguredCheck(dependencies, judges);
@@ -101,14 +105,15 @@ function createServer(
     clock,
     log,
   });
-  return createAuthorizerServer({
+  return createGrpcServer({
     address: config.listen,
     tls: config.tls,
-    engine: config.engine,
-    authorization,
+    engine: config.engine === deprecatedEngine ? 'native' : config.engine,
+    methods: [authorization],
     health,
     // The rest of the time is for the other parts.
     drainMs: config.drain * 0.9,
+    clock,
     log,
   });
 }
@@ -169,7 +174,7 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
  * the port closes.
  */
 function createProgressPart(
-  options: Dependencies & Judges & { progress: Progress; health: HealthService; server: AuthorizerServer },
+  options: Dependencies & Judges & { progress: Progress; health: HealthService; server: GrpcServer },
 ): Part {
   const { config, clock, log, feed, progress, health } = options;
   let timer: NodeJS.Timeout | undefined;
@@ -204,13 +209,8 @@ function createProgressPart(
   };
 }
 
-function announce({
-  config,
-  log,
-  server,
-  issuers,
-}: Dependencies & Judges & { server: AuthorizerServer }): void {
-  const { mode, revocation, admin, listen, tls } = config;
+function announce({ config, log, server, issuers }: Dependencies & Judges & { server: GrpcServer }): void {
+  const { mode, revocation, admin, engine, listen, tls } = config;
   for (const { rules } of issuers) {
     const kind = rules.revocable && revocation !== undefined ? 'revocable' : 'validated only';
     log.info('trusting issuer', { issuer: rules.issuer, kind });
@@ -218,6 +218,7 @@ function announce({
   if (revocation === undefined)
     log.warn('no `revocation` is configured: tokens are validated only, and pass until they expire');
   if (mode === 'shadow') log.warn('mode is shadow: requests that are refused pass all the same', { mode });
+  if (engine === deprecatedEngine) log.warn('deprecated value of `engine`: write `native`', { engine });
   if (listen.kind === 'tcp' && tls === undefined && !isLoopback(listen.host))
     log.warn(
       '`listen` is beyond loopback without `tls`: whoever is in between reads tokens and can allow requests',
@@ -234,7 +235,7 @@ function status(
   config: AuthorizerConfig,
   { issuers, feed }: Judges,
   progress: Progress,
-  { engine }: AuthorizerServer,
+  { engine }: GrpcServer,
 ): Record<string, unknown> {
   return {
     program: 'authorizer',

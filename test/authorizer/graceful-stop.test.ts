@@ -48,7 +48,7 @@ async function connectionError(port: number): Promise<unknown> {
   return promise.finally(() => socket.destroy());
 }
 
-describe.each(['lean', 'grpc-js'])('an authorizer with the engine %s that is told to stop', (engine) => {
+describe.each(['native', 'grpc-js'])('an authorizer with the engine %s that is told to stop', (engine) => {
   it('is not ready at once, answers checks for drainDelay, then sends GOAWAY and closes its port', async () => {
     const port = await freePort();
     const authorizer = await start({ engine, listen: `127.0.0.1:${port}`, drainDelay: '5s' });

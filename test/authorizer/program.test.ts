@@ -71,7 +71,7 @@ describe('an authorizer without `revocation`', () => {
       },
     });
     expect(await authorizer.status()).toMatchObject({
-      engine: 'lean',
+      engine: 'native',
       mode: 'enforce',
       ready: true,
       revocation: 'off: tokens are validated only',
@@ -82,6 +82,17 @@ describe('an authorizer without `revocation`', () => {
     expect(authorizer.log().find(({ msg }) => msg === 'trusting issuer')).toMatchObject({
       issuer: testIssuer,
     });
+  });
+});
+
+describe('an authorizer with the deprecated engine `lean`', () => {
+  it('uses `native`, and warns at start', async () => {
+    const authorizer = await start({ engine: 'lean' });
+    await untilReady(authorizer);
+    expect(await authorizer.status()).toMatchObject({ engine: 'native' });
+    expect(authorizer.log()).toContainEqual(
+      expect.objectContaining({ level: 'warn', msg: expect.stringContaining('deprecated'), engine: 'lean' }),
+    );
   });
 });
 

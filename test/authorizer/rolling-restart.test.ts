@@ -50,7 +50,7 @@ async function restartUnderLoad({ envoy, restart }: SharedAuthorizers): Promise<
   return (await loading).failures;
 }
 
-describe.each(['lean', 'grpc-js'])(
+describe.each(['native', 'grpc-js'])(
   'behind three authorizers with the engine %s that are restarted',
   (engine) => {
     // A machine that is busy with the start of a program may take longer than the recommended second for a

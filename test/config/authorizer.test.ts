@@ -145,11 +145,6 @@ mode: shadow
       `${issuer('')}\nupstream: { headers: { x-user: sub } }`,
       'upstream.headers',
     ],
-    [
-      'TLS with the lean engine',
-      `${issuer('')}\nlisten: 0.0.0.0:1\nengine: lean\ntls: { cert: /a, key: /b }`,
-      'engine',
-    ],
     ['TLS on a Unix socket', `${issuer('')}\nlisten: unix:///a.sock\ntls: { cert: /a, key: /b }`, 'tls'],
     ['a drain delay of more than ten minutes', `${issuer('')}\ndrainDelay: 601s`, 'drainDelay'],
     ['a misspelt key', `${issuer('')}\nmod: shadow`, 'mod'],

@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CheckRequest } from '../../src/check/check-request.ts';
-import { createCheckRequestDecoder, malformed } from '../../src/envoy/check-request.ts';
+import { createCheckRequestDecoder } from '../../src/envoy/check-request.ts';
+import { malformedRequest as malformed } from '../../src/grpc/method.ts';
 import type {
   CheckRequest as CheckMessage,
   CheckRequest__Output as DecodedMessage,

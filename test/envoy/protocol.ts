@@ -1,5 +1,5 @@
 import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
-import { authorizationServiceName, healthServiceName } from '../../src/envoy/method-names.ts';
+import { authorizationServiceName } from '../../src/envoy/method-names.ts';
 import descriptor from './generated/descriptor.json' with { type: 'json' };
 import type { AuthorizationDefinition } from './generated/envoy/service/auth/v3/Authorization.ts';
 import type { HealthDefinition } from './generated/grpc/health/v1/Health.ts';
@@ -15,4 +15,4 @@ export const authorizationDefinition = definitions[
 ] as unknown as AuthorizationDefinition;
 
 /** `grpc.health.v1.Health`. */
-export const healthDefinition = definitions[healthServiceName] as unknown as HealthDefinition;
+export const healthDefinition = definitions['grpc.health.v1.Health'] as unknown as HealthDefinition;

@@ -25,7 +25,7 @@ afterEach(() => {
 const portOf = ({ target }: TestServer): number => Number(target.split(':')[1]);
 
 async function start(bounds: { maxConnections?: number } = {}): Promise<TestServer> {
-  const running = await startServer(() => allowed(), { engine: 'lean', bounds });
+  const running = await startServer(() => allowed(), { engine: 'native', bounds });
   onTestFinished(async () => running.server.stop());
   return running;
 }

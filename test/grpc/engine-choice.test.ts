@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
-import { createAuthorizerServer, type AuthorizerServerOptions } from '../../src/grpc/server.ts';
+import { createGrpcServer, type GrpcServerOptions } from '../../src/grpc/server.ts';
 import { createHealthService } from '../../src/grpc/health-service.ts';
 import type { Address } from '../../src/runtime/address.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
 import { temporaryDirectory } from '../temporary.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { createAuthority } from './certificates.ts';
@@ -10,13 +11,14 @@ import { writeFileSync } from 'node:fs';
 
 const tcp = (host: string): Address => ({ kind: 'tcp', host, port: 0 });
 
-function engineFor(address: Address, options: Partial<AuthorizerServerOptions> = {}): string {
-  return createAuthorizerServer({
+function engineFor(address: Address, options: Partial<GrpcServerOptions> = {}): string {
+  return createGrpcServer({
     address,
     tls: undefined,
-    authorization: { decode: () => undefined, answer: () => {} },
-    health: createHealthService({ isReady: () => true }),
+    methods: [],
+    health: createHealthService({ services: [], isReady: () => true }),
     drainMs: 0,
+    clock: systemClock,
     log: capturedLog().log,
     ...options,
   }).engine;
@@ -32,9 +34,9 @@ function certificateFiles(): { cert: string; key: string } {
 }
 
 it.each([
-  ['a Unix socket', { kind: 'unix', path: '/run/curfew/authorizer.sock' }, 'lean'],
-  ['loopback', tcp('127.0.0.1'), 'lean'],
-  ['loopback of IPv6', tcp('::1'), 'lean'],
+  ['a Unix socket', { kind: 'unix', path: '/run/curfew/authorizer.sock' }, 'native'],
+  ['loopback', tcp('127.0.0.1'), 'native'],
+  ['loopback of IPv6', tcp('::1'), 'native'],
   ['every interface', tcp('0.0.0.0'), 'grpc-js'],
   ['an address of the network', tcp('10.1.2.3'), 'grpc-js'],
 ] satisfies [string, Address, string][])(
@@ -49,6 +51,6 @@ it('with TLS the engine is grpc-js, on loopback too', () => {
 });
 
 it('the engine that is configured is taken', () => {
-  expect(engineFor(tcp('0.0.0.0'), { engine: 'lean' })).toBe('lean');
+  expect(engineFor(tcp('0.0.0.0'), { engine: 'native' })).toBe('native');
   expect(engineFor(tcp('127.0.0.1'), { engine: 'grpc-js' })).toBe('grpc-js');
 });

@@ -11,17 +11,14 @@ import {
 import type { Check } from '../../src/check/check-request.ts';
 import { deny, type Allow, type Decision } from '../../src/check/decision.ts';
 import { createAuthorizationService } from '../../src/envoy/authorization-service.ts';
-import {
-  createAuthorizerServer,
-  type AuthorizerServer,
-  type AuthorizerServerOptions,
-} from '../../src/grpc/server.ts';
+import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from '../../src/grpc/server.ts';
 import { createResponder } from '../../src/envoy/check-response.ts';
 import type { CheckRequest } from '../envoy/generated/envoy/service/auth/v3/CheckRequest.ts';
 import type { CheckResponse__Output } from '../envoy/generated/envoy/service/auth/v3/CheckResponse.ts';
 import type { HealthCheckResponse__Output } from '../envoy/generated/grpc/health/v1/HealthCheckResponse.ts';
 import { createHealthService, type HealthService } from '../../src/grpc/health-service.ts';
 import { authorizationDefinition, healthDefinition } from '../envoy/protocol.ts';
+import { authorizationServiceName } from '../../src/envoy/method-names.ts';
 import type { WantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { formatAddress, type Address } from '../../src/runtime/address.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -51,7 +48,7 @@ export const checkMessage = (headers: Record<string, string> = {}): CheckRequest
 });
 
 export type TestServer = {
-  server: AuthorizerServer;
+  server: GrpcServer;
   health: HealthService;
   target: string;
   decisions: Decision[];
@@ -61,11 +58,11 @@ export type TestServer = {
 /** The real server around a given check. */
 export async function startServer(
   check: Check,
-  { headers, ...options }: Partial<AuthorizerServerOptions> & { log?: Log; headers?: WantedHeaders } = {},
+  { headers, ...options }: Partial<GrpcServerOptions> & { log?: Log; headers?: WantedHeaders } = {},
 ): Promise<TestServer> {
   let ready = true;
   const decisions: Decision[] = [];
-  const health = createHealthService({ isReady: () => ready });
+  const health = createHealthService({ services: [authorizationServiceName], isReady: () => ready });
   const log = options.log ?? silentLog;
   const respond = createResponder({ denied: { detail: 'minimal', corsOrigins: [] }, mode: 'enforce' });
   const authorization = createAuthorizationService({
@@ -77,12 +74,13 @@ export async function startServer(
     clock: systemClock,
     log,
   });
-  const server = createAuthorizerServer({
+  const server = createGrpcServer({
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     tls: undefined,
-    authorization,
+    methods: [authorization],
     health,
     drainMs: 2000,
+    clock: systemClock,
     ...options,
     log,
   });

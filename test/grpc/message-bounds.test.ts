@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { planCall } from '../../src/grpc/request-head.ts';
+import { readGrpcRequestHead } from '../../src/grpc/request-head.ts';
 import { MemoryBudget } from '../../src/http2/memory-budget.ts';
-import { MessageStream, repeatedLists } from '../../src/grpc/message-stream.ts';
+import { repeatedLists } from '../../src/grpc/failure.ts';
+import { MessageStream } from '../../src/grpc/message-stream.ts';
+import { acceptMethod } from './accepted-method.ts';
 import { createEchoServer, type EchoServer } from '../http2/echo-server.ts';
 import { dataFrames, openFrame, RawClient, request } from '../http2/raw-client.ts';
 
@@ -25,7 +27,8 @@ describe('what is kept of messages that come in pieces', () => {
     echo = createEchoServer({
       repeatedLists,
       budget: held,
-      open: (connection, id, head) => new TestStream(connection, id, planCall(head, new Set([path])), 100),
+      open: (connection, id, head) =>
+        new TestStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100),
     });
     client = await RawClient.connect(await echo.listen());
     client.hello();

@@ -1,10 +1,12 @@
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { AuthorizationService, Reply } from '../../src/envoy/authorization-service.ts';
-import { planCall } from '../../src/grpc/request-head.ts';
-import { CheckStream } from '../../src/grpc/native-streams.ts';
+import type { UnaryMethod, UnaryReply } from '../../src/grpc/method.ts';
+import { readGrpcRequestHead } from '../../src/grpc/request-head.ts';
+import { UnaryStream } from '../../src/grpc/call-streams.ts';
 import { MemoryBudget } from '../../src/http2/memory-budget.ts';
-import { MessageStream, repeatedLists } from '../../src/grpc/message-stream.ts';
+import { repeatedLists } from '../../src/grpc/failure.ts';
+import { MessageStream } from '../../src/grpc/message-stream.ts';
+import { acceptMethod } from './accepted-method.ts';
 import { errorCodes, frameTypes, settingIds } from '../../src/http2/frames.ts';
 import { collectGarbage } from '../collect-garbage.ts';
 import { createEchoServer, type EchoServer } from '../http2/echo-server.ts';
@@ -46,7 +48,7 @@ async function start(mostMistakes = 1_000_000, ownBytes = 0): Promise<void> {
     strikes: { most: 1_000_000, perSecond: 0 },
     mistakes: { most: mostMistakes, perSecond: 0 },
     open: (connection, id, head) => {
-      const stream = new TestStream(connection, id, planCall(head, new Set([path])), 100_000);
+      const stream = new TestStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100_000);
       TestStream.all.push(stream);
       return stream;
     },
@@ -97,7 +99,7 @@ describe('a call that was answered while its client takes nothing', () => {
     const [stream] = TestStream.all;
     expect(stream?.isLocalClosed).toBe(false);
     expect(stream?.isOver).toBe(true);
-    stream?.fail(4, 'too late');
+    stream?.reject(4, 'too late');
     const timers = vi.spyOn(globalThis, 'setTimeout');
     stream?.watchDeadline();
     expect(timers).not.toHaveBeenCalled();
@@ -221,15 +223,17 @@ describe('a check that is given up before it is decided', () => {
   ])('%s counts until then: what was made of it is still there', async (_, end) => {
     await start();
     await echo.stop();
-    const replies: Reply[] = [];
-    const service = {
+    const replies: UnaryReply[] = [];
+    const method: UnaryMethod = {
+      kind: 'unary',
+      path,
       decode: () => undefined,
-      answer: (_request: unknown, reply: Reply) => replies.push(reply),
-    } as unknown as AuthorizationService;
+      answer: (_, reply) => replies.push(reply),
+    };
     echo = createEchoServer({
       budget: held,
       open: (connection, id, head) =>
-        new CheckStream(connection, id, planCall(head, new Set([path])), 100_000, service),
+        new UnaryStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100_000, method),
     });
     port = await echo.listen();
     const client = await connect();

@@ -1,31 +1,33 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { AuthorizationService, Reply } from '../../src/envoy/authorization-service.ts';
-import type { HealthService } from '../../src/grpc/health-service.ts';
-import { createLeanEngine } from '../../src/grpc/native-engine.ts';
-import { checkPath } from '../../src/envoy/method-names.ts';
+import type { UnaryMethod, UnaryReply } from '../../src/grpc/method.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { createNativeEngine } from '../../src/grpc/native-engine.ts';
 import { defaultBounds } from '../../src/grpc/server-bounds.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { RawClient, request } from '../http2/raw-client.ts';
 
 const message = Buffer.from([0, 0, 0, 0, 3, 1, 2, 3]);
-const replies: Reply[] = [];
-const authorization = {
+const path = '/test/Call';
+const replies: UnaryReply[] = [];
+const method: UnaryMethod = {
+  kind: 'unary',
+  path,
   decode: () => undefined,
-  answer: (_request: unknown, reply: Reply) => replies.push(reply),
-} as unknown as AuthorizationService;
+  answer: (_, reply) => replies.push(reply),
+};
 let server: Server;
 let port: number;
 let open = 0;
 
 beforeEach(async () => {
   replies.length = 0;
-  const engine = createLeanEngine({
-    authorization,
-    health: {} as HealthService,
+  const engine = createNativeEngine({
+    methods: new Map([[path, method]]),
     bounds: { ...defaultBounds, maxConnections: 2, maxLeaving: 2 },
     isTcp: false,
+    clock: systemClock,
     log: createLog({ program: 'test', level: 'silent' }),
   });
   server = createServer((socket) => {
@@ -45,7 +47,7 @@ afterEach(() => server.close());
 async function ask(id: number): Promise<RawClient> {
   const client = await RawClient.connect(port);
   client.hello();
-  client.send(request(id, message, checkPath, [['content-type', 'application/grpc']]));
+  client.send(request(id, message, path, [['content-type', 'application/grpc']]));
   return client;
 }
 

@@ -25,7 +25,7 @@ import {
 const { requestSerialize, path: checkPath } = authorizationDefinition.Check;
 
 /** The whole suite runs over every engine. */
-const engines = ['lean', 'grpc-js', 'grpc-js-handlers'] as const;
+const engines = ['native', 'grpc-js'] as const;
 
 describe.each(engines)('a check answered by the engine %s', (engine) => {
   const startServer: typeof start = (check, options) => start(check, { engine, ...options });

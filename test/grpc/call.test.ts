@@ -1,12 +1,10 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { connect, constants, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/check/check-request.ts';
-import { answerChecksOnStreams } from '../../src/envoy/check-streams.ts';
-import { authorizationDefinition } from './protocol.ts';
+import { authorizationDefinition } from '../envoy/protocol.ts';
 import { eventually } from '../processes.ts';
-import { allowed, checkMessage, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
+import { allowed, checkMessage, startServer, type TestServer } from './grpc-fixture.ts';
 
 const { requestSerialize, responseDeserialize, path: checkPath } = authorizationDefinition.Check;
 
@@ -30,7 +28,7 @@ const timeouts: [string, string][] = [
   ['milliseconds', '100m'],
 ];
 
-const engines = ['lean', 'grpc-js', 'grpc-js-handlers'] as const;
+const engines = ['native', 'grpc-js'] as const;
 
 describe.each(engines)('a call answered by the engine %s', (engine) => {
   let running: TestServer;
@@ -87,13 +85,6 @@ describe.each(engines)('a call answered by the engine %s', (engine) => {
     expect(trailers['grpc-status']).toBe('0');
     expect(body[0]).toBe(0);
     expect(body.readUInt32BE(1)).toBe(body.length - 5);
-  });
-
-  it('is taken the way it should be', async () => {
-    // grpc-js says which encodings it takes.
-    expect((await call(message)).headers['grpc-accept-encoding'] === undefined).toBe(
-      engine !== 'grpc-js-handlers',
-    );
   });
 
   it.each([1, 2, 4, 5, 6, 7, 50])('may come in pieces of %i bytes', async (size) => {
@@ -276,31 +267,5 @@ describe.each(engines)('a call answered by the engine %s', (engine) => {
     session.on('ping', () => (probes += 1));
     await eventually('probes came', () => probes > 1 || undefined);
     expect(isAllowed(await call(message))).toBe(true);
-  });
-});
-
-describe('grpc-js of another make', () => {
-  const options = {
-    service: { decode: () => undefined, answer: () => {} },
-    maxMessageBytes: 1000,
-  };
-
-  it('is left as it is', () => {
-    const server = new Server();
-    // No listener yet.
-    expect(answerChecksOnStreams(server, options)).toBe(false);
-    server.createConnectionInjector(ServerCredentials.createInsecure());
-    Reflect.set(server, 'onStreamOpened', undefined);
-    expect(answerChecksOnStreams(server, options)).toBe(false);
-    Reflect.deleteProperty(server, 'onStreamOpened');
-    server.createConnectionInjector(ServerCredentials.createInsecure());
-    // Two listeners.
-    expect(answerChecksOnStreams(server, options)).toBe(false);
-  });
-
-  it('is told from the one that is known', () => {
-    const server = new Server();
-    server.createConnectionInjector(ServerCredentials.createInsecure());
-    expect(answerChecksOnStreams(server, options)).toBe(true);
   });
 });
