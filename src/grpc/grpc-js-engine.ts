@@ -5,6 +5,7 @@ import {
   type handleUnaryCall,
   type MethodDefinition,
   type ServerOptions,
+  type status as Status,
 } from '@grpc/grpc-js';
 import { Fault } from '../runtime/fault.ts';
 import type { Engine, EngineOptions } from './engine.ts';
@@ -72,7 +73,7 @@ function unaryHandler(method: UnaryMethod): handleUnaryCall<Call, Buffer> {
   return ({ request }, answer) =>
     method.answer(request.request, {
       send: (response) => answer(null, response),
-      reject: (code, details) => answer({ code, details }),
+      reject: (code, details) => answer({ code: code as Status, details }),
     });
 }
 

@@ -7,6 +7,8 @@ import type { CheckResponse } from './generated/envoy/service/auth/v3/CheckRespo
 import type { Value } from './generated/google/protobuf/Value.ts';
 import { readHealthRequest, writeHealth, writeHealthList } from '../../src/grpc/health-protocol.ts';
 import { authorizationDefinition, healthDefinition as theirs } from './protocol.ts';
+import { lengthPrefixed } from '../../src/grpc/length-prefix.ts';
+import { malformedRequest } from '../../src/grpc/method.ts';
 import { encodeCheckResponse } from '../../src/envoy/response-encoder.ts';
 import type { AccessToken } from '../../src/token/access-token.ts';
 
@@ -102,7 +104,7 @@ describe('the messages of health', () => {
   it.each(['SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'] as const)(
     'are those of proto-loader for %s',
     (status) => {
-      expect(writeHealth(status)).toEqual(theirs.Check.responseSerialize({ status }));
+      expect(writeHealth(status)).toEqual(lengthPrefixed(theirs.Check.responseSerialize({ status })));
       const list = { statuses: { '': { status }, 'a.b': { status } } };
       const ours = writeHealthList(
         new Map([
@@ -110,7 +112,7 @@ describe('the messages of health', () => {
           ['a.b', status],
         ]),
       );
-      expect(ours).toEqual(theirs.List.responseSerialize(list));
+      expect(ours).toEqual(lengthPrefixed(theirs.List.responseSerialize(list)));
     },
   );
 
@@ -121,6 +123,6 @@ describe('the messages of health', () => {
         expect(readHealthRequest(bytes)).toBe(theirs.Watch.requestDeserialize(bytes).service ?? '');
       }),
     );
-    expect(readHealthRequest(Buffer.from([0x0a, 5, 1]))).toBeUndefined();
+    expect(readHealthRequest(Buffer.from([0x0a, 5, 1]))).toBe(malformedRequest);
   });
 });
