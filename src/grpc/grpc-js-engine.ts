@@ -5,7 +5,6 @@ import {
   type handleUnaryCall,
   type MethodDefinition,
   type ServerOptions,
-  type status as Status,
 } from '@grpc/grpc-js';
 import { Fault } from '../runtime/fault.ts';
 import type { Engine, EngineOptions } from './engine.ts';
@@ -73,7 +72,8 @@ function unaryHandler(method: UnaryMethod): handleUnaryCall<Call, Buffer> {
   return ({ request }, answer) =>
     method.answer(request.request, {
       send: (response) => answer(null, response),
-      reject: (code, details) => answer({ code: code as Status, details }),
+      // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- gRPC's numbers, which grpc-js has as an enum
+      reject: (code, details) => answer({ code, details }),
     });
 }
 
