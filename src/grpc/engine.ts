@@ -20,6 +20,7 @@ export type EngineOptions = {
    * connection under it may cost a request.
    */
   readonly isTcp: boolean;
+  readonly isTls: boolean;
   readonly clock: Clock;
   readonly log: Log;
 };

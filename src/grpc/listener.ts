@@ -1,76 +1,61 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext, createServer as createTlsServer, type SecureContextOptions } from 'node:tls';
 import type { Log } from '../runtime/log.ts';
-import { secretFromFile, watchSecret } from '../runtime/secret.ts';
+import type { ServerBounds } from './server-bounds.ts';
+import { createTlsListener, type TlsFiles, type TlsListener } from './tls-listener.ts';
 
-/** Certificate and key of the server, and the authority that clients' certificates must come from: paths of PEM files. */
-export type TlsFiles = {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string | undefined;
-};
-
-export type Transport = {
+export type Listener = {
   readonly server: Server;
-  /** Takes no further connections and stops watching files; resolves when the last connection has ended. */
+  /** Accepts no further connections and stops watching files; resolves when the last connection has ended. */
   close(): Promise<void>;
   /** Ends every connection at once. */
   destroyConnections(): void;
 };
 
-export type TransportOptions = {
+export type ListenerOptions = {
   tls: TlsFiles | undefined;
   /** undefined: `onConnection` bounds them. */
   maxConnections: number | undefined;
-  /** Time for a TLS handshake, and for the first byte after it; ms. */
-  helloTimeoutMs: number;
-  /** How often certificate files are looked at; default 5000. */
+  bounds: Pick<ServerBounds, 'firstByteTimeoutMs' | 'maxHandshakes' | 'handshakeTimeoutMs'>;
+  /** How often certificate files are checked for changes; default 5000. */
   certificatesEveryMs?: number | undefined;
   log: Log;
+  /** A new connection, after its TLS handshake. */
   onConnection(socket: Socket): void;
 };
 
 /**
- * What is below HTTP/2: a listener whose connections are bounded, over TLS 1.2 or newer when asked for. Changed
- * certificate files apply to new connections within 5 s; a pair that doesn't fit leaves the old one in use.
- * @throws ERR_SECRET_UNREADABLE, and node:tls's errors for files that are no PEM or don't fit each other
+ * Accepts the connections below HTTP/2, with or without TLS.
+ * @throws ERR_SECRET_UNREADABLE, and the errors of node:tls for files that are not PEM or don't match
  */
-export function createTransport(options: TransportOptions): Transport {
-  const { tls, log, helloTimeoutMs } = options;
+export function createListener(options: ListenerOptions): Listener {
+  const { tls, bounds, log } = options;
   const open = new Set<Socket>();
 
   function accept(socket: Socket): void {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
     socket.on('error', (thrown) => log.debug('connection failed', { err: thrown }));
-    const seenBytes = socket.bytesRead;
+    const bytesBefore = socket.bytesRead;
     const timer = setTimeout(() => {
-      if (socket.bytesRead === seenBytes) socket.destroy();
-    }, helloTimeoutMs);
+      if (socket.bytesRead === bytesBefore) socket.destroy();
+    }, bounds.firstByteTimeoutMs);
     timer.unref();
-    // It would keep the socket, and all that hangs on it.
+    // The timer would keep the closed socket in memory.
     socket.once('close', () => clearTimeout(timer));
     options.onConnection(socket);
   }
 
-  const server =
+  const { server, stopWatching }: TlsListener =
     tls === undefined
-      ? createServer({ noDelay: true }, accept)
-      : createTlsServer(
-          {
-            ...readTlsFiles(tls),
-            ALPNProtocols: ['h2'],
-            minVersion: 'TLSv1.2',
-            handshakeTimeout: helloTimeoutMs,
-            requestCert: tls.clientCa !== undefined,
-            rejectUnauthorized: true,
-            noDelay: true,
-          },
-          accept,
-        ).on('tlsClientError', (thrown) => log.debug('TLS handshake failed', { err: thrown }));
+      ? { server: createServer({ noDelay: true }, accept), stopWatching: () => {} }
+      : createTlsListener({
+          tls,
+          bounds,
+          certificatesEveryMs: options.certificatesEveryMs,
+          log,
+          onConnection: accept,
+        });
   if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
-  const stopWatching =
-    tls === undefined || !('setSecureContext' in server) ? [] : watchTlsFiles(tls, server, options);
 
   return {
     server,
@@ -78,37 +63,10 @@ export function createTransport(options: TransportOptions): Transport {
       for (const socket of open) socket.destroy();
     },
     close: async () => {
-      for (const stop of stopWatching) stop();
+      stopWatching();
       const { promise, resolve } = Promise.withResolvers<void>();
       server.close(() => resolve());
       await promise;
     },
   };
-}
-
-type SecureServer = { setSecureContext(options: SecureContextOptions): void };
-
-function readTlsFiles({ cert, key, clientCa }: TlsFiles): SecureContextOptions {
-  return {
-    cert: secretFromFile(cert).bytes(),
-    key: secretFromFile(key).bytes(),
-    ...(clientCa === undefined ? {} : { ca: secretFromFile(clientCa).bytes() }),
-  };
-}
-
-function watchTlsFiles(tls: TlsFiles, server: SecureServer, options: TransportOptions): (() => void)[] {
-  const { log, certificatesEveryMs } = options;
-  const paths = [tls.cert, tls.key, tls.clientCa].filter((path) => path !== undefined);
-  const reload = (file: string): void => {
-    try {
-      const files = readTlsFiles(tls);
-      // Refuses a certificate and a key of different pairs, as there are between two writes.
-      createSecureContext(files);
-      server.setSecureContext(files);
-      log.info('certificates read again', { file });
-    } catch (thrown) {
-      log.warn('changed certificate files do not fit; the old ones stay in use', { file, err: thrown });
-    }
-  };
-  return paths.map((path) => watchSecret(secretFromFile(path), () => reload(path), certificatesEveryMs));
 }

@@ -1,20 +1,24 @@
-/** What one client, or all of them together, may ask of the port. */
+/** Limits on what one client, or all clients together, may take of the server. */
 export type ServerBounds = {
-  /** A check request; bytes. Envoy's own default limit for all headers of a request is 60 KiB. */
+  /** Size of a request message; bytes. Envoy's default limit for all headers of a request is 60 KiB. */
   readonly maxMessageBytes: number;
-  /** On one connection; the recommended Envoy configuration says the same. Envoy opens another one at the limit. */
+  /** Per connection. The recommended Envoy configuration has the same limit, at which Envoy opens another connection. */
   readonly maxConcurrentStreams: number;
   readonly maxConnections: number;
-  /** Connections beyond those whose sockets are still open after they were told to close, or have ended. */
+  /** Native engine: connections beyond `maxConnections` that are draining, or have ended with their socket still open. */
   readonly maxLeaving: number;
-  /** TCP only: a connection is asked to close after this time, give or take a tenth; ms. */
+  /** TCP only: age at which a connection gets GOAWAY, plus or minus a tenth; ms. */
   readonly maxConnectionAgeMs: number;
-  /** TCP only. Longer than Envoy's own idle time of an hour, so that Envoy is the one to close. */
+  /** TCP only. Longer than Envoy's idle timeout of an hour, so that Envoy is the one to close; ms. */
   readonly maxConnectionIdleMs: number;
-  /** A connection is probed this often and closed when 10 s pass without an answer; ms. */
+  /** Interval of pings. A connection without an answer within 10 s is closed; ms. */
   readonly keepaliveMs: number;
-  /** For a TLS handshake, and for a connection's first byte; ms. */
-  readonly helloTimeoutMs: number;
+  /** From the accepted connection, after its TLS handshake, to its first byte; ms. */
+  readonly firstByteTimeoutMs: number;
+  /** TLS handshakes at once. A further one ends the oldest. */
+  readonly maxHandshakes: number;
+  /** For a whole TLS handshake; ms. */
+  readonly handshakeTimeoutMs: number;
 };
 
 export const defaultBounds: ServerBounds = {
@@ -25,10 +29,12 @@ export const defaultBounds: ServerBounds = {
   maxConnectionAgeMs: 3_600_000,
   maxConnectionIdleMs: 3_900_000,
   keepaliveMs: 30_000,
-  helloTimeoutMs: 10_000,
+  firstByteTimeoutMs: 10_000,
+  maxHandshakes: 64,
+  handshakeTimeoutMs: 5000,
 };
 
-/** For the answer to a probe; ms. */
+/** For the answer to a ping; ms. */
 export const probeTimeoutMs = 10_000;
-/** For open calls of a connection that is asked to close for its age; ms. */
+/** For the open calls of a connection that is closed for its age; ms. */
 export const ageGraceMs = 10_000;

@@ -5,10 +5,11 @@ import type { Log } from '../runtime/log.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { createHealthMethods } from './health-methods.ts';
 import type { HealthService } from './health-service.ts';
-import { createTransport, type TlsFiles } from './listener.ts';
+import { createListener } from './listener.ts';
 import type { Method } from './method.ts';
 import { createNativeEngine } from './native-engine.ts';
 import { defaultBounds, type ServerBounds } from './server-bounds.ts';
+import type { TlsFiles } from './tls-listener.ts';
 
 export type EngineName = 'native' | 'grpc-js';
 
@@ -23,7 +24,7 @@ export type GrpcServerOptions = {
   bounds?: Partial<ServerBounds>;
   /** How often certificate files are checked for changes; default 5000. */
   certificatesEveryMs?: number;
-  /** Default `auto`: `native` where only this machine can connect, else `grpc-js`. */
+  /** Default `auto`: `native` where the clients are known, else `grpc-js`. */
   engine?: EngineName | 'auto';
   clock: Clock;
   log: Log;
@@ -48,37 +49,38 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     methods: new Map(methods.map((method) => [method.path, method])),
     bounds,
     isTcp: address.kind === 'tcp',
+    isTls: tls !== undefined,
     clock,
     log,
   };
   let engine: Engine | undefined;
-  const transport = createTransport({
+  const listener = createListener({
     tls,
     // The native engine bounds them itself, because it can close an idle one.
     maxConnections: engineName === 'native' ? undefined : bounds.maxConnections,
-    helloTimeoutMs: bounds.helloTimeoutMs,
+    bounds,
     certificatesEveryMs: options.certificatesEveryMs,
     log,
     onConnection: (socket) => engine?.accept(socket),
   });
-  transport.server.on('drop', () =>
+  listener.server.on('drop', () =>
     log.warn('connection refused: too many are open', { count: bounds.maxConnections }),
   );
 
   async function start(): Promise<void> {
     engine = await createEngine(engineName, engineOptions);
-    await listen(transport.server, address, 'listen');
+    await listen(listener.server, address, 'listen');
   }
 
   async function stop(): Promise<void> {
     health.close();
-    await acceptWaiting(transport.server);
+    await acceptWaiting(listener.server);
     // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once. If that one
     // still waited to be accepted when the port closes, it would be reset, with the check that the client has sent on it.
-    const closed = transport.close();
+    const closed = listener.close();
     const force = setTimeout(() => {
       log.warn('open calls are cut off', { part: 'grpc' });
-      transport.destroyConnections();
+      listener.destroyConnections();
     }, options.drainMs);
     engine?.drain();
     await closed;
@@ -86,7 +88,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   }
 
   function boundAddress(): Address {
-    const bound = transport.server.address();
+    const bound = listener.server.address();
     return address.kind === 'tcp' && typeof bound === 'object' && bound !== null
       ? { ...address, port: bound.port }
       : address;
@@ -96,13 +98,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 }
 
 /**
- * Our own HTTP/2 talks to the proxy beside it. A port that others reach is left to the implementation that the whole
- * world tests.
+ * The native engine serves clients that are known: processes of this machine, and clients whose certificate was verified
+ * before the first frame is read. Ports that anybody can reach are left to an implementation that is used, and attacked,
+ * everywhere.
  */
 function chooseEngine({ engine = 'auto', address, tls }: GrpcServerOptions): EngineName {
   if (engine !== 'auto') return engine;
   const isLocal = address.kind === 'unix' || isLoopback(address.host);
-  return isLocal && tls === undefined ? 'native' : 'grpc-js';
+  return (isLocal && tls === undefined) || tls?.clientCa !== undefined ? 'native' : 'grpc-js';
 }
 
 async function createEngine(name: EngineName, options: EngineOptions): Promise<Engine> {

@@ -46,9 +46,14 @@ it.each([
   },
 );
 
-it('with TLS the engine is grpc-js, on loopback too', () => {
-  expect(engineFor(tcp('127.0.0.1'), { tls: certificateFiles() })).toBe('grpc-js');
-});
+it.each(['127.0.0.1', '0.0.0.0'])(
+  'with TLS on %s the engine is native if clients need a certificate',
+  (host) => {
+    const { cert, key } = certificateFiles();
+    expect(engineFor(tcp(host), { tls: { cert, key } })).toBe('grpc-js');
+    expect(engineFor(tcp(host), { tls: { cert, key, clientCa: cert } })).toBe('native');
+  },
+);
 
 it('the engine that is configured is taken', () => {
   expect(engineFor(tcp('0.0.0.0'), { engine: 'native' })).toBe('native');

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ConnectionPlaces, type PlacedConnection } from '../../src/grpc/connection-limit.ts';
+import { ConnectionLimit, type LimitedConnection } from '../../src/grpc/connection-limit.ts';
 
 const maxConnections = 4;
 const maxLeaving = 2;
 
-/** As much of a connection as has to do with its place. */
-class TestConnection implements PlacedConnection {
+/** As much of a connection as the limit looks at. */
+class TestConnection implements LimitedConnection {
   openStreams = 0;
   idleSince: number;
   readonly share = { bytes: 0 };
@@ -34,9 +34,28 @@ class TestConnection implements PlacedConnection {
 
 /** Connections that come and go, as an engine reports them. */
 class Listener {
-  readonly places = new ConnectionPlaces<TestConnection>({ maxConnections, maxLeaving });
+  readonly limit: ConnectionLimit<TestConnection>;
+  /** Connections whose memory is counted. */
+  counted = 0;
   readonly connections: TestConnection[] = [];
   now = 0;
+
+  /** @param mostCounted connections that have room in memory */
+  constructor(mostCounted = Infinity) {
+    this.limit = new ConnectionLimit<TestConnection>(
+      { maxConnections, maxLeaving },
+      {
+        take: () => {
+          if (this.counted >= mostCounted) return false;
+          this.counted += 1;
+          return true;
+        },
+        giveBack: () => {
+          this.counted -= 1;
+        },
+      },
+    );
+  }
 
   in(state: TestConnection['state']): TestConnection[] {
     return this.connections.filter((connection) => connection.state === state);
@@ -44,9 +63,9 @@ class Listener {
 
   /** @returns undefined for one that is refused */
   open(): TestConnection | undefined {
-    if (this.places.admit() === 'full') return undefined;
+    if (this.limit.admit() === 'full') return undefined;
     const connection = new TestConnection((this.now += 1), (one) => this.#close(one));
-    this.places.add(connection);
+    this.limit.add(connection);
     this.connections.push(connection);
     return connection;
   }
@@ -73,9 +92,9 @@ class Listener {
 
   #close(connection: TestConnection): void {
     connection.openStreams = 0;
-    this.places.ended(connection, false);
-    if (connection.share.bytes === 0) this.places.freed(connection);
-    this.places.socketClosed(connection);
+    this.limit.ended(connection, false);
+    if (connection.share.bytes === 0) this.limit.freed(connection);
+    this.limit.socketClosed(connection);
   }
 }
 
@@ -101,6 +120,7 @@ describe('the places of connections', () => {
           else if (one !== undefined) listener[kind](one);
           expect(listener.in('open').length).toBeLessThanOrEqual(maxConnections);
           expect(listener.in('draining').length).toBeLessThanOrEqual(maxLeaving);
+          expect(listener.counted).toBe(listener.in('open').length);
         }
       }),
       { numRuns: 500 },
@@ -143,7 +163,21 @@ describe('the places of connections', () => {
     for (const other of others.slice(0, 1)) listener.leave(other);
     expect(listener.open()).toBeUndefined();
     first.share.bytes = 0;
-    listener.places.freed(first);
+    listener.limit.freed(first);
     expect(listener.open()).toBeDefined();
+  });
+
+  it('are taken from the longest idle connection where there is no memory for another one', () => {
+    const listener = new Listener(2);
+    const [first, second] = [listener.opened(), listener.opened()];
+    const third = listener.opened();
+    expect([first.state, second.state, third.state]).toEqual(['draining', 'open', 'open']);
+    expect(listener.counted).toBe(2);
+    for (const busy of [second, third]) listener.begin(busy);
+    expect(listener.open()).toBeUndefined();
+    expect(listener.counted).toBe(2);
+    listener.leave(second);
+    expect(listener.open()).toBeDefined();
+    expect(listener.counted).toBe(2);
   });
 });

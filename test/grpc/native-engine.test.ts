@@ -27,6 +27,7 @@ beforeEach(async () => {
     methods: new Map([[path, method]]),
     bounds: { ...defaultBounds, maxConnections: 2, maxLeaving: 2 },
     isTcp: false,
+    isTls: false,
     clock: systemClock,
     log: createLog({ program: 'test', level: 'silent' }),
   });

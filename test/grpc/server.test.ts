@@ -316,7 +316,7 @@ describe.each(engines)('a check answered by the engine %s', (engine) => {
 
     it('a connection that says nothing is closed', async () => {
       await running.server.stop();
-      running = await startServer(() => allowed(), { bounds: { helloTimeoutMs: 50 } });
+      running = await startServer(() => allowed(), { bounds: { firstByteTimeoutMs: 50 } });
       const [host = '', port = ''] = running.target.split(':');
       const { promise, resolve } = Promise.withResolvers<void>();
       connect(Number(port), host)
