@@ -8,6 +8,8 @@ import {
   type Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
+import type { ClientHttp2Session, ClientSessionOptions } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Check } from '../../src/check/check-request.ts';
 import { deny, type Allow, type Decision } from '../../src/check/decision.ts';
 import { createAuthorizationService } from '../../src/envoy/authorization-service.ts';
@@ -20,6 +22,7 @@ import { createHealthService, type HealthService } from '../../src/grpc/health-s
 import { authorizationDefinition, healthDefinition } from '../envoy/protocol.ts';
 import { authorizationServiceName } from '../../src/envoy/method-names.ts';
 import type { WantedHeaders } from '../../src/envoy/wanted-headers.ts';
+import { createTransport, type Transport } from './transports.ts';
 import { formatAddress, type Address } from '../../src/runtime/address.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Log } from '../../src/runtime/log.ts';
@@ -49,6 +52,7 @@ export const checkMessage = (headers: Record<string, string> = {}): CheckRequest
 
 export type TestServer = {
   server: GrpcServer;
+  transport: Transport;
   health: HealthService;
   target: string;
   decisions: Decision[];
@@ -58,7 +62,11 @@ export type TestServer = {
 /** The real server around a given check. */
 export async function startServer(
   check: Check,
-  { headers, ...options }: Partial<GrpcServerOptions> & { log?: Log; headers?: WantedHeaders } = {},
+  {
+    headers,
+    transport = createTransport('tcp'),
+    ...options
+  }: Partial<GrpcServerOptions> & { log?: Log; headers?: WantedHeaders; transport?: Transport } = {},
 ): Promise<TestServer> {
   let ready = true;
   const decisions: Decision[] = [];
@@ -75,8 +83,8 @@ export async function startServer(
     log,
   });
   const server = createGrpcServer({
-    address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
-    tls: undefined,
+    address: transport.address,
+    tls: transport.tls,
     methods: [authorization],
     health,
     drainMs: 2000,
@@ -87,6 +95,7 @@ export async function startServer(
   await server.start();
   return {
     server,
+    transport,
     health,
     target: targetOf(server.boundAddress()),
     decisions,
@@ -106,6 +115,19 @@ export const connectTo = (target: string, channelCredentials?: ChannelCredential
     // A connection of its own for every client.
     'grpc.use_local_subchannel_pool': 1,
   });
+
+/** A client of its own for a server, over the server's transport. */
+export const connectToServer = ({ target, transport }: TestServer): Client =>
+  connectTo(target, transport.channelCredentials);
+
+/** A connection to a server, after its TLS handshake, on which nothing was said. */
+export const openSocket = ({ server, transport }: TestServer): Socket =>
+  transport.socket(server.boundAddress());
+
+export const openSession = (
+  { server, transport }: TestServer,
+  options?: ClientSessionOptions,
+): ClientHttp2Session => transport.session(server.boundAddress(), options).on('error', () => {});
 
 export type CheckCall = { call: ClientUnaryCall; answer: Promise<CheckResponse__Output> };
 
