@@ -1,4 +1,4 @@
-import type { Connection } from '../http2/connection.ts';
+import type { ServerConnection } from '../http2/server-stream.ts';
 import { failures } from './failure.ts';
 import { MessageStream } from './message-stream.ts';
 import {
@@ -15,7 +15,7 @@ export class UnaryStream extends MessageStream implements UnaryReply {
   readonly #method: UnaryMethod;
 
   constructor(
-    connection: Connection,
+    connection: ServerConnection,
     id: number,
     head: GrpcRequestHead,
     maxMessageBytes: number,
@@ -38,7 +38,7 @@ export class ServerStreamingStream extends MessageStream implements ResponseStre
   readonly #method: ServerStreamingMethod;
 
   constructor(
-    connection: Connection,
+    connection: ServerConnection,
     id: number,
     head: GrpcRequestHead,
     maxMessageBytes: number,

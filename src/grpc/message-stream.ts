@@ -1,6 +1,5 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
-import type { Connection } from '../http2/connection.ts';
-import { ServerStream } from '../http2/server-stream.ts';
+import { ServerStream, type ServerConnection } from '../http2/server-stream.ts';
 import { createFailure, failures, okTrailers, responseHead, type Failure } from './failure.ts';
 import { lengthPrefixBytes } from './length-prefix.ts';
 import type { GrpcRequestHead } from './request-head.ts';
@@ -29,7 +28,7 @@ export abstract class MessageStream extends ServerStream {
   #isAnswered = false;
   #isReleased = false;
 
-  constructor(connection: Connection, id: number, head: GrpcRequestHead, maxMessageBytes: number) {
+  constructor(connection: ServerConnection, id: number, head: GrpcRequestHead, maxMessageBytes: number) {
     super(connection, id);
     this.#head = head;
     this.#maxMessageBytes = maxMessageBytes;

@@ -3,6 +3,7 @@ import type { ConnectionOptions } from '../http2/connection-options.ts';
 import { Connection } from '../http2/connection.ts';
 import { MemoryBudget } from '../http2/memory-budget.ts';
 import type { RequestHead } from '../http2/request-head.ts';
+import type { ServerConnection } from '../http2/server-stream.ts';
 import { FailedStream, ServerStreamingStream, UnaryStream } from './call-streams.ts';
 import { ConnectionLimit, uncountedMemory, type ConnectionMemory } from './connection-limit.ts';
 import { createDeadlines } from './deadlines.ts';
@@ -25,9 +26,9 @@ const budgetBounds = { mostBytes: 24 * mebibyte, mostBytesOfOne: 8 * mebibyte, o
  */
 export function createNativeEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
-  const open = new Map<Connection, { readonly socket: Socket; readonly stopUpkeep: () => void }>();
+  const open = new Map<ServerConnection, { readonly socket: Socket; readonly stopUpkeep: () => void }>();
   const budget = new MemoryBudget(budgetBounds);
-  const limit = new ConnectionLimit<Connection>(bounds, options.isTls ? tlsMemory(budget) : uncountedMemory);
+  const limit = new ConnectionLimit<ServerConnection>(bounds, options.isTls ? tlsMemory(budget) : uncountedMemory);
   const warnOfLimit = createLimitWarning(options);
   const connectionOptions: ConnectionOptions = {
     open: createCalls(options),
@@ -116,7 +117,7 @@ function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['ope
     return head;
   }
 
-  function create(connection: Connection, id: number, head: GrpcRequestHead): MessageStream {
+  function create(connection: ServerConnection, id: number, head: GrpcRequestHead): MessageStream {
     const { method } = head;
     switch (method?.kind) {
       case 'unary':
@@ -137,7 +138,7 @@ function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['ope
 }
 
 /** Pings a connection at intervals, and closes it when it is old or idle. @returns what stops that */
-function keepUp(connection: Connection, bounds: ServerBounds, isTcp: boolean): () => void {
+function keepUp(connection: ServerConnection, bounds: ServerBounds, isTcp: boolean): () => void {
   const timers: NodeJS.Timeout[] = [];
   const probe = setInterval(() => {
     connection.nextRound();
@@ -154,7 +155,7 @@ function keepUp(connection: Connection, bounds: ServerBounds, isTcp: boolean): (
   };
 }
 
-function limitAge(connection: Connection, { maxConnectionAgeMs }: ServerBounds): NodeJS.Timeout {
+function limitAge(connection: ServerConnection, { maxConnectionAgeMs }: ServerBounds): NodeJS.Timeout {
   const ageMs = maxConnectionAgeMs * (0.9 + Math.random() * 0.2);
   return setTimeout(() => {
     connection.drain();
@@ -163,7 +164,7 @@ function limitAge(connection: Connection, { maxConnectionAgeMs }: ServerBounds):
 }
 
 /** Compares the number of requests twice in the idle time. */
-function limitIdleness(connection: Connection, { maxConnectionIdleMs }: ServerBounds): NodeJS.Timeout {
+function limitIdleness(connection: ServerConnection, { maxConnectionIdleMs }: ServerBounds): NodeJS.Timeout {
   let requestsBefore = -1;
   let quietIntervals = 0;
   return setInterval(() => {

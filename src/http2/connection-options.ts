@@ -1,17 +1,16 @@
-import type { Connection } from './connection.ts';
 import type { HeaderBounds } from './header-decoder.ts';
 import type { HeaderList } from './header-encoder.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { RequestHead } from './request-head.ts';
-import type { ServerStream } from './server-stream.ts';
+import type { ServerConnection, ServerStream } from './server-stream.ts';
 
 export type ConnectionOptions = {
   /** Makes the stream for a request. */
-  open(connection: Connection, id: number, head: RequestHead): ServerStream;
+  open(connection: ServerConnection, id: number, head: RequestHead): ServerStream;
   /** Told once, when the connection is over for whatever reason. */
-  onOver(connection: Connection): void;
+  onOver(connection: ServerConnection): void;
   /** Called once, then or later, when nothing is kept for the client any more. */
-  onFree(connection: Connection): void;
+  onFree(connection: ServerConnection): void;
   /** Counts how often any of the connections became idle. */
   idleOrder: { count: number };
   /** An error of the peer's, in our words. */

@@ -19,7 +19,7 @@ import type { MemoryShare } from './memory-budget.ts';
 import { Output } from './output.ts';
 import { readSettings } from './peer-settings.ts';
 import { Pings } from './pings.ts';
-import type { ServerStream } from './server-stream.ts';
+import type { ServerConnection, ServerStream } from './server-stream.ts';
 import { readIntoBuffer } from './socket-reads.ts';
 import { Streams } from './streams.ts';
 import { Strikes } from './rate-limit.ts';
@@ -29,7 +29,7 @@ import { Strikes } from './rate-limit.ts';
  * upgrade. Whatever RFC 9113 calls a connection error ends it with GOAWAY.
  * @see RFC 9113
  */
-export class Connection {
+export class Connection implements ServerConnection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #output: Output;
@@ -40,16 +40,13 @@ export class Connection {
   readonly #strikes: Strikes;
   readonly #mistakes: Strikes;
   readonly #streams: Streams;
-  /** What is kept for the client. */
   readonly share: MemoryShare;
   #prefaceRead = 0;
   /** Requests so far when it last pinged. */
   #requestsAtPing = -1;
   #isFirstFrame = true;
   #phase: 'open' | 'draining' | 'last' | 'over' = 'open';
-  /** Moves with every `nextRound`. */
   round = 0;
-  /** Larger for a connection that became idle later: when its last open request was over, or else when it was accepted. */
   idleSince: number;
 
   constructor(socket: Socket, options: ConnectionOptions) {
@@ -89,12 +86,10 @@ export class Connection {
     socket.on('close', () => this.#over());
   }
 
-  /** Of a new stream; octets. */
   get initialSendWindow(): number {
     return this.#streams.initialSendWindow;
   }
 
-  /** Requests so far. */
   get requests(): number {
     return this.#streams.requests;
   }
@@ -103,17 +98,14 @@ export class Connection {
     return this.#streams.open;
   }
 
-  /** Sends the head of a response, or trailers; `list` should be the same array for the same fields. */
   sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void {
     this.#streams.sendHeaders(stream, list, endStream);
   }
 
-  /** Sends a part of a response's body. */
   sendData(stream: ServerStream, bytes: Buffer): void {
     this.#streams.sendData(stream, bytes);
   }
 
-  /** Takes no new requests once the client knows; the connection ends with its last response. */
   drain(): void {
     if (this.#phase !== 'open') return;
     this.#phase = 'draining';
@@ -123,17 +115,14 @@ export class Connection {
     setTimeout(() => this.#sayLast(), patienceMs).unref();
   }
 
-  /** Asks the client for a sign of life. @returns false when the last one is still owed, or the connection is over */
   ping(): boolean {
     return this.#phase !== 'over' && this.#pings.ask();
   }
 
-  /** A sign of life is owed. */
   get isPinged(): boolean {
     return this.#pings.isOwed;
   }
 
-  /** Begins another round, and tells streams whose client has been sending since before the last one. */
   nextRound(): void {
     this.round += 1;
     this.#streams.tellOverdue(this.round - 1);
@@ -214,7 +203,6 @@ export class Connection {
     } else if (this.#pings.answered(payload)) this.#sayLast();
   }
 
-  /** Counts a mistake of the client's that has a request fail. @returns false when it was one too many: the connection is over */
   mistake(): boolean {
     return this.#count(this.#mistakes, 'too many mistakes');
   }

@@ -1,5 +1,35 @@
-import type { Connection } from './connection.ts';
 import type { HeaderList } from './header-encoder.ts';
+import type { MemoryShare } from './memory-budget.ts';
+
+/** A connection as its streams and the server around it see it: what `connection.ts` implements. */
+export type ServerConnection = {
+  /** What is kept for the client. */
+  readonly share: MemoryShare;
+  /** Moves with every `nextRound`. */
+  readonly round: number;
+  /** Of a new stream; octets. */
+  readonly initialSendWindow: number;
+  readonly openStreams: number;
+  /** Requests so far. */
+  readonly requests: number;
+  /** Larger for a connection that became idle later: when its last open request was over, or else when it was accepted. */
+  readonly idleSince: number;
+  /** A sign of life is owed. */
+  readonly isPinged: boolean;
+  /** Sends the head of a response, or trailers; `list` should be the same array for the same fields. */
+  sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void;
+  /** Sends a part of a response's body. */
+  sendData(stream: ServerStream, bytes: Buffer): void;
+  /** Counts a mistake of the client's that has a request fail. @returns false when it was one too many: the connection is over */
+  mistake(): boolean;
+  /** Asks the client for a sign of life. @returns false when the last one is still owed, or the connection is over */
+  ping(): boolean;
+  /** Begins another round, and tells streams whose client has been sending since before the last one. */
+  nextRound(): void;
+  /** Takes no new requests once the client knows; the connection ends with its last response. */
+  drain(): void;
+  destroy(): void;
+};
 
 /** What is still to be sent, in order. */
 export type Part =
@@ -11,7 +41,7 @@ export type Part =
  * hears of nothing more, and what it is still sent goes nowhere.
  */
 export abstract class ServerStream {
-  readonly connection: Connection;
+  readonly connection: ServerConnection;
   readonly id: number;
   /** The client has sent all. */
   isRemoteClosed = false;
@@ -31,7 +61,7 @@ export abstract class ServerStream {
   /** The connection's round in which it was opened. */
   readonly round: number;
 
-  constructor(connection: Connection, id: number) {
+  constructor(connection: ServerConnection, id: number) {
     this.connection = connection;
     this.id = id;
     this.sendWindow = connection.initialSendWindow;

@@ -1,6 +1,5 @@
 import type { ConnectionOptions } from './connection-options.ts';
 import { connectionWindow } from './connection-options.ts';
-import type { Connection } from './connection.ts';
 import type { ControlFrames } from './control-frames.ts';
 import { protocolError, type ConnectionError } from './frame-validation.ts';
 import type { Frame } from './frame-reader.ts';
@@ -11,12 +10,12 @@ import type { Output } from './output.ts';
 import type { PeerSettings } from './peer-settings.ts';
 import { areTrailers, type RequestHead } from './request-head.ts';
 import { Sender } from './sender.ts';
-import type { ServerStream } from './server-stream.ts';
+import type { ServerConnection, ServerStream } from './server-stream.ts';
 import { StreamTable } from './stream-table.ts';
 
 /** The connection that the streams are of. */
 export type StreamsHost = {
-  readonly connection: Connection;
+  readonly connection: ServerConnection;
   readonly output: Output;
   readonly control: ControlFrames;
   readonly encoder: HeaderEncoder;

@@ -5,7 +5,7 @@ import { Connection } from '../../src/http2/connection.ts';
 import type { HeaderList } from '../../src/http2/header-encoder.ts';
 import { MemoryBudget } from '../../src/http2/memory-budget.ts';
 import type { RequestHead } from '../../src/http2/request-head.ts';
-import { ServerStream } from '../../src/http2/server-stream.ts';
+import { ServerStream, type ServerConnection } from '../../src/http2/server-stream.ts';
 
 const okHead: HeaderList = [[':status', '200']];
 const okTrailers: HeaderList = [['x-status', 'done']];
@@ -35,7 +35,7 @@ class EchoStream extends ServerStream {
   readonly #seen: Seen;
   readonly #answerAfterMs: number | undefined;
 
-  constructor(connection: Connection, id: number, seen: Seen, answerAfterMs: number | undefined) {
+  constructor(connection: ServerConnection, id: number, seen: Seen, answerAfterMs: number | undefined) {
     super(connection, id);
     this.#seen = seen;
     this.#answerAfterMs = answerAfterMs;
