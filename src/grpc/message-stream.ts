@@ -52,7 +52,7 @@ export abstract class MessageStream extends ServerStream {
   onHead(): void {
     const { failure, httpStatus } = this.#head;
     if (failure !== undefined) return this.refuse(failure);
-    if (httpStatus === undefined || !this.connection.mistake()) return;
+    if (httpStatus === undefined || !this.connection.chargeError()) return;
     this.#isAnswered = true;
     this.connection.sendHeaders(this, [[':status', String(httpStatus)]], true);
   }
@@ -97,8 +97,8 @@ export abstract class MessageStream extends ServerStream {
 
   #hold(bytes: number): boolean {
     const more = bytes - this.#held;
-    if (more < 0) this.connection.share.giveBack(-more);
-    else if (!this.connection.share.take(more)) return false;
+    if (more < 0) this.connection.share.release(-more);
+    else if (!this.connection.share.reserve(more)) return false;
     this.#held = bytes;
     return true;
   }
@@ -132,14 +132,15 @@ export abstract class MessageStream extends ServerStream {
         thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE';
       return this.refuse(isTooLarge ? failures.messageTooLarge : failures.undecompressable);
     }
-    if (bytes.length <= maxCompressionRatio * message.length || this.connection.mistake()) this.#pass(bytes);
+    if (bytes.length <= maxCompressionRatio * message.length || this.connection.chargeError())
+      this.#pass(bytes);
   }
 
   onReset(): void {
     this.#release();
   }
 
-  onOverdue(): void {
+  onRequestTimeout(): void {
     this.fail(failures.lateMessage);
   }
 
@@ -183,7 +184,7 @@ export abstract class MessageStream extends ServerStream {
 
   /** The same for a mistake of the client, whose number a connection limits. */
   protected refuse(failure: Failure): void {
-    if (this.connection.mistake()) this.fail(failure);
+    if (this.connection.chargeError()) this.fail(failure);
   }
 
   #release(): void {
@@ -196,7 +197,7 @@ export abstract class MessageStream extends ServerStream {
   }
 
   #giveBackMemory(): void {
-    this.connection.share.giveBack(this.#held);
+    this.connection.share.release(this.#held);
     this.#held = 0;
   }
 }

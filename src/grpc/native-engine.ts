@@ -18,7 +18,11 @@ const mebibyte = 1024 * 1024;
 // Less than the heap that a sidecar is given.
 /** Measured: 58 KiB with TLS 1.3, 45 KiB with TLS 1.2. */
 const tlsConnectionBytes = 56 * 1024;
-const budgetBounds = { mostBytes: 24 * mebibyte, mostBytesOfOne: 8 * mebibyte, ownBytes: 32 * 1024 };
+const budgetBounds = {
+  maxSharedBytes: 24 * mebibyte,
+  maxConnectionBytes: 8 * mebibyte,
+  guaranteedBytes: 32 * 1024,
+};
 
 /**
  * gRPC on our own HTTP/2, which implements what an ext_authz server needs and no more. Cost: a fifth of the CPU time of
@@ -28,19 +32,22 @@ export function createNativeEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
   const open = new Map<ServerConnection, { readonly socket: Socket; readonly stopUpkeep: () => void }>();
   const budget = new MemoryBudget(budgetBounds);
-  const limit = new ConnectionLimit<ServerConnection>(bounds, options.isTls ? tlsMemory(budget) : uncountedMemory);
+  const limit = new ConnectionLimit<ServerConnection>(
+    bounds,
+    options.isTls ? tlsMemory(budget) : uncountedMemory,
+  );
   const warnOfLimit = createLimitWarning(options);
   const connectionOptions: ConnectionOptions = {
-    open: createCalls(options),
-    onOver: (connection) => {
+    createStream: createCalls(options),
+    onClosed: (connection) => {
       const { socket, stopUpkeep } = open.get(connection) ?? {};
       stopUpkeep?.();
       open.delete(connection);
       limit.ended(connection, socket?.destroyed === false);
     },
-    onFree: (connection) => limit.freed(connection),
+    onReleased: (connection) => limit.freed(connection),
     idleOrder: { count: 0 },
-    onPeerError: (message) => log.debug('connection closed for an error of its client', { cause: message }),
+    onClientError: (message) => log.debug('connection closed for an error of its client', { cause: message }),
     onFault: (thrown) => log.error('connection closed for a defect', { err: thrown }),
     // All connections share one, because a read is processed before the next.
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
@@ -52,9 +59,10 @@ export function createNativeEngine(options: EngineOptions): Engine {
     // Envoy with tracing sends far less.
     headerBounds: { maxListBytes: 16 * 1024, maxFields: 128 },
     // An overloaded Envoy resets calls by the thousand; a reset costs less than an answer.
-    strikes: { most: 10_000, perSecond: 1000 },
+    controlFrameLimit: { burst: 10_000, perSecond: 1000 },
     // Envoy makes none.
-    mistakes: { most: 1000, perSecond: 100 },
+    errorLimit: { burst: 1000, perSecond: 100 },
+    nowMs: () => options.clock.monotonicMs(),
   };
 
   return {
@@ -78,8 +86,8 @@ export function createNativeEngine(options: EngineOptions): Engine {
  * measured by `test/grpc/tls-cost.ts`.
  */
 const tlsMemory = (budget: MemoryBudget): ConnectionMemory => ({
-  take: () => budget.take(tlsConnectionBytes),
-  giveBack: () => void budget.take(-tlsConnectionBytes),
+  take: () => budget.reserve(tlsConnectionBytes),
+  giveBack: () => budget.release(tlsConnectionBytes),
 });
 
 const limitWarnings = {
@@ -104,7 +112,7 @@ function createLimitWarning({
 }
 
 /** Creates the stream of a call, by its method. */
-function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['open'] {
+function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['createStream'] {
   const { maxMessageBytes } = bounds;
   const heads = new WeakMap<RequestHead, GrpcRequestHead>();
   const keepToDeadline = createDeadlines();
@@ -141,10 +149,10 @@ function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['ope
 function keepUp(connection: ServerConnection, bounds: ServerBounds, isTcp: boolean): () => void {
   const timers: NodeJS.Timeout[] = [];
   const probe = setInterval(() => {
-    connection.nextRound();
+    connection.sweep();
     if (!connection.ping()) return;
     const timer = setTimeout(() => {
-      if (connection.isPinged) connection.destroy();
+      if (connection.isPingPending) connection.destroy();
     }, probeTimeoutMs);
     timers[1] = timer.unref();
   }, bounds.keepaliveMs);

@@ -1,41 +1,51 @@
 import type { HeaderBounds } from './header-decoder.ts';
 import type { HeaderList } from './header-encoder.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import type { RateLimitOptions } from './rate-limit.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ServerConnection, ServerStream } from './server-stream.ts';
 
+/** The same object serves all connections of a server. */
 export type ConnectionOptions = {
-  /** Makes the stream for a request. */
-  open(connection: ServerConnection, id: number, head: RequestHead): ServerStream;
-  /** Told once, when the connection is over for whatever reason. */
-  onOver(connection: ServerConnection): void;
-  /** Called once, then or later, when nothing is kept for the client any more. */
-  onFree(connection: ServerConnection): void;
-  /** Counts how often any of the connections became idle. */
+  /** Creates the stream of a request. */
+  createStream(connection: ServerConnection, id: number, head: RequestHead): ServerStream;
+  /** Called once when the connection has ended, whatever the cause. Its socket may still be open for a few seconds. */
+  onClosed(connection: ServerConnection): void;
+  /** Called once after `onClosed`, when the connection's memory share is empty: at once or later. */
+  onReleased(connection: ServerConnection): void;
+  /** Shared counter behind `ServerConnection.idleSince`. */
   idleOrder: { count: number };
-  /** An error of the peer's, in our words. */
-  onPeerError(message: string): void;
-  /** A defect of ours while something was read: its connection is ended, and the others go on. */
+  /** Called with a constant text when the client breaks the protocol or exceeds a limit, before the connection ends. */
+  onClientError(message: string): void;
+  /** Called when handling a read throws, which is a bug of ours. Only the connection that was read from ends. */
   onFault(thrown: unknown): void;
-  /** Where all connections read into. */
+  /** Every connection reads into this buffer, so what is read is valid only until the read has been handled. */
   readBuffer: Buffer;
-  /** What is kept for clients is counted there. */
+  /** Bounds what the server keeps in memory for its clients. */
   budget: MemoryBudget;
-  /** Lists of fields that nearly every response has. */
+  /** Field lists that nearly every response has. Only these enter the client's header table. */
   repeatedLists: ReadonlySet<HeaderList>;
+  /** SETTINGS_MAX_CONCURRENT_STREAMS. Beyond it a request is reset with REFUSED_STREAM. */
   maxConcurrentStreams: number;
-  /** Of one request's body, padding included; octets. It is not opened again. */
+  /** SETTINGS_INITIAL_WINDOW_SIZE: what a client may send on one stream, padding included; bytes. */
   streamWindow: number;
   headerBounds: HeaderBounds;
-  /** How often a peer may ask for nothing: so often at once, and so many more a second. */
-  strikes: { most: number; perSecond: number };
-  /** The same for mistakes that have one request fail, each of which is told. */
-  mistakes: { most: number; perSecond: number };
+  /**
+   * Rate limit for frames that do no work: PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA, frames for closed streams.
+   * Exceeding it closes the connection with ENHANCE_YOUR_CALM.
+   */
+  controlFrameLimit: RateLimitOptions;
+  /** The same for client errors that fail a single request; each one costs the server a response or a reset. */
+  errorLimit: RateLimitOptions;
+  /** A monotonic clock for both rate limits; ms. */
+  nowMs(): number;
 };
 
-/** Of all bodies of a connection that arrive at once; octets. What has arrived opens it again. */
+/** The receive window of a connection, for the bodies of all its streams together; bytes. */
 export const connectionWindow = 4 * 1024 * 1024;
-/** For a peer that doesn't answer the ping of a drain, and for one that made an error and doesn't close; ms. */
-export const patienceMs = 1000;
-/** For a peer that may still have to read its last answers; ms. */
-export const closingMs = 5000;
+/** How long a drain waits for the client's answer to its PING before it sends the final GOAWAY; ms. */
+export const drainPingTimeoutMs = 1000;
+/** How long the socket stays open after a connection error, so that the client can read GOAWAY; ms. */
+export const errorCloseTimeoutMs = 1000;
+/** How long the socket stays open after an orderly end, so that the client can read its last responses; ms. */
+export const closeTimeoutMs = 5000;

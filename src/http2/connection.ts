@@ -1,7 +1,13 @@
 import type { Socket } from 'node:net';
-import { closingMs, connectionWindow, patienceMs, type ConnectionOptions } from './connection-options.ts';
+import {
+  closeTimeoutMs,
+  connectionWindow,
+  drainPingTimeoutMs,
+  errorCloseTimeoutMs,
+  type ConnectionOptions,
+} from './connection-options.ts';
 import { ControlFrames } from './control-frames.ts';
-import { formError, protocolError, type ConnectionError } from './frame-validation.ts';
+import { protocolError, validateFrame, type ConnectionError } from './frame-validation.ts';
 import { FrameReader, type Frame } from './frame-reader.ts';
 import {
   errorCodes,
@@ -19,15 +25,15 @@ import type { MemoryShare } from './memory-budget.ts';
 import { Output } from './output.ts';
 import { readSettings } from './peer-settings.ts';
 import { Pings } from './pings.ts';
+import { RateLimit } from './rate-limit.ts';
 import type { ServerConnection, ServerStream } from './server-stream.ts';
 import { readIntoBuffer } from './socket-reads.ts';
 import { Streams } from './streams.ts';
-import { Strikes } from './rate-limit.ts';
 
 /**
- * One HTTP/2 connection of a client that is known to be close by: a proxy on the same machine. No push, no priorities, no
- * upgrade. Whatever RFC 9113 calls a connection error ends it with GOAWAY.
- * @see RFC 9113
+ * The server's side of one HTTP/2 connection with prior knowledge. It never pushes, ignores priorities and does not
+ * upgrade from HTTP/1.1. Every connection error of RFC 9113 ends it with GOAWAY.
+ * @see RFC 9113, and README.md beside this file
  */
 export class Connection implements ServerConnection {
   readonly #socket: Socket;
@@ -37,16 +43,17 @@ export class Connection implements ServerConnection {
   readonly #pings: Pings;
   readonly #encoder: HeaderEncoder;
   readonly #reader: FrameReader;
-  readonly #strikes: Strikes;
-  readonly #mistakes: Strikes;
+  readonly #controlFrameLimit: RateLimit;
+  readonly #errorLimit: RateLimit;
   readonly #streams: Streams;
   readonly share: MemoryShare;
-  #prefaceRead = 0;
-  /** Requests so far when it last pinged. */
+  #prefaceBytes = 0;
+  /** The number of requests when the client last sent a PING. */
   #requestsAtPing = -1;
   #isFirstFrame = true;
-  #phase: 'open' | 'draining' | 'last' | 'over' = 'open';
-  round = 0;
+  /** `draining`: the first GOAWAY was sent; `final`: the final one, so the connection ends with its last response. */
+  #phase: 'open' | 'draining' | 'final' | 'closed' = 'open';
+  sweeps = 0;
   idleSince: number;
 
   constructor(socket: Socket, options: ConnectionOptions) {
@@ -58,9 +65,8 @@ export class Connection implements ServerConnection {
     this.#control = new ControlFrames(this.#output);
     this.#pings = new Pings(this.#control);
     this.#encoder = new HeaderEncoder(options.repeatedLists);
-    const nowMs = (): number => performance.now();
-    this.#strikes = new Strikes({ ...options.strikes, nowMs });
-    this.#mistakes = new Strikes({ ...options.mistakes, nowMs });
+    this.#controlFrameLimit = new RateLimit(options.controlFrameLimit, options.nowMs);
+    this.#errorLimit = new RateLimit(options.errorLimit, options.nowMs);
     this.#streams = new Streams(
       {
         connection: this,
@@ -68,12 +74,12 @@ export class Connection implements ServerConnection {
         control: this.#control,
         encoder: this.#encoder,
         fail: (error) => this.#fail(error),
-        strike: () => this.#strike(),
-        onEmpty: () => this.#becomeIdle(),
+        chargeControlFrame: () => this.#chargeControlFrame(),
+        onIdle: () => this.#becomeIdle(),
       },
       options,
     );
-    this.#reader = new FrameReader(frameLimit, (frame) => this.#take(frame));
+    this.#reader = new FrameReader(frameLimit, (frame) => this.#receive(frame));
     this.#control.settings([
       [settingIds.maxConcurrentStreams, options.maxConcurrentStreams],
       [settingIds.initialWindowSize, options.streamWindow],
@@ -82,8 +88,8 @@ export class Connection implements ServerConnection {
     this.#control.windowUpdate(0, connectionWindow - initialWindow);
     const onBytes = (bytes: Buffer): void => this.#readSafely(bytes);
     if (!readIntoBuffer(socket, options.readBuffer, onBytes)) socket.on('data', onBytes);
-    socket.on('end', () => this.#endAfterClient());
-    socket.on('close', () => this.#over());
+    socket.on('end', () => this.#onClientEnd());
+    socket.on('close', () => this.#close());
   }
 
   get initialSendWindow(): number {
@@ -98,6 +104,10 @@ export class Connection implements ServerConnection {
     return this.#streams.open;
   }
 
+  get isPingPending(): boolean {
+    return this.#pings.isPending;
+  }
+
   sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void {
     this.#streams.sendHeaders(stream, list, endStream);
   }
@@ -109,28 +119,25 @@ export class Connection implements ServerConnection {
   drain(): void {
     if (this.#phase !== 'open') return;
     this.#phase = 'draining';
-    // RFC 9113 §6.8: requests may be under way, so the last id is said when the client has answered.
+    // RFC 9113 §6.8: requests may be under way. The final GOAWAY names the last of them, once the client has
+    // acknowledged a PING that it received after this GOAWAY.
     this.#control.goAway(largestStreamId, errorCodes.noError);
-    this.#pings.askLast();
-    setTimeout(() => this.#sayLast(), patienceMs).unref();
+    this.#pings.sendDrain();
+    setTimeout(() => this.#sendFinalGoAway(), drainPingTimeoutMs).unref();
   }
 
   ping(): boolean {
-    return this.#phase !== 'over' && this.#pings.ask();
+    return this.#phase !== 'closed' && this.#pings.sendKeepalive();
   }
 
-  get isPinged(): boolean {
-    return this.#pings.isOwed;
-  }
-
-  nextRound(): void {
-    this.round += 1;
-    this.#streams.tellOverdue(this.round - 1);
+  sweep(): void {
+    this.sweeps += 1;
+    this.#streams.sweep(this.sweeps - 1);
   }
 
   destroy(): void {
     this.#socket.destroy();
-    this.#over();
+    this.#close();
   }
 
   #readSafely(bytes: Buffer): void {
@@ -143,124 +150,127 @@ export class Connection implements ServerConnection {
   }
 
   #read(bytes: Buffer): void {
-    if (this.#phase === 'over') return;
+    if (this.#phase === 'closed') return;
     let at = 0;
-    for (; this.#prefaceRead < preface.length && at < bytes.length; at += 1, this.#prefaceRead += 1)
-      if (bytes[at] !== preface[this.#prefaceRead])
-        return this.#fail(protocolError('a client that does not begin as HTTP/2 does'));
+    for (; this.#prefaceBytes < preface.length && at < bytes.length; at += 1, this.#prefaceBytes += 1)
+      if (bytes[at] !== preface[this.#prefaceBytes])
+        return this.#fail(protocolError('invalid connection preface'));
     if (at === bytes.length) return;
-    const isWhole = this.#reader.read(bytes, at);
-    if (!isWhole) this.#fail({ code: errorCodes.frameSizeError, message: 'a frame larger than allowed' });
+    const isWithinLimit = this.#reader.read(bytes, at);
+    if (!isWithinLimit)
+      this.#fail({ code: errorCodes.frameSizeError, message: 'frame larger than the limit' });
   }
 
-  #take(frame: Frame): boolean {
+  /** Handles one frame. @returns false when the connection has ended */
+  #receive(frame: Frame): boolean {
     const { type, flags } = frame;
-    const error = formError(frame);
+    const error = validateFrame(frame);
     if (error !== undefined) this.#fail(error);
     else if (this.#isFirstFrame && (type !== frameTypes.settings || (flags & frameFlags.ack) !== 0))
-      this.#fail(protocolError('another frame than SETTINGS first'));
+      this.#fail(protocolError('first frame is not SETTINGS'));
     else if (this.#streams.isInHeaderBlock && type !== frameTypes.continuation)
-      this.#fail(protocolError('another frame within a header block'));
+      this.#fail(protocolError('frame within a header block'));
     else this.#dispatch(frame);
     this.#isFirstFrame = false;
-    return this.#phase !== 'over';
+    return this.#phase !== 'closed';
   }
 
   #dispatch(frame: Frame): void {
     const { type, bytes, start } = frame;
-    if (type === frameTypes.data) this.#streams.takeData(frame);
+    if (type === frameTypes.data) this.#streams.receiveData(frame);
     else if (type === frameTypes.headers || type === frameTypes.continuation)
-      this.#streams.takeHeaders(frame);
+      this.#streams.receiveHeaders(frame);
     else if (type === frameTypes.windowUpdate)
-      this.#streams.takeWindow(frame.stream, bytes.readUInt32BE(start) & largestWindow);
-    else if (type === frameTypes.settings) this.#takeSettings(frame);
-    else if (type === frameTypes.ping) this.#takePing(frame);
-    else if (type === frameTypes.resetStream) this.#streams.takeReset(frame.stream);
+      this.#streams.receiveWindowUpdate(frame.stream, bytes.readUInt32BE(start) & largestWindow);
+    else if (type === frameTypes.settings) this.#receiveSettings(frame);
+    else if (type === frameTypes.ping) this.#receivePing(frame);
+    else if (type === frameTypes.resetStream) this.#streams.receiveReset(frame.stream);
     else if (type === frameTypes.priority && (bytes.readUInt32BE(start) & largestStreamId) === frame.stream)
-      this.#fail(protocolError('a stream that depends on itself'));
-    // The rest asks for nothing: priorities, farewells, types that we don't know (RFC 9113 §4.1).
-    else this.#strike();
+      this.#fail(protocolError('stream that depends on itself'));
+    // PRIORITY, GOAWAY and unknown types (RFC 9113 §4.1) are ignored, but not without limit.
+    else this.#chargeControlFrame();
   }
 
-  #takeSettings(frame: Frame): void {
+  #receiveSettings(frame: Frame): void {
     if ((frame.flags & frameFlags.ack) !== 0) return;
-    if (!this.#isFirstFrame && !this.#strike()) return;
+    if (!this.#isFirstFrame && !this.#chargeControlFrame()) return;
     const settings = readSettings(frame);
     if ('code' in settings) return this.#fail(settings);
-    if (settings.headerTableSize !== undefined) this.#encoder.tableSizeSet(settings.headerTableSize);
-    this.#control.settingsTaken();
+    if (settings.headerTableSize !== undefined) this.#encoder.setPeerTableSize(settings.headerTableSize);
+    this.#control.acknowledgeSettings();
     const error = this.#streams.apply(settings);
     if (error !== undefined) this.#fail(error);
   }
 
-  #takePing({ bytes, start, end, flags }: Frame): void {
+  #receivePing({ bytes, start, end, flags }: Frame): void {
     const payload = bytes.subarray(start, end);
     if ((flags & frameFlags.ack) === 0) {
-      // Some clients measure the way by one ping with each answer.
-      const isCostly = this.#requestsAtPing === this.#streams.requests;
+      // Some clients measure the round trip with one PING per response, so one PING per request is free.
+      const isFree = this.#requestsAtPing !== this.#streams.requests;
       this.#requestsAtPing = this.#streams.requests;
-      if (!isCostly || this.#strike()) this.#control.pingTaken(payload);
-    } else if (this.#pings.answered(payload)) this.#sayLast();
+      if (isFree || this.#chargeControlFrame()) this.#control.acknowledgePing(payload);
+    } else if (this.#pings.acknowledge(payload)) this.#sendFinalGoAway();
   }
 
-  mistake(): boolean {
-    return this.#count(this.#mistakes, 'too many mistakes');
+  chargeError(): boolean {
+    return this.#charge(this.#errorLimit, 'rate limit of client errors exceeded');
   }
 
-  #strike(): boolean {
-    return this.#count(this.#strikes, 'too many frames that ask for nothing');
+  #chargeControlFrame(): boolean {
+    return this.#charge(this.#controlFrameLimit, 'rate limit of control frames exceeded');
   }
 
-  #count(counted: Strikes, message: string): boolean {
-    if (counted.take()) return true;
+  #charge(limit: RateLimit, message: string): boolean {
+    if (limit.take()) return true;
     this.#fail({ code: errorCodes.enhanceYourCalm, message });
     return false;
   }
 
-  #sayLast(): void {
+  #sendFinalGoAway(): void {
     if (this.#phase !== 'draining') return;
-    this.#phase = 'last';
-    this.#streams.takesRequests = false;
-    this.#control.goAway(this.#streams.last, errorCodes.noError);
-    this.#endIfLast();
+    this.#phase = 'final';
+    this.#streams.acceptsRequests = false;
+    this.#control.goAway(this.#streams.lastAccepted, errorCodes.noError);
+    this.#endIfDrained();
   }
 
   #becomeIdle(): void {
     this.idleSince = this.#options.idleOrder.count++;
-    this.#endIfLast();
+    this.#endIfDrained();
   }
 
-  #endIfLast(): void {
-    if (this.#phase !== 'last' || this.#streams.open > 0) return;
-    this.#end(closingMs);
+  #endIfDrained(): void {
+    if (this.#phase !== 'final' || this.#streams.open > 0) return;
+    this.#end(closeTimeoutMs);
   }
 
   #fail({ code, message }: ConnectionError): void {
-    if (this.#phase === 'over') return;
-    this.#options.onPeerError(message);
-    this.#control.goAway(this.#streams.last, code);
-    this.#end(patienceMs);
+    if (this.#phase === 'closed') return;
+    this.#options.onClientError(message);
+    this.#control.goAway(this.#streams.lastAccepted, code);
+    this.#end(errorCloseTimeoutMs);
   }
 
-  /** Nobody waits for what isn't answered yet; a client that doesn't read doesn't hold its place. */
-  #endAfterClient(): void {
-    if (this.#phase !== 'over') this.#end(closingMs);
+  /** The client has sent FIN: it does not wait for responses that are still missing. */
+  #onClientEnd(): void {
+    if (this.#phase !== 'closed') this.#end(closeTimeoutMs);
   }
 
-  #end(waitMs: number): void {
+  /** Closes the connection after what was sent. The socket is destroyed if the client has not read it in time. */
+  #end(timeoutMs: number): void {
     this.#output.end();
-    const timer = setTimeout(() => this.#socket.destroy(), waitMs).unref();
+    const timer = setTimeout(() => this.#socket.destroy(), timeoutMs).unref();
     this.#socket.once('close', () => clearTimeout(timer));
-    this.#over();
+    this.#close();
   }
 
-  #over(): void {
-    if (this.#phase === 'over') return;
-    this.#phase = 'over';
-    this.#streams.drop();
-    this.#output.drop();
-    this.#reader.drop();
-    this.#options.onOver(this);
-    this.share.end(() => this.#options.onFree(this));
+  #close(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    this.#streams.closeAll();
+    this.#output.release();
+    this.#reader.release();
+    this.#options.onClosed(this);
+    this.share.close(() => this.#options.onReleased(this));
   }
 }

@@ -1,44 +1,44 @@
 import type { Frame } from './frame-reader.ts';
 import { errorCodes, frameFlags, frameTypes } from './frames.ts';
 
-/** Why a connection ends: RFC 9113 §7, and in our words. */
+/** Why a connection ends: a code of RFC 9113 §7, and a text for the log. */
 export type ConnectionError = { readonly code: number; readonly message: string };
 
-type Form = {
-  /** Whether it belongs to a stream or to the connection; undefined: to either. */
-  readonly of: 'stream' | 'connection' | undefined;
-  /** Octets of its payload; undefined: any number. */
-  readonly size: number | undefined;
+type FrameRule = {
+  /** Where the frame belongs. */
+  readonly on: 'stream' | 'connection' | 'either';
+  /** Required payload length; bytes. undefined when it varies. */
+  readonly length: number | undefined;
 };
 
-/** RFC 9113 §6, by type. */
-const forms: readonly (Form | undefined)[] = [
-  { of: 'stream', size: undefined },
-  { of: 'stream', size: undefined },
-  { of: 'stream', size: 5 },
-  { of: 'stream', size: 4 },
-  { of: 'connection', size: undefined },
+/** RFC 9113 §6. The index is the frame type. */
+const frameRules: readonly (FrameRule | undefined)[] = [
+  { on: 'stream', length: undefined },
+  { on: 'stream', length: undefined },
+  { on: 'stream', length: 5 },
+  { on: 'stream', length: 4 },
+  { on: 'connection', length: undefined },
   undefined,
-  { of: 'connection', size: 8 },
-  { of: 'connection', size: undefined },
-  { of: undefined, size: 4 },
-  { of: 'stream', size: undefined },
+  { on: 'connection', length: 8 },
+  { on: 'connection', length: undefined },
+  { on: 'either', length: 4 },
+  { on: 'stream', length: undefined },
 ];
 
-/** Checks what can be said of a frame by itself. @returns undefined for one that is as it should be, or of an unknown type */
-export function formError({ type, flags, stream, start, end }: Frame): ConnectionError | undefined {
-  if (type === frameTypes.pushPromise) return protocolError('a push by a client');
-  const form = forms[type];
-  if (form === undefined) return undefined;
-  if (form.of === 'stream' && stream === 0) return protocolError(`a frame of type ${type} without a stream`);
-  if (form.of === 'connection' && stream !== 0) return protocolError(`a frame of type ${type} on a stream`);
-  const size = end - start;
+/** Checks a frame by itself, without the state of the connection. @returns undefined when valid, or of an unknown type */
+export function validateFrame({ type, flags, stream, start, end }: Frame): ConnectionError | undefined {
+  if (type === frameTypes.pushPromise) return protocolError('PUSH_PROMISE from a client');
+  const rule = frameRules[type];
+  if (rule === undefined) return undefined;
+  if (rule.on === 'stream' && stream === 0) return protocolError(`frame of type ${type} without a stream`);
+  if (rule.on === 'connection' && stream !== 0) return protocolError(`frame of type ${type} on a stream`);
+  const length = end - start;
   const isWrong =
-    (form.size !== undefined && size !== form.size) ||
-    (type === frameTypes.goAway && size < 8) ||
-    (type === frameTypes.settings && (size % 6 !== 0 || ((flags & frameFlags.ack) !== 0 && size > 0)));
+    (rule.length !== undefined && length !== rule.length) ||
+    (type === frameTypes.goAway && length < 8) ||
+    (type === frameTypes.settings && (length % 6 !== 0 || ((flags & frameFlags.ack) !== 0 && length > 0)));
   return isWrong
-    ? { code: errorCodes.frameSizeError, message: `a frame of type ${type} of a wrong size` }
+    ? { code: errorCodes.frameSizeError, message: `frame of type ${type} with a wrong length` }
     : undefined;
 }
 

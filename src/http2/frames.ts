@@ -39,17 +39,17 @@ export const errorCodes = {
 } as const;
 
 export const frameHeadBytes = 9;
-/** RFC 9113 §3.4: what a client begins with. */
+/** RFC 9113 §3.4: what a client sends first. */
 export const preface: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-/** Of streams and of the connection, until somebody says otherwise; octets. */
+/** RFC 9113 §6.9.2: the flow-control window of streams and connections unless SETTINGS or WINDOW_UPDATE change it; bytes. */
 export const initialWindow = 65_535;
 export const largestWindow = 2 ** 31 - 1;
-/** The largest payload that may be sent to one who hasn't said otherwise, and the largest that we take; octets. */
+/** RFC 9113 §4.2: the default of SETTINGS_MAX_FRAME_SIZE, which we leave as it is; bytes. */
 export const frameLimit = 16_384;
 export const largestFrameLimit = 2 ** 24 - 1;
 export const largestStreamId = 2 ** 31 - 1;
 
-/** Writes a frame's head at `at`; 9 octets. */
+/** Writes the 9 bytes of a frame's head at `at`. */
 export function writeFrameHead(
   bytes: Buffer,
   at: number,

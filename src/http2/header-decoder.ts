@@ -1,22 +1,23 @@
 import { DynamicTable, entryOverhead, type HeaderField } from './header-table.ts';
 import { decodeHuffman } from './huffman.ts';
 
-/** Why a header block could not be taken. After `malformed` the two tables differ, so the connection has to end. */
+/** Why a block has no fields. After `malformed` the two header tables differ, so the connection must end. */
 export type HeaderFailure = 'malformed' | 'too_large';
 
 export type HeaderBounds = {
-  /** Of names, values and 32 octets for each field; octets. */
+  /** SETTINGS_MAX_HEADER_LIST_SIZE: the names and values of a list, and 32 bytes for each field. */
   readonly maxListBytes: number;
   readonly maxFields: number;
 };
 
-/** What we announce by saying nothing; octets. */
+/** The default of SETTINGS_HEADER_TABLE_SIZE, which we leave as it is; bytes. */
 const tableBytes = 4096;
+/** No index and no length needs to be larger. */
 const largestInteger = 2 ** 28;
 
 /**
- * Decodes the header blocks of one connection, in order. A list over its bounds is read to its end all the same, so
- * that the table stays what the peer takes it for.
+ * Decodes the header blocks of one connection, in order. A list that exceeds its bounds is decoded to its end, because
+ * the fields that it adds to the table must be there for later blocks.
  * @see RFC 7541
  */
 export class HeaderDecoder {
@@ -30,7 +31,7 @@ export class HeaderDecoder {
     this.#bounds = bounds;
   }
 
-  /** Moves with every change of the table: an equal block means the same as before while this is the same. */
+  /** Number of changes to the table so far. While it stays the same, equal blocks decode to equal lists. */
   get tableChanges(): number {
     return this.#table.changes;
   }
@@ -48,7 +49,7 @@ export class HeaderDecoder {
       if (field === 'resized') continue;
       isFirst = false;
       listBytes += field[0].length + field[1].length + entryOverhead;
-      // Beyond the bound nothing is kept.
+      // Above the bound nothing more is kept.
       if (listBytes <= this.#bounds.maxListBytes) fields.push(field);
     }
     const isTooLarge = listBytes > this.#bounds.maxListBytes || fields.length > this.#bounds.maxFields;
@@ -64,7 +65,7 @@ export class HeaderDecoder {
       return field;
     }
     if (first >= 0x20) {
-      // RFC 7541 §4.2: only before the first field.
+      // RFC 7541 §4.2: a size update is allowed only before the first field.
       const size = this.#integer(5);
       return isFirst && size >= 0 && this.#table.resize(size) ? 'resized' : 'malformed';
     }
@@ -80,17 +81,17 @@ export class HeaderDecoder {
     return value === undefined ? 'malformed' : [name, value];
   }
 
-  /** -1 if it is cut off or larger than anything has to be. */
+  /** RFC 7541 §5.1. @returns -1 when it is cut off or above `largestInteger` */
   #integer(prefixBits: number): number {
     if (this.#at >= this.#end) return -1;
     const mask = 2 ** prefixBits - 1;
     let value = (this.#bytes[this.#at] ?? 0) & mask;
     this.#at += 1;
     if (value < mask) return value;
-    for (let worth = 1; worth <= largestInteger && this.#at < this.#end; worth *= 128) {
+    for (let multiplier = 1; multiplier <= largestInteger && this.#at < this.#end; multiplier *= 128) {
       const byte = this.#bytes[this.#at] ?? 0;
       this.#at += 1;
-      value += (byte & 0x7f) * worth;
+      value += (byte & 0x7f) * multiplier;
       if (value > largestInteger) return -1;
       if (byte < 0x80) return value;
     }

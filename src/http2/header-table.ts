@@ -1,6 +1,6 @@
 export type HeaderField = readonly [name: string, value: string];
 
-/** RFC 7541 Appendix A: names, with the values that they have there. In order; the first has the index 1. */
+/** RFC 7541 Appendix A: each name, with the values that it has there, in the order of their indexes. */
 const staticNames = `:authority| :method|GET,POST :path|/,/index.html :scheme|http,https
 :status|200,204,206,304,400,404,500 accept-charset| accept-encoding|gzip;deflate accept-language| accept-ranges|
 accept| access-control-allow-origin| age| allow| authorization| cache-control| content-disposition|
@@ -10,39 +10,40 @@ last-modified| link| location| max-forwards| proxy-authenticate| proxy-authoriza
 retry-after| server| set-cookie| strict-transport-security| transfer-encoding| user-agent| vary| via|
 www-authenticate|`;
 
+/** The field with index 1 comes first. */
 export const staticTable: readonly HeaderField[] = staticNames.split(/\s+/).flatMap((entry) => {
   const [name = '', values = ''] = entry.split('|');
   return values.split(',').map((value): HeaderField => [name, value.replace(';', ', ')]);
 });
 
 const nothing: HeaderField = ['', ''];
-/** Before their places are let go of, all at once. */
-const mostEvicted = 128;
+/** Evicted entries stay in the array as empty ones, and are removed together when there are so many. */
+const compactAt = 128;
 
-/** RFC 7541 §4.1: what an entry counts besides its octets. */
+/** RFC 7541 §4.1: what an entry counts in addition to its name and value; bytes. */
 export const entryOverhead = 32;
 
 /**
- * The fields that a peer has asked to be remembered. Bounded by its size in octets, which the peer may lower.
+ * The dynamic table of a decoder: the fields that the peer has added, bounded in bytes. The peer may lower the bound.
  * @see RFC 7541 §2.3.2, §4
  */
 export class DynamicTable {
   readonly #limit: number;
   #maxSize: number;
   #size = 0;
-  /** Newest last, after some that were evicted. */
+  /** Oldest first: `#evicted` empty entries, then those of the table. */
   #entries: HeaderField[] = [];
   #evicted = 0;
-  /** How often it has changed. */
+  /** Number of changes so far. */
   changes = 0;
 
-  /** @param limit what was announced to the peer; octets */
+  /** @param limit SETTINGS_HEADER_TABLE_SIZE as announced to the peer; bytes */
   constructor(limit: number) {
     this.#limit = limit;
     this.#maxSize = limit;
   }
 
-  /** By its index, static entries first; undefined if there is none. */
+  /** RFC 7541 §2.3.3: static entries first, then the dynamic ones, newest first. @returns undefined beyond the last */
   field(index: number): HeaderField | undefined {
     if (index <= staticTable.length) return staticTable[index - 1];
     const at = this.#entries.length - (index - staticTable.length);
@@ -56,7 +57,7 @@ export class DynamicTable {
     this.#evict();
   }
 
-  /** @returns false for a size above what was announced */
+  /** @returns false for a size above the announced limit */
   resize(maxSize: number): boolean {
     if (maxSize > this.#limit) return false;
     this.changes += 1;
@@ -65,13 +66,13 @@ export class DynamicTable {
     return true;
   }
 
-  /** An entry larger than the table empties it, and that is no error. */
+  /** RFC 7541 §4.4: an entry that is larger than the table empties it. That is not an error. */
   #evict(): void {
     for (; this.#size > this.#maxSize; this.#evicted += 1) {
       this.#size -= sizeOf(this.#entries[this.#evicted] ?? nothing);
       this.#entries[this.#evicted] = nothing;
     }
-    if (this.#evicted < mostEvicted) return;
+    if (this.#evicted < compactAt) return;
     this.#entries = this.#entries.slice(this.#evicted);
     this.#evicted = 0;
   }

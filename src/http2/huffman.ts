@@ -1,6 +1,6 @@
 /**
- * The length of each octet's code in bits, and of the code for the end. The codes are canonical: they count up, shorter ones
- * first, those of one length in the order of their octets.
+ * The code length of each byte value in bits, and last that of EOS. The code is canonical, so the lengths define it:
+ * codes count up from 0, shorter ones first, and within one length in the order of their byte values.
  * @see RFC 7541 Appendix B
  */
 const codeLengths = [
@@ -15,10 +15,10 @@ const codeLengths = [
   25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ] as const;
 
-const endOfString = 256;
+const eos = 256;
 const longestCode = 30;
 
-/** By length of a code: the first code, where its octet is in `symbols`, and how many there are. */
+/** By code length: the first code, the place of its byte value in `symbols`, and the number of codes. */
 const firstCodes: number[] = [];
 const offsets: number[] = [];
 const counts: number[] = [];
@@ -36,26 +36,26 @@ for (let length = 0; length <= longestCode; length += 1) {
 }
 
 /**
- * Decodes a Huffman-coded string, octets as Latin-1. Cost: a step for each bit.
- * @returns undefined for bytes that are none: an end within, or padding that is longer than 7 bits or not all ones
+ * Decodes a Huffman-coded string to Latin-1. Cost: one step per bit.
+ * @returns undefined when malformed: EOS within the string, or padding longer than 7 bits or with a zero in it
  * @see RFC 7541 §5.2
  */
 export function decodeHuffman(bytes: Buffer, start: number, end: number): string | undefined {
-  const octets: number[] = [];
+  const decoded: number[] = [];
   let code = 0;
   let length = 0;
   for (let at = start * 8; at < end * 8; at += 1) {
     code = code * 2 + (((bytes[at >>> 3] ?? 0) >>> (7 - (at & 7))) & 1);
     length += 1;
     const symbol = symbolOf(code, length);
-    if (symbol === endOfString || length > longestCode) return undefined;
+    if (symbol === eos || length > longestCode) return undefined;
     if (symbol === undefined) continue;
-    octets.push(symbol);
+    decoded.push(symbol);
     code = 0;
     length = 0;
   }
   const isPadding = length <= 7 && code === 2 ** length - 1;
-  return isPadding ? Buffer.from(octets).toString('latin1') : undefined;
+  return isPadding ? Buffer.from(decoded).toString('latin1') : undefined;
 }
 
 function symbolOf(code: number, length: number): number | undefined {

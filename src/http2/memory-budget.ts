@@ -1,45 +1,53 @@
 export type BudgetBounds = {
-  /** Of all connections together, beyond what each has of its own; octets. */
-  readonly mostBytes: number;
-  /** Of one connection; octets. */
-  readonly mostBytesOfOne: number;
-  /** What a connection has in any case, so that no other can take all from it; octets. */
-  readonly ownBytes: number;
+  /** What all connections together may use above their guaranteed bytes. */
+  readonly maxSharedBytes: number;
+  /** What one connection may use in all. */
+  readonly maxConnectionBytes: number;
+  /** What each connection may use whatever the others take, so that none can starve another. */
+  readonly guaranteedBytes: number;
 };
 
-/** What clients may have kept for them: calls, messages that haven't been answered, answers that they don't take. */
+/**
+ * Bounds the memory that the server keeps for its clients: open streams, requests without a response yet, and
+ * responses that clients do not read. Each connection draws on it through a share of its own.
+ */
 export class MemoryBudget {
   readonly #bounds: BudgetBounds;
-  #common = 0;
+  #sharedBytes = 0;
 
   constructor(bounds: BudgetBounds) {
     this.#bounds = bounds;
   }
 
-  /** Taken by all connections, beyond what each has of its own; octets. */
+  /** What all connections use above their guaranteed bytes. */
   get bytes(): number {
-    return this.#common;
+    return this.#sharedBytes;
   }
 
-  /** For a new connection. */
+  /** Creates the share of a new connection. */
   share(): MemoryShare {
     return new MemoryShare(this, this.#bounds);
   }
 
-  /** @returns false, and counts nothing, where it would be too much */
-  take(bytes: number): boolean {
-    if (this.#common + bytes > this.#bounds.mostBytes) return false;
-    this.#common += bytes;
+  /** For `MemoryShare`. @returns false, and reserves nothing, when the bound would be exceeded */
+  reserve(bytes: number): boolean {
+    if (this.#sharedBytes + bytes > this.#bounds.maxSharedBytes) return false;
+    this.#sharedBytes += bytes;
     return true;
+  }
+
+  /** For `MemoryShare`. */
+  release(bytes: number): void {
+    this.#sharedBytes -= bytes;
   }
 }
 
-/** What one connection has taken. */
+/** What one connection uses of a budget. */
 export class MemoryShare {
   readonly #budget: MemoryBudget;
   readonly #bounds: BudgetBounds;
   #bytes = 0;
-  #onFree: (() => void) | undefined;
+  #onReleased: (() => void) | undefined;
 
   constructor(budget: MemoryBudget, bounds: BudgetBounds) {
     this.#budget = budget;
@@ -50,30 +58,30 @@ export class MemoryShare {
     return this.#bytes;
   }
 
-  /** @returns false, and counts nothing, where it would be too much */
-  take(bytes: number): boolean {
-    if (this.#onFree !== undefined) return false;
+  /** @returns false, and reserves nothing, when a bound would be exceeded or the share is closed */
+  reserve(bytes: number): boolean {
+    if (this.#onReleased !== undefined) return false;
     const after = this.#bytes + bytes;
-    const { mostBytesOfOne, ownBytes } = this.#bounds;
-    if (after > ownBytes) {
-      const beyond = after - Math.max(this.#bytes, ownBytes);
-      if (after > mostBytesOfOne || !this.#budget.take(beyond)) return false;
+    const { maxConnectionBytes, guaranteedBytes } = this.#bounds;
+    if (after > guaranteedBytes) {
+      const shared = after - Math.max(this.#bytes, guaranteedBytes);
+      if (after > maxConnectionBytes || !this.#budget.reserve(shared)) return false;
     }
     this.#bytes = after;
     return true;
   }
 
-  giveBack(bytes: number): void {
-    const { ownBytes } = this.#bounds;
-    const beyond = this.#bytes - Math.max(this.#bytes - bytes, ownBytes);
-    if (beyond > 0) this.#budget.take(-beyond);
+  release(bytes: number): void {
+    const { guaranteedBytes } = this.#bounds;
+    const shared = this.#bytes - Math.max(this.#bytes - bytes, guaranteedBytes);
+    if (shared > 0) this.#budget.release(shared);
     this.#bytes -= bytes;
-    if (this.#bytes === 0 && bytes > 0) this.#onFree?.();
+    if (this.#bytes === 0 && bytes > 0) this.#onReleased?.();
   }
 
-  /** Its connection is over. Nothing more is taken, and `onFree` is told once, when all was given back: at once, or later. */
-  end(onFree: () => void): void {
-    this.#onFree = onFree;
-    if (this.#bytes === 0) onFree();
+  /** Reserves nothing from now on. Calls `onReleased` once, when all bytes have been released: at once or later. */
+  close(onReleased: () => void): void {
+    this.#onReleased = onReleased;
+    if (this.#bytes === 0) onReleased();
   }
 }

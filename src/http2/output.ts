@@ -1,43 +1,47 @@
 import type { Socket } from 'node:net';
 
-/** Held back for a peer that doesn't read, before nothing is read from it and no body sent to it any more; octets. */
-const mostUnsent = 64 * 1024;
-const roomBytes = 32 * 1024;
+/**
+ * What the socket may hold for a client that does not read; bytes. Above it we stop reading from that client, and its
+ * response bodies wait in their streams' queues.
+ */
+const maxUnsentBytes = 64 * 1024;
+const bufferBytes = 32 * 1024;
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
- * What goes out on a connection: collected, and written once when the work at hand is done. The room is used again
- * once the kernel has taken all of it.
+ * The frames that go out on a connection. They are collected in one buffer and written to the socket once a tick. The
+ * buffer is used again when the kernel has taken all of it.
  */
 export class Output {
   readonly #socket: Socket;
-  #room = nothing;
+  #buffer = nothing;
+  /** What is not yet written to the socket lies between these two. */
   #start = 0;
   #end = 0;
   #isScheduled = false;
   #isEnded = false;
-  /** What the kernel hadn't taken when last something was written; octets. */
-  #unsent = 0;
-  /** Told when it is full no more. */
-  onSpace: () => void = () => {};
+  /** What the kernel had not taken after the last write; bytes. */
+  #unsentBytes = 0;
+  /** Called when the socket has drained. */
+  onDrain: () => void = () => {};
 
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('drain', () => {
-      this.#unsent = 0;
+      this.#unsentBytes = 0;
       socket.resume();
-      this.onSpace();
+      this.onDrain();
     });
   }
 
-  /** The peer has to read first. */
+  /** The client must read before more of a response's body is written. */
   get isFull(): boolean {
-    return this.#unsent > mostUnsent;
+    return this.#unsentBytes > maxUnsentBytes;
   }
 
-  /** Where `length` octets may be written, in `room`. To be written before anything else is asked for. */
+  /** Makes room for `length` bytes. @returns where to write them in `buffer`, before the next call of `reserve` */
   reserve(length: number): number {
-    if (this.#room.length - this.#end < length) this.#makeRoom(length);
+    if (this.#buffer.length - this.#end < length) this.#replaceBuffer(length);
     const at = this.#end;
     this.#end += length;
     if (!this.#isScheduled) {
@@ -47,13 +51,13 @@ export class Output {
     return at;
   }
 
-  get room(): Buffer {
-    return this.#room;
+  get buffer(): Buffer {
+    return this.#buffer;
   }
 
-  #makeRoom(length: number): void {
+  #replaceBuffer(length: number): void {
     this.#write();
-    this.#room = Buffer.allocUnsafeSlow(Math.max(length, roomBytes));
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(length, bufferBytes));
     this.#start = 0;
     this.#end = 0;
   }
@@ -61,8 +65,8 @@ export class Output {
   flush(): void {
     this.#isScheduled = false;
     this.#write();
-    if (this.#unsent > 0) {
-      // Still being sent: what comes next goes behind it.
+    if (this.#unsentBytes > 0) {
+      // The socket still refers to the written part, so the next frames go behind it.
       this.#start = this.#end;
       if (this.isFull && !this.#isEnded) this.#socket.pause();
     } else {
@@ -71,7 +75,10 @@ export class Output {
     }
   }
 
-  /** Says that nothing more comes. What still comes is passed over: unread, it would turn our end into a reset, which takes answers away. */
+  /**
+   * Sends FIN after what was written. The socket keeps reading, and ignores what it reads: closing it with unread bytes
+   * would make the kernel send RST, which destroys responses that the client has not read yet.
+   */
   end(): void {
     this.flush();
     this.#isEnded = true;
@@ -79,18 +86,18 @@ export class Output {
     this.#socket.resume();
   }
 
-  /** Lets go of its room: nothing more is written. */
-  drop(): void {
-    this.#room = nothing;
+  /** Releases the buffer. Nothing more is written. */
+  release(): void {
+    this.#buffer = nothing;
     this.#start = 0;
     this.#end = 0;
   }
 
   #write(): void {
     if (this.#end > this.#start && this.#socket.writable)
-      this.#socket.write(this.#room.subarray(this.#start, this.#end));
+      this.#socket.write(this.#buffer.subarray(this.#start, this.#end));
     this.#start = this.#end;
-    this.#unsent = this.#socket.writableLength;
+    this.#unsentBytes = this.#socket.writableLength;
   }
 }
 

@@ -2,14 +2,14 @@ import type { Frame } from './frame-reader.ts';
 import { protocolError, type ConnectionError } from './frame-validation.ts';
 import { errorCodes, frameLimit, largestFrameLimit, largestWindow, settingIds } from './frames.ts';
 
-/** What a SETTINGS frame changes; undefined: as before. */
+/** What a client's SETTINGS frame changes. undefined: no change. */
 export type PeerSettings = {
   headerTableSize: number | undefined;
   initialWindow: number | undefined;
   maxFrame: number | undefined;
 };
 
-/** @returns the connection error for settings that may not be, RFC 9113 §6.5.2 */
+/** Reads a SETTINGS frame. @returns a connection error for a value outside its range, RFC 9113 §6.5.2 */
 export function readSettings({ bytes, start, end }: Frame): PeerSettings | ConnectionError {
   const settings: PeerSettings = {
     headerTableSize: undefined,
@@ -20,24 +20,24 @@ export function readSettings({ bytes, start, end }: Frame): PeerSettings | Conne
     const value = bytes.readUInt32BE(at + 2);
     switch (bytes.readUInt16BE(at)) {
       case settingIds.headerTableSize:
-        // RFC 7541 §4.2: the lowest of several counts, for what it drove out.
+        // RFC 7541 §4.2: of several values in one frame the lowest counts, because it evicted entries.
         settings.headerTableSize = Math.min(value, settings.headerTableSize ?? value);
         break;
       case settingIds.enablePush:
-        if (value > 1) return protocolError('a push setting that is no boolean');
+        if (value > 1) return protocolError('ENABLE_PUSH is neither 0 nor 1');
         break;
       case settingIds.initialWindowSize:
         if (value > largestWindow)
-          return { code: errorCodes.flowControlError, message: 'a window larger than can be' };
+          return { code: errorCodes.flowControlError, message: 'INITIAL_WINDOW_SIZE above 2^31 - 1' };
         settings.initialWindow = value;
         break;
       case settingIds.maxFrameSize:
         if (value < frameLimit || value > largestFrameLimit)
-          return protocolError('a frame size that may not be');
+          return protocolError('MAX_FRAME_SIZE outside its range');
         settings.maxFrame = value;
         break;
       default:
-      // Unknown ones are ignored.
+      // RFC 9113 §6.5.2: unknown settings are ignored.
     }
   }
   return settings;

@@ -1,38 +1,38 @@
 import type { ControlFrames } from './control-frames.ts';
 
-const drainPing = Buffer.from('drainnow');
-const keepalivePing = Buffer.from('keepaliv');
+const drainPayload = Buffer.from('drainnow');
+const keepalivePayload = Buffer.from('keepaliv');
 
-/** What we ask a peer for, and whether it has answered. RFC 9113 §6.7. */
+/** The PING frames that we send, and their acknowledgements. RFC 9113 §6.7. */
 export class Pings {
   readonly #control: ControlFrames;
-  #isOwed = false;
+  #isPending = false;
 
   constructor(control: ControlFrames) {
     this.#control = control;
   }
 
-  /** A sign of life is owed. */
-  get isOwed(): boolean {
-    return this.#isOwed;
+  /** A keepalive PING has not been acknowledged yet. */
+  get isPending(): boolean {
+    return this.#isPending;
   }
 
-  /** Asks for a sign of life. @returns false when the last one is still owed */
-  ask(): boolean {
-    if (this.#isOwed) return false;
-    this.#isOwed = true;
-    this.#control.ping(keepalivePing);
+  /** @returns false, and sends nothing, while the last keepalive PING is pending */
+  sendKeepalive(): boolean {
+    if (this.#isPending) return false;
+    this.#isPending = true;
+    this.#control.ping(keepalivePayload);
     return true;
   }
 
-  /** Asks for an answer that comes after all that was under way. */
-  askLast(): void {
-    this.#control.ping(drainPing);
+  /** Frames arrive in order, so the acknowledgement comes after every request that was under way. */
+  sendDrain(): void {
+    this.#control.ping(drainPayload);
   }
 
-  /** @returns true for the answer to `askLast` */
-  answered(payload: Buffer): boolean {
-    if (payload.equals(keepalivePing)) this.#isOwed = false;
-    return payload.equals(drainPing);
+  /** Takes an acknowledgement. @returns true for that of `sendDrain` */
+  acknowledge(payload: Buffer): boolean {
+    if (payload.equals(keepalivePayload)) this.#isPending = false;
+    return payload.equals(drainPayload);
   }
 }

@@ -1,29 +1,34 @@
-/**
- * Counts what a peer sends without need: resets, pings, settings, empty frames. Some of it is normal, and each costs a
- * little more than it costs the peer. Holds so many at once, and gets so many back a second.
- */
-export class Strikes {
-  readonly #most: number;
+export type RateLimitOptions = {
+  /** How many are allowed at once. */
+  readonly burst: number;
+  /** How many are refilled per second. */
+  readonly perSecond: number;
+};
+
+/** A token bucket. Some resets, pings and settings are normal, but each costs the server more than the client. */
+export class RateLimit {
+  readonly #burst: number;
   readonly #perMs: number;
   readonly #nowMs: () => number;
-  #left: number;
-  #countedMs: number;
+  #tokens: number;
+  #refilledMs: number;
 
-  constructor(options: { most: number; perSecond: number; nowMs(): number }) {
-    this.#most = options.most;
-    this.#perMs = options.perSecond / 1000;
-    this.#nowMs = options.nowMs;
-    this.#left = options.most;
-    this.#countedMs = options.nowMs();
+  /** @param nowMs a monotonic clock; ms */
+  constructor({ burst, perSecond }: RateLimitOptions, nowMs: () => number) {
+    this.#burst = burst;
+    this.#perMs = perSecond / 1000;
+    this.#nowMs = nowMs;
+    this.#tokens = burst;
+    this.#refilledMs = nowMs();
   }
 
-  /** @returns false when it was one too many */
+  /** Takes one token. @returns false when none is left: the limit is exceeded */
   take(): boolean {
     const nowMs = this.#nowMs();
-    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#countedMs) * this.#perMs);
-    this.#countedMs = nowMs;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+    this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#refilledMs) * this.#perMs);
+    this.#refilledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
     return true;
   }
 }

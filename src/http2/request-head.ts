@@ -1,17 +1,17 @@
 import type { HeaderField } from './header-table.ts';
 
-/** What a request begins with; the same object for equal requests of a connection. */
+/** The method, path and header fields of a request. Successive requests with equal heads share one object. */
 export type RequestHead = {
   readonly method: string;
   readonly path: string;
-  /** By name in lower case; of a name that came more than once the values, joined by a comma. */
+  /** By lower-case name. Values of a repeated name are joined by a comma and a space. */
   readonly headers: ReadonlyMap<string, string>;
-  /** undefined when the client doesn't say. */
+  /** undefined when the request has no content-length. */
   readonly contentLength: number | undefined;
 };
 
 const pseudoNames: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);
-// RFC 9113 §8.2.2.
+// RFC 9113 §8.2.2: fields that belong to an HTTP/1.1 connection.
 const connectionNames: ReadonlySet<string> = new Set([
   'connection',
   'proxy-connection',
@@ -19,13 +19,13 @@ const connectionNames: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
-// RFC 9110 §5.6.2, without capitals.
+// RFC 9110 §5.6.2: a token; RFC 9113 §8.2: in lower case.
 const namePattern = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
-// RFC 9113 §8.2.1: no NUL, CR or LF, and no blank at either end.
+// RFC 9113 §8.2.1: no NUL, CR or LF, and no space or tab at either end.
 // oxlint-disable-next-line no-control-regex
 const valuePattern = /^(?![ \t])[^\0\r\n]*(?<![ \t])$/;
 
-/** @returns undefined for a malformed request (RFC 9113 §8.1.1), which is an error of its stream */
+/** @returns undefined for a malformed request, which is a stream error. RFC 9113 §8.1.1 */
 export function readRequestHead(fields: readonly HeaderField[]): RequestHead | undefined {
   const pseudo = new Map<string, string>();
   const headers = new Map<string, string>();
@@ -50,8 +50,8 @@ export function readRequestHead(fields: readonly HeaderField[]): RequestHead | u
   return { method, path, headers, contentLength: length === undefined ? undefined : Number(length) };
 }
 
-/** RFC 9113 §8.1: trailers have no pseudo-header fields. */
-export const areTrailers = (fields: readonly HeaderField[]): boolean =>
+/** Checks trailers. RFC 9113 §8.1: they have no pseudo-header fields. */
+export const areValidTrailers = (fields: readonly HeaderField[]): boolean =>
   fields.every(
     ([name, value]) => namePattern.test(name) && !connectionNames.has(name) && valuePattern.test(value),
   );

@@ -1,81 +1,89 @@
 import type { HeaderList } from './header-encoder.ts';
 import type { MemoryShare } from './memory-budget.ts';
 
-/** A connection as its streams and the server around it see it: what `connection.ts` implements. */
+/** What streams and the server around them use of a connection. Implemented by `Connection`. */
 export type ServerConnection = {
-  /** What is kept for the client. */
+  /** The memory that is kept for this client. */
   readonly share: MemoryShare;
-  /** Moves with every `nextRound`. */
-  readonly round: number;
-  /** Of a new stream; octets. */
+  /** Number of calls of `sweep` so far. */
+  readonly sweeps: number;
+  /** The send window of a new stream (the client's SETTINGS_INITIAL_WINDOW_SIZE); bytes. */
   readonly initialSendWindow: number;
   readonly openStreams: number;
-  /** Requests so far. */
+  /** Number of requests so far. */
   readonly requests: number;
-  /** Larger for a connection that became idle later: when its last open request was over, or else when it was accepted. */
+  /** An ordinal, not a time: larger for a connection that became idle later. A new connection is idle. */
   readonly idleSince: number;
-  /** A sign of life is owed. */
-  readonly isPinged: boolean;
-  /** Sends the head of a response, or trailers; `list` should be the same array for the same fields. */
+  /** A keepalive PING has not been acknowledged yet. */
+  readonly isPingPending: boolean;
+  /** Sends a response's header fields or trailers. Pass the same array for the same fields: its encoding is cached. */
   sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void;
-  /** Sends a part of a response's body. */
+  /** Sends bytes of a response's body, which are queued while the client's windows are closed. */
   sendData(stream: ServerStream, bytes: Buffer): void;
-  /** Counts a mistake of the client's that has a request fail. @returns false when it was one too many: the connection is over */
-  mistake(): boolean;
-  /** Asks the client for a sign of life. @returns false when the last one is still owed, or the connection is over */
+  /**
+   * Charges `errorLimit` for a client error that fails one request.
+   * @returns false when the limit is exceeded: the connection has ended, and the request needs no response
+   */
+  chargeError(): boolean;
+  /** Sends a keepalive PING. @returns false when the last one is still pending, or the connection has ended */
   ping(): boolean;
-  /** Begins another round, and tells streams whose client has been sending since before the last one. */
-  nextRound(): void;
-  /** Takes no new requests once the client knows; the connection ends with its last response. */
+  /**
+   * Call at a steady interval. Resets streams whose response has been queued since before the last call, and calls
+   * `onRequestTimeout` on streams whose request has been incomplete since before it.
+   */
+  sweep(): void;
+  /** Sends GOAWAY. The connection ends after its last response. */
   drain(): void;
+  /** Ends the connection at once. */
   destroy(): void;
 };
 
-/** What is still to be sent, in order. */
-export type Part =
+/** A part of a response that waits for the client's windows or for the socket. */
+export type QueuedFrame =
   | { readonly kind: 'headers'; readonly list: HeaderList; readonly endStream: boolean }
   | { readonly kind: 'data'; readonly bytes: Buffer; sent: number };
 
 /**
- * One request and its response. The connection calls what begins with `on`; what answers calls the connection. A stream that is over
- * hears of nothing more, and what it is still sent goes nowhere.
+ * One request and its response. The connection calls the `on` methods; subclasses respond through the connection.
+ * After the stream has closed none of them is called, and what is sent on it is dropped.
  */
 export abstract class ServerStream {
   readonly connection: ServerConnection;
   readonly id: number;
-  /** The client has sent all. */
+  /** The client has sent END_STREAM, or the stream was reset. */
   isRemoteClosed = false;
-  /** All was sent, or nothing more is to be. */
+  /** We have sent END_STREAM, or the stream was reset. */
   isLocalClosed = false;
-  /** What may be sent on it; octets. */
+  /** What the client still accepts on this stream; bytes. Negative after the client has shrunk its initial window. */
   sendWindow: number;
-  /** undefined while nothing waits. */
-  waiting: Part[] | undefined = undefined;
-  /** The connection's round in which that began. */
-  waitingSince = 0;
-  /** What it has taken of the connection's share for that; octets. */
-  waitingBytes = 0;
-  received = 0;
-  /** By the request's head; -1 when it doesn't say. */
-  announced = -1;
-  /** The connection's round in which it was opened. */
-  readonly round: number;
+  /** undefined while nothing waits. Owned by `Sender`, as are the next two. */
+  sendQueue: QueuedFrame[] | undefined = undefined;
+  /** The value of `connection.sweeps` when the queue was created. */
+  queuedAtSweep = 0;
+  /** What the queue has reserved of the connection's memory share; bytes. */
+  queuedBytes = 0;
+  /** What the client has sent against the stream's receive window, padding included; bytes. */
+  receivedBytes = 0;
+  /** What is still missing of the request's content-length; bytes. -1 when the request has none. */
+  contentLengthLeft = -1;
+  /** The value of `connection.sweeps` when the stream was opened. */
+  readonly openedAtSweep: number;
 
   constructor(connection: ServerConnection, id: number) {
     this.connection = connection;
     this.id = id;
     this.sendWindow = connection.initialSendWindow;
-    this.round = connection.round;
+    this.openedAtSweep = connection.sweeps;
   }
 
-  /** Its head is here, and it may be answered. */
+  /** The header fields have arrived. The stream may respond from now on. */
   abstract onHead(): void;
-  /** Octets of the request's body, which are others once this returns and, after the last of them, `onEnd` too. */
+  /** Bytes of the request's body. They are overwritten after this returns; with `isLast`, after `onEnd` returns. */
   abstract onData(bytes: Buffer, isLast: boolean): void;
-  /** The client has sent all. */
+  /** The client has sent END_STREAM. */
   abstract onEnd(): void;
-  /** The client has given up or doesn't take the answer, or its connection has ended. */
+  /** The stream was reset by either side, or its connection has ended. */
   abstract onReset(): void;
-  /** The client has not sent all, a long time after it began. */
-  abstract onOverdue(): void;
+  /** The request is still incomplete at the second sweep after it began. Called again at every further sweep. */
+  abstract onRequestTimeout(): void;
 }

@@ -1,85 +1,87 @@
-const mostAbandoned = 1024;
-/** A power of two. More than are open at once, as a rule. */
-const placeCount = 256;
+/** How many streams that we closed early are remembered; the oldest is forgotten first. */
+const maxClosedEarly = 1024;
+/** A power of two, and more than are usually open at once. */
+const slotCount = 256;
 
 /**
- * The streams of a connection that are open, and what is remembered of others. RFC 9113 §5.1.1.
+ * The open streams of a connection by their ids, and the ids of those that we closed before the client did.
+ * RFC 9113 §5.1.1.
  *
- * Ids go up by two, so each stream has a place of its own but where more are open than there are places, or one for long. A map alone
- * would do; but V8 gives a map new memory after every so many changes, and the old memory, once it is of the old generation, keeps
- * each stream that was in it until a full collection.
+ * Ids count up by two, so a stream has slot (id / 2) mod 256 to itself, unless more than 256 ids lie between the oldest
+ * open stream and the newest. A Map alone would be enough, but V8 reallocates a Map's table as entries come and go, and
+ * the old table, once promoted to the old generation, keeps every stream in it alive until a full collection.
  */
 export class StreamTable<Stream extends { readonly id: number }> {
-  readonly #places: (Stream | undefined)[] = Array.from({ length: placeCount }, () => undefined);
-  /** Those whose place another one has. */
-  readonly #others = new Map<number, Stream>();
+  readonly #slots: (Stream | undefined)[] = Array.from({ length: slotCount }, () => undefined);
+  /** The streams whose slot was taken when they were added. */
+  readonly #overflow = new Map<number, Stream>();
   #size = 0;
-  /** Ended by us before their client had: what still comes for them is no error. */
-  readonly #abandoned = new Set<number>();
-  /** The highest id that was opened. */
-  last = 0;
+  readonly #closedEarly = new Set<number>();
+  /** The highest id that the client has opened. */
+  lastOpened = 0;
 
   get size(): number {
     return this.#size;
   }
 
   get(id: number): Stream | undefined {
-    const placed = this.#places[placeOf(id)];
-    if (placed?.id === id) return placed;
-    return this.#others.size === 0 ? undefined : this.#others.get(id);
+    const inSlot = this.#slots[slotOf(id)];
+    if (inSlot?.id === id) return inSlot;
+    return this.#overflow.size === 0 ? undefined : this.#overflow.get(id);
   }
 
-  /** In no order. */
+  /** Every open stream, in no particular order. */
   all(): Stream[] {
     if (this.#size === 0) return [];
     const streams: Stream[] = [];
-    for (const stream of this.#places) if (stream !== undefined) streams.push(stream);
-    for (const stream of this.#others.values()) streams.push(stream);
+    for (const stream of this.#slots) if (stream !== undefined) streams.push(stream);
+    for (const stream of this.#overflow.values()) streams.push(stream);
     return streams;
   }
 
-  /** One that is not in it. */
+  /** Adds a stream that is not in the table. */
   add(stream: Stream): void {
-    const place = placeOf(stream.id);
-    if (this.#places[place] === undefined) this.#places[place] = stream;
-    else this.#others.set(stream.id, stream);
+    const slot = slotOf(stream.id);
+    if (this.#slots[slot] === undefined) this.#slots[slot] = stream;
+    else this.#overflow.set(stream.id, stream);
     this.#size += 1;
   }
 
-  /** One that may not be in it. */
+  /** Does nothing when the stream is not in the table. */
   delete(stream: Stream): void {
-    const place = placeOf(stream.id);
-    if (this.#places[place] === stream) this.#places[place] = undefined;
-    else if (!this.#others.delete(stream.id)) return;
+    const slot = slotOf(stream.id);
+    if (this.#slots[slot] === stream) this.#slots[slot] = undefined;
+    else if (!this.#overflow.delete(stream.id)) return;
     this.#size -= 1;
   }
 
   clear(): void {
-    this.#places.fill(undefined);
-    this.#others.clear();
+    this.#slots.fill(undefined);
+    this.#overflow.clear();
     this.#size = 0;
   }
 
-  /** True for a stream that nobody has opened yet; ours would be even, and we open none. */
+  /** True for an id that was never opened. Even ids belong to servers, and we open no streams. */
   isIdle(id: number): boolean {
-    return id % 2 === 0 || id > this.last;
+    return id % 2 === 0 || id > this.lastOpened;
   }
 
-  isAbandoned(id: number): boolean {
-    return this.#abandoned.has(id);
+  /** We closed it before the client did, so its frames may still arrive and are not an error. */
+  isClosedEarly(id: number): boolean {
+    return this.#closedEarly.has(id);
   }
 
-  /** Forgets that it was abandoned. @returns false if it wasn't */
-  forgive(id: number): boolean {
-    return this.#abandoned.delete(id);
+  addClosedEarly(id: number): void {
+    this.#closedEarly.add(id);
+    if (this.#closedEarly.size <= maxClosedEarly) return;
+    const [oldest = 0] = this.#closedEarly;
+    this.#closedEarly.delete(oldest);
   }
 
-  abandon(id: number): void {
-    this.#abandoned.add(id);
-    if (this.#abandoned.size <= mostAbandoned) return;
-    const [oldest = 0] = this.#abandoned;
-    this.#abandoned.delete(oldest);
+  /** @returns false when it was not closed early */
+  deleteClosedEarly(id: number): boolean {
+    return this.#closedEarly.delete(id);
   }
 }
 
-const placeOf = (id: number): number => (id >>> 1) & (placeCount - 1);
+const slotOf = (id: number): number => (id >>> 1) & (slotCount - 1);

@@ -8,28 +8,29 @@ import { HeaderBlocks, type HeaderBlock } from './header-blocks.ts';
 import type { HeaderEncoder, HeaderList } from './header-encoder.ts';
 import type { Output } from './output.ts';
 import type { PeerSettings } from './peer-settings.ts';
-import { areTrailers, type RequestHead } from './request-head.ts';
+import { areValidTrailers, type RequestHead } from './request-head.ts';
 import { Sender } from './sender.ts';
 import type { ServerConnection, ServerStream } from './server-stream.ts';
 import { StreamTable } from './stream-table.ts';
 
-/** The connection that the streams are of. */
+/** What the streams use of their connection. */
 export type StreamsHost = {
   readonly connection: ServerConnection;
   readonly output: Output;
   readonly control: ControlFrames;
   readonly encoder: HeaderEncoder;
+  /** Ends the connection with GOAWAY. */
   fail(error: ConnectionError): void;
-  /** Counts a frame that asks for nothing. @returns false when it was one too many: the connection is over */
-  strike(): boolean;
-  /** The last open stream is over. */
-  onEmpty(): void;
+  /** Charges `controlFrameLimit`. @returns false when it is exceeded: the connection has ended */
+  chargeControlFrame(): boolean;
+  /** The last open stream has closed. */
+  onIdle(): void;
 };
 
-/** What an open stream takes of memory; octets, measured. */
+/** The memory that an open stream takes, measured; bytes. */
 const streamBytes = 512;
 
-/** The streams of a connection, and the frames that are about one. RFC 9113 §5, §8.1. */
+/** The streams of a connection, and the frames that belong to one. RFC 9113 §5, §8.1. */
 export class Streams {
   readonly #host: StreamsHost;
   readonly #options: ConnectionOptions;
@@ -37,14 +38,14 @@ export class Streams {
   readonly #sender: Sender;
   readonly #blocks: HeaderBlocks;
   readonly #streams = new StreamTable<ServerStream>();
-  /** What the peer may still send, all streams together; octets. */
+  /** The connection's receive window; bytes. */
   #receiveWindow = connectionWindow;
-  /** False: further requests are passed over, as their client was told. */
-  takesRequests = true;
-  /** So far. */
+  /** False after the final GOAWAY: further requests are ignored, because the client knows that they are. */
+  acceptsRequests = true;
+  /** Number of requests so far. */
   requests = 0;
-  /** RFC 9113 §6.8: what a client was told is not to grow. */
-  #lastTaken = 0;
+  /** RFC 9113 §6.8: the last stream id of GOAWAY must not grow, so ignored requests do not count here. */
+  #lastAccepted = 0;
 
   constructor(host: StreamsHost, options: ConnectionOptions) {
     this.#host = host;
@@ -53,8 +54,8 @@ export class Streams {
     this.#sender = new Sender({
       output: host.output,
       encoder: host.encoder,
-      onSent: (stream) => this.#sent(stream),
-      onTooMuch: (stream) => this.#end(stream, errorCodes.enhanceYourCalm),
+      onEndSent: (stream) => this.#finish(stream),
+      onQueueFull: (stream) => this.#reset(stream, errorCodes.enhanceYourCalm),
     });
     this.#blocks = new HeaderBlocks(options.headerBounds);
   }
@@ -63,57 +64,58 @@ export class Streams {
     return this.#streams.size;
   }
 
-  /** The highest id of those that were not passed over. */
-  get last(): number {
-    return this.#lastTaken;
+  /** The last stream id for GOAWAY. */
+  get lastAccepted(): number {
+    return this.#lastAccepted;
   }
 
-  /** Nothing but CONTINUATION may come. */
+  /** Only CONTINUATION may come. */
   get isInHeaderBlock(): boolean {
-    return this.#blocks.isOpen;
+    return this.#blocks.isIncomplete;
   }
 
-  /** Of a new stream; octets. */
+  /** The send window of a new stream; bytes. */
   get initialSendWindow(): number {
     return this.#sender.initialStreamWindow;
   }
 
   sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void {
-    if (!stream.isLocalClosed) this.#sender.headers(stream, list, endStream);
+    if (!stream.isLocalClosed) this.#sender.sendHeaders(stream, list, endStream);
   }
 
   sendData(stream: ServerStream, bytes: Buffer): void {
-    if (!stream.isLocalClosed) this.#sender.data(stream, bytes);
+    if (!stream.isLocalClosed) this.#sender.sendData(stream, bytes);
   }
 
   apply(settings: PeerSettings): ConnectionError | undefined {
     return this.#sender.apply(settings, () => this.#streams.all());
   }
 
-  /** Tells those whose client has been sending since before `round`, and ends those whose answer it hasn't taken since. */
-  tellOverdue(round: number): void {
+  /** See `ServerConnection.sweep`. @param since the number of the previous sweep */
+  sweep(since: number): void {
     for (const stream of this.#streams.all())
-      if (stream.waiting !== undefined && stream.waitingSince < round) this.#end(stream, errorCodes.cancel);
-      else if (!stream.isRemoteClosed && stream.round < round) stream.onOverdue();
+      if (stream.sendQueue !== undefined && stream.queuedAtSweep < since)
+        this.#reset(stream, errorCodes.cancel);
+      else if (!stream.isRemoteClosed && stream.openedAtSweep < since) stream.onRequestTimeout();
   }
 
-  /** Ends all without a word. */
-  drop(): void {
+  /** Closes every stream without sending anything: the connection has ended. */
+  closeAll(): void {
     const streams = this.#streams.all();
     this.#streams.clear();
-    this.#host.connection.share.giveBack(streams.length * streamBytes);
+    this.#host.connection.share.release(streams.length * streamBytes);
     for (const stream of streams) {
       stream.isLocalClosed = true;
       stream.isRemoteClosed = true;
-      this.#sender.forget(stream);
+      this.#sender.discardQueue(stream);
       stream.onReset();
     }
   }
 
-  takeData({ bytes, start, end, flags, stream: id }: Frame): void {
+  receiveData({ bytes, start, end, flags, stream: id }: Frame): void {
     const length = end - start;
     this.#receiveWindow -= length;
-    // Opened again at once, so nobody can be beyond it.
+    // The connection's window is reopened at once, whatever its streams do, so no client can exceed it.
     if (this.#receiveWindow < connectionWindow / 2) {
       this.#control.windowUpdate(0, connectionWindow - this.#receiveWindow);
       this.#receiveWindow = connectionWindow;
@@ -121,150 +123,147 @@ export class Streams {
     const isPadded = (flags & frameFlags.padded) !== 0;
     const from = isPadded ? start + 1 : start;
     const to = isPadded ? end - (bytes[start] ?? 0) : end;
-    if (to < from) return this.#host.fail(protocolError('more padding than data'));
+    if (to < from) return this.#host.fail(protocolError('DATA with more padding than payload'));
     const stream = this.#streams.get(id);
     const endStream = (flags & frameFlags.endStream) !== 0;
-    if (stream === undefined || stream.isRemoteClosed) return this.#takeLate(id, stream, endStream);
-    if (from === to && !endStream && !this.#host.strike()) return;
-    stream.received += length;
-    if (stream.received > this.#options.streamWindow)
-      return this.#giveUp(stream, errorCodes.flowControlError);
-    if (stream.announced >= 0 && (stream.announced -= to - from) < 0)
-      return this.#giveUp(stream, errorCodes.protocolError);
+    if (stream === undefined || stream.isRemoteClosed) return this.#receiveLateData(id, stream, endStream);
+    if (from === to && !endStream && !this.#host.chargeControlFrame()) return;
+    stream.receivedBytes += length;
+    if (stream.receivedBytes > this.#options.streamWindow)
+      return this.#failStream(stream, errorCodes.flowControlError);
+    if (stream.contentLengthLeft >= 0 && (stream.contentLengthLeft -= to - from) < 0)
+      return this.#failStream(stream, errorCodes.protocolError);
     if (endStream && !this.#closeRemote(stream)) return;
     if (from < to) stream.onData(bytes.subarray(from, to), endStream);
     if (endStream && !stream.isLocalClosed) stream.onEnd();
   }
 
-  /** Data for a stream whose client had said all, or that is over: it may have been under way when we ended it. */
-  #takeLate(id: number, stream: ServerStream | undefined, endStream: boolean): void {
-    if (this.#streams.isIdle(id))
-      return this.#host.fail(protocolError('data for a stream that was not opened'));
-    if (stream !== undefined) return this.#giveUp(stream, errorCodes.streamClosed);
-    // What ends it was under way when we did: each request has that once.
-    if (endStream && this.#streams.forgive(id)) return;
-    if (this.#host.strike() && !this.#streams.isAbandoned(id))
+  /** DATA after END_STREAM or on a closed stream. It may have been under way when we closed the stream. */
+  #receiveLateData(id: number, stream: ServerStream | undefined, endStream: boolean): void {
+    if (this.#streams.isIdle(id)) return this.#host.fail(protocolError('DATA on an idle stream'));
+    if (stream !== undefined) return this.#failStream(stream, errorCodes.streamClosed);
+    // Every stream that we closed early has one frame with END_STREAM to come, which is free.
+    if (endStream && this.#streams.deleteClosedEarly(id)) return;
+    if (this.#host.chargeControlFrame() && !this.#streams.isClosedEarly(id))
       this.#control.resetStream(id, errorCodes.streamClosed);
   }
 
-  takeHeaders(frame: Frame): void {
-    const block = this.#blocks.take(frame);
+  /** HEADERS or CONTINUATION. */
+  receiveHeaders(frame: Frame): void {
+    const block = this.#blocks.receive(frame);
     if (block === undefined) return;
     if ('code' in block) return this.#host.fail(block);
     const { stream: id, endStream, fields } = block;
     const stream = this.#streams.get(id);
     if (stream !== undefined) {
-      if (stream.isRemoteClosed) return this.#giveUp(stream, errorCodes.streamClosed);
-      if (!endStream || fields === 'too_large' || !areTrailers(fields))
-        return this.#giveUp(stream, errorCodes.protocolError);
+      if (stream.isRemoteClosed) return this.#failStream(stream, errorCodes.streamClosed);
+      if (!endStream || fields === 'too_large' || !areValidTrailers(fields))
+        return this.#failStream(stream, errorCodes.protocolError);
       if (this.#closeRemote(stream)) stream.onEnd();
       return;
     }
-    if (this.#streams.isAbandoned(id)) return void this.#host.strike();
-    if (id % 2 === 0) return this.#host.fail(protocolError('a request with an even stream id'));
-    if (id <= this.#streams.last)
-      return this.#host.fail({
-        code: errorCodes.streamClosed,
-        message: 'a request on a stream that is over',
-      });
-    this.#streams.last = id;
+    if (this.#streams.isClosedEarly(id)) return void this.#host.chargeControlFrame();
+    if (id % 2 === 0) return this.#host.fail(protocolError('request with an even stream id'));
+    if (id <= this.#streams.lastOpened)
+      return this.#host.fail({ code: errorCodes.streamClosed, message: 'request on a closed stream' });
+    this.#streams.lastOpened = id;
     this.#open(block);
   }
 
   #open({ stream: id, endStream, fields, head }: HeaderBlock): void {
     this.requests += 1;
-    if (!this.takesRequests) return this.#streams.abandon(id);
-    this.#lastTaken = id;
-    if (fields === 'too_large') return this.#refuse(id, errorCodes.enhanceYourCalm);
-    if (head === undefined) return this.#refuse(id, errorCodes.protocolError);
+    if (!this.acceptsRequests) return this.#streams.addClosedEarly(id);
+    this.#lastAccepted = id;
+    if (fields === 'too_large') return this.#rejectRequest(id, errorCodes.enhanceYourCalm);
+    if (head === undefined) return this.#rejectRequest(id, errorCodes.protocolError);
     if (this.#streams.size >= this.#options.maxConcurrentStreams) {
-      if (this.#host.strike()) this.#reset(id, errorCodes.refusedStream);
+      if (this.#host.chargeControlFrame()) this.#sendReset(id, errorCodes.refusedStream);
       return;
     }
-    // Others may have taken what there is, so this is no strike.
-    if (!this.#host.connection.share.take(streamBytes)) return this.#reset(id, errorCodes.refusedStream);
-    const stream = this.#make(id, head);
-    stream.announced = head.contentLength ?? -1;
+    // Not charged: it may be other clients that use the memory.
+    if (!this.#host.connection.share.reserve(streamBytes))
+      return this.#sendReset(id, errorCodes.refusedStream);
+    const stream = this.#createStream(id, head);
+    stream.contentLengthLeft = head.contentLength ?? -1;
     this.#streams.add(stream);
     if (endStream && !this.#closeRemote(stream)) return;
     stream.onHead();
     if (endStream && !stream.isLocalClosed) stream.onEnd();
   }
 
-  /** A defect in it must not leave it counted. */
-  #make(id: number, head: RequestHead): ServerStream {
+  #createStream(id: number, head: RequestHead): ServerStream {
     const { connection } = this.#host;
     try {
-      return this.#options.open(connection, id, head);
+      return this.#options.createStream(connection, id, head);
     } catch (thrown) {
-      connection.share.giveBack(streamBytes);
+      connection.share.release(streamBytes);
       throw thrown;
     }
   }
 
-  takeWindow(id: number, increment: number): void {
+  receiveWindowUpdate(id: number, increment: number): void {
     if (id === 0) {
-      const error = this.#sender.openConnection(increment);
+      const error = this.#sender.increaseConnectionWindow(increment);
       return error === undefined ? undefined : this.#host.fail(error);
     }
     const stream = this.#streams.get(id);
     if (stream !== undefined) {
-      const code = this.#sender.openStream(stream, increment);
-      if (code !== undefined) this.#giveUp(stream, code);
-    } else if (this.#streams.isIdle(id))
-      this.#host.fail(protocolError('a window for a stream that was not opened'));
+      const code = this.#sender.increaseStreamWindow(stream, increment);
+      if (code !== undefined) this.#failStream(stream, code);
+    } else if (this.#streams.isIdle(id)) this.#host.fail(protocolError('WINDOW_UPDATE on an idle stream'));
   }
 
-  takeReset(id: number): void {
-    if (this.#streams.isIdle(id))
-      return this.#host.fail(protocolError('a reset of a stream that was not opened'));
-    this.#host.strike();
+  receiveReset(id: number): void {
+    if (this.#streams.isIdle(id)) return this.#host.fail(protocolError('RST_STREAM on an idle stream'));
+    this.#host.chargeControlFrame();
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
-    this.#forget(stream);
+    this.#close(stream);
     stream.onReset();
   }
 
-  /** The client has sent all. @returns false if that is less than it announced: RFC 9113 §8.1.1 */
+  /** END_STREAM has arrived. @returns false, and fails the stream, when its body is too short: RFC 9113 §8.1.1 */
   #closeRemote(stream: ServerStream): boolean {
-    const isAll = stream.announced <= 0;
-    if (isAll) stream.isRemoteClosed = true;
-    else this.#giveUp(stream, errorCodes.protocolError);
-    return isAll;
+    const isComplete = stream.contentLengthLeft <= 0;
+    if (isComplete) stream.isRemoteClosed = true;
+    else this.#failStream(stream, errorCodes.protocolError);
+    return isComplete;
   }
 
-  #sent(stream: ServerStream): void {
-    // RFC 9113 §8.1: the response is whole, and the rest of the request isn't wanted.
-    if (!stream.isRemoteClosed) this.#reset(stream.id, errorCodes.noError);
-    this.#forget(stream);
+  /** END_STREAM was sent. */
+  #finish(stream: ServerStream): void {
+    // RFC 9113 §8.1: asks the client not to send the rest of its request.
+    if (!stream.isRemoteClosed) this.#sendReset(stream.id, errorCodes.noError);
+    this.#close(stream);
   }
 
-  /** For a mistake of the client's. */
-  #giveUp(stream: ServerStream, code: number): void {
-    if (this.#host.connection.mistake()) this.#end(stream, code);
+  /** A stream error (RFC 9113 §5.4.2), charged to `errorLimit`. */
+  #failStream(stream: ServerStream, code: number): void {
+    if (this.#host.connection.chargeError()) this.#reset(stream, code);
   }
 
-  #end(stream: ServerStream, code: number): void {
-    this.#reset(stream.id, code);
-    this.#forget(stream);
+  #reset(stream: ServerStream, code: number): void {
+    this.#sendReset(stream.id, code);
+    this.#close(stream);
     stream.onReset();
   }
 
-  #refuse(id: number, code: number): void {
-    if (this.#host.connection.mistake()) this.#reset(id, code);
+  /** A stream error of a request that has no stream yet. */
+  #rejectRequest(id: number, code: number): void {
+    if (this.#host.connection.chargeError()) this.#sendReset(id, code);
   }
 
-  #reset(id: number, code: number): void {
-    this.#streams.abandon(id);
+  #sendReset(id: number, code: number): void {
+    this.#streams.addClosedEarly(id);
     this.#control.resetStream(id, code);
   }
 
-  #forget(stream: ServerStream): void {
+  #close(stream: ServerStream): void {
     stream.isLocalClosed = true;
     stream.isRemoteClosed = true;
     this.#streams.delete(stream);
-    this.#host.connection.share.giveBack(streamBytes);
-    if (stream.waiting !== undefined) this.#sender.forget(stream);
-    if (this.#streams.size === 0) this.#host.onEmpty();
+    this.#host.connection.share.release(streamBytes);
+    if (stream.sendQueue !== undefined) this.#sender.discardQueue(stream);
+    if (this.#streams.size === 0) this.#host.onIdle();
   }
 }

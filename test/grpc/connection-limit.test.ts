@@ -35,7 +35,7 @@ async function idleClient(port: number): Promise<RawClient> {
   const client = await RawClient.connect(port);
   clients.push(client);
   client.hello();
-  await client.taken();
+  await client.handled();
   return client;
 }
 
@@ -93,7 +93,7 @@ describe('beyond the limit of connections', () => {
     const port = portOf(await start({ maxConnections: 2 }));
     const busy = [await idleClient(port), await idleClient(port)];
     for (const client of busy) client.send(openFrame(1, checkPath, grpc));
-    await Promise.all(busy.map((client) => client.taken()));
+    await Promise.all(busy.map((client) => client.handled()));
     const refused = await RawClient.connect(port);
     refused.hello();
     await refused.closed();

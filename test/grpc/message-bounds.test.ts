@@ -23,11 +23,11 @@ describe('what is kept of messages that come in pieces', () => {
   let held: MemoryBudget;
 
   beforeEach(async () => {
-    held = new MemoryBudget({ mostBytes: 4100, mostBytesOfOne: 4100, ownBytes: 0 });
+    held = new MemoryBudget({ maxSharedBytes: 4100, maxConnectionBytes: 4100, guaranteedBytes: 0 });
     echo = createEchoServer({
       repeatedLists,
       budget: held,
-      open: (connection, id, head) =>
+      createStream: (connection, id, head) =>
         new TestStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100),
     });
     client = await RawClient.connect(await echo.listen());
@@ -45,7 +45,7 @@ describe('what is kept of messages that come in pieces', () => {
   it('is bounded for all of them: the one over the bound is refused, and the others are answered', async () => {
     // Each keeps 20 octets, and 512 each for the piece and the stream.
     client.send(begin(1), begin(3), begin(5));
-    await client.taken();
+    await client.handled();
     expect(held.bytes).toBe(3 * 1044);
     client.send(begin(7), ...dataFrames(7, message.subarray(20)));
     await client.answer(7);
@@ -61,7 +61,7 @@ describe('what is kept of messages that come in pieces', () => {
 
   it('is let go of with its call, however that ends', async () => {
     client.send(begin(1), begin(3));
-    await client.taken();
+    await client.handled();
     client.destroy();
     await client.closed();
     await expect.poll(() => held.bytes).toBe(0);

@@ -38,16 +38,16 @@ let port: number;
 let clients: RawClient[] = [];
 let held: MemoryBudget;
 
-async function start(mostMistakes = 1_000_000, ownBytes = 0): Promise<void> {
+async function start(mostMistakes = 1_000_000, guaranteedBytes = 0): Promise<void> {
   TestStream.all.length = 0;
   TestStream.isLater = false;
-  held = new MemoryBudget({ mostBytes: 10_000_000, mostBytesOfOne: 1_000_000, ownBytes });
+  held = new MemoryBudget({ maxSharedBytes: 10_000_000, maxConnectionBytes: 1_000_000, guaranteedBytes });
   echo = createEchoServer({
     repeatedLists,
     budget: held,
-    strikes: { most: 1_000_000, perSecond: 0 },
-    mistakes: { most: mostMistakes, perSecond: 0 },
-    open: (connection, id, head) => {
+    controlFrameLimit: { burst: 1_000_000, perSecond: 0 },
+    errorLimit: { burst: mostMistakes, perSecond: 0 },
+    createStream: (connection, id, head) => {
       const stream = new TestStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100_000);
       TestStream.all.push(stream);
       return stream;
@@ -60,7 +60,7 @@ async function connect(settings: readonly (readonly [number, number])[] = []): P
   const client = await RawClient.connect(port);
   clients.push(client);
   client.hello(settings);
-  await client.taken();
+  await client.handled();
   return client;
 }
 
@@ -76,7 +76,7 @@ it('a compressed message is unpacked as it arrives: no work is left behind for a
   const client = await connect();
   const body = framed(gzipSync('packed'), 1);
   client.send(request(1, body, path, [...grpc, ['grpc-encoding', 'gzip']]), resetFrame(1, errorCodes.cancel));
-  await client.taken();
+  await client.handled();
   expect(TestStream.all[0]?.messages).toEqual(['packed']);
 });
 
@@ -84,7 +84,7 @@ it('a deadline does not keep the process from ending', async () => {
   await start();
   const client = await connect();
   client.send(openFrame(1, path, [...grpc, ['grpc-timeout', '1H']]));
-  await client.taken();
+  await client.handled();
   const timers = vi.spyOn(globalThis, 'setTimeout');
   TestStream.all[0]?.watchDeadline();
   expect(timers.mock.results.map(({ value }) => value.hasRef())).toEqual([false]);
@@ -95,7 +95,7 @@ describe('a call that was answered while its client takes nothing', () => {
     await start();
     const client = await connect([[settingIds.initialWindowSize, 0]]);
     client.send(request(1, framed(Buffer.from('x')), path, [...grpc, ['grpc-timeout', '99999999H']]));
-    await client.taken();
+    await client.handled();
     const [stream] = TestStream.all;
     expect(stream?.isLocalClosed).toBe(false);
     expect(stream?.isOver).toBe(true);
@@ -112,11 +112,11 @@ it('what one connection keeps leaves room for others', async () => {
   const large = framed(Buffer.alloc(60_000, 'a'));
   for (let id = 1; id < 41; id += 2)
     greedy.send(openFrame(id, path, grpc), ...dataFrames(id, large.subarray(0, -1), false));
-  await greedy.taken();
+  await greedy.handled();
   expect(held.bytes).toBeLessThanOrEqual(1_000_000);
   expect(held.bytes).toBeGreaterThan(800_000);
   other.send(openFrame(1, path, grpc), ...dataFrames(1, large.subarray(0, 9), false));
-  await other.taken();
+  await other.handled();
   other.send(...dataFrames(1, large.subarray(9)));
   expect(await other.answer(1)).toHaveLength(large.length);
 });
@@ -129,7 +129,7 @@ describe('messages that are decided later', () => {
     const packed = framed(gzipSync(Buffer.alloc(90_000, 'a')), 1);
     for (let id = 1; id < 41; id += 2)
       client.send(request(id, packed, path, [...grpc, ['grpc-encoding', 'gzip']]));
-    await client.taken();
+    await client.handled();
     const isUnpacked = TestStream.all.map(({ messages }) => messages.length === 1);
     expect(isUnpacked).toEqual(Array.from({ length: 20 }, (_, index) => index < 10));
     expect(held.bytes).toBe(10 * (90_000 + 1024));
@@ -137,10 +137,10 @@ describe('messages that are decided later', () => {
     expect(await client.answer(19)).toHaveLength(6);
     expect(held.bytes).toBe(0);
     client.send(request(41, framed(Buffer.alloc(5000)), path, grpc));
-    await client.taken();
+    await client.handled();
     expect(held.bytes).toBe(6024);
     client.send(resetFrame(41, errorCodes.cancel));
-    await client.taken();
+    await client.handled();
     expect(held.bytes).toBe(0);
   });
 });
@@ -152,7 +152,7 @@ it('a piece that is kept keeps nothing else', async () => {
   const before = process.memoryUsage().arrayBuffers;
   for (let id = 1; id < 200; id += 2) {
     client.send(openFrame(id, path, grpc), ...dataFrames(id, Buffer.from('\0'), false));
-    await client.taken();
+    await client.handled();
     // As whoever else takes small buffers from Node's pool, until it begins another one.
     for (let taken = 0; taken < Buffer.poolSize; taken += 1000) Buffer.allocUnsafe(1000);
   }
@@ -167,10 +167,10 @@ it('a message that comes in pieces counts as what its length says at most, and a
   const client = await connect();
   const body = framed(Buffer.alloc(33_000));
   client.send(openFrame(1, path, grpc), ...dataFrames(1, body.subarray(0, -1), false));
-  await client.taken();
+  await client.handled();
   expect(held.bytes).toBe(2 * 512 + body.length);
   client.send(...dataFrames(1, body.subarray(-1)));
-  await client.taken();
+  await client.handled();
   expect(held.bytes).toBe(2 * 512 + 33_000);
   TestStream.all[0]?.send(framed(Buffer.from('x')));
   expect(held.bytes).toBe(0);
@@ -232,7 +232,7 @@ describe('a check that is given up before it is decided', () => {
     };
     echo = createEchoServer({
       budget: held,
-      open: (connection, id, head) =>
+      createStream: (connection, id, head) =>
         new UnaryStream(connection, id, readGrpcRequestHead(head, acceptMethod(path)), 100_000, method),
     });
     port = await echo.listen();

@@ -82,7 +82,7 @@ it('clients that do not close when they are told to are cut off beyond a bound',
     const client = await RawClient.connect(port);
     client.socket.allowHalfOpen = true;
     client.hello();
-    await client.taken();
+    await client.handled();
     clients.push(client);
   }
   // Two with a place, and two that are leaving.

@@ -4,7 +4,7 @@ import { frameTypes } from '../../src/http2/frames.ts';
 import { createEchoServer, type EchoServer } from './echo-server.ts';
 import { RawClient } from './raw-client.ts';
 
-/** A server and one client of it, which have said hello. */
+/** A server with one client, after both have sent their SETTINGS. */
 export type ConnectedEcho = {
   readonly echo: EchoServer;
   readonly client: RawClient;
@@ -20,7 +20,7 @@ export async function connectEcho(
   const echo = createEchoServer(overrides);
   const client = await RawClient.connect(await echo.listen());
   client.hello(settings);
-  await client.taken();
+  await client.handled();
   const [connection] = echo.connections;
   if (connection === undefined) throw new Error('no connection');
   return { echo, client, connection };
@@ -31,7 +31,7 @@ export async function disconnectEcho({ echo, client }: Omit<ConnectedEcho, 'conn
   await echo.stop();
 }
 
-/** The ping of a drain, once it has come. */
+/** The payload of the PING that follows the first GOAWAY of a drain. Waits for it. */
 export async function drainPing(client: RawClient): Promise<Buffer> {
   return await client.waitFor(
     'a ping',

@@ -48,7 +48,7 @@ describe('a connection that is drained', () => {
     client.send(request(1, 'first'));
     await client.answer(1);
     client.send(openFrame(3));
-    await client.taken();
+    await client.handled();
     connection.drain();
     const payload = await drainPing(client);
     expect(client.goneAway()).toEqual([{ last: largestStreamId, code: noError }]);
@@ -60,13 +60,13 @@ describe('a connection that is drained', () => {
     ]);
     client.send(...dataFrames(3, Buffer.from('third')));
     expect(await client.answer(3)).toBe('third');
-    await client.taken();
-    expect(echo.over()).toBe(0);
+    await client.handled();
+    expect(echo.closed()).toBe(0);
     client.send(...dataFrames(5, Buffer.from('fifth')));
     expect(await client.answer(5)).toBe('fifth');
     await client.closed();
     expect(client.goneAway()).toHaveLength(2);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
     expect(echo.errors).toEqual([]);
   });
 
@@ -74,7 +74,7 @@ describe('a connection that is drained', () => {
     connection.drain();
     connection.drain();
     const payload = await drainPing(client);
-    await client.taken();
+    await client.handled();
     expect(client.isClosed).toBe(false);
     client.send(frame(frameTypes.ping, 1, 0, payload));
     await client.closed();
@@ -84,7 +84,7 @@ describe('a connection that is drained', () => {
 
   it('does not end with the last answer while the ping is not answered', async () => {
     client.send(openFrame(1));
-    await client.taken();
+    await client.handled();
     connection.drain();
     const payload = await drainPing(client);
     client.send(...dataFrames(1, Buffer.from('first')), openFrame(3));
@@ -97,7 +97,7 @@ describe('a connection that is drained', () => {
 
   it('ends with the reset of the last stream, too', async () => {
     client.send(openFrame(1));
-    await client.taken();
+    await client.handled();
     connection.drain();
     client.send(frame(frameTypes.ping, 1, 0, await drainPing(client)));
     await goneAway(2);
@@ -108,7 +108,7 @@ describe('a connection that is drained', () => {
 
   it('does not wait for long for a client that never answers the ping', async () => {
     client.send(openFrame(1));
-    await client.taken();
+    await client.handled();
     const before = performance.now();
     connection.drain();
     // Another answer is not the one.
@@ -125,12 +125,12 @@ describe('a connection that is drained', () => {
 
   it('passes over requests after that, and says no more than it has', async () => {
     client.send(openFrame(1));
-    await client.taken();
+    await client.handled();
     connection.drain();
     client.send(frame(frameTypes.ping, 1, 0, await drainPing(client)));
     await goneAway(2);
     client.send(openFrame(3), ...dataFrames(3, Buffer.from('late')), request(5, 'later'));
-    await client.taken();
+    await client.handled();
     expect(echo.seen).toHaveLength(1);
     expect(client.frames.filter(({ stream }) => stream > 1)).toEqual([]);
     // RFC 9113 §6.8: the last id must not grow.
@@ -151,7 +151,7 @@ describe('a connection that is drained', () => {
       { last: largestStreamId, code: noError },
       { last: 0, code: protocolError },
     ]);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 });
 
@@ -165,7 +165,7 @@ describe('a client that reads slowly gets what it was answered before its connec
   ])('%s', async (_, isEnough) => {
     client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
     client.send(windowFrame(0, largestWindow - initialWindow));
-    await client.taken();
+    await client.handled();
     client.socket.pause();
     let asked = 0;
     for (; !isEnough(asked); asked += 1) {
@@ -174,7 +174,7 @@ describe('a client that reads slowly gets what it was answered before its connec
     }
     expect(connection.openStreams).toBe(0);
     connection.drain();
-    await expect.poll(() => echo.over(), { timeout: 5000 }).toBe(1);
+    await expect.poll(() => echo.closed(), { timeout: 5000 }).toBe(1);
     // Longer than a client gets that only has to close.
     await setTimeout(1500);
     client.send(windowFrame(0, 1));

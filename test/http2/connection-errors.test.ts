@@ -14,7 +14,7 @@ import {
   uint32,
   windowFrame,
 } from './raw-client.ts';
-import { beginThree, after, fresh, open, over } from './three-streams.ts';
+import { beginThree, after, fresh, open, closed } from './three-streams.ts';
 
 const { protocolError, flowControlError, streamClosed, frameSizeError, compressionError } = errorCodes;
 const {
@@ -106,7 +106,7 @@ describe('a connection ends with GOAWAY after', () => {
     ['WINDOW_UPDATE on a stream that would be ours', protocolError, [windowFrame(2, 1)]],
     ['a request with an even stream id', protocolError, [request(fresh + 1, '')]],
     ['a request with a lower stream id', streamClosed, [request(3, '')]],
-    ['a request on a stream that is over', streamClosed, [request(over, '')]],
+    ['a request on a stream that is over', streamClosed, [request(closed, '')]],
 
     ['a window update of nothing', protocolError, [windowFrame(0, 0)]],
     ['a window larger than can be', flowControlError, [windowFrame(0, largest)]],
@@ -177,7 +177,7 @@ describe('a connection ends with GOAWAY after', () => {
     ).toEqual([]);
     expect(echo.seen.slice(0, 3).map(({ isReset }) => isReset)).toEqual([false, true, true]);
     expect(echo.connections[0]?.openStreams).toBe(0);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 
   it('an error, with the highest stream that it knows', async () => {
@@ -208,6 +208,6 @@ describe('a connection ends before it has begun after', () => {
     await silent.closed();
     expect(silent.goneAway()).toEqual([{ last: 0, code }]);
     expect(echo.seen).toHaveLength(3);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 });

@@ -52,21 +52,21 @@ describe('a sign of life', () => {
   it('is not asked of a connection that is over', () => {
     connection.destroy();
     expect(connection.ping()).toBe(false);
-    expect(connection.isPinged).toBe(false);
+    expect(connection.isPingPending).toBe(false);
   });
 
   it('is owed until it comes, and asked for once', async () => {
-    expect(connection.isPinged).toBe(false);
+    expect(connection.isPingPending).toBe(false);
     expect(connection.ping()).toBe(true);
     expect(connection.ping()).toBe(false);
-    expect(connection.isPinged).toBe(true);
+    expect(connection.isPingPending).toBe(true);
     const payload = await drainPing(client);
     client.send(frame(frameTypes.ping, 1, 0, eight), pingFrame(payload.toString('latin1')));
-    await client.taken();
-    expect(connection.isPinged).toBe(true);
+    await client.handled();
+    expect(connection.isPingPending).toBe(true);
     client.send(frame(frameTypes.ping, 1, 0, payload));
-    await client.taken();
-    expect(connection.isPinged).toBe(false);
+    await client.handled();
+    expect(connection.isPingPending).toBe(false);
     expect(connection.ping()).toBe(true);
     await client.waitFor('another ping', () => client.of(0, 6).filter(({ flags }) => flags === 0)[1]);
     expect(client.goneAway()).toEqual([]);
@@ -88,22 +88,22 @@ describe('a sign of life', () => {
 describe('a stream', () => {
   it('is told that it is overdue in the second round after its own', async () => {
     client.send(openFrame(1), request(3, 'whole', '/never'));
-    await client.taken();
-    connection.nextRound();
+    await client.handled();
+    connection.sweep();
     client.send(openFrame(5));
-    await client.taken();
-    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([false, false, false]);
-    connection.nextRound();
+    await client.handled();
+    expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([false, false, false]);
+    connection.sweep();
     // The second one's client has said all.
-    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([true, false, false]);
-    connection.nextRound();
-    expect(echo.seen.map(({ isOverdue }) => isOverdue)).toEqual([true, false, true]);
+    expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([true, false, false]);
+    connection.sweep();
+    expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([true, false, true]);
   });
 
   it('is told that its client has reset it, and nothing of it is answered', async () => {
     client.send(openFrame(1), request(3, 'waits', '/never'));
     client.send(resetFrame(1, cancel), resetFrame(3, cancel));
-    await client.taken();
+    await client.handled();
     expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true]);
     expect(connection.openStreams).toBe(0);
     expect(connection.requests).toBe(2);
@@ -133,11 +133,11 @@ describe('a stream', () => {
     client.send(...ids.map((id) => openFrame(id, '/at-head')));
     await client.answer(2049);
     client.send(...dataFrames(3, Buffer.from('late')));
-    await client.taken();
+    await client.handled();
     expect(client.of(3, frameTypes.resetStream)).toHaveLength(1);
     // The first is forgotten.
     client.send(...dataFrames(1, Buffer.from('late')));
-    await client.taken();
+    await client.handled();
     expect(client.of(1, frameTypes.resetStream).map(({ payload }) => payload.readUInt32BE(0))).toEqual([
       noError,
       errorCodes.streamClosed,
@@ -195,12 +195,12 @@ describe('the end of a connection is told once, with a reset to all that was ope
     await client.answer(5);
     end();
     await client.closed();
-    await eventually('the server knows', () => echo.over() > 0 || undefined);
+    await eventually('the server knows', () => echo.closed() > 0 || undefined);
     const [socket] = echo.sockets;
     if (socket?.closed === false) await once(socket, 'close');
     connection.destroy();
     connection.drain();
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
     expect(connection.openStreams).toBe(0);
     expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true, false]);
   });
@@ -214,14 +214,14 @@ describe('the end of a connection is told once, with a reset to all that was ope
     if (socket?.closed === false) await once(socket, 'close');
     expect(performance.now() - before).toBeGreaterThan(900);
     expect(client.socket.writableEnded).toBe(false);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 });
 
 it('a client that says its end and takes no answers is waited for so long and no longer', async () => {
   client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
   client.send(windowFrame(0, largestWindow - initialWindow));
-  await client.taken();
+  await client.handled();
   const [socket] = echo.sockets;
   if (socket === undefined) throw new Error('no socket');
   client.socket.pause();
@@ -232,7 +232,7 @@ it('a client that says its end and takes no answers is waited for so long and no
   }
   expect(socket.isPaused()).toBe(false);
   client.end();
-  await expect.poll(() => echo.over()).toBe(1);
+  await expect.poll(() => echo.closed()).toBe(1);
   expect(socket.writableLength).toBeGreaterThan(0);
   if (!socket.closed) await once(socket, 'close');
 }, 20_000);
@@ -240,7 +240,7 @@ it('a client that says its end and takes no answers is waited for so long and no
 describe('what a client sets', () => {
   it('is acknowledged each time', async () => {
     client.send(settingsFrame([]), settingsFrame([[settingIds.headerTableSize, 0]]));
-    await client.taken();
+    await client.handled();
     expect(client.of(0, frameTypes.settings).map(({ flags }) => flags)).toEqual([0, 1, 1, 1]);
   });
 

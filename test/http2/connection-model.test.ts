@@ -13,7 +13,7 @@ import {
 } from './raw-client.ts';
 import { useSurvivingEcho } from './surviving-echo.ts';
 
-const { echo, port, faults, overWith } = useSurvivingEcho();
+const { echo, port, faults, closedWith } = useSurvivingEcho();
 
 type Step =
   | { readonly kind: 'open' }
@@ -66,7 +66,7 @@ class Model {
     else if (step.kind === 'window') client.send(windowFrame(sent[step.which]?.id ?? 0, step.bytes));
     else if (step.kind === 'settings')
       client.send(settingsFrame([[settingIds.initialWindowSize, step.bytes]]));
-    else if (step.kind === 'ping') await client.taken();
+    else if (step.kind === 'ping') await client.handled();
     else if (step.kind === 'table') client.send(settingsFrame([[settingIds.headerTableSize, 0]]));
     else if (step.kind === 'pause') await new Promise((resolve) => setImmediate(resolve));
   }
@@ -114,7 +114,7 @@ describe('a client that does nothing wrong', () => {
         client.send(settingsFrame([[settingIds.initialWindowSize, 1_000_000]]), windowFrame(0, 100_000_000));
         const kept = model.sent.filter(({ isReset }) => !isReset);
         const answers = await Promise.all(kept.map(({ id }) => client.answer(id)));
-        await client.taken();
+        await client.handled();
         const connection = echo.connections.at(-1);
         expect(answers.map((answer, index) => answer === kept[index]?.body.toString('latin1'))).toEqual(
           kept.map(() => true),
@@ -124,7 +124,7 @@ describe('a client that does nothing wrong', () => {
         expect(client.goneAway()).toEqual([]);
         expect(kept.filter(({ id }) => client.resetCode(id) !== undefined)).toEqual([]);
         client.destroy();
-        await overWith(echo.connections.length);
+        await closedWith(echo.connections.length);
       }),
       { numRuns: 500 },
     );

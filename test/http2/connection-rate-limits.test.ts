@@ -54,19 +54,19 @@ describe('too much ends a connection:', () => {
     ['frames of a stream that is over', () => frame(frameTypes.data, 0, 1, 'x')],
     ['trailers of a stream that is over', () => headersFrame(1, [['x', 'y']], endStream)],
   ])('%s', async (name, one) => {
-    await restart({ strikes: { most: 100, perSecond: 0.001 } });
+    await restart({ controlFrameLimit: { burst: 100, perSecond: 0.001 } });
     client.send(openFrame(1, name.includes('over') ? '/at-head' : '/'));
-    await client.taken();
+    await client.handled();
     // The ping of `taken` is one, unless there were requests since the last.
     const most = name === 'resets' ? 100 : 99;
     client.send(...Array.from({ length: most }, (_, index) => one(index)));
-    await client.taken();
+    await client.handled();
     expect(client.goneAway()).toEqual([]);
     client.send(one(most));
     await client.closed();
     expect(client.goneAway()).toEqual(calm);
     expect(connection.openStreams).toBe(0);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 
   it.each<[name: string, parts: number, part: Buffer]>([
@@ -89,7 +89,7 @@ describe('too much ends a connection:', () => {
   });
 
   it('requests that are answered are not too much', async () => {
-    await restart({ strikes: { most: 10, perSecond: 0.001 } });
+    await restart({ controlFrameLimit: { burst: 10, perSecond: 0.001 } });
     for (let id = 1; id < 1000; id += 2) client.send(request(id, 'x'), windowFrame(0, 1));
     expect(await client.answer(999)).toBe('x');
     expect(client.goneAway()).toEqual([]);

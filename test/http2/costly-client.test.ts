@@ -31,9 +31,9 @@ let client: RawClient;
 let budget: MemoryBudget;
 
 async function start(settings: readonly (readonly [number, number])[] = []): Promise<void> {
-  budget = new MemoryBudget({ mostBytes: 2_000_000, mostBytesOfOne: 1_000_000, ownBytes: 0 });
+  budget = new MemoryBudget({ maxSharedBytes: 2_000_000, maxConnectionBytes: 1_000_000, guaranteedBytes: 0 });
   ({ echo, client } = await connectEcho(
-    { budget, strikes: { most: 20, perSecond: 0 }, mistakes: { most: 10, perSecond: 0 } },
+    { budget, controlFrameLimit: { burst: 20, perSecond: 0 }, errorLimit: { burst: 10, perSecond: 0 } },
     settings,
   ));
 }
@@ -60,13 +60,13 @@ describe('an answer that its client does not take', () => {
   it('is given up after a while, and others go on', async () => {
     await start([[settingIds.initialWindowSize, 0]]);
     client.send(request(1, 'never taken'), request(3, 'taken'));
-    await client.taken();
+    await client.handled();
     const [connection] = echo.connections;
-    connection?.nextRound();
+    connection?.sweep();
     client.send(windowFrame(3, 100));
     expect(await client.answer(3)).toBe('taken');
     expect(connection?.openStreams).toBe(1);
-    connection?.nextRound();
+    connection?.sweep();
     expect(await client.reset(1)).toBe(errorCodes.cancel);
     expect(connection?.openStreams).toBe(0);
     expect(echo.seen[0]?.isReset).toBe(true);
@@ -80,7 +80,7 @@ describe('answers to a client that does not read', () => {
   it('wait in bounds, and are sent once it reads; those beyond are reset', async () => {
     await start([[settingIds.initialWindowSize, largestWindow]]);
     client.send(windowFrame(0, largestWindow - initialWindow));
-    await client.taken();
+    await client.handled();
     const [socket] = echo.sockets;
     client.socket.pause();
     // One read for all of them, so that all are answered before anything is found full.
@@ -91,7 +91,7 @@ describe('answers to a client that does not read', () => {
     expect(budget.bytes).toBeLessThanOrEqual(1_000_000);
     client.socket.resume();
     await expect.poll(() => echo.connections[0]?.openStreams).toBe(0);
-    await client.taken();
+    await client.handled();
     const ids = echo.seen.map((_, index) => 2 * index + 1);
     const isReset = (id: number): boolean => client.of(id, frameTypes.resetStream).length > 0;
     const whole = ids.filter((id) => !isReset(id));
@@ -104,10 +104,10 @@ describe('answers to a client that does not read', () => {
   it('are forgotten with the connection', async () => {
     await start([[settingIds.initialWindowSize, 0]]);
     client.send(request(1, 'never taken'), request(3, 'never taken'));
-    await client.taken();
+    await client.handled();
     expect(budget.bytes).toBeGreaterThan(0);
     client.destroy();
-    await expect.poll(() => echo.over()).toBe(1);
+    await expect.poll(() => echo.closed()).toBe(1);
     expect(budget.bytes).toBe(0);
   });
 });
@@ -116,7 +116,7 @@ it('an answer at the head of a request without a body is not followed by a reset
   await start();
   client.send(headersFrame(1, requestFields('/at-head'), frameFlags.endStream));
   expect(await client.answer(1)).toBe('early');
-  await client.taken();
+  await client.handled();
   expect(client.of(1, frameTypes.resetStream)).toEqual([]);
 });
 
@@ -129,7 +129,7 @@ it('a connection that is over is let go of', async () => {
   await client.closed();
   echo.connections.length = 0;
   echo.sockets.length = 0;
-  await expect.poll(() => echo.over()).toBe(1);
+  await expect.poll(() => echo.closed()).toBe(1);
   await collectGarbage();
   expect(connection.deref()).toBeUndefined();
 });
@@ -162,52 +162,52 @@ it('more of the connection is not looked for on streams that wait for their own 
   let looks = 0;
   const stream = {
     sendWindow: 0,
-    waitingBytes: 0,
+    queuedBytes: 0,
     isLocalClosed: false,
     connection,
     parts: undefined as unknown,
-    get waiting() {
+    get sendQueue() {
       looks += 1;
       return this.parts;
     },
-    set waiting(parts: unknown) {
+    set sendQueue(parts: unknown) {
       this.parts = parts;
     },
   };
   const sender = new Sender({
     output: new Output(socket),
     encoder: new HeaderEncoder(new Set()),
-    onSent: () => {},
-    onTooMuch: () => {},
+    onEndSent: () => {},
+    onQueueFull: () => {},
   });
-  sender.data(stream as never, Buffer.from('waits'));
+  sender.sendData(stream as never, Buffer.from('waits'));
   const before = looks;
-  for (let count = 0; count < 10; count += 1) expect(sender.openConnection(1)).toBeUndefined();
+  for (let count = 0; count < 10; count += 1) expect(sender.increaseConnectionWindow(1)).toBeUndefined();
   expect(looks).toBe(before);
 });
 
 describe('open requests', () => {
   it('count, whatever becomes of them, and those beyond are refused', async () => {
-    budget = new MemoryBudget({ mostBytes: 4 * 512, mostBytesOfOne: 4 * 512, ownBytes: 0 });
+    budget = new MemoryBudget({ maxSharedBytes: 4 * 512, maxConnectionBytes: 4 * 512, guaranteedBytes: 0 });
     ({ echo, client } = await connectEcho({ budget }));
     client.send(...[1, 3, 5, 7, 9].map((id) => openFrame(id)));
     expect(await client.reset(9)).toBe(errorCodes.refusedStream);
     expect(budget.bytes).toBe(4 * 512);
     client.send(resetFrame(1, errorCodes.cancel), ...dataFrames(3, Buffer.from('x')), request(11, 'y'));
     expect(await client.answer(11)).toBe('y');
-    await client.taken();
+    await client.handled();
     expect(budget.bytes).toBe(2 * 512);
     client.destroy();
-    await expect.poll(() => echo.over()).toBe(1);
+    await expect.poll(() => echo.closed()).toBe(1);
     expect(budget.bytes).toBe(0);
   });
 
   it('that are refused for want of memory end no connection', async () => {
-    budget = new MemoryBudget({ mostBytes: 1, mostBytesOfOne: 1, ownBytes: 0 });
-    ({ echo, client } = await connectEcho({ budget, strikes: { most: 5, perSecond: 0 } }));
+    budget = new MemoryBudget({ maxSharedBytes: 1, maxConnectionBytes: 1, guaranteedBytes: 0 });
+    ({ echo, client } = await connectEcho({ budget, controlFrameLimit: { burst: 5, perSecond: 0 } }));
     for (let id = 1; id < 61; id += 2) client.send(request(id, 'x'));
     expect(await client.reset(59)).toBe(errorCodes.refusedStream);
-    await client.taken();
+    await client.handled();
     expect(client.goneAway()).toEqual([]);
   });
 

@@ -10,26 +10,26 @@ import { ServerStream, type ServerConnection } from '../../src/http2/server-stre
 const okHead: HeaderList = [[':status', '200']];
 const okTrailers: HeaderList = [['x-status', 'done']];
 
-/** What has become of a request. */
+/** A request as the server has seen it. */
 export type Seen = {
   readonly head: RequestHead;
   body: Buffer;
   isEnded: boolean;
   isReset: boolean;
-  isOverdue: boolean;
+  isTimedOut: boolean;
 };
 
-/** What a server may do differently. */
-type EchoWays = {
-  /** Answers so much later. */
+/** How a server may differ. */
+type EchoVariant = {
+  /** Delays each response. */
   readonly answerAfterMs?: number;
-  /** Its sockets look as those of another Node would, which has to be read the usual way. */
-  readonly hidesInside?: boolean;
+  /** Hides Node's private fields, so that sockets are read with the `data` event as on an unknown version of Node. */
+  readonly hidesInternals?: boolean;
 };
 
 /**
- * Answers a request, once its client has said all, with its own body, or with one of `x-answer-bytes`. On the path `/never` it doesn't, and
- * on `/at-head` it answers at once.
+ * Responds to a complete request with its own body, or with as many bytes as `x-answer-bytes` says. On the path
+ * `/never` it does not respond; on `/at-head` it responds as soon as the header fields have arrived.
  */
 class EchoStream extends ServerStream {
   readonly #seen: Seen;
@@ -69,8 +69,8 @@ class EchoStream extends ServerStream {
     this.#seen.isReset = true;
   }
 
-  onOverdue(): void {
-    this.#seen.isOverdue = true;
+  onRequestTimeout(): void {
+    this.#seen.isTimedOut = true;
   }
 }
 
@@ -82,49 +82,50 @@ export type EchoServer = {
   readonly errors: string[];
   readonly faults: unknown[];
   readonly budget: MemoryBudget;
-  /** Connections that are over, as often as that was said. */
-  over(): number;
+  /** How often `onClosed` was called. */
+  closed(): number;
   /** @returns the port */
   listen(): Promise<number>;
   /** Ends all connections. */
   stop(): Promise<void>;
 };
 
-/** The server of our own HTTP/2 around streams that echo. */
+/** A server of src/http2 whose streams echo. */
 export function createEchoServer(
   overrides: Partial<ConnectionOptions> = {},
-  { answerAfterMs, hidesInside = false }: EchoWays = {},
+  { answerAfterMs, hidesInternals = false }: EchoVariant = {},
 ): EchoServer {
   const seen: Seen[] = [];
   const connections: Connection[] = [];
   const sockets: Socket[] = [];
   const errors: string[] = [];
   const faults: unknown[] = [];
-  let over = 0;
+  let closed = 0;
   const options: ConnectionOptions = {
-    open: (connection, id, head) => {
-      const entry: Seen = { head, body: Buffer.alloc(0), isEnded: false, isReset: false, isOverdue: false };
+    createStream: (connection, id, head) => {
+      const entry: Seen = { head, body: Buffer.alloc(0), isEnded: false, isReset: false, isTimedOut: false };
       seen.push(entry);
       return new EchoStream(connection, id, entry, answerAfterMs);
     },
-    onOver: () => (over += 1),
-    onFree: () => {},
+    onClosed: () => (closed += 1),
+    onReleased: () => {},
     idleOrder: { count: 0 },
-    onPeerError: (message) => errors.push(message),
+    onClientError: (message) => errors.push(message),
     onFault: (thrown) => faults.push(thrown),
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
-    budget: new MemoryBudget({ mostBytes: 2 ** 26, mostBytesOfOne: 2 ** 24, ownBytes: 0 }),
+    budget: new MemoryBudget({ maxSharedBytes: 2 ** 26, maxConnectionBytes: 2 ** 24, guaranteedBytes: 0 }),
     repeatedLists: new Set([okHead, okTrailers]),
     maxConcurrentStreams: 100,
     streamWindow: 256 * 1024,
     headerBounds: { maxListBytes: 64 * 1024, maxFields: 128 },
-    strikes: { most: 1000, perSecond: 100 },
-    mistakes: { most: 1000, perSecond: 100 },
+    controlFrameLimit: { burst: 1000, perSecond: 100 },
+    errorLimit: { burst: 1000, perSecond: 100 },
+    nowMs: () => performance.now(),
     ...overrides,
   };
   const server = createServer({ noDelay: true }, (socket: Socket) => {
     socket.on('error', () => {});
-    if (hidesInside)
+    if (hidesInternals)
       for (const symbol of Object.getOwnPropertySymbols(socket))
         if (symbol.description?.startsWith('kBuffer') === true) Reflect.deleteProperty(socket, symbol);
     sockets.push(socket);
@@ -140,10 +141,10 @@ export function createEchoServer(
   }
 
   async function stop(): Promise<void> {
-    const closed = once(server, 'close');
+    const serverClosed = once(server, 'close');
     server.close();
     for (const connection of connections) connection.destroy();
-    await closed;
+    await serverClosed;
   }
 
   return {
@@ -154,7 +155,7 @@ export function createEchoServer(
     errors,
     faults,
     budget: options.budget,
-    over: () => over,
+    closed: () => closed,
     listen,
     stop,
   };

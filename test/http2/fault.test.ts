@@ -2,13 +2,13 @@ import { expect, it, onTestFinished } from 'vitest';
 import { createEchoServer } from './echo-server.ts';
 import { RawClient, request } from './raw-client.ts';
 
-it('a defect while a request is read ends its connection, and no other', async () => {
-  const defect = new Error('a defect');
-  let free = 0;
+it('an exception while a request is read ends its connection, and no other', async () => {
+  const bug = new Error('a bug');
+  let released = 0;
   const echo = createEchoServer({
-    onFree: () => (free += 1),
-    open: () => {
-      throw defect;
+    onReleased: () => (released += 1),
+    createStream: () => {
+      throw bug;
     },
   });
   const port = await echo.listen();
@@ -20,11 +20,11 @@ it('a defect while a request is read ends its connection, and no other', async (
   });
   one.hello();
   other.hello();
-  await other.taken();
+  await other.handled();
   one.send(request(1, 'hello'));
   await one.closed();
-  expect(echo.faults).toEqual([defect]);
-  expect(echo.over()).toBe(1);
-  expect([free, echo.budget.bytes]).toEqual([1, 0]);
-  await other.taken();
+  expect(echo.faults).toEqual([bug]);
+  expect(echo.closed()).toBe(1);
+  expect([released, echo.budget.bytes]).toEqual([1, 0]);
+  await other.handled();
 });

@@ -41,10 +41,10 @@ describe('an answer', () => {
     const body = distinct(25);
     client.hello([[initialWindowSize, 10]]);
     client.send(request(1, body));
-    await client.taken();
+    await client.handled();
     expect(sizes(1)).toEqual([10]);
     client.send(windowFrame(1, 7));
-    await client.taken();
+    await client.handled();
     expect(sizes(1)).toEqual([10, 7]);
     expect(client.isAnswered(1)).toBe(false);
     client.send(windowFrame(1, 8));
@@ -58,11 +58,11 @@ describe('an answer', () => {
     const bodies = [distinct(60_000, 1), distinct(60_000, 2), distinct(100, 3)];
     client.send(...bodies.map((body, index) => request(index * 2 + 1, body)));
     const sent = (): number => [1, 3, 5].flatMap(sizes).reduce((sum, size) => sum + size, 0);
-    await client.taken();
+    await client.handled();
     expect(sent()).toBe(initialWindow);
     expect(client.isAnswered(1)).toBe(true);
     client.send(windowFrame(0, 1));
-    await client.taken();
+    await client.handled();
     expect(sent()).toBe(initialWindow + 1);
     client.send(windowFrame(0, 54_564));
     expect(await client.answer(3)).toBe(text(bodies[1] ?? Buffer.alloc(0)));
@@ -99,20 +99,20 @@ describe('an answer', () => {
     const body = distinct(3000);
     client.hello([[initialWindowSize, 1000]]);
     client.send(request(1, body));
-    await client.taken();
+    await client.handled();
     // 1000 - 1000 + 200 - 1000.
     client.send(settingsFrame([[initialWindowSize, 200]]), windowFrame(1, 800));
-    await client.taken();
+    await client.handled();
     expect(sizes(1)).toEqual([1000]);
     client.send(windowFrame(1, 50));
-    await client.taken();
+    await client.handled();
     expect(sizes(1)).toEqual([1000, 50]);
     client.send(settingsFrame([[initialWindowSize, 300]]));
-    await client.taken();
+    await client.handled();
     expect(sizes(1)).toEqual([1000, 50, 100]);
     // New streams begin with what was said last.
     client.send(request(3, distinct(400)));
-    await client.taken();
+    await client.handled();
     expect(sizes(3)).toEqual([300]);
     client.send(settingsFrame([[initialWindowSize, 5000]]));
     expect(await client.answer(1)).toBe(text(body));
@@ -122,10 +122,10 @@ describe('an answer', () => {
   it('that waits goes with its stream, and the others go on', async () => {
     client.hello([[initialWindowSize, 100_000]]);
     client.send(request(1, distinct(initialWindow, 1)), request(3, distinct(50_000)), request(5, 'five'));
-    await client.taken();
+    await client.handled();
     expect(echo.connections[0]?.openStreams).toBe(2);
     client.send(resetFrame(3, errorCodes.cancel));
-    await client.taken();
+    await client.handled();
     expect(echo.connections[0]?.openStreams).toBe(1);
     expect(echo.seen.map(({ isReset }) => isReset)).toEqual([false, true, false]);
     client.send(windowFrame(0, 4));
@@ -153,7 +153,7 @@ describe('what a client may send', () => {
       await client.waitFor('a window', () => initialWindow + granted() >= sent || undefined);
       client.send(request(index * 2 + 1, body, '/never'));
     }
-    await client.taken();
+    await client.handled();
     expect(sent).toBeGreaterThan(4 * 1024 * 1024);
     expect(
       echo.seen.map(({ body, isEnded }, index) => isEnded && body.equals(bodies[index] ?? body)),
@@ -176,51 +176,54 @@ describe('what a client may send', () => {
         Buffer.alloc(16_384),
       ]),
     );
-    await client.taken();
+    await client.handled();
     expect(client.of(0, frameTypes.windowUpdate)).toHaveLength(before + 1);
   });
 });
 
 describe('a client that does not read', () => {
-  it.each([false, true])('is not read from, until it reads on (hidden inside: %s)', async (hidesInside) => {
-    await echo.stop();
-    echo = createEchoServer({}, { hidesInside });
-    client = await RawClient.connect(await echo.listen());
-    const other = await RawClient.connect(client.socket.remotePort ?? 0);
-    other.hello();
-    client.hello([[initialWindowSize, largestWindow]]);
-    client.send(windowFrame(0, largestWindow - initialWindow));
-    await client.taken();
-    const [served] = echo.sockets;
-    if (served === undefined) throw new Error('no socket');
-    client.socket.pause();
-    const ask = (stream: number): void =>
-      client.send(request(stream, '', '/', [['x-answer-bytes', '60000']]));
-    let stream = 1;
-    for (; !served.isPaused(); stream += 2) {
-      ask(stream);
-      await eventually(
-        'the request was taken, or nothing is',
-        () => echo.seen.length === (stream + 1) / 2 || served.isPaused() || undefined,
-      );
-    }
-    // Bounded: the 64 KiB, and what had been collected by then.
-    expect(served.writableLength).toBeGreaterThan(64 * 1024);
-    expect(served.writableLength).toBeLessThan(3 * 64 * 1024);
-    const taken = echo.seen.length;
-    for (let more = 0; more < 50; more += 1, stream += 2) ask(stream);
-    for (let turn = 1; turn < 20; turn += 2) {
-      other.send(request(turn, 'meanwhile'));
-      expect(await other.answer(turn)).toBe('meanwhile');
-    }
-    expect(echo.seen).toHaveLength(taken + 10);
-    expect(served.isPaused()).toBe(true);
-    client.socket.resume();
-    for (let id = 1; id < stream; id += 2) expect(await client.answer(id)).toHaveLength(60_000);
-    expect(served.isPaused()).toBe(false);
-    expect(echo.over()).toBe(0);
-    other.destroy();
-  });
+  it.each([false, true])(
+    'is not read from, until it reads on (hidden inside: %s)',
+    async (hidesInternals) => {
+      await echo.stop();
+      echo = createEchoServer({}, { hidesInternals });
+      client = await RawClient.connect(await echo.listen());
+      const other = await RawClient.connect(client.socket.remotePort ?? 0);
+      other.hello();
+      client.hello([[initialWindowSize, largestWindow]]);
+      client.send(windowFrame(0, largestWindow - initialWindow));
+      await client.handled();
+      const [served] = echo.sockets;
+      if (served === undefined) throw new Error('no socket');
+      client.socket.pause();
+      const ask = (stream: number): void =>
+        client.send(request(stream, '', '/', [['x-answer-bytes', '60000']]));
+      let stream = 1;
+      for (; !served.isPaused(); stream += 2) {
+        ask(stream);
+        await eventually(
+          'the request was taken, or nothing is',
+          () => echo.seen.length === (stream + 1) / 2 || served.isPaused() || undefined,
+        );
+      }
+      // Bounded: the 64 KiB, and what had been collected by then.
+      expect(served.writableLength).toBeGreaterThan(64 * 1024);
+      expect(served.writableLength).toBeLessThan(3 * 64 * 1024);
+      const taken = echo.seen.length;
+      for (let more = 0; more < 50; more += 1, stream += 2) ask(stream);
+      for (let turn = 1; turn < 20; turn += 2) {
+        other.send(request(turn, 'meanwhile'));
+        expect(await other.answer(turn)).toBe('meanwhile');
+      }
+      expect(echo.seen).toHaveLength(taken + 10);
+      expect(served.isPaused()).toBe(true);
+      client.socket.resume();
+      for (let id = 1; id < stream; id += 2) expect(await client.answer(id)).toHaveLength(60_000);
+      expect(served.isPaused()).toBe(false);
+      expect(echo.closed()).toBe(0);
+      other.destroy();
+    },
+  );
 });
 
 describe('the client of Node', () => {
@@ -244,9 +247,9 @@ describe('the client of Node', () => {
     return Buffer.concat(chunks);
   }
 
-  it.each([false, true])('gets 200 answers right at once (hidden inside: %s)', async (hidesInside) => {
+  it.each([false, true])('gets 200 answers right at once (hidden inside: %s)', async (hidesInternals) => {
     await echo.stop();
-    echo = createEchoServer({}, { hidesInside });
+    echo = createEchoServer({}, { hidesInternals });
     // Its own bound is 10 MB for all that it has to send.
     session = connect(`http://127.0.0.1:${await echo.listen()}`, { maxSessionMemory: 1000 });
     const random = distinct(1000, 7);

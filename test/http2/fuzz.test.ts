@@ -16,7 +16,7 @@ import {
 } from './raw-client.ts';
 import { useSurvivingEcho } from './surviving-echo.ts';
 
-const { echo, port, faults, overWith } = useSurvivingEcho();
+const { echo, port, faults, closedWith } = useSurvivingEcho();
 
 /** Sends all of it, in pieces; ends; and waits until the server has nothing left of it. */
 async function survives(bytes: Buffer, pieceBytes: number): Promise<void> {
@@ -33,7 +33,7 @@ async function survives(bytes: Buffer, pieceBytes: number): Promise<void> {
   other.send(request(1, 'another'));
   const answer = await other.answer(1);
   other.destroy();
-  await overWith(first + 2);
+  await closedWith(first + 2);
   expect(answer).toBe('another');
   expect(faults).toEqual([]);
   expect(echo.connections.map(({ openStreams }) => openStreams).filter((open) => open > 0)).toEqual([]);

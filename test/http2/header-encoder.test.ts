@@ -162,7 +162,7 @@ describe('a peer that sets the size of its table', () => {
     const encoder = new HeaderEncoder(new Set([head, trailers]));
     const decoder = new HeaderDecoder(wide);
     for (const list of [head, trailers, head]) decoder.decode(encoder.encode(list));
-    encoder.tableSizeSet(size);
+    encoder.setPeerTableSize(size);
     const blocks = [head, trailers, head, trailers, once].map((list) => encoder.encode(list));
     expect(blocks.map((block) => decoder.decode(block))).toEqual([head, trailers, head, trailers, once]);
     expect(blocks.map((block) => block.includes(0x80 + 62) || block.includes(0x80 + 63))).not.toContain(true);
@@ -175,7 +175,7 @@ describe('a peer that sets the size of its table', () => {
   it('to what it is anyway changes nothing', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     encoder.encode(head);
-    encoder.tableSizeSet(4096);
+    encoder.setPeerTableSize(4096);
     expect([...encoder.encode(head)]).toEqual([0x88, 0x80 + 62]);
   });
 
@@ -183,11 +183,11 @@ describe('a peer that sets the size of its table', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     const decoder = new HeaderDecoder(wide);
     for (const size of [4096, 0, 4096]) {
-      encoder.tableSizeSet(size);
+      encoder.setPeerTableSize(size);
       expect(decoder.decode(encoder.encode(head))).toEqual(head);
     }
     expect(encoder.encode(head).length).toBeGreaterThan(10);
-    encoder.tableSizeSet(8192);
+    encoder.setPeerTableSize(8192);
     expect(encoder.encode(once)[0]).toBe(0x20);
     expect(encoder.encode(once)[0]).not.toBe(0x20);
   });
@@ -195,7 +195,7 @@ describe('a peer that sets the size of its table', () => {
   it.each([0, 100, 4096, 8192])('is content if it is nghttp2, from the beginning with %i', async (size) => {
     const encoder = new HeaderEncoder(new Set([head]));
     const answer = (): Buffer => encoder.encode(head);
-    const onTableSize = (size: number): void => encoder.tableSizeSet(size);
+    const onTableSize = (size: number): void => encoder.setPeerTableSize(size);
     await NodeExchange.with({ answer, onTableSize, headerTableSize: size }, async (_, client) => {
       for (let round = 0; round < 3; round += 1) expect(await ask(client, requestPseudo)).toEqual(head);
     });
@@ -206,7 +206,7 @@ describe('a peer that sets the size of its table', () => {
     const property = fc.asyncProperty(sizes, async (sizes) => {
       const encoder = new HeaderEncoder(new Set([head]));
       const answer = (): Buffer => encoder.encode(head);
-      const onTableSize = (size: number): void => encoder.tableSizeSet(size);
+      const onTableSize = (size: number): void => encoder.setPeerTableSize(size);
       await NodeExchange.with({ answer, onTableSize }, async (_, client) => {
         for (const headerTableSize of sizes) {
           expect(await ask(client, requestPseudo)).toEqual(head);

@@ -1,82 +1,81 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Strikes } from '../../src/http2/rate-limit.ts';
+import { RateLimit, type RateLimitOptions } from '../../src/http2/rate-limit.ts';
 
-/** Strikes by a clock that stands still until it is told. */
-function counted(options: { most: number; perSecond: number }) {
+/** A rate limit on a clock that moves only with `pass`. */
+function limited(options: RateLimitOptions) {
   let clockMs = 1_000_000;
-  const strikes = new Strikes({ ...options, nowMs: () => clockMs });
+  const limit = new RateLimit(options, () => clockMs);
   return {
     pass: (ms: number) => void (clockMs += ms),
-    take: () => strikes.take(),
-    /** How many of so many are taken at once. */
-    burst: (tries: number) => Array.from({ length: tries }, () => strikes.take()).filter(Boolean).length,
+    take: () => limit.take(),
+    /** Tries to take that many at once. @returns how many succeeded */
+    takeMany: (tries: number) => Array.from({ length: tries }, () => limit.take()).filter(Boolean).length,
   };
 }
 
-describe('strikes', () => {
-  it('are so many at once, and one more is one too many', () => {
-    const { take } = counted({ most: 3, perSecond: 10 });
+describe('a rate limit', () => {
+  it('allows a burst and refuses the next', () => {
+    const { take } = limited({ burst: 3, perSecond: 10 });
     expect([take(), take(), take(), take(), take()]).toEqual([true, true, true, false, false]);
   });
 
-  it('come back at their rate, in parts too', () => {
-    const { burst, pass } = counted({ most: 5, perSecond: 2 });
-    burst(6);
+  it('refills at its rate, counting fractions', () => {
+    const { takeMany, pass } = limited({ burst: 5, perSecond: 2 });
+    takeMany(6);
     pass(499);
-    expect(burst(3)).toBe(0);
+    expect(takeMany(3)).toBe(0);
     pass(1);
-    expect(burst(3)).toBe(1);
+    expect(takeMany(3)).toBe(1);
     pass(1000);
-    expect(burst(10)).toBe(2);
+    expect(takeMany(10)).toBe(2);
   });
 
-  it('come back while some are left', () => {
-    const { burst, pass } = counted({ most: 5, perSecond: 1 });
-    expect(burst(3)).toBe(3);
+  it('refills while tokens are left', () => {
+    const { takeMany, pass } = limited({ burst: 5, perSecond: 1 });
+    expect(takeMany(3)).toBe(3);
     pass(2000);
-    expect(burst(10)).toBe(4);
+    expect(takeMany(10)).toBe(4);
   });
 
-  it('come back up to what they were', () => {
-    const { burst, pass } = counted({ most: 5, perSecond: 10 });
-    expect(burst(10)).toBe(5);
+  it('refills up to the burst and no further', () => {
+    const { takeMany, pass } = limited({ burst: 5, perSecond: 10 });
+    expect(takeMany(10)).toBe(5);
     pass(3_600_000);
-    expect(burst(10)).toBe(5);
+    expect(takeMany(10)).toBe(5);
   });
 
-  it('are not saved by one who has sent nothing for long', () => {
-    const { burst, pass } = counted({ most: 5, perSecond: 10 });
+  it('does not save up more than the burst before it is first used', () => {
+    const { takeMany, pass } = limited({ burst: 5, perSecond: 10 });
     pass(3_600_000);
-    expect(burst(20)).toBe(5);
+    expect(takeMany(20)).toBe(5);
   });
 
-  it('are never none for one who keeps to the rate', () => {
-    const { take, pass } = counted({ most: 1, perSecond: 4 });
-    for (let round = 0; round < 1000; round += 1) {
+  it('never refuses a client that stays below the rate', () => {
+    const { take, pass } = limited({ burst: 1, perSecond: 4 });
+    for (let count = 0; count < 1000; count += 1) {
       expect(take()).toBe(true);
       pass(250);
     }
   });
 
-  it('are within any time no more than at once and by the rate together', () => {
+  it('agrees with a token bucket by the book', () => {
     const steps = fc.array(fc.record({ waitMs: fc.nat({ max: 3000 }), tries: fc.nat({ max: 30 }) }));
-    const options = fc.record({
-      most: fc.integer({ min: 1, max: 20 }),
+    const anyOptions = fc.record({
+      burst: fc.integer({ min: 1, max: 20 }),
       perSecond: fc.integer({ min: 1, max: 50 }),
     });
     fc.assert(
-      fc.property(options, steps, (options, steps) => {
-        const { burst, pass } = counted(options);
-        // A bucket by the book: filled at the rate, never above what it holds.
-        let left = options.most;
+      fc.property(anyOptions, steps, (options, steps) => {
+        const { takeMany, pass } = limited(options);
+        let tokens = options.burst;
         for (const { waitMs, tries } of steps) {
           pass(waitMs);
-          left = Math.min(options.most, left + (waitMs * options.perSecond) / 1000);
-          const taken = burst(tries);
-          expect(taken).toBeLessThanOrEqual(left + 1e-6);
-          expect(taken).toBeGreaterThanOrEqual(Math.min(tries, Math.floor(left - 1e-6)));
-          left -= taken;
+          tokens = Math.min(options.burst, tokens + (waitMs * options.perSecond) / 1000);
+          const taken = takeMany(tries);
+          expect(taken).toBeLessThanOrEqual(tokens + 1e-6);
+          expect(taken).toBeGreaterThanOrEqual(Math.min(tries, Math.floor(tokens - 1e-6)));
+          tokens -= taken;
         }
       }),
       { numRuns: 1000 },

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { frameFlags, frameTypes, preface } from '../../src/http2/frames.ts';
 
-/** A frame as it came. */
+/** A frame as it was received. */
 export type SeenFrame = {
   readonly type: number;
   readonly flags: number;
@@ -14,9 +14,9 @@ export type GoneAway = { readonly last: number; readonly code: number };
 export type Fields = readonly (readonly [name: string, value: string])[];
 
 const headBytes = 9;
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 
-/** One frame, right or wrong. */
+/** Encodes one frame, valid or not. */
 export function frame(type: number, flags: number, stream: number, payload: Buffer | string = ''): Buffer {
   const bytes = Buffer.from(payload);
   const head = Buffer.alloc(headBytes);
@@ -52,7 +52,7 @@ export const pingFrame = (payload: string): Buffer => frame(frameTypes.ping, 0, 
 export const headersFrame = (stream: number, fields: Fields, flags: number): Buffer =>
   frame(frameTypes.headers, flags | frameFlags.endHeaders, stream, headerBlock(fields));
 
-/** Of at most 16 KiB each; the last one ends the stream, unless `endStream` is false. */
+/** Splits a body into frames of 16 KiB at most. The last one has END_STREAM, unless `endStream` is false. */
 export function dataFrames(stream: number, body: Buffer, endStream = true): Buffer[] {
   const frames: Buffer[] = [];
   for (let at = 0; at < body.length || frames.length === 0; at += 16_384) {
@@ -63,7 +63,7 @@ export function dataFrames(stream: number, body: Buffer, endStream = true): Buff
   return frames;
 }
 
-/** RFC 7541 §6.2.2, or §6.2.1 with `indexed`: literals, without Huffman coding. */
+/** Literals without Huffman coding: RFC 7541 §6.2.2, or with incremental indexing §6.2.1. */
 export const headerBlock = (fields: Fields, indexed = false): Buffer =>
   Buffer.concat(
     fields.flatMap(([name, value]) => [Buffer.from([indexed ? 0x40 : 0]), literal(name), literal(value)]),
@@ -88,15 +88,15 @@ export const requestFields = (path = '/', more: Fields = []): Fields => [
   ...more,
 ];
 
-/** The head of a request whose body is to come. */
+/** HEADERS of a request whose body follows. */
 export const openFrame = (stream: number, path = '/', more: Fields = []): Buffer =>
   headersFrame(stream, requestFields(path, more), 0);
 
-/** A whole request. */
+/** A complete request. */
 export const request = (stream: number, body: Buffer | string, path = '/', more: Fields = []): Buffer =>
   Buffer.concat([openFrame(stream, path, more), ...dataFrames(stream, Buffer.from(body))]);
 
-/** Says what it is told to say, and keeps what it hears. */
+/** A client that sends any bytes, and records the frames that it receives. */
 export class RawClient {
   readonly socket: Socket;
   readonly frames: SeenFrame[] = [];
@@ -108,7 +108,7 @@ export class RawClient {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
-    // What ends the connection is seen as its end.
+    // An error is followed by `close`.
     socket.on('error', () => {});
     socket.on('connect', () => this.#wake());
     socket.on('close', () => {
@@ -133,14 +133,14 @@ export class RawClient {
     this.send(preface, settingsFrame(settings));
   }
 
-  /** @returns what `ask` says once it says something; asked again whenever something has come */
+  /** Calls `ask` whenever something has arrived. @returns its first result that isn't undefined; throws after 10 s */
   async waitFor<T>(what: string, ask: () => T | undefined): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const look = (): void => {
       const answer = ask();
       if (answer !== undefined) resolve(answer);
     };
-    const timer = setTimeout(() => reject(new Error(`not within ${patienceMs} ms: ${what}`)), patienceMs);
+    const timer = setTimeout(() => reject(new Error(`not within ${timeoutMs} ms: ${what}`)), timeoutMs);
     this.#waiting.add(look);
     look();
     try {
@@ -174,7 +174,7 @@ export class RawClient {
     }));
   }
 
-  /** The body of an answer that has come whole; fails at once when it can't come any more. */
+  /** The body of a complete response. Throws when the stream was reset or the connection has closed. */
   async answer(stream: number): Promise<string> {
     return await this.waitFor(`the answer on stream ${stream}`, () => {
       if (this.isAnswered(stream)) return this.body(stream).toString('latin1');
@@ -193,8 +193,8 @@ export class RawClient {
     await this.waitFor('the end of the connection', () => this.isClosed || undefined);
   }
 
-  /** Resolves once the server has taken all that was sent before. */
-  async taken(): Promise<void> {
+  /** Resolves when the server has handled everything that was sent before: it sends a PING. */
+  async handled(): Promise<void> {
     this.#pings += 1;
     const payload = Buffer.from(String(this.#pings).padStart(8, '0'));
     this.send(frame(frameTypes.ping, 0, 0, payload));
@@ -206,7 +206,7 @@ export class RawClient {
     });
   }
 
-  /** Says nothing more. */
+  /** Sends FIN. */
   end(): void {
     this.socket.end();
   }

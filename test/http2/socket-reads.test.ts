@@ -11,12 +11,12 @@ import { RawClient, request, resetFrame, openFrame, windowFrame, frame } from '.
 describe.each([
   ['into the shared buffer', false, 0],
   ['the usual way', true, 1],
-])('a connection that is read %s', (_, hidesInside, listeners) => {
+])('a connection that is read %s', (_, hidesInternals, listeners) => {
   let echo: EchoServer;
   let clients: RawClient[];
 
   beforeEach(async () => {
-    echo = createEchoServer({}, { hidesInside });
+    echo = createEchoServer({}, { hidesInternals });
     const port = await echo.listen();
     clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(port)));
     // The kernel accepts a connection before the server knows of it.
@@ -35,14 +35,14 @@ describe.each([
 
   it('is the one that is meant', async () => {
     for (const client of clients) client.hello();
-    await Promise.all(clients.map((client) => client.taken()));
+    await Promise.all(clients.map((client) => client.handled()));
     // A listener for data, or nobody else is told of any.
     expect(echo.sockets.map((socket) => socket.listenerCount('data'))).toEqual(clients.map(() => listeners));
   });
 
   it.each([1, 3, 10, 100, 16_393])('takes a request in pieces of %i octets', async (size) => {
     one().hello();
-    await one().taken();
+    await one().handled();
     const bytes = Buffer.concat([request(1, 'x'.repeat(Math.min(20_000, size * 50))), request(3, 'three')]);
     for (let at = 0; at < bytes.length; at += size) {
       one().send(bytes.subarray(at, at + size));
@@ -55,7 +55,7 @@ describe.each([
   it('does not mix with others whose frames come in pieces, too', async () => {
     const body = (index: number): string => String(index).repeat(3000);
     for (const client of clients) client.hello();
-    await Promise.all(clients.map((client) => client.taken()));
+    await Promise.all(clients.map((client) => client.handled()));
     const bytes = clients.map((_, index) =>
       Buffer.concat([request(1, body(index)), request(3, body(index + 5))]),
     );
@@ -83,12 +83,12 @@ describe.each([
   it('ends for an error, and its streams with it', async () => {
     one().hello();
     one().send(openFrame(1), openFrame(3), resetFrame(1, errorCodes.cancel));
-    await one().taken();
+    await one().handled();
     one().send(frame(frameTypes.data, 0, 5, 'x'));
     await one().closed();
     expect(one().goneAway()).toEqual([{ last: 3, code: errorCodes.protocolError }]);
     expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true]);
-    expect(echo.over()).toBe(1);
+    expect(echo.closed()).toBe(1);
   });
 
   it.each([
@@ -97,10 +97,10 @@ describe.each([
   ])('is over when its client %s', async (_, end) => {
     one().hello();
     one().send(openFrame(1));
-    await one().taken();
+    await one().handled();
     end(one());
     await one().closed();
-    await eventually('the server knows', () => echo.over() === 1 || undefined);
+    await eventually('the server knows', () => echo.closed() === 1 || undefined);
     expect(echo.connections.map(({ openStreams }) => openStreams)).toEqual(clients.map(() => 0));
   });
 });

@@ -13,7 +13,7 @@ import {
   settingsFrame,
   windowFrame,
 } from './raw-client.ts';
-import { beginThree, after, fresh, open, over, streamWindow, waiting } from './three-streams.ts';
+import { beginThree, after, fresh, open, closed, streamWindow, waiting } from './three-streams.ts';
 
 const { protocolError, flowControlError, streamClosed } = errorCodes;
 const { data, headers, priority, resetStream, ping, goAway, continuation } = frameTypes;
@@ -50,7 +50,7 @@ describe('a stream ends, and its connection goes on, after', () => {
     ['data after the end', waiting, streamClosed, [frame(data, 0, waiting, 'x')]],
     ['trailers after the end', waiting, streamClosed, [headersFrame(waiting, [['x', 'y']], endStream)]],
     ['a request after the end', waiting, streamClosed, [headersFrame(waiting, requestFields(), endStream)]],
-    ['data after the answer', over, streamClosed, [frame(data, endStream, over, 'x')]],
+    ['data after the answer', closed, streamClosed, [frame(data, endStream, closed, 'x')]],
     [
       'data after its own reset',
       open,
@@ -131,7 +131,7 @@ describe('a stream ends, and its connection goes on, after', () => {
     expect(await client.answer(after)).toBe('after');
     expect(client.resetCode(stream)).toBe(code);
     expect(client.goneAway()).toEqual([]);
-    expect(echo.over()).toBe(0);
+    expect(echo.closed()).toBe(0);
     // Whoever was told of it is told of its end, and the others are not.
     const isOf = (id: number): boolean => id === stream;
     expect(echo.seen.slice(0, 3).map(({ isReset }) => isReset)).toEqual([false, isOf(open), isOf(waiting)]);
@@ -153,11 +153,11 @@ describe('no error is', () => {
     ],
     ['the largest window', [windowFrame(0, largest - 65_535), windowFrame(open, largest - 65_535)]],
     ['the largest frame', [settingsFrame([[settingIds.maxFrameSize, 2 ** 24 - 1]])]],
-    ['a window for a stream that is over', [windowFrame(over, 1), windowFrame(over, largest)]],
-    ['a reset of a stream that is over', [resetFrame(over, errorCodes.cancel)]],
+    ['a window for a stream that is over', [windowFrame(closed, 1), windowFrame(closed, largest)]],
+    ['a reset of a stream that is over', [resetFrame(closed, errorCodes.cancel)]],
     [
       'PRIORITY, for whatever stream',
-      [over, open, waiting, fresh, 2].map((id) => frame(priority, 0, id, '\0\0\0\x0bx')),
+      [closed, open, waiting, fresh, 2].map((id) => frame(priority, 0, id, '\0\0\0\x0bx')),
     ],
     ['a farewell', [frame(goAway, 0, 0, `${eight}bye`)]],
     ['an answer to no ping', [frame(ping, 1, 0, eight)]],

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import { createEchoServer, type EchoServer } from './echo-server.ts';
 
-/** A server for many clients that do it no good. */
+/** A server that outlives many hostile clients. */
 export type SurvivingEcho = {
   readonly echo: EchoServer;
   readonly port: () => number;
-  /** What no try has caught. */
+  /** Uncaught exceptions of the process. */
   readonly faults: readonly Error[];
-  /** Waits until so many connections are over. */
-  overWith(connections: number): Promise<void>;
+  /** Waits until so many connections have closed. */
+  closedWith(connections: number): Promise<void>;
 };
 
-/** The server for the tests of a file, from before the first to after the last. */
+/** One server for all tests of a file. */
 export function useSurvivingEcho(): SurvivingEcho {
   const echo = createEchoServer();
   let port = 0;
@@ -25,7 +25,7 @@ export function useSurvivingEcho(): SurvivingEcho {
   afterAll(async () => {
     process.off('uncaughtExceptionMonitor', keep);
     await echo.stop();
-    // Nothing of what was taken for anybody is left.
+    // All reserved memory was released.
     expect(echo.budget.bytes).toBe(0);
   });
 
@@ -33,12 +33,12 @@ export function useSurvivingEcho(): SurvivingEcho {
     echo,
     port: () => port,
     faults,
-    overWith: async (connections) => {
+    closedWith: async (connections) => {
       const deadline = performance.now() + 10_000;
-      // A turn costs less than a look every so many milliseconds, which counts with so many runs.
-      while (echo.over() < connections && performance.now() < deadline)
+      // With thousands of runs, waiting for a turn of the event loop is much faster than polling with a timer.
+      while (echo.closed() < connections && performance.now() < deadline)
         await new Promise((resolve) => setImmediate(resolve));
-      expect(echo.over()).toBe(connections);
+      expect(echo.closed()).toBe(connections);
     },
   };
 }
