@@ -127,7 +127,7 @@ class Decoder {
 
   #readAttributes(start: number, end: number): boolean {
     const wire = this.#wire;
-    wire.goTo(start);
+    wire.seek(start);
     let seen = false;
     for (let from = start; ; from = wire.end) {
       const field = wire.next(end, fieldsOfAttributes.bits);
@@ -146,7 +146,7 @@ class Decoder {
 
   #readRequest(start: number, end: number): boolean {
     const wire = this.#wire;
-    wire.goTo(start);
+    wire.seek(start);
     for (;;) {
       const field = wire.next(end, fieldsOfRequest.bits);
       if (field <= endOfMessage) return field === endOfMessage;
@@ -158,7 +158,7 @@ class Decoder {
 
   #readHttp(start: number, end: number): boolean {
     const wire = this.#wire;
-    wire.goTo(start);
+    wire.seek(start);
     let seen = 0;
     for (;;) {
       const field = wire.next(end, fieldsOfHttp.bits);
@@ -181,7 +181,7 @@ class Decoder {
   /** `header_map`: what Envoy sends with `encode_raw_headers`, instead of `headers`. */
   #readHeaderMap(start: number, end: number): boolean {
     const wire = this.#wire;
-    wire.goTo(start);
+    wire.seek(start);
     for (;;) {
       const field = wire.next(end, fieldsOfHeaderMap.bits);
       if (field <= endOfMessage) return field === endOfMessage;
@@ -208,10 +208,10 @@ class Decoder {
   /** An entry of the map `headers`, or a `HeaderValue` of `header_map`: the same but for the raw value. */
   #readHeader(start: number, end: number, isEntry: boolean): boolean {
     const wire = this.#wire;
-    wire.goTo(start);
+    wire.seek(start);
     this.#headerCount += 1;
     if (this.#isPlainAndUnwanted(start, end)) {
-      wire.goTo(end);
+      wire.seek(end);
       return true;
     }
     let keyStart = absent;

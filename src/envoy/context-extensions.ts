@@ -55,7 +55,7 @@ function readEntries(
   end: number,
 ): ReadonlyMap<string, string> | 'too_many' | 'malformed' {
   const wire = new WireReader(bytes);
-  wire.goTo(start);
+  wire.seek(start);
   const entries = new Map<string, string>();
   let count = 0;
   for (;;) {
@@ -74,7 +74,7 @@ function readEntries(
 
 function readEntry(bytes: Buffer, start: number, end: number): { key: string; value: string } | undefined {
   const wire = new WireReader(bytes);
-  wire.goTo(start);
+  wire.seek(start);
   let key: string | undefined;
   let value: string | undefined;
   for (;;) {

@@ -31,8 +31,8 @@ import { readIntoBuffer } from './socket-reads.ts';
 import { Streams } from './streams.ts';
 
 /**
- * The server's side of one HTTP/2 connection with prior knowledge. It never pushes, ignores priorities and does not
- * upgrade from HTTP/1.1. Every connection error of RFC 9113 ends it with GOAWAY.
+ * The server's side of one HTTP/2 connection with prior knowledge. It never pushes, ignores priorities and
+ * does not upgrade from HTTP/1.1. Every connection error of RFC 9113 ends it with GOAWAY.
  * @see RFC 9113, and README.md beside this file
  */
 export class Connection implements ServerConnection {
@@ -51,7 +51,10 @@ export class Connection implements ServerConnection {
   /** The number of requests when the client last sent a PING. */
   #requestsAtPing = -1;
   #isFirstFrame = true;
-  /** `draining`: the first GOAWAY was sent; `final`: the final one, so the connection ends with its last response. */
+  /**
+   * `draining`: the first GOAWAY was sent; `final`: the final one, so the connection ends with its last
+   * response.
+   */
   #phase: 'open' | 'draining' | 'final' | 'closed' = 'open';
   sweeps = 0;
   idleSince: number;
@@ -256,7 +259,9 @@ export class Connection implements ServerConnection {
     if (this.#phase !== 'closed') this.#end(closeTimeoutMs);
   }
 
-  /** Closes the connection after what was sent. The socket is destroyed if the client has not read it in time. */
+  /**
+   * Closes the connection after what was sent. The socket is destroyed if the client has not read it in time.
+   */
   #end(timeoutMs: number): void {
     this.#output.end();
     const timer = setTimeout(() => this.#socket.destroy(), timeoutMs).unref();

@@ -1,6 +1,8 @@
 import { frameHeadBytes } from './frames.ts';
 
-/** One frame. Its payload lies in `bytes` between `start` and `end`, and is valid until the handler returns. */
+/**
+ * One frame. Its payload lies in `bytes` between `start` and `end`, and is valid until the handler returns.
+ */
 export type Frame = {
   bytes: Buffer;
   start: number;
@@ -16,8 +18,8 @@ export type FrameHandler = (frame: Frame) => boolean;
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
- * Splits what a connection receives into frames. Only a frame that spans two chunks is copied, and at most one
- * incomplete frame is kept. All frames are passed to the handler in the same object.
+ * Splits what a connection receives into frames. Only a frame that spans two chunks is copied, and at most
+ * one incomplete frame is kept. All frames are passed to the handler in the same object.
  * @see RFC 9113 §4.1
  */
 export class FrameReader {

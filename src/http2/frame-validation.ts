@@ -25,7 +25,10 @@ const frameRules: readonly (FrameRule | undefined)[] = [
   { on: 'stream', length: undefined },
 ];
 
-/** Checks a frame by itself, without the state of the connection. @returns undefined when valid, or of an unknown type */
+/**
+ * Checks a frame by itself, without the state of the connection.
+ * @returns undefined when valid, or of an unknown type
+ */
 export function validateFrame({ type, flags, stream, start, end }: Frame): ConnectionError | undefined {
   if (type === frameTypes.pushPromise) return protocolError('PUSH_PROMISE from a client');
   const rule = frameRules[type];

@@ -41,7 +41,10 @@ export const errorCodes = {
 export const frameHeadBytes = 9;
 /** RFC 9113 §3.4: what a client sends first. */
 export const preface: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-/** RFC 9113 §6.9.2: the flow-control window of streams and connections unless SETTINGS or WINDOW_UPDATE change it; bytes. */
+/**
+ * RFC 9113 §6.9.2: the flow-control window of streams and connections unless SETTINGS or WINDOW_UPDATE change
+ * it; bytes.
+ */
 export const initialWindow = 65_535;
 export const largestWindow = 2 ** 31 - 1;
 /** RFC 9113 §4.2: the default of SETTINGS_MAX_FRAME_SIZE, which we leave as it is; bytes. */

@@ -10,13 +10,19 @@ import { readRequestHead, type RequestHead } from './request-head.ts';
 export type HeaderBlock = {
   readonly stream: number;
   readonly endStream: boolean;
-  /** `too_large`: the list exceeds its bounds. The block was decoded all the same, so the header table is in step. */
+  /**
+   * `too_large`: the list exceeds its bounds. The block was decoded all the same, so the header table is in
+   * step.
+   */
   readonly fields: readonly HeaderField[] | 'too_large';
   /** The fields as a request's head. undefined when they are malformed as such, or are trailers. */
   readonly head: RequestHead | undefined;
 };
 
-/** HEADERS and CONTINUATION frames of one block. Without a bound, empty CONTINUATION frames could go on for ever. */
+/**
+ * HEADERS and CONTINUATION frames of one block. Without a bound, empty CONTINUATION frames could go on for
+ * ever.
+ */
 const maxFrames = 64;
 
 /** The longest block that is cached; bytes. The blocks of proxies are a few hundred bytes long. */
@@ -31,8 +37,8 @@ type PartialBlock = {
 type CachedBlock = { readonly bytes: Buffer; readonly tableChanges: number; readonly block: HeaderBlock };
 
 /**
- * Assembles and decodes header blocks. A client sends nearly the same block with every request, so the last block is
- * cached under its bytes. The cached result holds only while the header table has not changed.
+ * Assembles and decodes header blocks. A client sends nearly the same block with every request, so the last
+ * block is cached under its bytes. The cached result holds only while the header table has not changed.
  * @see RFC 9113 §6.2, §6.10
  */
 export class HeaderBlocks {

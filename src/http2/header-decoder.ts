@@ -16,8 +16,8 @@ const tableBytes = 4096;
 const largestInteger = 2 ** 28;
 
 /**
- * Decodes the header blocks of one connection, in order. A list that exceeds its bounds is decoded to its end, because
- * the fields that it adds to the table must be there for later blocks.
+ * Decodes the header blocks of one connection, in order. A list that exceeds its bounds is decoded to its
+ * end, because the fields that it adds to the table must be there for later blocks.
  * @see RFC 7541
  */
 export class HeaderDecoder {

@@ -13,9 +13,10 @@ const withoutIndexing = 0x00;
 const incrementalIndexing = 0x40;
 
 /**
- * Encodes the header blocks of one connection. The fields of repeated lists enter the client's dynamic table, after
- * which each of them is sent as an index of one byte. The table only grows: nothing is added once it is full, so
- * nothing is ever evicted. For a client that changes the table's size the encoder stops using the table.
+ * Encodes the header blocks of one connection. The fields of repeated lists enter the client's dynamic table,
+ * after which each of them is sent as an index of one byte. The table only grows: nothing is added once it is
+ * full, so nothing is ever evicted. For a client that changes the table's size the encoder stops using the
+ * table.
  * @see RFC 7541
  */
 export class HeaderEncoder {
@@ -32,7 +33,9 @@ export class HeaderEncoder {
     this.#repeatedLists = repeatedLists;
   }
 
-  /** The client has set SETTINGS_HEADER_TABLE_SIZE. RFC 7541 §4.2: the next block must confirm a lower size. */
+  /**
+   * The client has set SETTINGS_HEADER_TABLE_SIZE. RFC 7541 §4.2: the next block must confirm a lower size.
+   */
   setPeerTableSize(size: number): void {
     if (size === tableLimit && this.#usesTable) return;
     this.#usesTable = false;

@@ -24,7 +24,8 @@ const compactAt = 128;
 export const entryOverhead = 32;
 
 /**
- * The dynamic table of a decoder: the fields that the peer has added, bounded in bytes. The peer may lower the bound.
+ * The dynamic table of a decoder: the fields that the peer has added, bounded in bytes. The peer may lower
+ * the bound.
  * @see RFC 7541 §2.3.2, §4
  */
 export class DynamicTable {
@@ -43,7 +44,10 @@ export class DynamicTable {
     this.#maxSize = limit;
   }
 
-  /** RFC 7541 §2.3.3: static entries first, then the dynamic ones, newest first. @returns undefined beyond the last */
+  /**
+   * RFC 7541 §2.3.3: static entries first, then the dynamic ones, newest first.
+   * @returns undefined beyond the last
+   */
   field(index: number): HeaderField | undefined {
     if (index <= staticTable.length) return staticTable[index - 1];
     const at = this.#entries.length - (index - staticTable.length);

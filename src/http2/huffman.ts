@@ -1,6 +1,7 @@
 /**
- * The code length of each byte value in bits, and last that of EOS. The code is canonical, so the lengths define it:
- * codes count up from 0, shorter ones first, and within one length in the order of their byte values.
+ * The code length of each byte value in bits, and last that of EOS. The code is canonical, so the lengths
+ * define it: codes count up from 0, shorter ones first, and within one length in the order of their byte
+ * values.
  * @see RFC 7541 Appendix B
  */
 const codeLengths = [
@@ -37,7 +38,8 @@ for (let length = 0; length <= longestCode; length += 1) {
 
 /**
  * Decodes a Huffman-coded string to Latin-1. Cost: one step per bit.
- * @returns undefined when malformed: EOS within the string, or padding longer than 7 bits or with a zero in it
+ * @returns undefined when malformed: EOS within the string, or padding longer than 7 bits or with a zero in
+ * it
  * @see RFC 7541 §5.2
  */
 export function decodeHuffman(bytes: Buffer, start: number, end: number): string | undefined {

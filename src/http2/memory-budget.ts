@@ -79,7 +79,10 @@ export class MemoryShare {
     if (this.#bytes === 0 && bytes > 0) this.#onReleased?.();
   }
 
-  /** Reserves nothing from now on. Calls `onReleased` once, when all bytes have been released: at once or later. */
+  /**
+   * Reserves nothing from now on. Calls `onReleased` once, when all bytes have been released: at once or
+   * later.
+   */
   close(onReleased: () => void): void {
     this.#onReleased = onReleased;
     if (this.#bytes === 0) onReleased();

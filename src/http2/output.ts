@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net';
 
 /**
- * What the socket may hold for a client that does not read; bytes. Above it we stop reading from that client, and its
- * response bodies wait in their streams' queues.
+ * What the socket may hold for a client that does not read; bytes. Above it we stop reading from that client,
+ * and its response bodies wait in their streams' queues.
  */
 const maxUnsentBytes = 64 * 1024;
 const bufferBytes = 32 * 1024;
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
- * The frames that go out on a connection. They are collected in one buffer and written to the socket once a tick. The
- * buffer is used again when the kernel has taken all of it.
+ * The frames that go out on a connection. They are collected in one buffer and written to the socket once a
+ * tick. The buffer is used again when the kernel has taken all of it.
  */
 export class Output {
   readonly #socket: Socket;
@@ -39,7 +39,10 @@ export class Output {
     return this.#unsentBytes > maxUnsentBytes;
   }
 
-  /** Makes room for `length` bytes. @returns where to write them in `buffer`, before the next call of `reserve` */
+  /**
+   * Makes room for `length` bytes.
+   * @returns where to write them in `buffer`, before the next call of `reserve`
+   */
   reserve(length: number): number {
     if (this.#buffer.length - this.#end < length) this.#replaceBuffer(length);
     const at = this.#end;
@@ -76,8 +79,8 @@ export class Output {
   }
 
   /**
-   * Sends FIN after what was written. The socket keeps reading, and ignores what it reads: closing it with unread bytes
-   * would make the kernel send RST, which destroys responses that the client has not read yet.
+   * Sends FIN after what was written. The socket keeps reading, and ignores what it reads: closing it with
+   * unread bytes would make the kernel send RST, which destroys responses that the client has not read yet.
    */
   end(): void {
     this.flush();

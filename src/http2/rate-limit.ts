@@ -5,7 +5,9 @@ export type RateLimitOptions = {
   readonly perSecond: number;
 };
 
-/** A token bucket. Some resets, pings and settings are normal, but each costs the server more than the client. */
+/**
+ * A token bucket. Some resets, pings and settings are normal, but each costs the server more than the client.
+ */
 export class RateLimit {
   readonly #burst: number;
   readonly #perMs: number;

@@ -32,8 +32,8 @@ export type SenderOptions = {
 const queuedFrameOverhead = 512;
 
 /**
- * Sends responses as far as the client's windows and the socket allow, and queues the rest. Every queue is counted in
- * the connection's memory share. RFC 9113 §5.2.
+ * Sends responses as far as the client's windows and the socket allow, and queues the rest. Every queue is
+ * counted in the connection's memory share. RFC 9113 §5.2.
  */
 export class Sender {
   readonly #options: SenderOptions;
@@ -93,7 +93,9 @@ export class Sender {
     return undefined;
   }
 
-  /** RFC 9113 §6.9.2: a change of the initial window moves the windows of all open streams, even below zero. */
+  /**
+   * RFC 9113 §6.9.2: a change of the initial window moves the windows of all open streams, even below zero.
+   */
   apply(
     { maxFrame, initialWindow: window }: PeerSettings,
     allStreams: () => readonly ServerStream[],

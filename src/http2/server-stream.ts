@@ -16,7 +16,10 @@ export type ServerConnection = {
   readonly idleSince: number;
   /** A keepalive PING has not been acknowledged yet. */
   readonly isPingPending: boolean;
-  /** Sends a response's header fields or trailers. Pass the same array for the same fields: its encoding is cached. */
+  /**
+   * Sends a response's header fields or trailers. Pass the same array for the same fields: its encoding is
+   * cached.
+   */
   sendHeaders(stream: ServerStream, list: HeaderList, endStream: boolean): void;
   /** Sends bytes of a response's body, which are queued while the client's windows are closed. */
   sendData(stream: ServerStream, bytes: Buffer): void;
@@ -25,11 +28,14 @@ export type ServerConnection = {
    * @returns false when the limit is exceeded: the connection has ended, and the request needs no response
    */
   chargeError(): boolean;
-  /** Sends a keepalive PING. @returns false when the last one is still pending, or the connection has ended */
+  /**
+   * Sends a keepalive PING.
+   * @returns false when the last one is still pending, or the connection has ended
+   */
   ping(): boolean;
   /**
-   * Call at a steady interval. Resets streams whose response has been queued since before the last call, and calls
-   * `onRequestTimeout` on streams whose request has been incomplete since before it.
+   * Call at a steady interval. Resets streams whose response has been queued since before the last call, and
+   * calls `onRequestTimeout` on streams whose request has been incomplete since before it.
    */
   sweep(): void;
   /** Sends GOAWAY. The connection ends after its last response. */
@@ -44,8 +50,8 @@ export type QueuedFrame =
   | { readonly kind: 'data'; readonly bytes: Buffer; sent: number };
 
 /**
- * One request and its response. The connection calls the `on` methods; subclasses respond through the connection.
- * After the stream has closed none of them is called, and what is sent on it is dropped.
+ * One request and its response. The connection calls the `on` methods; subclasses respond through the
+ * connection. After the stream has closed none of them is called, and what is sent on it is dropped.
  */
 export abstract class ServerStream {
   readonly connection: ServerConnection;
@@ -54,7 +60,10 @@ export abstract class ServerStream {
   isRemoteClosed = false;
   /** We have sent END_STREAM, or the stream was reset. */
   isLocalClosed = false;
-  /** What the client still accepts on this stream; bytes. Negative after the client has shrunk its initial window. */
+  /**
+   * What the client still accepts on this stream; bytes. Negative after the client has shrunk its initial
+   * window.
+   */
   sendWindow: number;
   /** undefined while nothing waits. Owned by `Sender`, as are the next two. */
   sendQueue: QueuedFrame[] | undefined = undefined;
@@ -78,12 +87,17 @@ export abstract class ServerStream {
 
   /** The header fields have arrived. The stream may respond from now on. */
   abstract onHead(): void;
-  /** Bytes of the request's body. They are overwritten after this returns; with `isLast`, after `onEnd` returns. */
+  /**
+   * Bytes of the request's body. They are overwritten after this returns; with `isLast`, after `onEnd`
+   * returns.
+   */
   abstract onData(bytes: Buffer, isLast: boolean): void;
   /** The client has sent END_STREAM. */
   abstract onEnd(): void;
   /** The stream was reset by either side, or its connection has ended. */
   abstract onReset(): void;
-  /** The request is still incomplete at the second sweep after it began. Called again at every further sweep. */
+  /**
+   * The request is still incomplete at the second sweep after it began. Called again at every further sweep.
+   */
   abstract onRequestTimeout(): void;
 }

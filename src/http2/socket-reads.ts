@@ -4,10 +4,10 @@ import type { Socket } from 'node:net';
 const fieldNames = ['kBuffer', 'kBufferCb'] as const;
 
 /**
- * Makes a socket read into the given buffer each time, where Node would allocate 64 KiB for every read. That saves a
- * third of a check's CPU time and 10 MB of memory. Node offers this as `onread`, but only for sockets that a client
- * opens; for accepted ones this sets the same private fields. Sockets may share the buffer: what is read is valid until
- * `onBytes` returns.
+ * Makes a socket read into the given buffer each time, where Node would allocate 64 KiB for every read. That
+ * saves a third of a check's CPU time and 10 MB of memory. Node offers this as `onread`, but only for sockets
+ * that a client opens; for accepted ones this sets the same private fields. Sockets may share the buffer:
+ * what is read is valid until `onBytes` returns.
  * @returns false, and changes nothing, when Node's internals differ: read with the `data` event then
  */
 export function readIntoBuffer(socket: Socket, buffer: Buffer, onBytes: (bytes: Buffer) => void): boolean {
@@ -22,7 +22,8 @@ export function readIntoBuffer(socket: Socket, buffer: Buffer, onBytes: (bytes: 
   Reflect.set(socket, callbackField, (length: number) => {
     onBytes(buffer.subarray(0, length));
     if (length < buffer.length) return true;
-    // More is waiting. libuv would read up to 32 buffers in a row; pausing for a turn lets other connections in.
+    // More is waiting. libuv would read up to 32 buffers in a row; pausing for a turn lets other connections
+    // in.
     setImmediate(resumeReading, socket);
     return false;
   });

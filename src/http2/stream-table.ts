@@ -7,9 +7,10 @@ const slotCount = 256;
  * The open streams of a connection by their ids, and the ids of those that we closed before the client did.
  * RFC 9113 §5.1.1.
  *
- * Ids count up by two, so a stream has slot (id / 2) mod 256 to itself, unless more than 256 ids lie between the oldest
- * open stream and the newest. A Map alone would be enough, but V8 reallocates a Map's table as entries come and go, and
- * the old table, once promoted to the old generation, keeps every stream in it alive until a full collection.
+ * Ids count up by two, so a stream has slot (id / 2) mod 256 to itself, unless more than 256 ids lie between
+ * the oldest open stream and the newest. A Map alone would be enough, but V8 reallocates a Map's table as
+ * entries come and go, and the old table, once promoted to the old generation, keeps every stream in it alive
+ * until a full collection.
  */
 export class StreamTable<Stream extends { readonly id: number }> {
   readonly #slots: (Stream | undefined)[] = Array.from({ length: slotCount }, () => undefined);

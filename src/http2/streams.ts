@@ -222,7 +222,10 @@ export class Streams {
     stream.onReset();
   }
 
-  /** END_STREAM has arrived. @returns false, and fails the stream, when its body is too short: RFC 9113 §8.1.1 */
+  /**
+   * END_STREAM has arrived.
+   * @returns false, and fails the stream, when its body is too short: RFC 9113 §8.1.1
+   */
   #closeRemote(stream: ServerStream): boolean {
     const isComplete = stream.contentLengthLeft <= 0;
     if (isComplete) stream.isRemoteClosed = true;

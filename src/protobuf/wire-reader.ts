@@ -1,17 +1,17 @@
-/** What `WireReader.next` answers instead of a field's number. */
+/** `WireReader.next` returns these instead of a field number. */
 export const endOfMessage = 0;
 export const malformedMessage = -1;
 
 /**
- * Walks the protobuf wire format over one buffer, without copying and without allocating. Stricter than the format:
- * groups, field number 0 and varints longer than they can be are malformed, and so is a field of ours in another wire
- * type than it has.
+ * Walks the protobuf wire format over one buffer, without copying or allocating. It is stricter than the
+ * format: groups, field number 0, overlong varints, and a wrong wire type for a field that the caller knows
+ * are malformed.
  * @see https://protobuf.dev/programming-guides/encoding/
  */
 export class WireReader {
   #bytes: Buffer;
   #at = 0;
-  /** The value of the field that `next` has found. */
+  /** Where the value of the field lies that `next` has found. */
   start = 0;
   end = 0;
 
@@ -19,26 +19,26 @@ export class WireReader {
     this.#bytes = bytes;
   }
 
-  /** Begins with other bytes. */
+  /** Starts over on other bytes, so that one reader can serve all messages. */
   reset(bytes: Buffer): void {
     this.#bytes = bytes;
     this.#at = 0;
   }
 
-  /** Goes into a message within the bytes, or back to behind it. */
-  goTo(position: number): void {
+  /** Moves to a position: the start of a nested message, or behind it. */
+  seek(position: number): void {
     this.#at = position;
   }
 
   /**
-   * Finds the next length-delimited field before `end` and goes behind it; fields of other types are passed over.
-   * @param ours one bit for each field number that must be length-delimited
-   * @returns the field's number, `endOfMessage` or `malformedMessage`
+   * Finds the next length-delimited field before `end`, and skips fields of other wire types.
+   * @param delimited a bit mask of the field numbers (1 to 31) that are malformed in any other wire type
+   * @returns the field number, `endOfMessage` or `malformedMessage`
    */
-  next(end: number, ours: number): number {
+  next(end: number, delimited: number): number {
     const bytes = this.#bytes;
     while (this.#at < end) {
-      // Nearly all tags, and most lengths, are one byte: read here, they cost no call.
+      // Nearly all tags and most lengths are one byte. Reading those inline saves the call of #varint.
       let tag = bytes[this.#at] ?? 0x80;
       if (tag < 0x80) this.#at += 1;
       else tag = this.#varint(end);
@@ -54,21 +54,21 @@ export class WireReader {
         this.#at = this.end;
         return field;
       }
-      const isOurs = field < 32 && ((ours >>> field) & 1) === 1;
-      if (isOurs || !this.#skip(tag & 7, end)) return malformedMessage;
+      const mustBeDelimited = field < 32 && ((delimited >>> field) & 1) === 1;
+      if (mustBeDelimited || !this.#skip(tag & 7, end)) return malformedMessage;
     }
     return endOfMessage;
   }
 
-  /** An unsigned number below 2^32; -1 if it is longer or cut off. */
+  /** @returns an unsigned number below 2^32; -1 when it is larger or truncated */
   #varint(end: number): number {
     const bytes = this.#bytes;
     let value = 0;
-    for (let worth = 1; worth <= 2 ** 28 && this.#at < end; worth *= 2 ** 7) {
+    for (let multiplier = 1; multiplier <= 2 ** 28 && this.#at < end; multiplier *= 2 ** 7) {
       const byte = bytes[this.#at] ?? 0;
       this.#at += 1;
-      if (worth === 2 ** 28 && byte > 0x0f) return -1;
-      value += (byte & 0x7f) * worth;
+      if (multiplier === 2 ** 28 && byte > 0x0f) return -1;
+      value += (byte & 0x7f) * multiplier;
       if (byte < 0x80) return value;
     }
     return -1;
@@ -82,7 +82,7 @@ export class WireReader {
     return true;
   }
 
-  /** At most 64 bits, in ten bytes. */
+  /** A varint has 64 bits at most, in ten bytes. */
   #skipVarint(end: number): boolean {
     const limit = Math.min(end, this.#at + 10);
     while (this.#at < limit) {

@@ -43,8 +43,8 @@ const goneAway = async (times: number): Promise<unknown> =>
     return gone.length >= times ? gone : undefined;
   });
 
-describe('a connection that is drained', () => {
-  it('says so, then what it has taken, and ends with the last answer', async () => {
+describe('draining a connection', () => {
+  it('sends GOAWAY twice, the second with the last accepted stream, and ends after the last response', async () => {
     client.send(request(1, 'first'));
     await client.answer(1);
     client.send(openFrame(3));
@@ -52,7 +52,7 @@ describe('a connection that is drained', () => {
     connection.drain();
     const payload = await drainPing(client);
     expect(client.goneAway()).toEqual([{ last: largestStreamId, code: noError }]);
-    // It was under way, so it is taken.
+    // This request was under way, so it is accepted.
     client.send(openFrame(5), frame(frameTypes.ping, 1, 0, payload));
     expect(await goneAway(2)).toEqual([
       { last: largestStreamId, code: noError },
@@ -70,7 +70,7 @@ describe('a connection that is drained', () => {
     expect(echo.errors).toEqual([]);
   });
 
-  it('ends at once where nothing is open, though not before the ping is answered', async () => {
+  it('ends an idle connection as soon as the client acknowledges the PING', async () => {
     connection.drain();
     connection.drain();
     const payload = await drainPing(client);
@@ -82,7 +82,7 @@ describe('a connection that is drained', () => {
     expect(client.of(0, frameTypes.ping).filter(({ flags }) => flags === 0)).toHaveLength(1);
   });
 
-  it('does not end with the last answer while the ping is not answered', async () => {
+  it('does not end after the last response while the PING is not acknowledged', async () => {
     client.send(openFrame(1));
     await client.handled();
     connection.drain();
@@ -95,7 +95,7 @@ describe('a connection that is drained', () => {
     expect(client.goneAway().map(({ last }) => last)).toEqual([largestStreamId, 3]);
   });
 
-  it('ends with the reset of the last stream, too', async () => {
+  it('ends when the client resets the last stream', async () => {
     client.send(openFrame(1));
     await client.handled();
     connection.drain();
@@ -106,12 +106,12 @@ describe('a connection that is drained', () => {
     expect(echo.seen[0]?.isReset).toBe(true);
   });
 
-  it('does not wait for long for a client that never answers the ping', async () => {
+  it('waits one second for a client that never acknowledges the PING', async () => {
     client.send(openFrame(1));
     await client.handled();
     const before = performance.now();
     connection.drain();
-    // Another answer is not the one.
+    // The acknowledgement of another PING does not count.
     client.send(frame(frameTypes.ping, 1, 0, eight));
     expect(await goneAway(2)).toEqual([
       { last: largestStreamId, code: noError },
@@ -123,7 +123,7 @@ describe('a connection that is drained', () => {
     await client.closed();
   });
 
-  it('passes over requests after that, and says no more than it has', async () => {
+  it('ignores requests after the final GOAWAY, whose last stream id never grows', async () => {
     client.send(openFrame(1));
     await client.handled();
     connection.drain();
@@ -133,7 +133,7 @@ describe('a connection that is drained', () => {
     await client.handled();
     expect(echo.seen).toHaveLength(1);
     expect(client.frames.filter(({ stream }) => stream > 1)).toEqual([]);
-    // RFC 9113 §6.8: the last id must not grow.
+    // RFC 9113 §6.8.
     client.send(windowFrame(0, 0));
     expect(await goneAway(3)).toEqual([
       { last: largestStreamId, code: noError },
@@ -143,7 +143,7 @@ describe('a connection that is drained', () => {
     await client.closed();
   });
 
-  it('ends for an error while it is drained', async () => {
+  it('ends the connection for an error meanwhile', async () => {
     connection.drain();
     client.send(windowFrame(0, 0));
     await client.closed();
@@ -155,33 +155,36 @@ describe('a connection that is drained', () => {
   });
 });
 
-describe('a client that reads slowly gets what it was answered before its connection is closed', () => {
-  // One frame each.
+describe('a client that reads slowly still gets its responses before the connection closes', () => {
+  // Each response is a single frame.
   const answerBytes = 16_000;
 
-  it.each<[name: string, isEnough: (asked: number) => boolean]>([
-    ['when so much has not left that nothing is read from it', () => echo.sockets[0]?.isPaused() ?? true],
-    ['when all has left, though it has not arrived', (asked) => asked === 60],
-  ])('%s', async (_, isEnough) => {
+  it.each<[name: string, isDone: (requests: number) => boolean]>([
+    [
+      'when the socket holds so much that the server has stopped reading from it',
+      () => echo.sockets[0]?.isPaused() ?? true,
+    ],
+    ['when the kernel has taken everything', (requests) => requests === 60],
+  ])('%s', async (_, isDone) => {
     client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
     client.send(windowFrame(0, largestWindow - initialWindow));
     await client.handled();
     client.socket.pause();
-    let asked = 0;
-    for (; !isEnough(asked); asked += 1) {
-      client.send(request(2 * asked + 1, '', '/', [['x-answer-bytes', String(answerBytes)]]));
-      await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(asked + 1);
+    let requests = 0;
+    for (; !isDone(requests); requests += 1) {
+      client.send(request(2 * requests + 1, '', '/', [['x-answer-bytes', String(answerBytes)]]));
+      await expect.poll(() => echo.seen.length, { interval: 1 }).toBe(requests + 1);
     }
     expect(connection.openStreams).toBe(0);
     connection.drain();
     await expect.poll(() => echo.closed(), { timeout: 5000 }).toBe(1);
-    // Longer than a client gets that only has to close.
+    // Longer than the close timeout after an error.
     await setTimeout(1500);
     client.send(windowFrame(0, 1));
     await setTimeout(100);
     client.socket.resume();
     await client.closed();
-    for (let index = 0; index < asked; index += 1)
+    for (let index = 0; index < requests; index += 1)
       expect(await client.answer(2 * index + 1)).toHaveLength(answerBytes);
     expect(client.goneAway()).toHaveLength(2);
     await expect.poll(() => echo.sockets[0]?.destroyed).toBe(true);

@@ -45,7 +45,7 @@ afterEach(async () => {
   await echo.stop();
 });
 
-/** A header block of which only the beginning has come. */
+/** A header block whose rest is missing. */
 const unfinished = frame(headers, endStream, fresh, block);
 
 describe('a connection ends with GOAWAY after', () => {
@@ -64,31 +64,35 @@ describe('a connection ends with GOAWAY after', () => {
     ['GOAWAY on a stream', protocolError, [frame(goAway, 0, open, eight)]],
     ['CONTINUATION without a stream', protocolError, [unfinished, frame(continuation, endHeaders, 0)]],
 
-    ['PRIORITY of 4 octets', frameSizeError, [frame(priority, 0, open, '1234')]],
-    ['PRIORITY of 6 octets', frameSizeError, [frame(priority, 0, open, '123456')]],
-    ['RST_STREAM of 3 octets', frameSizeError, [frame(resetStream, 0, open, '123')]],
-    ['RST_STREAM of 5 octets', frameSizeError, [frame(resetStream, 0, open, '12345')]],
-    ['SETTINGS of 5 octets', frameSizeError, [frame(settings, 0, 0, '12345')]],
-    ['SETTINGS of 7 octets', frameSizeError, [frame(settings, 0, 0, '1234567')]],
-    ['an acknowledgement that sets something', frameSizeError, [frame(settings, 1, 0, Buffer.alloc(6))]],
-    ['PING of 7 octets', frameSizeError, [frame(ping, 0, 0, '1234567')]],
-    ['PING of 9 octets', frameSizeError, [frame(ping, 0, 0, '123456789')]],
-    ['GOAWAY of 7 octets', frameSizeError, [frame(goAway, 0, 0, '1234567')]],
-    ['WINDOW_UPDATE of 3 octets', frameSizeError, [frame(windowUpdate, 0, 0, '123')]],
-    ['WINDOW_UPDATE of 5 octets on a stream', frameSizeError, [frame(windowUpdate, 0, open, '12345')]],
-    ['DATA larger than allowed', frameSizeError, [frame(data, 0, open, Buffer.alloc(16_385))]],
-    ['HEADERS larger than allowed', frameSizeError, [frame(headers, 5, fresh, Buffer.alloc(16_385))]],
-    ['an unknown frame larger than allowed', frameSizeError, [frame(0x42, 0, 0, Buffer.alloc(16_385))]],
-
-    ['CONTINUATION of nothing', protocolError, [frame(continuation, endHeaders, open, block)]],
+    ['PRIORITY of 4 bytes', frameSizeError, [frame(priority, 0, open, '1234')]],
+    ['PRIORITY of 6 bytes', frameSizeError, [frame(priority, 0, open, '123456')]],
+    ['RST_STREAM of 3 bytes', frameSizeError, [frame(resetStream, 0, open, '123')]],
+    ['RST_STREAM of 5 bytes', frameSizeError, [frame(resetStream, 0, open, '12345')]],
+    ['SETTINGS of 5 bytes', frameSizeError, [frame(settings, 0, 0, '12345')]],
+    ['SETTINGS of 7 bytes', frameSizeError, [frame(settings, 0, 0, '1234567')]],
     [
-      'CONTINUATION of a block that was whole',
+      'an acknowledgement of SETTINGS with a payload',
+      frameSizeError,
+      [frame(settings, 1, 0, Buffer.alloc(6))],
+    ],
+    ['PING of 7 bytes', frameSizeError, [frame(ping, 0, 0, '1234567')]],
+    ['PING of 9 bytes', frameSizeError, [frame(ping, 0, 0, '123456789')]],
+    ['GOAWAY of 7 bytes', frameSizeError, [frame(goAway, 0, 0, '1234567')]],
+    ['WINDOW_UPDATE of 3 bytes', frameSizeError, [frame(windowUpdate, 0, 0, '123')]],
+    ['WINDOW_UPDATE of 5 bytes on a stream', frameSizeError, [frame(windowUpdate, 0, open, '12345')]],
+    ['DATA above the limit', frameSizeError, [frame(data, 0, open, Buffer.alloc(16_385))]],
+    ['HEADERS above the limit', frameSizeError, [frame(headers, 5, fresh, Buffer.alloc(16_385))]],
+    ['an unknown frame above the limit', frameSizeError, [frame(0x42, 0, 0, Buffer.alloc(16_385))]],
+
+    ['CONTINUATION without a header block', protocolError, [frame(continuation, endHeaders, open, block)]],
+    [
+      'CONTINUATION of a complete header block',
       protocolError,
       [frame(headers, endHeaders, fresh, block), frame(continuation, endHeaders, fresh)],
     ],
     ['DATA within a header block', protocolError, [unfinished, frame(data, 0, open, 'x')]],
     ['HEADERS within a header block', protocolError, [unfinished, request(fresh + 2, '')]],
-    ['HEADERS again within their block', protocolError, [unfinished, unfinished]],
+    ['HEADERS repeated within their block', protocolError, [unfinished, unfinished]],
     ['PING within a header block', protocolError, [unfinished, pingFrame(eight)]],
     ['PRIORITY within a header block', protocolError, [unfinished, frame(priority, 0, open, '\0\0\0\0\0')]],
     ['an unknown frame within a header block', protocolError, [unfinished, frame(0x42, 0, fresh)]],
@@ -101,33 +105,41 @@ describe('a connection ends with GOAWAY after', () => {
     ['DATA on an idle stream', protocolError, [frame(data, 0, fresh, 'x')]],
     ['RST_STREAM on an idle stream', protocolError, [resetFrame(fresh, 8)]],
     ['WINDOW_UPDATE on an idle stream', protocolError, [windowFrame(fresh, 1)]],
-    ['DATA on a stream that would be ours', protocolError, [frame(data, 0, 2, 'x')]],
-    ['RST_STREAM on a stream that would be ours', protocolError, [resetFrame(2, 8)]],
-    ['WINDOW_UPDATE on a stream that would be ours', protocolError, [windowFrame(2, 1)]],
+    ['DATA on a server’s stream id', protocolError, [frame(data, 0, 2, 'x')]],
+    ['RST_STREAM on a server’s stream id', protocolError, [resetFrame(2, 8)]],
+    ['WINDOW_UPDATE on a server’s stream id', protocolError, [windowFrame(2, 1)]],
     ['a request with an even stream id', protocolError, [request(fresh + 1, '')]],
     ['a request with a lower stream id', streamClosed, [request(3, '')]],
-    ['a request on a stream that is over', streamClosed, [request(closed, '')]],
+    ['a request on a closed stream', streamClosed, [request(closed, '')]],
 
-    ['a window update of nothing', protocolError, [windowFrame(0, 0)]],
-    ['a window larger than can be', flowControlError, [windowFrame(0, largest)]],
-    ['a push setting that is no boolean', protocolError, [settingsFrame([[settingIds.enablePush, 2]])]],
+    ['WINDOW_UPDATE of 0', protocolError, [windowFrame(0, 0)]],
+    ['a window above 2^31 - 1', flowControlError, [windowFrame(0, largest)]],
+    ['ENABLE_PUSH of 2', protocolError, [settingsFrame([[settingIds.enablePush, 2]])]],
     [
-      'a first window larger than can be',
+      'INITIAL_WINDOW_SIZE above 2^31 - 1',
       flowControlError,
       [settingsFrame([[settingIds.initialWindowSize, 2 ** 31]])],
     ],
     [
-      'a first window that makes one of a stream larger than can be',
+      'INITIAL_WINDOW_SIZE that lifts the window of a stream above 2^31 - 1',
       flowControlError,
       [windowFrame(open, largest - 65_535), settingsFrame([[settingIds.initialWindowSize, 65_536]])],
     ],
-    ['a frame size that is too small', protocolError, [settingsFrame([[settingIds.maxFrameSize, 16_383]])]],
-    ['a frame size that is too large', protocolError, [settingsFrame([[settingIds.maxFrameSize, 2 ** 24]])]],
+    ['MAX_FRAME_SIZE that is too small', protocolError, [settingsFrame([[settingIds.maxFrameSize, 16_383]])]],
+    [
+      'MAX_FRAME_SIZE that is too large',
+      protocolError,
+      [settingsFrame([[settingIds.maxFrameSize, 2 ** 24]])],
+    ],
 
-    ['more padding than data', protocolError, [frame(data, padded, open, '\x05abcd')]],
-    ['padded DATA of nothing', protocolError, [frame(data, padded, open)]],
-    ['more padding than header block', protocolError, [frame(headers, 5 | padded, fresh, '\x05abcd')]],
-    ['padded HEADERS of nothing', protocolError, [frame(headers, 5 | padded, fresh)]],
+    ['DATA with more padding than payload', protocolError, [frame(data, padded, open, '\x05abcd')]],
+    ['padded DATA without a payload', protocolError, [frame(data, padded, open)]],
+    [
+      'HEADERS with more padding than payload',
+      protocolError,
+      [frame(headers, 5 | padded, fresh, '\x05abcd')],
+    ],
+    ['padded HEADERS without a payload', protocolError, [frame(headers, 5 | padded, fresh)]],
     ['HEADERS too short for their priority', protocolError, [frame(headers, 0x25, fresh, '\0\0\0\0')]],
     [
       'HEADERS too short for priority and padding',
@@ -150,18 +162,18 @@ describe('a connection ends with GOAWAY after', () => {
       [frame(priority, 0, open, Buffer.concat([uint32(open), Buffer.from([0])]))],
     ],
 
-    ['the field 0 in a header block', compressionError, [frame(headers, 5, fresh, '\x80')]],
-    ['a field that was not remembered', compressionError, [frame(headers, 5, fresh, Buffer.from([0xfe]))]],
-    ['a header block that is cut off', compressionError, [frame(headers, 5, fresh, block.subarray(0, -1))]],
-    ['a header table larger than allowed', compressionError, [frame(headers, 5, fresh, '\x3f\xe2\x1f')]],
-    ['trailers that can’t be decoded', compressionError, [frame(headers, 5, open, Buffer.from([0xfe]))]],
+    ['index 0 in a header block', compressionError, [frame(headers, 5, fresh, '\x80')]],
+    ['an index beyond the header table', compressionError, [frame(headers, 5, fresh, Buffer.from([0xfe]))]],
+    ['a truncated header block', compressionError, [frame(headers, 5, fresh, block.subarray(0, -1))]],
+    ['a header table above the limit', compressionError, [frame(headers, 5, fresh, '\x3f\xe2\x1f')]],
+    ['malformed trailers', compressionError, [frame(headers, 5, open, Buffer.from([0xfe]))]],
     [
-      'a continued block that can’t be decoded',
+      'a malformed block in two frames',
       compressionError,
       [unfinished, frame(continuation, endHeaders, fresh, Buffer.from([0xfe]))],
     ],
     [
-      'an undecodable block on a stream that was ended early',
+      'a malformed block on a stream that was closed early',
       compressionError,
       [openFrame(fresh, '/at-head'), frame(headers, 5, fresh, Buffer.from([0xfe]))],
     ],
@@ -180,29 +192,33 @@ describe('a connection ends with GOAWAY after', () => {
     expect(echo.closed()).toBe(1);
   });
 
-  it('an error, with the highest stream that it knows', async () => {
+  it('an error, naming the last stream that was accepted', async () => {
     client.send(openFrame(fresh), windowFrame(0, 0));
     await client.closed();
     expect(client.goneAway()).toEqual([{ last: fresh, code: protocolError }]);
   });
 });
 
-describe('a connection ends before it has begun after', () => {
+describe('a connection ends before its first request after', () => {
   it.each<[name: string, code: number, bytes: Buffer[]]>([
     [
-      'a request of HTTP/1.1',
+      'an HTTP/1.1 request',
       protocolError,
       [Buffer.from('GET / HTTP/1.1\r\n\r\n'), preface, settingsFrame([])],
     ],
-    ['another first octet', protocolError, [Buffer.from('Q')]],
-    ['another last octet', protocolError, [preface.subarray(0, -1), Buffer.from('\r'), settingsFrame([])]],
+    ['a wrong first byte', protocolError, [Buffer.from('Q')]],
+    [
+      'a wrong last byte of the preface',
+      protocolError,
+      [preface.subarray(0, -1), Buffer.from('\r'), settingsFrame([])],
+    ],
     ['PING first', protocolError, [preface, pingFrame(eight), settingsFrame([])]],
     ['a request first', protocolError, [preface, request(1, ''), settingsFrame([])]],
-    ['an acknowledgement first', protocolError, [preface, frame(settings, 1, 0)]],
+    ['an acknowledgement of SETTINGS first', protocolError, [preface, frame(settings, 1, 0)]],
     ['an unknown frame first', protocolError, [preface, frame(0x42, 0, 0), settingsFrame([])]],
-    // It begins as a frame of 5 MB does.
+    // Its first bytes read as the head of a 5 MB frame.
     ['the preface twice', frameSizeError, [preface, preface, settingsFrame([])]],
-  ])('%s, and nothing of it is a request', async (_, code, bytes) => {
+  ])('%s, and no request is read', async (_, code, bytes) => {
     const silent = await RawClient.connect(client.socket.remotePort ?? 0);
     silent.send(...bytes, request(1, 'after'));
     await silent.closed();

@@ -48,14 +48,14 @@ async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
   await start(overrides);
 }
 
-describe('a sign of life', () => {
-  it('is not asked of a connection that is over', () => {
+describe('a keepalive PING', () => {
+  it('is not sent on a closed connection', () => {
     connection.destroy();
     expect(connection.ping()).toBe(false);
     expect(connection.isPingPending).toBe(false);
   });
 
-  it('is owed until it comes, and asked for once', async () => {
+  it('is pending until it is acknowledged, and not sent again before', async () => {
     expect(connection.isPingPending).toBe(false);
     expect(connection.ping()).toBe(true);
     expect(connection.ping()).toBe(false);
@@ -72,7 +72,7 @@ describe('a sign of life', () => {
     expect(client.goneAway()).toEqual([]);
   });
 
-  it('is given with what was sent', async () => {
+  it('from the client is acknowledged with its payload', async () => {
     client.send(pingFrame('\x00\xffabcde'), frame(frameTypes.ping, 0xfe, 0, 'no  flag'));
     const answers = await client.waitFor('two answers', () => {
       const [, ...pings] = client.of(0, frameTypes.ping);
@@ -86,7 +86,7 @@ describe('a sign of life', () => {
 });
 
 describe('a stream', () => {
-  it('is told that it is overdue in the second round after its own', async () => {
+  it('times out at the second sweep if its request is incomplete', async () => {
     client.send(openFrame(1), request(3, 'whole', '/never'));
     await client.handled();
     connection.sweep();
@@ -94,13 +94,13 @@ describe('a stream', () => {
     await client.handled();
     expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([false, false, false]);
     connection.sweep();
-    // The second one's client has said all.
+    // The second request is complete.
     expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([true, false, false]);
     connection.sweep();
     expect(echo.seen.map(({ isTimedOut }) => isTimedOut)).toEqual([true, false, true]);
   });
 
-  it('is told that its client has reset it, and nothing of it is answered', async () => {
+  it('that its client resets is told so, and gets no response', async () => {
     client.send(openFrame(1), request(3, 'waits', '/never'));
     client.send(resetFrame(1, cancel), resetFrame(3, cancel));
     await client.handled();
@@ -110,7 +110,7 @@ describe('a stream', () => {
     expect(client.frames.filter(({ stream }) => stream > 0)).toEqual([]);
   });
 
-  it('that is answered at its head takes what still comes, and that is no error', async () => {
+  it('that is answered early ignores the rest of its request', async () => {
     client.send(openFrame(1, '/at-head'));
     expect(await client.answer(1)).toBe('early');
     expect(await client.reset(1)).toBe(noError);
@@ -128,14 +128,14 @@ describe('a stream', () => {
     expect(echo.seen[0]?.isReset).toBe(false);
   });
 
-  it('that was ended early is remembered, with a thousand others', async () => {
+  it('that was closed early is remembered, up to 1024 of them', async () => {
     const ids = Array.from({ length: 1025 }, (_, index) => index * 2 + 1);
     client.send(...ids.map((id) => openFrame(id, '/at-head')));
     await client.answer(2049);
     client.send(...dataFrames(3, Buffer.from('late')));
     await client.handled();
     expect(client.of(3, frameTypes.resetStream)).toHaveLength(1);
-    // The first is forgotten.
+    // The first is no longer remembered.
     client.send(...dataFrames(1, Buffer.from('late')));
     await client.handled();
     expect(client.of(1, frameTypes.resetStream).map(({ payload }) => payload.readUInt32BE(0))).toEqual([
@@ -145,7 +145,7 @@ describe('a stream', () => {
     expect(connection.openStreams).toBe(0);
   });
 
-  it('is refused beyond the limit, and taken once another is over', async () => {
+  it('is refused beyond the limit, and accepted again when another has closed', async () => {
     await restart({ maxConcurrentStreams: 2 });
     expect(client.of(0, frameTypes.settings)[0]?.payload.readUInt32BE(2)).toBe(2);
     client.send(openFrame(1), openFrame(3), openFrame(5), ...dataFrames(5, Buffer.from('late')));
@@ -160,13 +160,13 @@ describe('a stream', () => {
     expect(connection.openStreams).toBe(0);
   });
 
-  it('is refused with a header block that is too large, whose fields are remembered all the same', async () => {
+  it('is refused when its header list is too large, whose fields enter the table all the same', async () => {
     await restart({ headerBounds: { maxListBytes: 1000, maxFields: 20 } });
     const large = headerBlock([...requestFields(), ['x-large', 'y'.repeat(1000)]]);
     const kept = headerBlock([['x-kept', 'value']], true);
     client.send(frame(frameTypes.headers, endHeaders, 1, Buffer.concat([large, kept])));
     expect(await client.reset(1)).toBe(enhanceYourCalm);
-    // The first of what is remembered.
+    // 62 is the first index of the dynamic table.
     const block = Buffer.concat([headerBlock(requestFields()), Buffer.from([0x80 + 62])]);
     client.send(
       ...dataFrames(1, Buffer.from('late')),
@@ -177,14 +177,14 @@ describe('a stream', () => {
   });
 });
 
-describe('the end of a connection is told once, with a reset to all that was open,', () => {
+describe('the end of a connection is reported once, and resets its open streams,', () => {
   it.each<[name: string, end: () => void]>([
-    ['when its client ends it', () => client.end()],
-    ['when its client is gone', () => client.socket.resetAndDestroy()],
+    ['when its client sends FIN', () => client.end()],
+    ['when its client sends RST', () => client.socket.resetAndDestroy()],
     ['when it is destroyed', () => connection.destroy()],
     ['after an error', () => client.send(windowFrame(0, 0))],
     [
-      'after an error and all else',
+      'after an error, followed by more frames and FIN',
       () => {
         client.send(windowFrame(0, 0), windowFrame(0, 0), pingFrame(eight));
         client.end();
@@ -205,7 +205,7 @@ describe('the end of a connection is told once, with a reset to all that was ope
     expect(echo.seen.map(({ isReset }) => isReset)).toEqual([true, true, false]);
   });
 
-  it('after a client that does not close when it is told to', async () => {
+  it('after an error, even if the client keeps its side open', async () => {
     client.socket.allowHalfOpen = true;
     const before = performance.now();
     client.send(windowFrame(0, 0));
@@ -218,7 +218,7 @@ describe('the end of a connection is told once, with a reset to all that was ope
   });
 });
 
-it('a client that says its end and takes no answers is waited for so long and no longer', async () => {
+it('a client that sends FIN and does not read is cut off after the close timeout', async () => {
   client.send(settingsFrame([[settingIds.initialWindowSize, largestWindow]]));
   client.send(windowFrame(0, largestWindow - initialWindow));
   await client.handled();
@@ -237,25 +237,25 @@ it('a client that says its end and takes no answers is waited for so long and no
   if (!socket.closed) await once(socket, 'close');
 }, 20_000);
 
-describe('what a client sets', () => {
-  it('is acknowledged each time', async () => {
+describe('SETTINGS', () => {
+  it('are acknowledged each time', async () => {
     client.send(settingsFrame([]), settingsFrame([[settingIds.headerTableSize, 0]]));
     await client.handled();
     expect(client.of(0, frameTypes.settings).map(({ flags }) => flags)).toEqual([0, 1, 1, 1]);
   });
 
-  it('of its header table is kept to', async () => {
+  it('of the header table size are obeyed', async () => {
     client.send(request(1, 'with'));
     await client.answer(1);
     client.send(settingsFrame([[settingIds.headerTableSize, 0]]), request(3, 'without'));
     await client.answer(3);
     const [head, trailers] = client.of(3, frameTypes.headers);
-    // RFC 7541 §4.2: the new size first; then nothing refers to what was remembered.
+    // RFC 7541 §4.2: a size update comes first; then nothing refers to the dynamic table.
     expect(head?.payload.toString('hex')).toBe('2088');
     expect(trailers?.payload.toString('latin1')).toBe('\0\x08x-status\x04done');
   });
 
-  it('of its header table is kept to when it is lowered and raised at once', async () => {
+  it('that lower and raise the table size in one frame count as lowered', async () => {
     client.send(
       settingsFrame([
         [settingIds.headerTableSize, 0],

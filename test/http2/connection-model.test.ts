@@ -46,7 +46,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 type Sent = { readonly id: number; body: Buffer; isEnded: boolean; isReset: boolean };
 
-/** A client that does nothing wrong. */
+/** A client that keeps to the protocol. */
 class Model {
   readonly client: RawClient;
   readonly sent: Sent[] = [];
@@ -86,7 +86,7 @@ class Model {
 
   end(request: Sent): void {
     request.isEnded = true;
-    // Half of them with trailers.
+    // Every other stream ends with trailers.
     this.client.send(
       request.id % 4 === 1
         ? headersFrame(request.id, [['x', 'y']], 1)
@@ -101,8 +101,8 @@ class Model {
   }
 }
 
-describe('a client that does nothing wrong', () => {
-  it('gets the right answer to each request that it has not reset', async () => {
+describe('a client that keeps to the protocol', () => {
+  it('gets the right response to every request that it has not reset', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
         const seenBefore = echo.seen.length;

@@ -39,26 +39,26 @@ async function restart(overrides: Partial<ConnectionOptions>): Promise<void> {
   await start(overrides);
 }
 
-describe('too much ends a connection:', () => {
+describe('the rate limit of control frames ends a connection after too many', () => {
   const calm = [{ last: expect.any(Number), code: enhanceYourCalm }];
 
   it.each<[name: string, one: (index: number) => Buffer]>([
-    ['pings', () => pingFrame(eight)],
-    ['settings', () => settingsFrame([])],
-    ['resets', (index) => Buffer.concat([openFrame(2 * index + 3), resetFrame(2 * index + 3, cancel)])],
-    ['DATA of nothing', () => frame(frameTypes.data, 0, 1)],
-    ['DATA of padding', () => frame(frameTypes.data, 8, 1, '\x01\0')],
-    ['priorities', () => frame(frameTypes.priority, 0, 1, '\0\0\0\0\0')],
+    ['PING', () => pingFrame(eight)],
+    ['SETTINGS', () => settingsFrame([])],
+    ['RST_STREAM', (index) => Buffer.concat([openFrame(2 * index + 3), resetFrame(2 * index + 3, cancel)])],
+    ['empty DATA', () => frame(frameTypes.data, 0, 1)],
+    ['DATA that is only padding', () => frame(frameTypes.data, 8, 1, '\x01\0')],
+    ['PRIORITY', () => frame(frameTypes.priority, 0, 1, '\0\0\0\0\0')],
     ['unknown frames', () => frame(0x42, 0, 0)],
-    ['farewells', () => frame(frameTypes.goAway, 0, 0, '\0\0\0\0\0\0\0\0')],
-    ['frames of a stream that is over', () => frame(frameTypes.data, 0, 1, 'x')],
-    ['trailers of a stream that is over', () => headersFrame(1, [['x', 'y']], endStream)],
+    ['GOAWAY', () => frame(frameTypes.goAway, 0, 0, '\0\0\0\0\0\0\0\0')],
+    ['DATA on a closed stream', () => frame(frameTypes.data, 0, 1, 'x')],
+    ['trailers on a closed stream', () => headersFrame(1, [['x', 'y']], endStream)],
   ])('%s', async (name, one) => {
     await restart({ controlFrameLimit: { burst: 100, perSecond: 0.001 } });
-    client.send(openFrame(1, name.includes('over') ? '/at-head' : '/'));
+    client.send(openFrame(1, name.includes('closed') ? '/at-head' : '/'));
     await client.handled();
-    // The ping of `taken` is one, unless there were requests since the last.
-    const most = name === 'resets' ? 100 : 99;
+    // The PING of `handled` counts too, unless a request came since the last one.
+    const most = name === 'RST_STREAM' ? 100 : 99;
     client.send(...Array.from({ length: most }, (_, index) => one(index)));
     await client.handled();
     expect(client.goneAway()).toEqual([]);
@@ -70,9 +70,9 @@ describe('too much ends a connection:', () => {
   });
 
   it.each<[name: string, parts: number, part: Buffer]>([
-    ['of nothing', 63, Buffer.alloc(0)],
-    ['of large parts', 63, Buffer.alloc(1000, headerBlock([['x', 'y']]))],
-    ['of few large parts', 3, Buffer.alloc(16_380, headerBlock([['x', 'y']]))],
+    ['that are empty', 63, Buffer.alloc(0)],
+    ['that are large', 63, Buffer.alloc(1000, headerBlock([['x', 'y']]))],
+    ['that are few and very large', 3, Buffer.alloc(16_380, headerBlock([['x', 'y']]))],
   ])('a header block in parts %s', async (_, parts, part) => {
     const begun = frame(frameTypes.headers, 0, 1, headerBlock(requestFields()));
     const more = Array.from({ length: parts }, () => frame(frameTypes.continuation, 0, 1, part));
@@ -88,7 +88,7 @@ describe('too much ends a connection:', () => {
     expect(echo.seen).toEqual([]);
   });
 
-  it('requests that are answered are not too much', async () => {
+  it('does not count requests that get their response', async () => {
     await restart({ controlFrameLimit: { burst: 10, perSecond: 0.001 } });
     for (let id = 1; id < 1000; id += 2) client.send(request(id, 'x'), windowFrame(0, 1));
     expect(await client.answer(999)).toBe('x');

@@ -39,15 +39,15 @@ async function start(settings: readonly (readonly [number, number])[] = []): Pro
 }
 afterEach(() => disconnectEcho({ echo, client }));
 
-describe('a client that has its own streams reset', () => {
+describe('stream errors', () => {
   const asked = (id: number): Buffer => request(id, 'x', '/never');
   it.each<[name: string, mistake: (id: number) => Buffer]>([
-    ['by a window update of nothing', (id) => Buffer.concat([asked(id), windowFrame(id, 0)])],
-    ['by a window too large', (id) => Buffer.concat([asked(id), windowFrame(id, 2 ** 31 - 1)])],
-    ['by a second head', (id) => Buffer.concat([asked(id), openFrame(id)])],
-    ['by data after the end', (id) => Buffer.concat([asked(id), ...dataFrames(id, Buffer.from('y'))])],
-    ['by a head that is none', (id) => headersFrame(id, [[':method', 'POST']], frameFlags.endStream)],
-  ])('%s again and again is sent away', async (_, mistake) => {
+    ['by WINDOW_UPDATE of 0', (id) => Buffer.concat([asked(id), windowFrame(id, 0)])],
+    ['by a window above 2^31 - 1', (id) => Buffer.concat([asked(id), windowFrame(id, 2 ** 31 - 1)])],
+    ['by a second HEADERS', (id) => Buffer.concat([asked(id), openFrame(id)])],
+    ['by DATA after END_STREAM', (id) => Buffer.concat([asked(id), ...dataFrames(id, Buffer.from('y'))])],
+    ['by a malformed head', (id) => headersFrame(id, [[':method', 'POST']], frameFlags.endStream)],
+  ])('%s end the connection beyond their rate limit', async (_, mistake) => {
     await start();
     for (let count = 0; count < 30; count += 1) client.send(mistake(2 * count + 1));
     await client.closed();
@@ -56,8 +56,8 @@ describe('a client that has its own streams reset', () => {
   });
 });
 
-describe('an answer that its client does not take', () => {
-  it('is given up after a while, and others go on', async () => {
+describe('a response whose client does not open its window', () => {
+  it('is reset at the second sweep, and other streams go on', async () => {
     await start([[settingIds.initialWindowSize, 0]]);
     client.send(request(1, 'never taken'), request(3, 'taken'));
     await client.handled();
@@ -73,17 +73,17 @@ describe('an answer that its client does not take', () => {
   });
 });
 
-describe('answers to a client that does not read', () => {
+describe('responses to a client that does not read', () => {
   const answerBytes = 300_000;
   const ask = (id: number): Buffer => request(id, '', '/', [['x-answer-bytes', String(answerBytes)]]);
 
-  it('wait in bounds, and are sent once it reads; those beyond are reset', async () => {
+  it('are queued within the memory budget, sent when it reads, and reset beyond the budget', async () => {
     await start([[settingIds.initialWindowSize, largestWindow]]);
     client.send(windowFrame(0, largestWindow - initialWindow));
     await client.handled();
     const [socket] = echo.sockets;
     client.socket.pause();
-    // One read for all of them, so that all are answered before anything is found full.
+    // All requests arrive in one read, so all responses are made before the socket is found full.
     client.send(Buffer.concat(Array.from({ length: 50 }, (_, index) => ask(2 * index + 1))));
     await expect.poll(() => echo.seen.filter(({ isEnded }) => isEnded).length).toBe(50);
     expect(socket?.writableLength).toBeLessThan(3 * 64 * 1024);
@@ -101,7 +101,7 @@ describe('answers to a client that does not read', () => {
     expect(budget.bytes).toBe(0);
   });
 
-  it('are forgotten with the connection', async () => {
+  it('are dropped with the connection', async () => {
     await start([[settingIds.initialWindowSize, 0]]);
     client.send(request(1, 'never taken'), request(3, 'never taken'));
     await client.handled();
@@ -112,7 +112,7 @@ describe('answers to a client that does not read', () => {
   });
 });
 
-it('an answer at the head of a request without a body is not followed by a reset', async () => {
+it('an early response to a request without a body is not followed by RST_STREAM', async () => {
   await start();
   client.send(headersFrame(1, requestFields('/at-head'), frameFlags.endStream));
   expect(await client.answer(1)).toBe('early');
@@ -120,7 +120,7 @@ it('an answer at the head of a request without a body is not followed by a reset
   expect(client.of(1, frameTypes.resetStream)).toEqual([]);
 });
 
-it('a connection that is over is let go of', async () => {
+it('a closed connection is garbage', async () => {
   await start();
   const connection = new WeakRef(echo.connections[0] ?? {});
   client.send(request(1, 'x'));
@@ -134,44 +134,44 @@ it('a connection that is over is let go of', async () => {
   expect(connection.deref()).toBeUndefined();
 });
 
-it('a connection that is over keeps no room, whoever keeps it', async () => {
+it('a closed connection keeps no buffers, even while it is referenced', async () => {
   await start();
   const others = [];
   for (let count = 0; count < 50; count += 1) others.push(await connectEcho());
   for (const other of others) {
     other.client.send(request(1, 'x'));
     await other.client.answer(1);
-    // Of the next frame only the beginning comes.
+    // The next frame stays incomplete.
     other.client.send(...dataFrames(3, Buffer.alloc(5000)).map((bytes) => bytes.subarray(0, 100)));
   }
   await collectGarbage();
   const before = process.memoryUsage().arrayBuffers;
   for (const { connection } of others) connection.destroy();
   await collectGarbage();
-  // 32 KiB to write from, and 16 to put a frame together in.
+  // 32 KiB for output, and 16 KiB for an incomplete frame.
   expect(before - process.memoryUsage().arrayBuffers).toBeGreaterThan(50 * 45 * 1024);
   expect(others.map(({ connection }) => connection.openStreams)).toEqual(others.map(() => 0));
   await Promise.all(others.map(disconnectEcho));
 });
 
-it('more of the connection is not looked for on streams that wait for their own window', async () => {
+it('WINDOW_UPDATE of the connection does not visit streams that wait for their own window', async () => {
   await start([[settingIds.initialWindowSize, 0]]);
   const [socket] = echo.sockets;
   const [connection] = echo.connections;
   if (socket === undefined || connection === undefined) throw new Error('no connection');
-  let looks = 0;
+  let reads = 0;
   const stream = {
     sendWindow: 0,
     queuedBytes: 0,
     isLocalClosed: false,
     connection,
-    parts: undefined as unknown,
+    queue: undefined as unknown,
     get sendQueue() {
-      looks += 1;
-      return this.parts;
+      reads += 1;
+      return this.queue;
     },
-    set sendQueue(parts: unknown) {
-      this.parts = parts;
+    set sendQueue(queue: unknown) {
+      this.queue = queue;
     },
   };
   const sender = new Sender({
@@ -181,13 +181,13 @@ it('more of the connection is not looked for on streams that wait for their own 
     onQueueFull: () => {},
   });
   sender.sendData(stream as never, Buffer.from('waits'));
-  const before = looks;
+  const before = reads;
   for (let count = 0; count < 10; count += 1) expect(sender.increaseConnectionWindow(1)).toBeUndefined();
-  expect(looks).toBe(before);
+  expect(reads).toBe(before);
 });
 
 describe('open requests', () => {
-  it('count, whatever becomes of them, and those beyond are refused', async () => {
+  it('count in the memory budget until they close, and are refused beyond it', async () => {
     budget = new MemoryBudget({ maxSharedBytes: 4 * 512, maxConnectionBytes: 4 * 512, guaranteedBytes: 0 });
     ({ echo, client } = await connectEcho({ budget }));
     client.send(...[1, 3, 5, 7, 9].map((id) => openFrame(id)));
@@ -202,7 +202,7 @@ describe('open requests', () => {
     expect(budget.bytes).toBe(0);
   });
 
-  it('that are refused for want of memory end no connection', async () => {
+  it('that are refused for lack of memory are not charged to their client', async () => {
     budget = new MemoryBudget({ maxSharedBytes: 1, maxConnectionBytes: 1, guaranteedBytes: 0 });
     ({ echo, client } = await connectEcho({ budget, controlFrameLimit: { burst: 5, perSecond: 0 } }));
     for (let id = 1; id < 61; id += 2) client.send(request(id, 'x'));
@@ -211,7 +211,7 @@ describe('open requests', () => {
     expect(client.goneAway()).toEqual([]);
   });
 
-  it('may each be followed by a ping, and nobody counts it', async () => {
+  it('may each be followed by one free PING', async () => {
     await start();
     for (let id = 1; id < 100; id += 2) {
       client.send(request(id, 'x'), pingFrame('rtt-time'));

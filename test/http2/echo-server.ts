@@ -23,13 +23,16 @@ export type Seen = {
 type EchoVariant = {
   /** Delays each response. */
   readonly answerAfterMs?: number;
-  /** Hides Node's private fields, so that sockets are read with the `data` event as on an unknown version of Node. */
+  /**
+   * Hides Node's private fields, so that sockets are read with the `data` event as on an unknown version of
+   * Node.
+   */
   readonly hidesInternals?: boolean;
 };
 
 /**
- * Responds to a complete request with its own body, or with as many bytes as `x-answer-bytes` says. On the path
- * `/never` it does not respond; on `/at-head` it responds as soon as the header fields have arrived.
+ * Responds to a complete request with its own body, or with as many bytes as `x-answer-bytes` says. On the
+ * path `/never` it does not respond; on `/at-head` it responds as soon as the header fields have arrived.
  */
 class EchoStream extends ServerStream {
   readonly #seen: Seen;

@@ -22,7 +22,7 @@ afterEach(async () => {
   await echo.stop();
 });
 
-/** No part of it looks like another. */
+/** Bytes in which no part looks like another. */
 function distinct(bytes: number, seed = 1): Buffer {
   const body = Buffer.alloc(bytes);
   for (let at = 0, state = seed; at < bytes; at += 1) {
@@ -36,8 +36,8 @@ const text = (body: Buffer): string => body.toString('latin1');
 const sizes = (stream: number): number[] =>
   client.of(stream, frameTypes.data).map(({ payload }) => payload.length);
 
-describe('an answer', () => {
-  it('is sent as far as the window of its stream goes, and the rest as it opens', async () => {
+describe('a response', () => {
+  it('is sent up to the window of its stream, and the rest as the window opens', async () => {
     const body = distinct(25);
     client.hello([[initialWindowSize, 10]]);
     client.send(request(1, body));
@@ -53,7 +53,7 @@ describe('an answer', () => {
     expect(echo.connections[0]?.openStreams).toBe(0);
   });
 
-  it('is sent as far as the window of the connection goes, those of all streams together', async () => {
+  it('is sent up to the window of the connection, which all streams share', async () => {
     client.hello([[initialWindowSize, 1_000_000]]);
     const bodies = [distinct(60_000, 1), distinct(60_000, 2), distinct(100, 3)];
     client.send(...bodies.map((body, index) => request(index * 2 + 1, body)));
@@ -71,10 +71,9 @@ describe('an answer', () => {
     expect(sent()).toBe(120_100);
   });
 
-  it('does not take what a window has let others send', async () => {
+  it('that waits for its own window does not hold up others', async () => {
     client.hello([[initialWindowSize, 10]]);
     client.send(request(1, 'first, long'), request(3, 'second'));
-    // The one that waits for its stream keeps nobody from being answered.
     expect(await client.answer(3)).toBe('second');
     expect(client.isAnswered(1)).toBe(false);
     client.send(windowFrame(1, 1));
@@ -84,7 +83,7 @@ describe('an answer', () => {
   it.each([
     [undefined, 16_384],
     [40_000, 40_000],
-  ])('is sent in frames that its client takes, of %s octets', async (limit, largest) => {
+  ])('is sent in frames of the MAX_FRAME_SIZE that the client set, %s', async (limit, largest) => {
     const body = distinct(200_000);
     client.hello([
       [initialWindowSize, 1_000_000],
@@ -95,7 +94,7 @@ describe('an answer', () => {
     expect(Math.max(...sizes(1))).toBe(largest);
   });
 
-  it('waits while its window is below zero', async () => {
+  it('waits while its window is negative', async () => {
     const body = distinct(3000);
     client.hello([[initialWindowSize, 1000]]);
     client.send(request(1, body));
@@ -110,7 +109,7 @@ describe('an answer', () => {
     client.send(settingsFrame([[initialWindowSize, 300]]));
     await client.handled();
     expect(sizes(1)).toEqual([1000, 50, 100]);
-    // New streams begin with what was said last.
+    // New streams start with the latest initial window.
     client.send(request(3, distinct(400)));
     await client.handled();
     expect(sizes(3)).toEqual([300]);
@@ -119,7 +118,7 @@ describe('an answer', () => {
     expect(await client.answer(3)).toBe(text(distinct(400)));
   });
 
-  it('that waits goes with its stream, and the others go on', async () => {
+  it('that waits is dropped with its stream, and others go on', async () => {
     client.hello([[initialWindowSize, 100_000]]);
     client.send(request(1, distinct(initialWindow, 1)), request(3, distinct(50_000)), request(5, 'five'));
     await client.handled();
@@ -134,15 +133,15 @@ describe('an answer', () => {
     expect(echo.connections[0]?.openStreams).toBe(0);
   });
 
-  it('of nothing needs no window', async () => {
+  it('without a body needs no window', async () => {
     client.hello([[initialWindowSize, 0]]);
     client.send(request(1, ''));
     expect(await client.answer(1)).toBe('');
   });
 });
 
-describe('what a client may send', () => {
-  it('is announced, and the window of the connection opened again as it comes', async () => {
+describe('the receive window of a connection', () => {
+  it('is reopened as bodies arrive', async () => {
     client.hello();
     const bodies = Array.from({ length: 30 }, (_, index) => distinct(200_000, index));
     let sent = 0;
@@ -158,14 +157,14 @@ describe('what a client may send', () => {
     expect(
       echo.seen.map(({ body, isEnded }, index) => isEnded && body.equals(bodies[index] ?? body)),
     ).toEqual(bodies.map(() => true));
-    // Never more than 4 MiB are to come, and never less than half of that.
+    // Between 2 and 4 MiB.
     const left = initialWindow + granted() - sent;
     expect(left).toBeGreaterThanOrEqual(2 * 1024 * 1024);
     expect(left).toBeLessThanOrEqual(4 * 1024 * 1024);
     expect(client.goneAway()).toEqual([]);
   });
 
-  it('is not what it sends for streams that are over', async () => {
+  it('is reopened for DATA on closed streams, too', async () => {
     client.hello();
     client.send(openFrame(1, '/at-head'));
     await client.answer(1);
@@ -183,7 +182,7 @@ describe('what a client may send', () => {
 
 describe('a client that does not read', () => {
   it.each([false, true])(
-    'is not read from, until it reads on (hidden inside: %s)',
+    'is not read from until it reads (private fields of Node hidden: %s)',
     async (hidesInternals) => {
       await echo.stop();
       echo = createEchoServer({}, { hidesInternals });
@@ -202,11 +201,11 @@ describe('a client that does not read', () => {
       for (; !served.isPaused(); stream += 2) {
         ask(stream);
         await eventually(
-          'the request was taken, or nothing is',
+          'the request was read, or nothing is read any more',
           () => echo.seen.length === (stream + 1) / 2 || served.isPaused() || undefined,
         );
       }
-      // Bounded: the 64 KiB, and what had been collected by then.
+      // 64 KiB, and what had been collected when that was exceeded.
       expect(served.writableLength).toBeGreaterThan(64 * 1024);
       expect(served.writableLength).toBeLessThan(3 * 64 * 1024);
       const taken = echo.seen.length;
@@ -226,7 +225,7 @@ describe('a client that does not read', () => {
   );
 });
 
-describe('the client of Node', () => {
+describe('a node:http2 client', () => {
   let session: ClientHttp2Session;
   afterEach(() => session.destroy());
 
@@ -247,26 +246,29 @@ describe('the client of Node', () => {
     return Buffer.concat(chunks);
   }
 
-  it.each([false, true])('gets 200 answers right at once (hidden inside: %s)', async (hidesInternals) => {
-    await echo.stop();
-    echo = createEchoServer({}, { hidesInternals });
-    // Its own bound is 10 MB for all that it has to send.
-    session = connect(`http://127.0.0.1:${await echo.listen()}`, { maxSessionMemory: 1000 });
-    const random = distinct(1000, 7);
-    const wrong = await Promise.all(
-      Array.from({ length: 200 }, async (_, index) => {
-        const body = distinct(random.readUInt32BE(index * 4) % 200_001, index);
-        const answerBytes = index % 2 === 0 ? undefined : random.readUInt32BE(index * 4 + 1) % 200_001;
-        const answer = await exchange(body, answerBytes);
-        const expected = answerBytes === undefined ? body : Buffer.alloc(answerBytes, 'a');
-        return answer.equals(expected) ? [] : [index];
-      }),
-    );
-    expect(wrong.flat()).toEqual([]);
-    const arrived = echo.seen.map(({ body }) => body.length).sort((a, b) => a - b);
-    const sent = Array.from({ length: 200 }, (_, index) => random.readUInt32BE(index * 4) % 200_001);
-    expect(arrived).toEqual(sent.sort((a, b) => a - b));
-    expect(echo.connections[0]?.openStreams).toBe(0);
-    expect(echo.errors).toEqual([]);
-  });
+  it.each([false, true])(
+    'gets 200 concurrent responses right (private fields of Node hidden: %s)',
+    async (hidesInternals) => {
+      await echo.stop();
+      echo = createEchoServer({}, { hidesInternals });
+      // The default of 10 MB is less than what the client has to send.
+      session = connect(`http://127.0.0.1:${await echo.listen()}`, { maxSessionMemory: 1000 });
+      const random = distinct(1000, 7);
+      const wrong = await Promise.all(
+        Array.from({ length: 200 }, async (_, index) => {
+          const body = distinct(random.readUInt32BE(index * 4) % 200_001, index);
+          const answerBytes = index % 2 === 0 ? undefined : random.readUInt32BE(index * 4 + 1) % 200_001;
+          const answer = await exchange(body, answerBytes);
+          const expected = answerBytes === undefined ? body : Buffer.alloc(answerBytes, 'a');
+          return answer.equals(expected) ? [] : [index];
+        }),
+      );
+      expect(wrong.flat()).toEqual([]);
+      const arrived = echo.seen.map(({ body }) => body.length).sort((a, b) => a - b);
+      const sent = Array.from({ length: 200 }, (_, index) => random.readUInt32BE(index * 4) % 200_001);
+      expect(arrived).toEqual(sent.sort((a, b) => a - b));
+      expect(echo.connections[0]?.openStreams).toBe(0);
+      expect(echo.errors).toEqual([]);
+    },
+  );
 });

@@ -5,8 +5,8 @@ import { frame, type SeenFrame } from './raw-client.ts';
 
 const limit = 300;
 
-/** A reader that keeps a copy of all that it was handed, until it has had `most` frames. */
-function keeping(most = Infinity): { reader: FrameReader; seen: SeenFrame[] } {
+/** A reader whose handler copies every frame, and stops after `most` frames. */
+function recordingReader(most = Infinity): { reader: FrameReader; seen: SeenFrame[] } {
   const seen: SeenFrame[] = [];
   const reader = new FrameReader(limit, ({ bytes, start, end, type, flags, stream }) => {
     seen.push({ type, flags, stream, payload: Buffer.from(bytes.subarray(start, end)) });
@@ -15,7 +15,7 @@ function keeping(most = Infinity): { reader: FrameReader; seen: SeenFrame[] } {
   return { reader, seen };
 }
 
-/** Reads a copy that is something else afterwards. */
+/** Reads a copy of the chunk, and overwrites it afterwards. */
 function readOnce(reader: FrameReader, chunk: Buffer, start = 0): boolean {
   const copy = Buffer.from(chunk);
   const goesOn = reader.read(copy, start);
@@ -52,11 +52,11 @@ const some: readonly SeenFrame[] = [
 ];
 const someBytes = Buffer.concat(some.map(encoded));
 
-describe('frames', () => {
-  it('come out as they went in, however they are cut', () => {
+describe('a frame reader', () => {
+  it('emits the same frames however the bytes are split into chunks', () => {
     fc.assert(
       fc.property(frames, cuts, (frames, lengths) => {
-        const { reader, seen } = keeping();
+        const { reader, seen } = recordingReader();
         for (const chunk of cut(Buffer.concat(frames.map(encoded)), lengths))
           expect(readOnce(reader, chunk)).toBe(true);
         expect(seen).toEqual(frames);
@@ -65,29 +65,29 @@ describe('frames', () => {
     );
   });
 
-  it('come out octet by octet, each as soon as its last octet is there', () => {
-    const { reader, seen } = keeping();
-    const counts = [...someBytes].map((octet) => {
-      readOnce(reader, Buffer.from([octet]));
+  it('emits each frame with its last byte when bytes arrive one by one', () => {
+    const { reader, seen } = recordingReader();
+    const counts = [...someBytes].map((byte) => {
+      readOnce(reader, Buffer.from([byte]));
       return seen.length;
     });
     expect(seen).toEqual(some);
     expect([13, 14, 22, 23, 331, 332].map((at) => counts[at - 1])).toEqual([0, 1, 1, 2, 2, 3]);
   });
 
-  it('are cut in two at any place', () => {
+  it('handles a split at any place', () => {
     for (let at = 0; at <= someBytes.length; at += 1) {
-      const { reader, seen } = keeping();
+      const { reader, seen } = recordingReader();
       readOnce(reader, someBytes.subarray(0, at));
       readOnce(reader, someBytes.subarray(at));
       expect(seen).toEqual(some);
     }
   });
 
-  it('begin where it is said, in a chunk that goes on and in one that completes', () => {
+  it('begins at `start`, in a fresh chunk and in one that completes a frame', () => {
     fc.assert(
       fc.property(frames, cuts, fc.nat({ max: 30 }), (frames, lengths, start) => {
-        const { reader, seen } = keeping();
+        const { reader, seen } = recordingReader();
         const before = Buffer.alloc(start, 0xff);
         for (const chunk of cut(Buffer.concat(frames.map(encoded)), lengths))
           expect(readOnce(reader, Buffer.concat([before, chunk]), start)).toBe(true);
@@ -96,7 +96,7 @@ describe('frames', () => {
     );
   });
 
-  it('are not copied while they lie in one piece', () => {
+  it('does not copy a frame that lies in one chunk', () => {
     const chunk = Buffer.from(someBytes);
     const held: boolean[] = [];
     const reader = new FrameReader(limit, ({ bytes }) => held.push(bytes === chunk) > 0);
@@ -104,8 +104,8 @@ describe('frames', () => {
     expect(held).toEqual([true, true, true]);
   });
 
-  it('have no reserved bit in their stream', () => {
-    const { reader, seen } = keeping();
+  it('ignores the reserved bit of the stream id', () => {
+    const { reader, seen } = recordingReader();
     const bytes = frame(0, 0, 5);
     bytes[5] = 0x80;
     readOnce(reader, bytes);
@@ -116,17 +116,17 @@ describe('frames', () => {
 describe('a frame larger than the limit', () => {
   const head = frame(0, 0, 1, Buffer.alloc(limit + 1)).subarray(0, 9);
 
-  it('ends it without its payload, wherever its head is cut', () => {
+  it('is refused by its head alone, wherever the head is split', () => {
     for (let at = 0; at < head.length; at += 1) {
-      const { reader, seen } = keeping();
+      const { reader, seen } = recordingReader();
       expect(readOnce(reader, Buffer.concat([someBytes, head.subarray(0, at)]))).toBe(true);
       expect(readOnce(reader, head.subarray(at))).toBe(false);
       expect(seen).toEqual(some);
     }
   });
 
-  it('ends it with its payload too, and nothing after it is read', () => {
-    const { reader, seen } = keeping();
+  it('is refused with its payload, and nothing after it is read', () => {
+    const { reader, seen } = recordingReader();
     const bytes = Buffer.concat([encoded(some[0] ?? frameOf(0)), encoded(frameOf(limit + 1)), someBytes]);
     expect(readOnce(reader, bytes)).toBe(false);
     expect(seen).toEqual(some.slice(0, 1));
@@ -138,14 +138,14 @@ describe('a frame larger than the limit', () => {
     [0x00, 0x02, 0x00, false],
     [0x01, 0x00, 0x00, false],
     [0xff, 0xff, 0xff, false],
-  ])('is known by all octets of its length: %i %i %i', (high, middle, low, isTaken) => {
-    const { reader } = keeping();
+  ])('is recognised by all three length bytes: %i %i %i', (high, middle, low, isTaken) => {
+    const { reader } = recordingReader();
     expect(readOnce(reader, Buffer.from([high, middle, low, 0, 0, 0, 0, 0, 1]))).toBe(isTaken);
   });
 });
 
-describe('a handler that wants no more', () => {
-  it('gets no more, neither of this chunk nor of later ones', () => {
+describe('a handler that returns false', () => {
+  it('gets no more frames, of this chunk or of later ones', () => {
     fc.assert(
       fc.property(
         fc.array(anyFrame, { minLength: 2, maxLength: 8 }),
@@ -153,7 +153,7 @@ describe('a handler that wants no more', () => {
         fc.nat(),
         (frames, lengths, some) => {
           const most = 1 + (some % (frames.length - 1));
-          const { reader, seen } = keeping(most);
+          const { reader, seen } = recordingReader(most);
           for (const chunk of cut(Buffer.concat(frames.map(encoded)), lengths)) readOnce(reader, chunk);
           expect(seen).toEqual(frames.slice(0, most));
         },
@@ -161,8 +161,8 @@ describe('a handler that wants no more', () => {
     );
   });
 
-  it('is not told of a frame that is too large after that', () => {
-    const { reader, seen } = keeping(1);
+  it('is not followed by an error for an oversized frame', () => {
+    const { reader, seen } = recordingReader(1);
     expect(readOnce(reader, Buffer.concat([encoded(frameOf(1)), encoded(frameOf(limit + 1))]))).toBe(true);
     expect(seen).toHaveLength(1);
   });

@@ -18,7 +18,10 @@ import { useSurvivingEcho } from './surviving-echo.ts';
 
 const { echo, port, faults, closedWith } = useSurvivingEcho();
 
-/** Sends all of it, in pieces; ends; and waits until the server has nothing left of it. */
+/**
+ * Sends the bytes in pieces, then FIN. Expects the server to close, to keep nothing, and to serve another
+ * client.
+ */
 async function survives(bytes: Buffer, pieceBytes: number): Promise<void> {
   const first = echo.connections.length;
   const client = await RawClient.connect(port());
@@ -42,7 +45,8 @@ async function survives(bytes: Buffer, pieceBytes: number): Promise<void> {
   );
 }
 
-// A run takes 1 ms. A limit of time would leave one of them half done, and the next counts with it.
+// A run takes 1 ms. A time limit would stop in the middle of a run, and the next test would count its
+// connection.
 const bounds = { numRuns: 1500 };
 const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
   fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
@@ -80,7 +84,7 @@ const saneFrame = fc.oneof(
   ),
 );
 
-/** What a client does with one stream, or with none. */
+/** The frames of one exchange on the given stream, or on none. */
 const exchange: fc.Arbitrary<(id: number) => Buffer[]> = fc.oneof(
   bytes(100).map((body) => (id: number) => [
     openFrame(id),
@@ -120,13 +124,13 @@ function mutated(frames: readonly Buffer[], { kind, at, bit }: Mutation): Buffer
   const copy = frames.map((bytes) => Buffer.from(bytes));
   const index = at % copy.length;
   const chosen = copy[index] ?? Buffer.alloc(0);
-  const octet = (at * 7) % chosen.length;
+  const offset = (at * 7) % chosen.length;
   switch (kind) {
     case 'flip':
-      chosen[octet] = (chosen[octet] ?? 0) ^ (1 << bit);
+      chosen[offset] = (chosen[offset] ?? 0) ^ (1 << bit);
       return copy;
     case 'cut':
-      return copy.with(index, chosen.subarray(0, octet));
+      return copy.with(index, chosen.subarray(0, offset));
     case 'double':
       return copy.toSpliced(index, 0, chosen);
     case 'swap':
@@ -135,7 +139,7 @@ function mutated(frames: readonly Buffer[], { kind, at, bit }: Mutation): Buffer
 }
 
 describe('the server survives', () => {
-  it('whatever octets come after the preface', async () => {
+  it('random bytes after the preface', async () => {
     await fc.assert(
       fc.asyncProperty(
         bytes(300),
@@ -150,7 +154,7 @@ describe('the server survives', () => {
     expect(faults).toEqual([]);
   });
 
-  it('whatever frames come', async () => {
+  it('random frames', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.oneof(anyFrame, saneFrame), { minLength: 1, maxLength: 20 }),
@@ -164,7 +168,7 @@ describe('the server survives', () => {
     expect(faults).toEqual([]);
   });
 
-  it('frames that were right before they were changed', async () => {
+  it('valid exchanges with mutated frames', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(exchange, { minLength: 1, maxLength: 20 }),

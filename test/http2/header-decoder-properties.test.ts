@@ -45,8 +45,8 @@ const requests = fc.array(field, { minLength: 1, maxLength: 60 }).chain((pool) =
 const referenceTo = ([name]: HeaderField, index: number): Buffer =>
   Buffer.from(['authorization', 'cookie'].includes(name) ? [0x1f, index - 15, 0] : [0x80 + index]);
 
-describe('what nghttp2 has encoded', () => {
-  it('is decoded to what it was, over all requests of a connection', async () => {
+describe('blocks that nghttp2 has encoded', () => {
+  it('decode to the original fields, over all requests of a connection', async () => {
     let changes = 0;
     const property = fc.asyncProperty(requests, async (lists) => {
       const decoder = new HeaderDecoder(wide);
@@ -60,7 +60,7 @@ describe('what nghttp2 has encoded', () => {
     expect(changes).toBeGreaterThan(100);
   });
 
-  it('is decoded while the table that we announce is made smaller and larger', async () => {
+  it('decode while the announced table size shrinks and grows', async () => {
     const sizes = fc.array(fc.constantFrom(0, 1, 64, 100, 500, 2000, 4095, 4096), {
       minLength: 1,
       maxLength: 3,
@@ -79,8 +79,8 @@ describe('what nghttp2 has encoded', () => {
     await fc.assert(property, { numRuns: 30 });
   });
 
-  it('has the same static table', async () => {
-    // node:http2 sends none with `transfer-encoding`, and no request with a status.
+  it('use the same static table', async () => {
+    // node:http2 sends no `transfer-encoding`, and no request with a status.
     const isSent = ([name]: HeaderField): boolean => name !== ':status' && name !== 'transfer-encoding';
     const requestOf = (field: HeaderField): HeaderField[] =>
       field[0].startsWith(':')
@@ -107,14 +107,14 @@ describe('what nghttp2 has encoded', () => {
 });
 
 describe('a list over its bounds', () => {
-  it('may have so many fields, and one more is too large', () => {
+  it('is too large with one field more than the bound', () => {
     const bounds = { maxListBytes: 1024, maxFields: 3 };
     const of = (count: number) => new HeaderDecoder(bounds).decode(Buffer.alloc(count, method));
     expect(of(3)).toHaveLength(3);
     expect(of(4)).toBe('too_large');
   });
 
-  it('may have so many octets, 32 for each field counted, and one more is too large', () => {
+  it('is too large with one byte more than the bound, counting 32 for each field', () => {
     const bounds = { maxListBytes: 100, maxFields: 100 };
     const of = (first: string, second: string) =>
       new HeaderDecoder(bounds).decode(
@@ -128,7 +128,7 @@ describe('a list over its bounds', () => {
     expect(of('v'.repeat(15), 'v'.repeat(14))).toBe('too_large');
   });
 
-  it('leaves no field out when a small one follows a large one', () => {
+  it('is too large even if a small field follows the large one', () => {
     const decoder = new HeaderDecoder({ maxListBytes: 100, maxFields: 100 });
     const fields: HeaderField[] = [
       ['large', 'v'.repeat(100)],
@@ -148,14 +148,14 @@ describe('a list over its bounds', () => {
     expect(decoder.decode(Buffer.from([0xbe, 0xc0]))).toEqual([fields[2], fields[0]]);
   });
 
-  it('is malformed, not too large, if it is both', () => {
+  it('is malformed, not too large, when it is both', () => {
     const decoder = new HeaderDecoder({ maxListBytes: 100, maxFields: 1 });
     expect(decoder.decode(Buffer.from([0x82, 0x82, 0x82, 0x82, 0x80]))).toBe('malformed');
   });
 });
 
-describe('bytes of anybody', () => {
-  it('are fields within the bounds, or a failure, and never an exception', () => {
+describe('random bytes', () => {
+  it('decode to fields within the bounds or fail, and never throw', () => {
     const bounds = { maxListBytes: 500, maxFields: 8 };
     const blocks = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 8 });
     fc.assert(
@@ -182,7 +182,7 @@ describe('bytes of anybody', () => {
     ['entries that each push out another', [Buffer.alloc(bytes - (bytes % 3), Buffer.from([0x40, 0, 0]))]],
     ['resizes', [Buffer.alloc(bytes, 0x20)]],
     [
-      'a string of the longest codes',
+      'a string of the longest Huffman codes',
       [Buffer.from([0x00, 0xff, 0x81, 0xfd, 0x03]), Buffer.alloc(bytes, 0xff)],
     ],
     ['an integer without an end', [Buffer.alloc(bytes, 0xff)]],
@@ -190,7 +190,7 @@ describe('bytes of anybody', () => {
     const decoder = new HeaderDecoder({ maxListBytes: 16 * 1024, maxFields: 128 });
     const before = performance.now();
     const fields = decoder.decode(Buffer.concat(parts));
-    // A few milliseconds; as much again for every entry or octet would be minutes.
+    // Linear time takes a few milliseconds; quadratic time would take minutes.
     expect(performance.now() - before).toBeLessThan(5000);
     expect([[], 'malformed', 'too_large']).toContainEqual(fields);
   });

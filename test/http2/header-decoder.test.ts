@@ -6,7 +6,7 @@ const wide = { maxListBytes: 1024 * 1024, maxFields: 10_000 };
 const decoder = (): HeaderDecoder => new HeaderDecoder(wide);
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex');
 
-/** RFC 7541 §6.2.1: a field to be remembered, without Huffman coding. Texts of less than 127 octets. */
+/** RFC 7541 §6.2.1: a literal with incremental indexing, without Huffman coding; strings below 127 bytes. */
 const added = (name: string, value: string): Buffer =>
   Buffer.concat([
     Buffer.from([0x40, name.length]),
@@ -14,12 +14,12 @@ const added = (name: string, value: string): Buffer =>
     Buffer.from([value.length]),
     Buffer.from(value, 'latin1'),
   ]);
-/** A field that is `size` octets of the table. */
+/** A field that takes `size` bytes of the table. */
 const ofSize = (size: number): Buffer => {
   const length = size - 32 - 1;
   const rest = length - 127;
-  const octets = rest < 128 ? [rest] : [(rest % 128) + 128, Math.floor(rest / 128)];
-  return Buffer.concat([Buffer.from([0x40, 1, 0x61, 127, ...octets]), Buffer.alloc(length, 'b')]);
+  const bytes = rest < 128 ? [rest] : [(rest % 128) + 128, Math.floor(rest / 128)];
+  return Buffer.concat([Buffer.from([0x40, 1, 0x61, 127, ...bytes]), Buffer.alloc(length, 'b')]);
 };
 
 const plainRequests = [
@@ -85,7 +85,7 @@ const responseFields = [
   response('307', date1),
   response('200', date2, ['content-encoding', 'gzip'], ['set-cookie', cookie]),
 ];
-/** What is in the table after each, newest first. */
+/** The table after each block, newest entry first. */
 const responseTables: HeaderField[][] = [
   response('302', date1).toReversed(),
   [[':status', '307'], ...response('302', date1).slice(1).toReversed()],
@@ -110,7 +110,7 @@ describe('the examples of RFC 7541, Appendix C', () => {
   ])('%s: a field by itself', (section, block, name, value) => {
     const ours = decoder();
     expect(ours.decode(hex(block))).toEqual([[name, value]]);
-    // Of these, one is to be remembered.
+    // One of these enters the table.
     expect(ours.decode(hex('be'))).toEqual(section === 'C.2.1' ? [[name, value]] : 'malformed');
   });
 
@@ -144,7 +144,7 @@ describe('the examples of RFC 7541, Appendix C', () => {
 });
 
 describe('an integer', () => {
-  it('may take more octets than its prefix: C.1.2, as the size of the table', () => {
+  it('may be longer than its prefix: C.1.2, as the size of the table', () => {
     const ours = decoder();
     expect(ours.decode(hex('3f9a 0a'))).toEqual([]);
     expect(ours.decode(ofSize(1337))).toHaveLength(1);
@@ -153,7 +153,7 @@ describe('an integer', () => {
     expect(ours.decode(hex('be'))).toBe('malformed');
   });
 
-  it('may be longer than it has to be, by octets that add nothing, but not for ever', () => {
+  it('may have redundant trailing bytes, up to a bound', () => {
     const value = Buffer.alloc(127, 'v');
     const block = (length: string): Buffer => Buffer.concat([hex(`04 ${length}`), value]);
     expect(decoder().decode(block('7f 00'))).toEqual([[':path', value.toString()]]);
@@ -169,9 +169,9 @@ describe('an integer', () => {
     ['a length cut off', '00 7f'],
     ['a length cut off within', '04 7f 80 80'],
     ['a size cut off', '3f e1'],
-    ['an index that has no end', `ff ${'ff'.repeat(40)}`],
-    ['an index that has no end and is zero', `ff ${'80'.repeat(40)}`],
-    // Each would be something usual in 32 bits.
+    ['an index without an end', `ff ${'ff'.repeat(40)}`],
+    ['an index of zero without an end', `ff ${'80'.repeat(40)}`],
+    // Truncated to 32 bits, each of these would be valid.
     ['the index 2^32 + 2', 'ff 83 ff ff ff 0f'],
     ['the index of a name 2^32 + 2', '7f c3 ff ff ff 0f 00'],
     ['a length of 2^32 + 1', '04 7f 82 ff ff ff 0f 61'],
@@ -200,16 +200,16 @@ describe('a field', () => {
     expect(decoder().decode(hex(block))).toBe('malformed');
   });
 
-  it('may have an empty name and an empty value, and octets of every kind', () => {
+  it('may have an empty name, an empty value, and every byte value', () => {
     expect(decoder().decode(hex('00 00 00'))).toEqual([['', '']]);
     expect(decoder().decode(hex('00 80 80'))).toEqual([['', '']]);
-    const all = Buffer.from(Array.from({ length: 256 }, (_, octet) => octet));
+    const all = Buffer.from(Array.from({ length: 256 }, (_, value) => value));
     expect(decoder().decode(Buffer.concat([hex('04 7f 81 01'), all]))).toEqual([
       [':path', all.toString('latin1')],
     ]);
   });
 
-  it('keeps nothing of the block that it came in', () => {
+  it('does not keep the block in memory', () => {
     const ours = decoder();
     const block = added('name', 'value');
     const fields = ours.decode(block);
@@ -219,15 +219,15 @@ describe('a field', () => {
   });
 });
 
-describe('the table', () => {
-  it('may be resized before the first field, twice too, and nowhere else', () => {
+describe('the dynamic table', () => {
+  it('may be resized before the first field, even twice, and nowhere else', () => {
     expect(decoder().decode(hex('20 82'))).toEqual([[':method', 'GET']]);
     expect(decoder().decode(hex('20 3fe1 1f 82'))).toEqual([[':method', 'GET']]);
     expect(decoder().decode(hex('82 20'))).toBe('malformed');
     expect(decoder().decode(hex('20 82 20'))).toBe('malformed');
   });
 
-  it('is of 4096 octets at most', () => {
+  it('has 4096 bytes at most', () => {
     expect(decoder().decode(hex('3fe1 1f'))).toEqual([]);
     expect(decoder().decode(hex('3fe2 1f'))).toBe('malformed');
     const ours = decoder();
@@ -246,10 +246,10 @@ describe('the table', () => {
     expect(ours.decode(hex('be'))).toEqual([['next', 'value']]);
   });
 
-  it('loses its oldest entries when it is made smaller, and gets none back', () => {
+  it('evicts its oldest entries when it shrinks', () => {
     const ours = decoder();
     for (const name of ['a', 'b', 'c']) ours.decode(added(name, name));
-    // Two entries of 34 octets.
+    // Two entries of 34 bytes.
     expect(ours.decode(hex('3f25 be bf'))).toEqual([
       ['c', 'c'],
       ['b', 'b'],
@@ -257,7 +257,7 @@ describe('the table', () => {
     expect(ours.decode(hex('3fe1 1f c0'))).toBe('malformed');
   });
 
-  it('says when it has changed', () => {
+  it('counts its changes', () => {
     const ours = decoder();
     const changes = [hex('82'), added('a', 'b'), hex('be'), hex('04 01 61'), hex('20'), hex('82')].map(
       (block) => {

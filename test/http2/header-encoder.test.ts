@@ -19,7 +19,7 @@ const once: HeaderList = [
 ];
 const isUpdateOrAddition = (first: number | undefined): boolean => [0x20, 0x40].includes((first ?? 0) & 0xe0);
 
-const octets = (range: { min: number; max: number }, maxLength: number): fc.Arbitrary<string> =>
+const latin1 = (range: { min: number; max: number }, maxLength: number): fc.Arbitrary<string> =>
   fc.array(fc.integer(range), { maxLength }).map((codes) => String.fromCharCode(...codes));
 const token = fc.string({
   unit: fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz-0123456789'.split('')),
@@ -34,16 +34,16 @@ const field = fc.oneof(
     weight: 4,
     arbitrary: fc.tuple(
       token.map((name) => `x-${name}`),
-      octets({ min: 0x21, max: 0x7e }, 30),
+      latin1({ min: 0x21, max: 0x7e }, 30),
     ),
   },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('x-long'), octets({ min: 0xa0, max: 0xff }, 1500)) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('x-long'), latin1({ min: 0xa0, max: 0xff }, 1500)) },
 );
 const answerWith = (status: string, fields: HeaderList): HeaderList => [[':status', status], ...fields];
 const list: fc.Arbitrary<HeaderList> = fc
   .tuple(fc.constantFrom('200', '404', '503'), fc.array(field, { maxLength: 10 }))
   .map(([status, fields]) => answerWith(status, fields));
-/** Lists, how many of them are repeated, and the order in which they are sent. */
+/** Field lists, how many of them are repeated, and the order in which they are sent. */
 const traffic = fc.array(list, { minLength: 1, maxLength: 12 }).chain((lists) =>
   fc.record({
     lists: fc.constant(lists),
@@ -53,7 +53,7 @@ const traffic = fc.array(list, { minLength: 1, maxLength: 12 }).chain((lists) =>
 );
 
 describe('a list that is encoded', () => {
-  it('is decoded to what it was, in whatever order lists come', () => {
+  it('decodes to the original fields, in any order of lists', () => {
     fc.assert(
       fc.property(traffic, ({ repeated, order }) => {
         const encoder = new HeaderEncoder(repeated);
@@ -64,7 +64,7 @@ describe('a list that is encoded', () => {
     );
   });
 
-  it('is decoded by nghttp2 to what it was', async () => {
+  it('is decoded by nghttp2 to the original fields', async () => {
     const property = fc.asyncProperty(traffic, async ({ repeated, order }) => {
       const encoder = new HeaderEncoder(repeated);
       const rest = [...order];
@@ -77,7 +77,7 @@ describe('a list that is encoded', () => {
     await fc.assert(property, { numRuns: 60 });
   });
 
-  it('may hold texts of every length around those where its form changes', () => {
+  it('may hold strings of every length around the limits of the integer encoding', () => {
     for (const length of [0, 126, 127, 128, 254, 255, 256, 127 + 16_383, 127 + 16_384]) {
       const list: HeaderList = [['x-long', 'é'.repeat(length)]];
       expect(new HeaderDecoder(wide).decode(new HeaderEncoder(new Set()).encode(list))).toEqual(list);
@@ -86,7 +86,7 @@ describe('a list that is encoded', () => {
 });
 
 describe('a repeated list', () => {
-  it('becomes one octet a field', () => {
+  it('is encoded to one byte per field', () => {
     const encoder = new HeaderEncoder(new Set([head, trailers]));
     encoder.encode(head);
     encoder.encode(trailers);
@@ -95,7 +95,7 @@ describe('a repeated list', () => {
     expect(encoder.encode(head)).toBe(encoder.encode(head));
   });
 
-  it('has other indexes once another list is remembered', () => {
+  it('gets other indexes when another list enters the table', () => {
     const encoder = new HeaderEncoder(new Set([head, trailers]));
     const decoder = new HeaderDecoder(wide);
     const sent = (list: HeaderList): number[] => {
@@ -110,7 +110,7 @@ describe('a repeated list', () => {
     expect(sent(head)).toEqual([0x88, 0x80 + 64]);
   });
 
-  it('is remembered by what it holds: fields that lists share are so once', () => {
+  it('adds a field that lists share only once', () => {
     const same: HeaderList = [...head, ['x-more', '1']];
     const encoder = new HeaderEncoder(new Set([head, same]));
     encoder.encode(head);
@@ -118,7 +118,7 @@ describe('a repeated list', () => {
     expect([...encoder.encode(same)]).toEqual([0x88, 0x80 + 63, 0x80 + 62]);
   });
 
-  it('is not remembered beyond the table, which never evicts', () => {
+  it('does not enter a full table, which never evicts', () => {
     const lists = Array.from({ length: 5 }, (_, at): HeaderList => [[`x-${at}`, 'v'.repeat(1000)]]);
     const encoder = new HeaderEncoder(new Set(lists));
     const decoder = new HeaderDecoder(wide);
@@ -127,7 +127,7 @@ describe('a repeated list', () => {
     for (const list of lists) expect(decoder.decode(encoder.encode(list))).toEqual(list);
   });
 
-  it('may fill the table to its last octet', () => {
+  it('may fill the table to its last byte', () => {
     const of = (value: number): HeaderList => [['a', 'v'.repeat(value)]];
     const [full, over] = [of(4096 - 33), of(4096 - 32)];
     const encoder = new HeaderEncoder(new Set([full, over]));
@@ -138,8 +138,8 @@ describe('a repeated list', () => {
   });
 });
 
-describe('a list that comes once', () => {
-  it('is not remembered by either side, however often it comes', () => {
+describe('a list that is not repeated', () => {
+  it('enters neither table, however often it is sent', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     const decoder = new HeaderDecoder(wide);
     for (let round = 0; round < 3; round += 1) {
@@ -150,15 +150,15 @@ describe('a list that comes once', () => {
     expect(decoder.tableChanges).toBe(0);
   });
 
-  it('may refer to what is remembered of others', () => {
+  it('may refer to fields of other lists', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     encoder.encode(head);
     expect([...encoder.encode([...head])]).toEqual([0x88, 0x80 + 62]);
   });
 });
 
-describe('a peer that sets the size of its table', () => {
-  it.each([0, 100, 4095, 8192, 2 ** 32 - 1])('to %i is told once that it is not used', (size) => {
+describe('a client that sets its table size', () => {
+  it.each([0, 100, 4095, 8192, 2 ** 32 - 1])('to %i gets one size update to 0', (size) => {
     const encoder = new HeaderEncoder(new Set([head, trailers]));
     const decoder = new HeaderDecoder(wide);
     for (const list of [head, trailers, head]) decoder.decode(encoder.encode(list));
@@ -166,20 +166,20 @@ describe('a peer that sets the size of its table', () => {
     const blocks = [head, trailers, head, trailers, once].map((list) => encoder.encode(list));
     expect(blocks.map((block) => decoder.decode(block))).toEqual([head, trailers, head, trailers, once]);
     expect(blocks.map((block) => block.includes(0x80 + 62) || block.includes(0x80 + 63))).not.toContain(true);
-    // The update is the only change: nothing has been added.
+    // The update is the only change: nothing was added.
     expect(blocks[0]?.[0]).toBe(0x20);
     expect(blocks.slice(1).some((block) => isUpdateOrAddition(block[0]))).toBe(false);
     expect(decoder.tableChanges).toBe(4);
   });
 
-  it('to what it is anyway changes nothing', () => {
+  it('to the default changes nothing', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     encoder.encode(head);
     encoder.setPeerTableSize(4096);
     expect([...encoder.encode(head)]).toEqual([0x88, 0x80 + 62]);
   });
 
-  it('and back again gets no references, and is told again', () => {
+  it('and then back gets another size update, and no references', () => {
     const encoder = new HeaderEncoder(new Set([head]));
     const decoder = new HeaderDecoder(wide);
     for (const size of [4096, 0, 4096]) {
@@ -192,7 +192,7 @@ describe('a peer that sets the size of its table', () => {
     expect(encoder.encode(once)[0]).not.toBe(0x20);
   });
 
-  it.each([0, 100, 4096, 8192])('is content if it is nghttp2, from the beginning with %i', async (size) => {
+  it.each([0, 100, 4096, 8192])('works with nghttp2, starting with %i', async (size) => {
     const encoder = new HeaderEncoder(new Set([head]));
     const answer = (): Buffer => encoder.encode(head);
     const onTableSize = (size: number): void => encoder.setPeerTableSize(size);
@@ -201,7 +201,7 @@ describe('a peer that sets the size of its table', () => {
     });
   });
 
-  it('is content if it is nghttp2, whatever it sets between answers', async () => {
+  it('works with nghttp2, for any sizes between responses', async () => {
     const sizes = fc.array(fc.constantFrom(0, 100, 4096, 8192), { minLength: 1, maxLength: 6 });
     const property = fc.asyncProperty(sizes, async (sizes) => {
       const encoder = new HeaderEncoder(new Set([head]));

@@ -18,39 +18,39 @@ const codes = {
   end: '111111111111111111111111111111',
 };
 
-/** Bits, filled up with ones to whole octets. */
+/** The bits, padded with ones to whole bytes. */
 function packed(bits: string): Buffer {
   const whole = bits.padEnd(Math.ceil(bits.length / 8) * 8, '1');
-  return Buffer.from(whole.match(/.{8}/g)?.map((octet) => Number.parseInt(octet, 2)) ?? []);
+  return Buffer.from(whole.match(/.{8}/g)?.map((byte) => Number.parseInt(byte, 2)) ?? []);
 }
 
 const decode = (bytes: Buffer): string | undefined => decodeHuffman(bytes, 0, bytes.length);
-// So many that whatever stands before them is shorter with Huffman coding.
+// So many that nghttp2 always prefers Huffman coding.
 const filling = 'a'.repeat(80);
 
 describe('a Huffman-coded string', () => {
-  it('may hold every octet that nghttp2 can encode', async () => {
-    const values = Array.from({ length: 255 }, (_, octet) => `${String.fromCharCode(octet + 1)}${filling}`);
+  it('may hold every byte value that nghttp2 can encode', async () => {
+    const values = Array.from({ length: 255 }, (_, byte) => `${String.fromCharCode(byte + 1)}${filling}`);
     await NodeExchange.with({}, async (exchange, client) => {
       const blocks = await exchange.send(
         client,
-        values.map((value) => requestWith(['x-octet', value])),
+        values.map((value) => requestWith(['x-byte', value])),
       );
       const decoder = new HeaderDecoder({ maxListBytes: 10_000, maxFields: 10 });
       const seen = blocks.map((block) => decoder.decode(block));
-      expect(seen).toEqual(values.map((value) => requestWith(['x-octet', value])));
+      expect(seen).toEqual(values.map((value) => requestWith(['x-byte', value])));
       expect(blocks.some((block) => block.includes(filling))).toBe(false);
     });
   });
 
-  it('may hold any octets one after the other, beginning at any bit', async () => {
-    const octets = fc.array(fc.integer({ min: 1, max: 255 }), { minLength: 1, maxLength: 50 });
-    const values = octets.map((codes) => {
+  it('may hold any sequence of byte values', async () => {
+    const bytes = fc.array(fc.integer({ min: 1, max: 255 }), { minLength: 1, maxLength: 50 });
+    const values = bytes.map((codes) => {
       const value = String.fromCharCode(...codes);
       return `${value}${filling.repeat(10)}${value}`;
     });
     const property = fc.asyncProperty(fc.array(values, { minLength: 1, maxLength: 40 }), async (values) => {
-      const requests = values.map((value) => requestWith(['x-octets', value]));
+      const requests = values.map((value) => requestWith(['x-bytes', value]));
       const decoder = new HeaderDecoder({ maxListBytes: 10_000, maxFields: 10 });
       await NodeExchange.with({}, async (exchange, client) => {
         const blocks = await exchange.send(client, requests);
@@ -62,11 +62,11 @@ describe('a Huffman-coded string', () => {
   });
 
   it.each([
-    ['nothing', '', ''],
-    ['the octet 0, which nghttp2 takes for an end', codes.nul + codes.a, '\0a'],
+    ['the empty string', '', ''],
+    ['a NUL, which nghttp2 cannot send', codes.nul + codes.a, '\0a'],
     ['codes of 28 bits', codes.shiftOut + codes.shiftOut + codes.a, '\x0e\x0ea'],
     ['codes of 30 bits', codes.newline + codes.returned, '\n\r'],
-    ['octets without padding', codes['0'].repeat(8), '00000000'],
+    ['a string without padding', codes['0'].repeat(8), '00000000'],
     ['7 bits of padding', codes.nul + codes.a + codes['0'] + codes.b + codes.b + codes.b, '\0a0bbb'],
   ])('is decoded: %s', (_, bits, text) => {
     expect(decode(packed(bits))).toBe(text);
@@ -79,15 +79,15 @@ describe('a Huffman-coded string', () => {
     ['padding of zeros', `${codes.a}000`],
     ['padding that begins with ones', `${codes.a}110`],
     ['padding that ends with ones', `${codes.b}01`],
-    ['an end by itself', codes.end],
-    ['an end within', codes.a + codes.end + codes.a],
-    ['the beginning of a code', codes.newline.slice(0, 24)],
-    ['ones without an end', '1'.repeat(800)],
+    ['EOS alone', codes.end],
+    ['EOS within the string', codes.a + codes.end + codes.a],
+    ['the first bits of a code', codes.newline.slice(0, 24)],
+    ['a long run of ones', '1'.repeat(800)],
   ])('is none: %s', (_, bits) => {
     expect(decode(packed(bits))).toBeUndefined();
   });
 
-  it('makes its block malformed if it is none, as a name and as a value', () => {
+  it('makes its block malformed when it is, as a name and as a value', () => {
     const decoder = new HeaderDecoder({ maxListBytes: 10_000, maxFields: 10 });
     expect(decoder.decode(Buffer.from([0x00, 0x81, 0x1f, 0x00]))).toEqual([['a', '']]);
     expect(decoder.decode(Buffer.from([0x00, 0x81, 0x18, 0x00]))).toBe('malformed');
@@ -95,7 +95,7 @@ describe('a Huffman-coded string', () => {
     expect(decoder.decode(Buffer.from([0x04, 0x82, 0x1f, 0xff]))).toBe('malformed');
   });
 
-  it('ends where it is said to, whatever lies around it', () => {
+  it('is decoded between `start` and `end` alone', () => {
     const bytes = Buffer.concat([Buffer.from([0xff]), packed(codes.a + codes.b), Buffer.from([0x00])]);
     expect(decodeHuffman(bytes, 1, bytes.length - 1)).toBe('ab');
   });

@@ -6,11 +6,11 @@ import type { HeaderField } from '../../src/http2/header-table.ts';
 import { frame, settingsFrame } from './raw-client.ts';
 
 type Options = {
-  /** The header block of each answer; that of `:status: 200` unless said otherwise. */
+  /** The header block of each response; default `:status: 200`. */
   readonly answer?: () => Buffer;
-  /** What the client says it will remember; octets. */
+  /** The client's SETTINGS_HEADER_TABLE_SIZE; bytes. */
   readonly headerTableSize?: number;
-  /** Told each time when it says so. */
+  /** Called with each SETTINGS_HEADER_TABLE_SIZE of the client. */
   readonly onTableSize?: (size: number) => void;
 };
 
@@ -27,7 +27,7 @@ export const requestWith = (...fields: readonly HeaderField[]): HeaderField[] =>
   ...fields,
 ];
 
-/** The client of node:http2, and a server that keeps the header blocks that it sends and answers with given ones. */
+/** A node:http2 client, and a server that records its header blocks and responds with given ones. */
 export class NodeExchange {
   readonly #options: Options;
   readonly #server: Server;
@@ -40,7 +40,7 @@ export class NodeExchange {
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
-  /** Runs `use` with a connection of its own. */
+  /** Runs `use` on a new connection. */
   static async with(
     options: Options,
     use: (exchange: NodeExchange, client: ClientHttp2Session) => Promise<void>,
@@ -66,14 +66,14 @@ export class NodeExchange {
     }
   }
 
-  /** Announces sizes for the client's table, one after the other. */
+  /** Announces the given sizes of the client's table in turn. */
   async announce(client: ClientHttp2Session, sizes: readonly number[]): Promise<void> {
     const settings = sizes.map((size): [number, number] => [settingIds.headerTableSize, size]);
     for (const socket of this.#sockets) socket.write(settingsFrame(settings));
     await once(client, 'remoteSettings');
   }
 
-  /** @returns the block of each request, in order, each of which has been answered */
+  /** @returns the header block of each request, in order, after all have got their responses */
   async send(client: ClientHttp2Session, requests: readonly (readonly HeaderField[])[]): Promise<Buffer[]> {
     const before = this.#blocks.length;
     await Promise.all(requests.map((fields) => ask(client, fields)));
@@ -82,7 +82,7 @@ export class NodeExchange {
 
   #accept(socket: Socket): void {
     this.#sockets.push(socket);
-    // The client goes without a farewell.
+    // The client closes without GOAWAY.
     socket.on('error', () => {});
     socket.write(settingsFrame([]));
     let rest: Buffer = Buffer.alloc(0);
@@ -121,7 +121,7 @@ export class NodeExchange {
   }
 }
 
-/** @returns the fields of the answer, in order */
+/** @returns the fields of the response, in order */
 export async function ask(
   client: ClientHttp2Session,
   fields: readonly HeaderField[],

@@ -133,7 +133,10 @@ export class RawClient {
     this.send(preface, settingsFrame(settings));
   }
 
-  /** Calls `ask` whenever something has arrived. @returns its first result that isn't undefined; throws after 10 s */
+  /**
+   * Calls `ask` whenever something has arrived.
+   * @returns its first result that isn't undefined; throws after 10 s
+   */
   async waitFor<T>(what: string, ask: () => T | undefined): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const look = (): void => {

@@ -30,18 +30,18 @@ describe('the head of a request', () => {
   });
 
   it.each([
-    ['none of its own', [...pseudo]],
+    ['no header fields', [...pseudo]],
     ['pseudo-header fields in another order', pseudo.toReversed()],
     ['no authority', without(':authority')],
   ])('may have %s', (_, fields) => {
     expect(readRequestHead(fields)).toMatchObject({ method: 'POST', path: '/a?b', headers: new Map() });
   });
 
-  it('has the values of a name that comes again joined, in order', () => {
+  it('joins the values of a repeated name, in order', () => {
     expect(headers(['a', '1'], ['b', '2'], ['a', ''], ['a', '3'])).toEqual({ a: '1, , 3', b: '2' });
   });
 
-  it('takes names that are properties of objects for names', () => {
+  it('treats names of Object properties as any others', () => {
     expect(withFields(['constructor', 'a'], ['__proto__', 'b'])?.headers).toEqual(
       new Map([
         ['constructor', 'a'],
@@ -66,8 +66,8 @@ describe('the head of a request', () => {
     ['a pseudo-header field without a name', [...pseudo, [':', 'a']]],
     ['a pseudo-header field in capitals', [...without(':path'), [':Path', '/']]],
     ['a pseudo-header field after a header', [...without(':path'), ['a', 'b'], [':path', '/']]],
-    ['a line in its path', withPseudo(':path', '/\r\nx: y')],
-    ['a blank before its authority', withPseudo(':authority', ' test')],
+    ['a line break in its path', withPseudo(':path', '/\r\nx: y')],
+    ['a space before its authority', withPseudo(':authority', ' test')],
   ] satisfies [string, HeaderField[]][])('is malformed with %s', (_, fields) => {
     expect(readRequestHead(fields)).toBeUndefined();
   });
@@ -75,36 +75,36 @@ describe('the head of a request', () => {
 
 const badNames = [
   ['no name', ''],
-  ['a capital', 'X-a'],
-  ['a capital at its end', 'x-A'],
-  ['a blank', 'x a'],
-  ['a blank before it', ' x'],
-  ['a blank after it', 'x '],
+  ['an upper-case letter', 'X-a'],
+  ['an upper-case letter at its end', 'x-A'],
+  ['a space', 'x a'],
+  ['a space before it', ' x'],
+  ['a space after it', 'x '],
   ['a tab', 'x\t'],
-  ['a line', 'x\n'],
+  ['a line feed', 'x\n'],
   ['a colon within', 'x:y'],
   ['a NUL', 'x\0'],
   ['a DEL', 'x\x7f'],
-  ['an octet above ASCII', 'xé'],
+  ['a character above ASCII', 'xé'],
   ['a bracket', 'x(y)'],
   ['a slash', 'x/y'],
-  ['the name of a connection: connection', 'connection'],
-  ['the name of a connection: proxy-connection', 'proxy-connection'],
-  ['the name of a connection: keep-alive', 'keep-alive'],
-  ['the name of a connection: transfer-encoding', 'transfer-encoding'],
-  ['the name of a connection: upgrade', 'upgrade'],
+  ['a connection-specific name: connection', 'connection'],
+  ['a connection-specific name: proxy-connection', 'proxy-connection'],
+  ['a connection-specific name: keep-alive', 'keep-alive'],
+  ['a connection-specific name: transfer-encoding', 'transfer-encoding'],
+  ['a connection-specific name: upgrade', 'upgrade'],
 ] as const;
 const badValues = [
-  ['a blank before it', ' a'],
-  ['a blank after it', 'a '],
+  ['a space before it', ' a'],
+  ['a space after it', 'a '],
   ['a tab before it', '\ta'],
   ['a tab after it', 'a\t'],
-  ['a blank only', ' '],
+  ['only a space', ' '],
   ['a NUL', 'a\0b'],
   ['a line feed', 'a\nb'],
   ['a line feed at its end', 'a\n'],
   ['a carriage return', 'a\rb'],
-  ['a line feed only', '\n'],
+  ['only a line feed', '\n'],
 ] as const;
 const goodValues = ['', 'a', 'a b', 'a\tb', 'é\xff', '"', ',', 'a'.repeat(5000)];
 
@@ -158,13 +158,13 @@ describe('a content length', () => {
   });
 
   it.each(['', '-1', '+1', '1.5', '1e3', '0x10', '1, 1', '1 1', 'a', '1000000000000000', '١'])(
-    'is none: %j',
+    'is malformed: %j',
     (value) => {
       expect(withFields(['content-length', value])).toBeUndefined();
     },
   );
 
-  it('may come again only as the same', () => {
+  it('may be repeated only with the same value', () => {
     const twice = withFields(['content-length', '5'], ['content-length', '5']);
     expect(twice?.contentLength).toBe(5);
     expect(twice?.headers.get('content-length')).toBe('5');
@@ -174,7 +174,7 @@ describe('a content length', () => {
 });
 
 describe('trailers', () => {
-  it('may be none, or any fields but those of a connection', () => {
+  it('may be empty, or any fields that are not connection-specific', () => {
     expect(areValidTrailers([])).toBe(true);
     expect(
       areValidTrailers([
@@ -194,8 +194,8 @@ describe('trailers', () => {
   });
 });
 
-describe('fields of anybody', () => {
-  it('are a head without lines, or none', () => {
+describe('random fields', () => {
+  it('make a head without line breaks, or none', () => {
     const odd = fc.string({ unit: fc.constantFrom(...'aA: \t\r\n\0é-'.split('')), maxLength: 6 });
     fc.assert(
       fc.property(fc.array(fc.tuple(odd, odd), { maxLength: 2 }), (fields) => {

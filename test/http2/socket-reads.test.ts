@@ -10,7 +10,7 @@ import { RawClient, request, resetFrame, openFrame, windowFrame, frame } from '.
 
 describe.each([
   ['into the shared buffer', false, 0],
-  ['the usual way', true, 1],
+  ['with the data event', true, 1],
 ])('a connection that is read %s', (_, hidesInternals, listeners) => {
   let echo: EchoServer;
   let clients: RawClient[];
@@ -19,7 +19,7 @@ describe.each([
     echo = createEchoServer({}, { hidesInternals });
     const port = await echo.listen();
     clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(port)));
-    // The kernel accepts a connection before the server knows of it.
+    // The kernel accepts a connection before Node does.
     await eventually('all are accepted', () => echo.connections.length === 5 || undefined);
   });
   afterEach(async () => {
@@ -33,14 +33,14 @@ describe.each([
     return client;
   };
 
-  it('is the one that is meant', async () => {
+  it('is in the mode under test', async () => {
     for (const client of clients) client.hello();
     await Promise.all(clients.map((client) => client.handled()));
-    // A listener for data, or nobody else is told of any.
+    // Reading into the shared buffer needs no `data` listener.
     expect(echo.sockets.map((socket) => socket.listenerCount('data'))).toEqual(clients.map(() => listeners));
   });
 
-  it.each([1, 3, 10, 100, 16_393])('takes a request in pieces of %i octets', async (size) => {
+  it.each([1, 3, 10, 100, 16_393])('reads a request that arrives in pieces of %i bytes', async (size) => {
     one().hello();
     await one().handled();
     const bytes = Buffer.concat([request(1, 'x'.repeat(Math.min(20_000, size * 50))), request(3, 'three')]);
@@ -52,7 +52,7 @@ describe.each([
     expect(await one().answer(3)).toBe('three');
   });
 
-  it('does not mix with others whose frames come in pieces, too', async () => {
+  it('does not mix its frames with those of others that arrive in pieces', async () => {
     const body = (index: number): string => String(index).repeat(3000);
     for (const client of clients) client.hello();
     await Promise.all(clients.map((client) => client.handled()));
@@ -60,7 +60,7 @@ describe.each([
       Buffer.concat([request(1, body(index)), request(3, body(index + 5))]),
     );
     const longest = Math.max(...bytes.map(({ length }) => length));
-    // Each piece is read before the next of another connection is sent.
+    // Each piece is read before another connection sends its next one.
     for (let at = 0; at < longest; at += 400)
       for (const [index, client] of clients.entries()) {
         client.send(bytes[index]?.subarray(at, at + 400) ?? Buffer.alloc(0));
@@ -80,7 +80,7 @@ describe.each([
     expect(await one().answer(1)).toBe(body);
   });
 
-  it('ends for an error, and its streams with it', async () => {
+  it('ends for an error, with its streams', async () => {
     one().hello();
     one().send(openFrame(1), openFrame(3), resetFrame(1, errorCodes.cancel));
     await one().handled();
@@ -92,9 +92,9 @@ describe.each([
   });
 
   it.each([
-    ['ends it', (client: RawClient) => client.end()],
-    ['is gone', (client: RawClient) => client.socket.resetAndDestroy()],
-  ])('is over when its client %s', async (_, end) => {
+    ['sends FIN', (client: RawClient) => client.end()],
+    ['sends RST', (client: RawClient) => client.socket.resetAndDestroy()],
+  ])('ends when its client %s', async (_, end) => {
     one().hello();
     one().send(openFrame(1));
     await one().handled();
@@ -105,7 +105,7 @@ describe.each([
   });
 });
 
-it('a connection with much to read does not keep others waiting', async () => {
+it('a connection with much to read does not hold up others', async () => {
   const order: string[] = [];
   const shared = Buffer.allocUnsafeSlow(1024);
   const sockets: Socket[] = [];
@@ -119,7 +119,7 @@ it('a connection with much to read does not keep others waiting', async () => {
   const isMuch = (socket: Socket): boolean => socket.remotePort === much.localPort;
   much.write(Buffer.alloc(100 * shared.length));
   little.write('x');
-  // Until the kernel has it all.
+  // Until the kernel has received everything.
   await setTimeout(100);
   for (const socket of sockets.toSorted((one) => (isMuch(one) ? -1 : 1)))
     readIntoBuffer(socket, shared, (bytes) =>

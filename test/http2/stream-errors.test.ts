@@ -44,27 +44,37 @@ const without = (name: string): Buffer =>
 
 describe('a stream ends, and its connection goes on, after', () => {
   it.each<[name: string, stream: number, code: number, bytes: Buffer[]]>([
-    ['a window update of nothing', open, protocolError, [windowFrame(open, 0)]],
-    ['a window larger than can be', open, flowControlError, [windowFrame(open, largest)]],
-    ['a window larger than can be for an answer', waiting, flowControlError, [windowFrame(waiting, largest)]],
-    ['data after the end', waiting, streamClosed, [frame(data, 0, waiting, 'x')]],
-    ['trailers after the end', waiting, streamClosed, [headersFrame(waiting, [['x', 'y']], endStream)]],
-    ['a request after the end', waiting, streamClosed, [headersFrame(waiting, requestFields(), endStream)]],
-    ['data after the answer', closed, streamClosed, [frame(data, endStream, closed, 'x')]],
+    ['WINDOW_UPDATE of 0', open, protocolError, [windowFrame(open, 0)]],
+    ['a window above 2^31 - 1', open, flowControlError, [windowFrame(open, largest)]],
     [
-      'data after its own reset',
+      'a window above 2^31 - 1 while the response is due',
+      waiting,
+      flowControlError,
+      [windowFrame(waiting, largest)],
+    ],
+    ['DATA after END_STREAM', waiting, streamClosed, [frame(data, 0, waiting, 'x')]],
+    ['trailers after END_STREAM', waiting, streamClosed, [headersFrame(waiting, [['x', 'y']], endStream)]],
+    [
+      'a second request after END_STREAM',
+      waiting,
+      streamClosed,
+      [headersFrame(waiting, requestFields(), endStream)],
+    ],
+    ['DATA after the response', closed, streamClosed, [frame(data, endStream, closed, 'x')]],
+    [
+      'DATA after the client’s RST_STREAM',
       open,
       streamClosed,
       [resetFrame(open, errorCodes.cancel), frame(data, 0, open, 'x')],
     ],
     [
-      'more data than was announced',
+      'more data than content-length',
       fresh,
       protocolError,
       [headersFrame(fresh, shortHead, 0), frame(data, endStream, fresh, '12345678901')],
     ],
     [
-      'more data than was announced, at last',
+      'more data than content-length in the last frame',
       fresh,
       protocolError,
       [
@@ -74,20 +84,20 @@ describe('a stream ends, and its connection goes on, after', () => {
       ],
     ],
     [
-      'less data than was announced',
+      'less data than content-length',
       fresh,
       protocolError,
       [headersFrame(fresh, shortHead, 0), frame(data, endStream, fresh, '123456789')],
     ],
     [
-      'less data than was announced, and padding',
+      'less data than content-length, made up by padding',
       fresh,
       protocolError,
       [headersFrame(fresh, shortHead, 0), frame(data, endStream | padded, fresh, '\x01123456789\0')],
     ],
-    ['no data where some was announced', fresh, protocolError, [headersFrame(fresh, shortHead, endStream)]],
+    ['no data despite a content-length', fresh, protocolError, [headersFrame(fresh, shortHead, endStream)]],
     [
-      'trailers before all announced data',
+      'trailers before all data of the content-length',
       fresh,
       protocolError,
       [
@@ -96,23 +106,23 @@ describe('a stream ends, and its connection goes on, after', () => {
         headersFrame(fresh, [['x', 'y']], endStream),
       ],
     ],
-    ['trailers without an end', open, protocolError, [headersFrame(open, [['x', 'y']], 0)]],
-    ['trailers with a pseudo field', open, protocolError, [headersFrame(open, [[':path', '/']], endStream)]],
-    ['trailers with capitals', open, protocolError, [headersFrame(open, [['X', 'y']], endStream)]],
+    ['trailers without END_STREAM', open, protocolError, [headersFrame(open, [['x', 'y']], 0)]],
     [
-      'trailers of the connection',
+      'trailers with a pseudo-header field',
+      open,
+      protocolError,
+      [headersFrame(open, [[':path', '/']], endStream)],
+    ],
+    ['trailers with an upper-case name', open, protocolError, [headersFrame(open, [['X', 'y']], endStream)]],
+    [
+      'trailers with a connection-specific field',
       open,
       protocolError,
       [headersFrame(open, [['connection', 'close']], endStream)],
     ],
+    ['more data than the window', open, flowControlError, dataFrames(open, Buffer.alloc(streamWindow - 3))],
     [
-      'more data than its window allows',
-      open,
-      flowControlError,
-      dataFrames(open, Buffer.alloc(streamWindow - 3)),
-    ],
-    [
-      'more padding than its window allows',
+      'more padding than the window',
       open,
       flowControlError,
       Array.from({ length: 100 }, () => frame(data, padded, open, Buffer.alloc(202, 200))),
@@ -120,19 +130,19 @@ describe('a stream ends, and its connection goes on, after', () => {
     ['a request without a method', fresh, protocolError, [without(':method')]],
     ['a request without a scheme', fresh, protocolError, [without(':scheme')]],
     ['a request without a path', fresh, protocolError, [without(':path')]],
-    ['a request of nothing', fresh, protocolError, [frame(headers, 5, fresh)]],
-    ['a name with capitals', fresh, protocolError, [withField('X-Name', 'y')]],
-    ['a field of the connection', fresh, protocolError, [withField('connection', 'close')]],
-    ['an unknown pseudo field', fresh, protocolError, [withField(':status', '200')]],
-    ['a length that is no number', fresh, protocolError, [withField('content-length', '-1')]],
-    ['an encoding of transfers', fresh, protocolError, [withField('te', 'gzip')]],
+    ['a request without fields', fresh, protocolError, [frame(headers, 5, fresh)]],
+    ['an upper-case name', fresh, protocolError, [withField('X-Name', 'y')]],
+    ['a connection-specific field', fresh, protocolError, [withField('connection', 'close')]],
+    ['an unknown pseudo-header field', fresh, protocolError, [withField(':status', '200')]],
+    ['a content-length that is not a number', fresh, protocolError, [withField('content-length', '-1')]],
+    ['te other than trailers', fresh, protocolError, [withField('te', 'gzip')]],
   ])('%s', async (_, stream, code, bytes) => {
     client.send(...bytes, request(after, 'after'));
     expect(await client.answer(after)).toBe('after');
     expect(client.resetCode(stream)).toBe(code);
     expect(client.goneAway()).toEqual([]);
     expect(echo.closed()).toBe(0);
-    // Whoever was told of it is told of its end, and the others are not.
+    // Only the handler of the failed stream is notified.
     const isOf = (id: number): boolean => id === stream;
     expect(echo.seen.slice(0, 3).map(({ isReset }) => isReset)).toEqual([false, isOf(open), isOf(waiting)]);
     expect(client.isAnswered(fresh)).toBe(false);
@@ -143,30 +153,30 @@ describe('a stream ends, and its connection goes on, after', () => {
   });
 });
 
-describe('no error is', () => {
+describe('these are not errors:', () => {
   it.each<[name: string, bytes: Buffer[]]>([
     ['an unknown frame', [frame(0x42, 0xff, open, 'whatever'), frame(0x42, 0, 0), frame(0x42, 0, 1001)]],
     ['an unknown setting', [settingsFrame([[0x42, 0xffff_ffff]])]],
     [
-      'push, on or off',
+      'ENABLE_PUSH, 0 or 1',
       [settingsFrame([[settingIds.enablePush, 0]]), settingsFrame([[settingIds.enablePush, 1]])],
     ],
     ['the largest window', [windowFrame(0, largest - 65_535), windowFrame(open, largest - 65_535)]],
     ['the largest frame', [settingsFrame([[settingIds.maxFrameSize, 2 ** 24 - 1]])]],
-    ['a window for a stream that is over', [windowFrame(closed, 1), windowFrame(closed, largest)]],
-    ['a reset of a stream that is over', [resetFrame(closed, errorCodes.cancel)]],
+    ['WINDOW_UPDATE on a closed stream', [windowFrame(closed, 1), windowFrame(closed, largest)]],
+    ['RST_STREAM on a closed stream', [resetFrame(closed, errorCodes.cancel)]],
     [
-      'PRIORITY, for whatever stream',
+      'PRIORITY on any stream',
       [closed, open, waiting, fresh, 2].map((id) => frame(priority, 0, id, '\0\0\0\x0bx')),
     ],
-    ['a farewell', [frame(goAway, 0, 0, `${eight}bye`)]],
-    ['an answer to no ping', [frame(ping, 1, 0, eight)]],
+    ['GOAWAY', [frame(goAway, 0, 0, `${eight}bye`)]],
+    ['an acknowledgement of a PING that was never sent', [frame(ping, 1, 0, eight)]],
     ['the reserved bit of a stream id', [request(0x8000_0000 + fresh, 'fresh')]],
     ['the reserved bit of a window update', [windowFrame(open, 0x8000_0001)]],
     ['padding of DATA', [frame(data, padded, open, '\x03\0\0\0')]],
     ['unknown flags', [frame(data, 0xf6, open, '')]],
     [
-      'a request in pieces, with padding and a priority',
+      'a header block in several frames, with padding and priority',
       [
         frame(headers, 0x28, fresh, Buffer.concat([Buffer.from('\x02\0\0\0\0x'), block, Buffer.alloc(2)])),
         frame(continuation, 0, fresh),

@@ -6,10 +6,10 @@ type Stream = { readonly id: number };
 const oldestFirst = (streams: Iterable<Stream>): Stream[] =>
   [...streams].sort((one, other) => one.id - other.id);
 
-describe('the streams of a connection', () => {
-  it('are found by their ids, however many are open and however long', () => {
+describe('a stream table', () => {
+  it('finds streams by id, however many are open and for however long', () => {
     const step = fc.record({
-      // Ids go up, and clients may leave some out.
+      // Ids only grow, and clients may skip some.
       opens: fc.integer({ min: 0, max: 400 }),
       skips: fc.constantFrom(0, 0, 0, 1, 255, 256, 10_000),
       closes: fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { maxLength: 400 }),
@@ -43,23 +43,23 @@ describe('the streams of a connection', () => {
     );
   });
 
-  it('take no more room for a high id', () => {
+  it('takes no more memory for a high id', () => {
     const table = new StreamTable<Stream>();
     const streams = [{ id: 1 }, { id: 2 ** 31 - 1 }, { id: 2 ** 30 + 1 }];
     for (const stream of streams) table.add(stream);
-    // With a place for each id up to it, this would not end.
+    // With a slot for every id up to it, this would run out of memory.
     expect(oldestFirst(table.all())).toEqual(oldestFirst(streams));
     for (const stream of streams) expect(table.get(stream.id)).toBe(stream);
   }, 10_000);
 
-  it('are none after the last was cleared', () => {
+  it('is empty after it was cleared', () => {
     const table = new StreamTable<Stream>();
     for (let id = 1; id < 2000; id += 2) table.add({ id });
     table.clear();
     expect([table.size, table.all(), table.get(1), table.get(1999)]).toEqual([0, [], undefined, undefined]);
   });
 
-  it('are counted once, also when one is deleted that was over already', () => {
+  it('ignores the deletion of a stream that it does not hold', () => {
     const table = new StreamTable<Stream>();
     const [early, late] = [{ id: 1 }, { id: 1 + 2 * 256 }];
     table.add(early);

@@ -35,7 +35,8 @@ export function useSurvivingEcho(): SurvivingEcho {
     faults,
     closedWith: async (connections) => {
       const deadline = performance.now() + 10_000;
-      // With thousands of runs, waiting for a turn of the event loop is much faster than polling with a timer.
+      // With thousands of runs, waiting for a turn of the event loop is much faster than polling with a
+      // timer.
       while (echo.closed() < connections && performance.now() < deadline)
         await new Promise((resolve) => setImmediate(resolve));
       expect(echo.closed()).toBe(connections);

@@ -4,7 +4,10 @@ import { dataFrames, openFrame, RawClient, request } from './raw-client.ts';
 /** The receive window of each stream; bytes. */
 export const streamWindow = 20_000;
 
-/** The streams at the start of every case: one is closed, one has sent part of its body, one waits for its response. */
+/**
+ * The streams at the start of every case: one is closed, one has sent part of its body, one waits for its
+ * response.
+ */
 export const closed = 1;
 export const open = 5;
 export const waiting = 7;
