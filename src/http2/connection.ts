@@ -119,6 +119,14 @@ export class Connection implements ServerConnection {
     this.#streams.sendData(stream, bytes);
   }
 
+  reopenWindow(stream: ServerStream, heldBytes: number): void {
+    this.#streams.reopenWindow(stream, heldBytes);
+  }
+
+  resetStream(stream: ServerStream, code: number): void {
+    this.#streams.resetStream(stream, code);
+  }
+
   drain(): void {
     if (this.#phase !== 'open') return;
     this.#phase = 'draining';

@@ -133,8 +133,10 @@ export class Sender {
     const queue = stream.sendQueue;
     if (queue === undefined) return;
     while (this.#sendFirst(stream, queue)) queue.shift();
-    if (queue.length === 0) this.discardQueue(stream);
-    else if (stream.sendWindow > 0) this.#ready.add(stream);
+    if (queue.length === 0) {
+      this.discardQueue(stream);
+      if (!stream.isLocalClosed) stream.onQueueSent();
+    } else if (stream.sendWindow > 0) this.#ready.add(stream);
     else this.#ready.delete(stream);
   }
 

@@ -24,6 +24,14 @@ export type ServerConnection = {
   /** Sends bytes of a response's body, which are queued while the client's windows are closed. */
   sendData(stream: ServerStream, bytes: Buffer): void;
   /**
+   * Reopens the stream's receive window, except for the bytes that the stream still holds. Sends a
+   * WINDOW_UPDATE only when half of `streamWindow` or more comes free, so a stream that must hold n bytes at
+   * once needs a window of 2n. Without a call the window is the limit of the whole request body.
+   */
+  reopenWindow(stream: ServerStream, heldBytes: number): void;
+  /** Sends RST_STREAM, drops what is queued, and calls `onReset`. Does nothing on a closed stream. */
+  resetStream(stream: ServerStream, code: number): void;
+  /**
    * Charges `errorLimit` for a client error that fails one request.
    * @returns false when the limit is exceeded: the connection has ended, and the request needs no response
    */
@@ -34,8 +42,9 @@ export type ServerConnection = {
    */
   ping(): boolean;
   /**
-   * Call at a steady interval. Resets streams whose response has been queued since before the last call, and
-   * calls `onRequestTimeout` on streams whose request has been incomplete since before it.
+   * Call at a steady interval. Resets streams whose response has been queued since before the last call,
+   * unless they are long-lived, and calls `onRequestTimeout` on streams whose request has been incomplete
+   * since before it.
    */
   sweep(): void;
   /** Sends GOAWAY. The connection ends after its last response. */
@@ -84,6 +93,18 @@ export abstract class ServerStream {
     this.sendWindow = connection.initialSendWindow;
     this.openedAtSweep = connection.sweeps;
   }
+
+  /**
+   * The stream may stay open for hours: its queue has no time limit, and a reset by the client is not charged
+   * to the rate limit of control frames. A stream should say so only once it has responded. Otherwise a
+   * client could open and reset streams without limit and without waiting (CVE-2023-44487).
+   */
+  get isLongLived(): boolean {
+    return false;
+  }
+
+  /** What was queued has been sent, and the stream is still open. */
+  onQueueSent(): void {}
 
   /** The header fields have arrived. The stream may respond from now on. */
   abstract onHead(): void;

@@ -87,6 +87,18 @@ export class Streams {
     if (!stream.isLocalClosed) this.#sender.sendData(stream, bytes);
   }
 
+  /** See `ServerConnection.reopenWindow`. */
+  reopenWindow(stream: ServerStream, heldBytes: number): void {
+    const increment = stream.receivedBytes - heldBytes;
+    if (stream.isRemoteClosed || increment < this.#options.streamWindow / 2) return;
+    stream.receivedBytes = heldBytes;
+    this.#control.windowUpdate(stream.id, increment);
+  }
+
+  resetStream(stream: ServerStream, code: number): void {
+    if (!stream.isLocalClosed) this.#reset(stream, code);
+  }
+
   apply(settings: PeerSettings): ConnectionError | undefined {
     return this.#sender.apply(settings, () => this.#streams.all());
   }
@@ -94,7 +106,7 @@ export class Streams {
   /** See `ServerConnection.sweep`. @param since the number of the previous sweep */
   sweep(since: number): void {
     for (const stream of this.#streams.all())
-      if (stream.sendQueue !== undefined && stream.queuedAtSweep < since)
+      if (stream.sendQueue !== undefined && stream.queuedAtSweep < since && !stream.isLongLived)
         this.#reset(stream, errorCodes.cancel);
       else if (!stream.isRemoteClosed && stream.openedAtSweep < since) stream.onRequestTimeout();
   }
@@ -215,8 +227,8 @@ export class Streams {
 
   receiveReset(id: number): void {
     if (this.#streams.isIdle(id)) return this.#host.fail(protocolError('RST_STREAM on an idle stream'));
-    this.#host.chargeControlFrame();
     const stream = this.#streams.get(id);
+    if (stream?.isLongLived !== true && !this.#host.chargeControlFrame()) return;
     if (stream === undefined) return;
     this.#close(stream);
     stream.onReset();
