@@ -9,6 +9,8 @@ export type Engine = {
   accept(socket: Socket): void;
   /** Sends GOAWAY on every connection. Each connection ends with its last call. */
   drain(): void;
+  /** Ends every open bidirectional call with UNAVAILABLE. @returns false when none was open */
+  endCalls(): boolean;
 };
 
 export type EngineOptions = {

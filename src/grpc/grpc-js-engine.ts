@@ -1,6 +1,7 @@
 import {
   Server,
   ServerCredentials,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type MethodDefinition,
@@ -8,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { Fault } from '../runtime/fault.ts';
 import type { Engine, EngineOptions } from './engine.ts';
+import { bidirectionalDefinition, bidirectionalHandler } from './grpc-js-bidirectional.ts';
 import { lengthPrefixBytes } from './length-prefix.ts';
 import {
   malformedRequest,
@@ -16,6 +18,7 @@ import {
   type ServerStreamingMethod,
   type UnaryMethod,
 } from './method.ts';
+import { OpenCalls } from './open-calls.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
 /** In an object, because grpc-js takes an undefined request for a missing one. */
@@ -25,12 +28,14 @@ type Call = { readonly request: unknown };
  * gRPC by grpc-js on `node:http2`, for clients that have not proven who they are. The methods decode and encode their own
  * messages, so a message means the same to both engines.
  */
-export function createGrpcJsEngine({ methods, bounds, isTcp }: EngineOptions): Engine {
-  const server = new Server(channelOptions(bounds, isTcp));
+export function createGrpcJsEngine({ methods, bounds, isTcp, log }: EngineOptions): Engine {
   const all = [...methods.values()];
+  const server = new Server(channelOptions(bounds, { isTcp, hasLongCalls: all.some(isBidirectional) }));
+  const openCalls = new OpenCalls();
+  const onFault = (thrown: unknown): void => log.error('call failed for a defect', { err: thrown });
   server.addService(
     Object.fromEntries(all.map((method) => [method.path, definitionOf(method)])),
-    Object.fromEntries(all.map((method) => [method.path, handlerOf(method)])),
+    Object.fromEntries(all.map((method) => [method.path, handlerOf(method, { openCalls, onFault })])),
   );
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   return {
@@ -38,10 +43,14 @@ export function createGrpcJsEngine({ methods, bounds, isTcp }: EngineOptions): E
     // Sends GOAWAY on every connection. Its callback is of no use: `Http2Server.close` of Node begins to close the sessions,
     // and grpc-js counts a closing session as closed. The listener waits for the sockets instead.
     drain: () => server.tryShutdown(() => {}),
+    endCalls: () => openCalls.endAll(),
   };
 }
 
-function definitionOf(method: Method): MethodDefinition<Call, Buffer> {
+const isBidirectional = ({ kind }: Method): boolean => kind === 'bidirectional';
+
+function definitionOf(method: Method): MethodDefinition<Call, Buffer> | MethodDefinition<Buffer, Buffer> {
+  if (method.kind === 'bidirectional') return bidirectionalDefinition(method, unused);
   return {
     path: method.path,
     requestStream: false,
@@ -63,10 +72,21 @@ function unused(): never {
   throw new Fault('ERR_INTERNAL', 'a server does not send requests');
 }
 
-type Handler = handleUnaryCall<Call, Buffer> | handleServerStreamingCall<Call, Buffer>;
+type Handler =
+  | handleUnaryCall<Call, Buffer>
+  | handleServerStreamingCall<Call, Buffer>
+  | handleBidiStreamingCall<Buffer, Buffer>;
 
-const handlerOf = (method: Method): Handler =>
-  method.kind === 'unary' ? unaryHandler(method) : serverStreamingHandler(method);
+function handlerOf(method: Method, options: Parameters<typeof bidirectionalHandler>[1]): Handler {
+  switch (method.kind) {
+    case 'unary':
+      return unaryHandler(method);
+    case 'server-streaming':
+      return serverStreamingHandler(method);
+    case 'bidirectional':
+      return bidirectionalHandler(method, options);
+  }
+}
 
 function unaryHandler(method: UnaryMethod): handleUnaryCall<Call, Buffer> {
   return ({ request }, answer) =>
@@ -89,7 +109,10 @@ function serverStreamingHandler(method: ServerStreamingMethod): handleServerStre
   };
 }
 
-function channelOptions(bounds: ServerBounds, isTcp: boolean): ServerOptions {
+function channelOptions(
+  bounds: ServerBounds,
+  { isTcp, hasLongCalls }: { isTcp: boolean; hasLongCalls: boolean },
+): ServerOptions {
   return {
     'grpc.max_receive_message_length': bounds.maxMessageBytes,
     'grpc.max_concurrent_streams': bounds.maxConcurrentStreams,
@@ -98,8 +121,12 @@ function channelOptions(bounds: ServerBounds, isTcp: boolean): ServerOptions {
     // Nobody reads channelz, and it counts every call.
     'grpc.enable_channelz': 0,
     ...(isTcp && {
-      'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,
-      'grpc.max_connection_age_grace_ms': ageGraceMs,
+      // With calls that stay open there is no age: grpc-js destroys an aged connection at its next keepalive PING,
+      // which fails on a session that is closing, whatever the grace period is.
+      ...(!hasLongCalls && {
+        'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,
+        'grpc.max_connection_age_grace_ms': ageGraceMs,
+      }),
       'grpc.max_connection_idle_ms': bounds.maxConnectionIdleMs,
     }),
   };

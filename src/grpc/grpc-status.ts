@@ -1,6 +1,7 @@
 /** The status codes of gRPC that we send. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 export const grpcStatus = {
   ok: 0,
+  cancelled: 1,
   deadlineExceeded: 4,
   notFound: 5,
   permissionDenied: 7,

@@ -1,3 +1,5 @@
+import type { BidirectionalMethod } from './bidirectional-method.ts';
+
 /** What `decode` returns for bytes that are not the method's request. */
 export const malformedRequest: unique symbol = Symbol('malformed request');
 
@@ -40,4 +42,4 @@ export type ServerStreamingMethod<Request = unknown> = {
 };
 
 /** A method of the server. The server knows bytes alone; the method decodes and encodes its messages. */
-export type Method = UnaryMethod | ServerStreamingMethod;
+export type Method = UnaryMethod | ServerStreamingMethod | BidirectionalMethod;

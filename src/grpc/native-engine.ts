@@ -3,14 +3,15 @@ import type { ConnectionOptions } from '../http2/connection-options.ts';
 import { Connection } from '../http2/connection.ts';
 import { MemoryBudget } from '../http2/memory-budget.ts';
 import type { RequestHead } from '../http2/request-head.ts';
-import type { ServerConnection } from '../http2/server-stream.ts';
+import type { ServerConnection, ServerStream } from '../http2/server-stream.ts';
+import { BidirectionalStream } from './bidirectional-stream.ts';
 import { FailedStream, ServerStreamingStream, UnaryStream } from './call-streams.ts';
 import { ConnectionLimit, uncountedMemory, type ConnectionMemory } from './connection-limit.ts';
-import { createDeadlines } from './deadlines.ts';
+import { createDeadlines, type TimedCall } from './deadlines.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { repeatedLists } from './failure.ts';
 import { lengthPrefixBytes } from './length-prefix.ts';
-import type { MessageStream } from './message-stream.ts';
+import { OpenCalls } from './open-calls.ts';
 import { readGrpcRequestHead, type GrpcRequestHead } from './request-head.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
@@ -36,9 +37,10 @@ export function createNativeEngine(options: EngineOptions): Engine {
     bounds,
     options.isTls ? tlsMemory(budget) : uncountedMemory,
   );
+  const openCalls = new OpenCalls();
   const warnOfLimit = createLimitWarning(options);
   const connectionOptions: ConnectionOptions = {
-    createStream: createCalls(options),
+    createStream: createCalls(options, openCalls),
     onClosed: (connection) => {
       const { socket, stopUpkeep } = open.get(connection) ?? {};
       stopUpkeep?.();
@@ -72,12 +74,13 @@ export function createNativeEngine(options: EngineOptions): Engine {
       if (place === 'full') return void socket.destroy();
       const connection = new Connection(socket, connectionOptions);
       limit.add(connection);
-      open.set(connection, { socket, stopUpkeep: keepUp(connection, bounds, options.isTcp) });
+      open.set(connection, { socket, stopUpkeep: keepUp(connection, options, openCalls) });
       socket.once('close', () => limit.socketClosed(connection));
     },
     drain: () => {
       for (const connection of open.keys()) connection.drain();
     },
+    endCalls: () => openCalls.endAll(),
   };
 }
 
@@ -112,10 +115,18 @@ function createLimitWarning({
 }
 
 /** Creates the stream of a call, by its method. */
-function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['createStream'] {
+function createCalls(
+  { methods, bounds, log }: EngineOptions,
+  openCalls: OpenCalls,
+): ConnectionOptions['createStream'] {
   const { maxMessageBytes } = bounds;
   const heads = new WeakMap<RequestHead, GrpcRequestHead>();
   const keepToDeadline = createDeadlines();
+  const bidirectionalOptions = {
+    maxMessageBytes,
+    openCalls,
+    onFault: (thrown: unknown) => log.error('call failed for a defect', { err: thrown }),
+  };
 
   function headOf(http: RequestHead): GrpcRequestHead {
     const cached = heads.get(http);
@@ -125,13 +136,17 @@ function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['cre
     return head;
   }
 
-  function create(connection: ServerConnection, id: number, head: GrpcRequestHead): MessageStream {
+  function create(connection: ServerConnection, id: number, head: GrpcRequestHead): ServerStream & TimedCall {
     const { method } = head;
     switch (method?.kind) {
       case 'unary':
         return new UnaryStream(connection, id, head, maxMessageBytes, method);
       case 'server-streaming':
         return new ServerStreamingStream(connection, id, head, maxMessageBytes, method);
+      case 'bidirectional':
+        return head.failure === undefined && head.httpStatus === undefined
+          ? new BidirectionalStream(connection, id, head, method, bidirectionalOptions)
+          : new FailedStream(connection, id, head, maxMessageBytes);
       case undefined:
         return new FailedStream(connection, id, head, maxMessageBytes);
     }
@@ -146,7 +161,11 @@ function createCalls({ methods, bounds }: EngineOptions): ConnectionOptions['cre
 }
 
 /** Pings a connection at intervals, and closes it when it is old or idle. @returns what stops that */
-function keepUp(connection: ServerConnection, bounds: ServerBounds, isTcp: boolean): () => void {
+function keepUp(
+  connection: ServerConnection,
+  { bounds, isTcp }: EngineOptions,
+  openCalls: OpenCalls,
+): () => void {
   const timers: NodeJS.Timeout[] = [];
   const probe = setInterval(() => {
     connection.sweep();
@@ -157,17 +176,26 @@ function keepUp(connection: ServerConnection, bounds: ServerBounds, isTcp: boole
     timers[1] = timer.unref();
   }, bounds.keepaliveMs);
   timers.push(probe.unref());
-  const bound = isTcp ? [limitAge(connection, bounds), limitIdleness(connection, bounds)] : [];
+  const bound = isTcp ? [limitAge(connection, bounds, openCalls), limitIdleness(connection, bounds)] : [];
   return () => {
     for (const timer of [...timers, ...bound]) clearTimeout(timer);
   };
 }
 
-function limitAge(connection: ServerConnection, { maxConnectionAgeMs }: ServerBounds): NodeJS.Timeout {
+/** A connection with open bidirectional calls outlives its age, without new calls, until the last of them is over. */
+function limitAge(
+  connection: ServerConnection,
+  { maxConnectionAgeMs }: ServerBounds,
+  openCalls: OpenCalls,
+): NodeJS.Timeout {
   const ageMs = maxConnectionAgeMs * (0.9 + Math.random() * 0.2);
   return setTimeout(() => {
     connection.drain();
-    setTimeout(() => connection.destroy(), ageGraceMs).unref();
+    const grace = setInterval(() => {
+      if (openCalls.areOn(connection)) return;
+      clearInterval(grace);
+      connection.destroy();
+    }, ageGraceMs).unref();
   }, ageMs).unref();
 }
 

@@ -11,6 +11,9 @@ import { createNativeEngine } from './native-engine.ts';
 import { defaultBounds, type ServerBounds } from './server-bounds.ts';
 import type { TlsFiles } from './tls-listener.ts';
 
+/** Time for clients to read the status of bidirectional calls that were open until the end of the drain; ms. */
+const endCallsMs = 500;
+
 export type EngineName = 'native' | 'grpc-js';
 
 export type GrpcServerOptions = {
@@ -78,9 +81,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once. If that one
     // still waited to be accepted when the port closes, it would be reset, with the check that the client has sent on it.
     const closed = listener.close();
-    const force = setTimeout(() => {
+    let force = setTimeout(() => {
       log.warn('open calls are cut off', { part: 'grpc' });
-      listener.destroyConnections();
+      if (engine?.endCalls() === true) force = setTimeout(() => listener.destroyConnections(), endCallsMs);
+      else listener.destroyConnections();
     }, options.drainMs);
     engine?.drain();
     await closed;
