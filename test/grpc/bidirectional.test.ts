@@ -1,26 +1,26 @@
 import { Client, credentials, status, type ChannelOptions, type ClientDuplexStream } from '@grpc/grpc-js';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { BidirectionalHandler } from '../../src/grpc/bidirectional-method.ts';
 import { createHealthService } from '../../src/grpc/health-service.ts';
 import { lengthPrefixed } from '../../src/grpc/length-prefix.ts';
-import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from '../../src/grpc/server.ts';
+import {
+  createGrpcServer,
+  type EngineName,
+  type GrpcServer,
+  type GrpcServerOptions,
+} from '../../src/grpc/server.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { temporaryDirectory } from '../temporary.ts';
 import { capturedLog } from '../token/fixtures.ts';
 import { openFrame, RawClient } from '../http2/raw-client.ts';
-import { createAuthority } from './certificates.ts';
 import { createEchoMethod, echoPath, type EchoCall } from './echo-calls.ts';
 import { targetOf } from './grpc-fixture.ts';
+import { combinations, createTransport, type TransportName } from './transports.ts';
 
 const engines = ['native', 'grpc-js'] as const;
-type Engine = (typeof engines)[number];
-type Transport = 'tcp' | 'unix' | 'tls';
 
 type Setting = {
-  readonly engine: Engine;
-  readonly transport?: Transport;
+  readonly engine: EngineName;
+  readonly transport?: TransportName;
   readonly handler?: (entry: EchoCall) => Partial<BidirectionalHandler>;
   readonly maxOpenCalls?: number;
   readonly options?: Partial<GrpcServerOptions>;
@@ -43,21 +43,11 @@ async function start({
   channel,
 }: Setting): Promise<Running> {
   const { method, calls } = createEchoMethod(handler, maxOpenCalls);
-  const folder = temporaryDirectory();
-  const authority = createAuthority();
-  const pair = authority.issue('authorizer');
-  const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
-  if (transport === 'tls') {
-    writeFileSync(tls.cert, pair.cert);
-    writeFileSync(tls.key, pair.key);
-  }
+  const { address, tls, channelCredentials } = createTransport(transport);
   const log = capturedLog();
   const server = createGrpcServer({
-    address:
-      transport === 'unix'
-        ? { kind: 'unix', path: join(folder, 'echo.sock') }
-        : { kind: 'tcp', host: '127.0.0.1', port: 0 },
-    tls: transport === 'tls' ? tls : undefined,
+    address,
+    tls,
     methods: [method],
     health: createHealthService({ services: [], isReady: () => true }),
     drainMs: 2000,
@@ -67,8 +57,6 @@ async function start({
     ...options,
   });
   await server.start();
-  const channelCredentials =
-    transport === 'tls' ? credentials.createSsl(Buffer.from(authority.cert)) : credentials.createInsecure();
   const client = new Client(targetOf(server.boundAddress()), channelCredentials, {
     'grpc.enable_retries': 0,
     'grpc.use_local_subchannel_pool': 1,
@@ -117,9 +105,7 @@ const until = (what: () => unknown): Promise<void> =>
   expect.poll(what, { interval: 2, timeout: 10_000 }).toBeTruthy() as Promise<void>;
 const kilobytes = (count: number, seed = 'x'): string => seed.repeat(1024 * count);
 
-describe.each(
-  engines.flatMap((engine) => (['tcp', 'unix', 'tls'] as const).map((each) => [engine, each] as const)),
-)('a bidirectional call on %s over %s', (engine, transport) => {
+describe.each(combinations)('a bidirectional call on %s over %s', (engine, transport) => {
   it('exchanges messages in both directions and ends with OK', async () => {
     const { client, calls } = await start({ engine, transport });
     const call = talk(client);
