@@ -41,7 +41,7 @@ export class OpenCalls {
   /** Ends every call with UNAVAILABLE, which tells clients to call another server. @returns false when none was open */
   endAll(): boolean {
     const hasCalls = this.#calls.size > 0;
-    for (const call of [...this.#calls.keys()]) call.abort(stopping);
+    for (const call of this.#calls.keys()) call.abort(stopping);
     return hasCalls;
   }
 }
