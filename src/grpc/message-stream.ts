@@ -1,5 +1,5 @@
-import { gunzipSync, inflateSync } from 'node:zlib';
 import { ServerStream, type ServerConnection } from '../http2/server-stream.ts';
+import { decompressMessage } from './decompression.ts';
 import { createFailure, failures, okTrailers, responseHead, type Failure } from './failure.ts';
 import { lengthPrefixBytes } from './length-prefix.ts';
 import type { GrpcRequestHead } from './request-head.ts';
@@ -7,8 +7,6 @@ import type { GrpcRequestHead } from './request-head.ts';
 const noBytes = Buffer.alloc(0);
 /** What a kept message takes of memory besides its bytes. */
 const keptOverheadBytes = 512;
-/** Decompressing to more than so many times the compressed size counts as a mistake of the client. */
-const maxCompressionRatio = 16;
 
 /**
  * A call whose client sends one message.
@@ -121,19 +119,10 @@ export abstract class MessageStream extends ServerStream {
     else this.fail(failures.tooManyMessages);
   }
 
-  /** Synchronously: jobs in the thread pool would outlive their calls, and nothing would bound them. */
   #decompress(message: Buffer): void {
-    const decompress = this.#head.encoding === 'gzip' ? gunzipSync : inflateSync;
-    let bytes: Buffer;
-    try {
-      bytes = decompress(message, { maxOutputLength: this.#maxMessageBytes });
-    } catch (thrown) {
-      const isTooLarge =
-        thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_BUFFER_TOO_LARGE';
-      return this.refuse(isTooLarge ? failures.messageTooLarge : failures.undecompressable);
-    }
-    if (bytes.length <= maxCompressionRatio * message.length || this.connection.chargeError())
-      this.#pass(bytes);
+    const result = decompressMessage(message, this.#head.encoding, this.#maxMessageBytes);
+    if (result.kind === 'failed') this.refuse(result.failure);
+    else if (!result.isSuspicious || this.connection.chargeError()) this.#pass(result.bytes);
   }
 
   onReset(): void {
