@@ -1,19 +1,19 @@
 /**
- * The server's side of a bidirectional call. The call is over when it has a status, when either side has reset it, or
- * when its connection has ended; from then on its functions do nothing.
+ * The server's side of a bidirectional call. The call is over when it has a status, when either side has
+ * reset it, or when its connection has ended; from then on its functions do nothing.
  */
 export type BidirectionalCall = {
   readonly isOver: boolean;
   /**
    * Sends a message. What the client does not accept yet is queued.
    * @param message with its length prefix; must not change until it has been sent
-   * @returns false when more than 64 KiB are queued: write no more until `onWritable`. With more than 1 MiB queued the
-   *   call ends with RESOURCE_EXHAUSTED.
+   * @returns false when more than 64 KiB are queued: write no more until `onWritable`. With more than 1 MiB
+   * queued the call ends with RESOURCE_EXHAUSTED.
    */
   write(message: Buffer): boolean;
   /**
-   * Stops `onMessage` and `onHalfClose` until `resume`. The client may send until its flow-control window of about two
-   * of the largest messages is used up; then it has to wait.
+   * Stops `onMessage` and `onHalfClose` until `resume`. The client may send until its flow-control window of
+   * about two of the largest messages is used up; then it has to wait.
    */
   pause(): void;
   resume(): void;
@@ -25,7 +25,10 @@ export type BidirectionalCall = {
   cancel(): void;
 };
 
-/** What a method does in one call. A function that throws ends the call with INTERNAL, and the fault is logged. */
+/**
+ * What a method does in one call. A function that throws ends the call with INTERNAL, and the fault is
+ * logged.
+ */
 export type BidirectionalHandler = {
   /** @param message without its length prefix, decompressed; overwritten once this returns */
   onMessage(message: Buffer): void;
@@ -34,13 +37,16 @@ export type BidirectionalHandler = {
   /** The queue is empty after `write` has returned false. */
   onWritable(): void;
   /**
-   * Called once when the call is over. `ended`: by the handler itself. `cancelled`: by the client or the end of its
-   * connection, or by the server for a deadline, a limit or its stop.
+   * Called once when the call is over. `ended`: by the handler itself. `cancelled`: by the client or the end
+   * of its connection, or by the server for a deadline, a limit or its stop.
    */
   onOver(cause: 'ended' | 'cancelled'): void;
 };
 
-/** Any number of requests and responses, in any order. A call may stay open for hours; only its deadline bounds it. */
+/**
+ * Any number of requests and responses, in any order. A call may stay open for hours; only its deadline
+ * bounds it.
+ */
 export type BidirectionalMethod = {
   readonly kind: 'bidirectional';
   /** `/package.Service/Method`. */

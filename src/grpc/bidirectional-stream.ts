@@ -30,8 +30,8 @@ const bidirectionalFailures = {
 } as const;
 
 /**
- * A bidirectional call on the native engine. It holds no more of a client's messages than the stream's receive window,
- * which is reopened as messages are handed over.
+ * A bidirectional call on the native engine. It holds no more of a client's messages than the stream's
+ * receive window, which is reopened as messages are handed over.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
 export class BidirectionalStream extends ServerStream implements BidirectionalCall, OpenCall {

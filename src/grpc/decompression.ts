@@ -1,14 +1,20 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
 import { failures, type Failure } from './failure.ts';
 
-/** A message that decompresses to more than 16 times its size is suspicious: charge it as an error of the client. */
+/**
+ * A message that decompresses to more than 16 times its size is suspicious: charge it as an error of the
+ * client.
+ */
 const maxCompressionRatio = 16;
 
 export type Decompression =
   | { readonly kind: 'decompressed'; readonly bytes: Buffer; readonly isSuspicious: boolean }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** Decompresses synchronously: jobs in the thread pool would outlive their calls, and nothing would bound them. */
+/**
+ * Decompresses synchronously: jobs in the thread pool would outlive their calls, and nothing would bound
+ * them.
+ */
 export function decompressMessage(
   message: Buffer,
   encoding: 'identity' | 'gzip' | 'deflate',

@@ -38,7 +38,10 @@ export class OpenCalls {
     return false;
   }
 
-  /** Ends every call with UNAVAILABLE, which tells clients to call another server. @returns false when none was open */
+  /**
+   * Ends every call with UNAVAILABLE, which tells clients to call another server.
+   * @returns false when none was open
+   */
   endAll(): boolean {
     const hasCalls = this.#calls.size > 0;
     for (const call of this.#calls.keys()) call.abort(stopping);

@@ -4,7 +4,10 @@ const noBytes = Buffer.alloc(0);
 /** The memory that a buffer takes besides its bytes. */
 const overheadBytes = 512;
 
-/** Bytes that have arrived and are not handed over yet, counted in a memory share. An empty buffer takes no memory. */
+/**
+ * Bytes that have arrived and are not handed over yet, counted in a memory share. An empty buffer takes no
+ * memory.
+ */
 export class ReceiveBuffer {
   readonly #share: MemoryShare;
   #buffer = noBytes;
@@ -25,7 +28,10 @@ export class ReceiveBuffer {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
-  /** Copies the bytes behind those that it holds. @returns false when the memory share has no room for them */
+  /**
+   * Copies the bytes behind those that it holds.
+   * @returns false when the memory share has no room for them
+   */
   append(bytes: Buffer): boolean {
     if (bytes.length === 0) return true;
     if (this.#buffer.length - this.#end < bytes.length && !this.#makeRoom(bytes.length)) return false;
