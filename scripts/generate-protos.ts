@@ -172,9 +172,7 @@ function generatedProblems(folder: string, wanted: ReadonlyMap<string, string>):
     ...[...wanted]
       .filter(([path, text]) => !isCurrent(path, text))
       .map(([path]) => `${folder}/${path} is not what proto/ generates`),
-    ...present
-      .filter((path) => !wanted.has(path))
-      .map((path) => `${folder}/${path} has no source in proto/`),
+    ...present.filter((path) => !wanted.has(path)).map((path) => `${folder}/${path} has no source in proto/`),
   ];
 }
 
