@@ -1,3 +1,4 @@
+import type { TokenEntry } from '../token/token-table.ts';
 import type { Decision } from './decision.ts';
 
 /** What Envoy asks, in plain values. Header names are in lower case. */
@@ -10,6 +11,8 @@ export type CheckRequest = {
   readonly headers: ReadonlyMap<string, readonly string[]>;
   /** The route's `context_extensions`. */
   readonly contextExtensions: ReadonlyMap<string, string>;
+  /** The entry of a header value that was found in the token table. */
+  readonly knownToken?: TokenEntry | undefined;
 };
 
 /** `undefined`: Envoy's message had no HTTP attributes. */

@@ -11,18 +11,11 @@ import {
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { Verifier } from '../token/verifier.ts';
 import type { Check, CheckRequest } from './check-request.ts';
-import {
-  allow,
-  allowAnonymous,
-  deny,
-  type Allow,
-  type Decision,
-  type Deny,
-  type Reason,
-} from './decision.ts';
+import { allowAnonymous, deny, type Allow, type Decision, type Deny, type Reason } from './decision.ts';
 import { createForwarding, type Forwarding, type ForwardingOptions } from './forwarding.ts';
-import { createTokenJudge, type TokenJudge } from './token-authorizer.ts';
 import { createRoutePolicies, type RoutePolicies, type RoutePolicy } from './route-policy.ts';
+import { createTokenAuthorizer, type TokenAuthorizer } from './token-authorizer.ts';
+import { createTokenMemos } from './token-memo.ts';
 
 export type CheckOptions = {
   readonly verifier: Verifier;
@@ -46,7 +39,8 @@ type Parts = {
   readonly options: CheckOptions;
   readonly routePolicies: RoutePolicies;
   readonly findCredential: CredentialExtractor;
-  readonly judge: TokenJudge;
+  readonly memoOf: ReturnType<typeof createTokenMemos>;
+  readonly authorize: TokenAuthorizer;
   readonly forwarding: Forwarding;
 };
 
@@ -62,7 +56,8 @@ export function createCheck(options: CheckOptions): Check {
     options,
     routePolicies: createRoutePolicies(options),
     findCredential: createCredentialExtractor(options),
-    judge: createTokenJudge(options),
+    memoOf: createTokenMemos(),
+    authorize: createTokenAuthorizer(options),
     forwarding,
   };
   const failed = (thrown: unknown, request: CheckRequest | undefined): Deny => {
@@ -86,7 +81,7 @@ function decide(parts: Parts, request: CheckRequest | undefined): Decision | Pro
   const route = parts.routePolicies(request.contextExtensions);
   if (route.access === 'misconfigured') return refuse(parts, request, 'misconfigured_route', route.detail);
   if (!options.isReady()) return refuse(parts, request, 'not_ready');
-  const credential = parts.findCredential(request.headers);
+  const credential = parts.findCredential(request.headers, request.knownToken);
   switch (credential.kind) {
     case 'none':
       if (route.access !== 'optional') return refuse(parts, request, 'no_token');
@@ -99,7 +94,7 @@ function decide(parts: Parts, request: CheckRequest | undefined): Decision | Pro
         found: credential.problem,
       });
     case 'token': {
-      const verification = options.verifier.verify(credential.token, credential);
+      const verification = options.verifier.verify(credential);
       if (!(verification instanceof Promise)) return conclude(parts, request, route, verification);
       return verification.then((settled) => conclude(parts, request, route, settled));
     }
@@ -114,7 +109,7 @@ const refuse = (
 ): Deny => deny(reason, { detail, remove: forwarding.removeAlways(request) });
 
 function conclude(
-  { options, judge, forwarding }: Parts,
+  { options, memoOf, authorize, forwarding }: Parts,
   request: CheckRequest,
   route: RoutePolicy,
   verification: Verification,
@@ -124,11 +119,12 @@ function conclude(
     return deny(reason, { detail, origin, remove: forwarding.removeAlways(request) });
   }
   const { token } = verification;
-  const objection = judge(verification, route, options.clock.nowMs());
-  if (objection !== undefined)
-    return deny(objection.reason, { ...objection, token, remove: forwarding.removeAlways(request) });
-  const forwarded = forwarding.identityFor(request, token);
-  if (forwarded.kind === 'oversize')
-    return deny('malformed_token', { ...forwarded, token, remove: forwarding.removeAlways(request) });
-  return allow(token, forwarded.upstream, forwarded.remove);
+  const memo = memoOf(verification);
+  const cause = authorize(verification, memo, route, options.clock.nowMs());
+  if (cause !== undefined)
+    return deny(cause.reason, { ...cause, token, remove: forwarding.removeAlways(request) });
+  const decision = forwarding.forward(request, token, memo);
+  if (decision.kind === 'oversize')
+    return deny('malformed_token', { ...decision, token, remove: forwarding.removeAlways(request) });
+  return decision;
 }

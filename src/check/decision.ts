@@ -39,7 +39,12 @@ export type Allow = {
   readonly upstream: UpstreamIdentity;
   /** Request headers to take away: the reserved prefix, and the credential if so configured. Never one of `set`. */
   readonly remove: readonly string[];
+  /** The response on the wire, which src/envoy stores here: the same decision is made again for the same token. */
+  encoded?: EncodedResponse | undefined;
 };
+
+/** `by`: the responder whose response it is. */
+export type EncodedResponse = { readonly by: object; readonly bytes: Buffer };
 
 export type Deny = {
   readonly kind: 'deny';
@@ -70,6 +75,7 @@ export const allow = (token: AccessToken, upstream: UpstreamIdentity, remove: re
   token,
   upstream,
   remove,
+  encoded: undefined,
 });
 
 /** Lets a request without a credential pass as nobody, on a route that says so. */
@@ -78,6 +84,7 @@ export const allowAnonymous = (_route: OptionalRoute, remove: readonly string[])
   token: undefined,
   upstream: nobody,
   remove,
+  encoded: undefined,
 });
 
 export const deny = (reason: Reason, facts: DenyFacts = {}): Deny => ({

@@ -3,8 +3,9 @@ import type { AccessToken } from '../token/access-token.ts';
 import type { CredentialSource } from '../token/bearer.ts';
 import { withoutCookies } from './cookies.ts';
 import type { CheckRequest } from './check-request.ts';
-import type { HeaderValue, UpstreamIdentity } from './decision.ts';
+import { allow, type Allow, type HeaderValue } from './decision.ts';
 import { createReservedHeaders } from './reserved-headers.ts';
+import type { TokenMemo } from './token-memo.ts';
 import { createUpstreamIdentity, type Oversize } from './upstream-identity.ts';
 
 export type ForwardingOptions = {
@@ -18,17 +19,12 @@ export type ForwardingOptions = {
   readonly metrics: Pick<AuthorizerMetrics, 'upstreamValuesDropped'>;
 };
 
-export type Forwarded = {
-  readonly kind: 'forwarded';
-  readonly upstream: UpstreamIdentity;
-  readonly remove: readonly string[];
-};
-
 /** What the upstream gets to see of a request. */
 export type Forwarding = {
   /** For a request without an identity: everything that could pose as one. */
   removeAlways(request: CheckRequest | undefined): readonly string[];
-  identityFor(request: CheckRequest, token: AccessToken): Forwarded | Oversize;
+  /** Allows a request with the identity of its token. Cost: for a token allowed before, a look at the header names. */
+  forward(request: CheckRequest, token: AccessToken, memo: TokenMemo): Allow | Oversize;
 };
 
 export function createForwarding(options: ForwardingOptions): Forwarding {
@@ -41,21 +37,26 @@ export function createForwarding(options: ForwardingOptions): Forwarding {
     credentials: options.sources.flatMap((source) => ('header' in source ? [source.header] : [])),
     names: [...names, ...hidden],
   });
-  const identities = createUpstreamIdentity({ ...options, hidden });
+  const identityOf = createUpstreamIdentity({ ...options, hidden });
   const always = [...names, ...hidden];
+
+  function prepare(token: AccessToken): Allow | Oversize {
+    const identity = identityOf(token);
+    return identity.kind === 'oversize' ? identity : allow(token, identity.upstream, identity.remove);
+  }
 
   return {
     removeAlways: (request) => reserved(request, always),
-    identityFor: (request, token) => {
-      const identity = identities(token);
-      if (identity.kind === 'oversize') return identity;
-      const remove = reserved(request, identity.remove);
+    forward: (request, token, memo) => {
+      const plain = (memo.plain ??= prepare(token));
+      if (plain.kind === 'oversize') return plain;
+      const { upstream } = plain;
+      const remove = reserved(request, plain.remove);
       const rest = cookies.length === 0 ? undefined : withoutCookies(request.headers.get('cookie'), cookies);
-      if (rest === undefined) return { kind: 'forwarded', upstream: identity.upstream, remove };
-      if (rest === '')
-        return { kind: 'forwarded', upstream: identity.upstream, remove: [...remove, 'cookie'] };
-      const set: readonly HeaderValue[] = [...identity.upstream.set, ['cookie', rest]];
-      return { kind: 'forwarded', upstream: { ...identity.upstream, set }, remove };
+      if (rest === undefined) return remove === plain.remove ? plain : allow(token, upstream, remove);
+      if (rest === '') return allow(token, upstream, [...remove, 'cookie']);
+      const set: readonly HeaderValue[] = [...upstream.set, ['cookie', rest]];
+      return allow(token, { ...upstream, set }, remove);
     },
   };
 }

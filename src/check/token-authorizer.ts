@@ -1,50 +1,58 @@
-import { Note } from '../runtime/memo-slots.ts';
 import type { RevocationFinding, Revocations } from '../revocation/revocable.ts';
 import type { AccessToken, Verified } from '../token/access-token.ts';
 import type { IssuerRules } from '../token/issuer-rules.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { Reason } from './decision.ts';
 import type { RoutePolicy } from './route-policy.ts';
+import type { TokenMemo } from './token-memo.ts';
 
-/** Why a verified token does not open a route. */
-export type Objection = {
+/** Why a verified token is denied on a route. */
+export type DenyCause = {
   readonly reason: Reason;
   readonly detail: RejectionDetail;
-  /** With `insufficient_scope`: what the route asks for. */
+  /** With `insufficient_scope`: the scopes that the route requires. */
   readonly requiredScopes?: string;
 };
 
-/** Judges a verified token for one request: revocation, audience, scopes. Synchronous, free of I/O. */
-export type TokenJudge = (verified: Verified, route: RoutePolicy, nowMs: number) => Objection | undefined;
+/**
+ * Authorizes a verified token for one request: revocation, audience, scopes. Synchronous, free of I/O.
+ * @returns undefined when the token is good for the route
+ */
+export type TokenAuthorizer = (
+  verified: Verified,
+  memo: TokenMemo,
+  route: RoutePolicy,
+  nowMs: number,
+) => DenyCause | undefined;
 
-export type TokenJudgeOptions = {
+export type TokenAuthorizerOptions = {
   /** Undefined: tokens are validated only. */
   readonly revocations: Revocations | undefined;
   /** Longest time a revoked token may pass, unless a route lowers it; ms. */
   readonly maxExposureMs: number;
 };
 
-export function createTokenJudge({ revocations, maxExposureMs }: TokenJudgeOptions): TokenJudge {
-  /** The route that was opened to a token last: neither changes. */
-  const opened = new Note<RoutePolicy>();
-  return ({ token, rules }, route, nowMs) => {
+export function createTokenAuthorizer(options: TokenAuthorizerOptions): TokenAuthorizer {
+  const { revocations, maxExposureMs } = options;
+  return ({ token, rules }, memo, route, nowMs) => {
     if (revocations !== undefined && rules.revocable) {
       const limits = {
         maxExposureMs: Math.min(route.maxExposureMs ?? maxExposureMs, maxExposureMs),
         clockToleranceSeconds: rules.clockToleranceSeconds,
       };
       const finding = revocations.evaluate(token, limits, nowMs);
-      if (finding.kind !== 'clear') return objectionTo(finding, rules);
+      if (finding.kind !== 'clear') return causeOf(finding, rules);
     }
-    if (opened.get(token) === route) return undefined;
-    const objection =
-      judgeAudience(token, route.audiences ?? rules.audiences) ?? judgeScopes(token, route.scopes);
-    if (objection === undefined) opened.set(token, route);
-    return objection;
+    // Neither the token nor the route changes.
+    if (memo.metRoute === route) return undefined;
+    const cause =
+      checkAudience(token, route.audiences ?? rules.audiences) ?? checkScopes(token, route.scopes);
+    if (cause === undefined) memo.metRoute = route;
+    return cause;
   };
 }
 
-function objectionTo(finding: Exclude<RevocationFinding, { kind: 'clear' }>, rules: IssuerRules): Objection {
+function causeOf(finding: Exclude<RevocationFinding, { kind: 'clear' }>, rules: IssuerRules): DenyCause {
   switch (finding.kind) {
     case 'revoked': {
       const found = finding.reason ?? 'revoked';
@@ -59,7 +67,7 @@ function objectionTo(finding: Exclude<RevocationFinding, { kind: 'clear' }>, rul
   }
 }
 
-function judgeAudience(token: AccessToken, accepted: readonly string[] | 'any'): Objection | undefined {
+function checkAudience(token: AccessToken, accepted: readonly string[] | 'any'): DenyCause | undefined {
   if (accepted === 'any') return undefined;
   for (const audience of token.audiences) {
     if (accepted.includes(audience)) return undefined;
@@ -70,7 +78,7 @@ function judgeAudience(token: AccessToken, accepted: readonly string[] | 'any'):
   return { reason: 'wrong_audience', detail: { claim: 'aud', expected, found: token.audiences.join(' ') } };
 }
 
-function judgeScopes(token: AccessToken, required: readonly string[]): Objection | undefined {
+function checkScopes(token: AccessToken, required: readonly string[]): DenyCause | undefined {
   for (const scope of required) {
     if (token.scopes.includes(scope)) continue;
     const requiredScopes = required.join(' ');

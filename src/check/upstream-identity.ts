@@ -1,5 +1,4 @@
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
-import { Note } from '../runtime/memo-slots.ts';
 import type { AccessToken } from '../token/access-token.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { HeaderValue, TokenMetadata, UpstreamIdentity } from './decision.ts';
@@ -27,17 +26,15 @@ export type PreparedIdentity =
 const maxValueLength = 4096;
 
 /**
- * Turns claims into header values, once for each token: the outcome is remembered as long as the token itself.
- * A request whose identity cannot be passed whole is not passed at all: a cut value would name somebody else.
+ * Turns claims into header values. If one of them is too long the request is denied: a truncated value would name
+ * somebody else.
  */
 export function createUpstreamIdentity(
   options: UpstreamIdentityOptions,
 ): (token: AccessToken) => PreparedIdentity {
   const mapping = Object.entries(options.headers);
   const dropped = options.metrics.upstreamValuesDropped.labels('too_long');
-  const prepared = new Note<PreparedIdentity>();
-
-  function prepare(token: AccessToken): PreparedIdentity {
+  return (token) => {
     const set: HeaderValue[] = [];
     const remove: string[] = [...options.hidden];
     for (const [name, claim] of mapping) {
@@ -54,14 +51,6 @@ export function createUpstreamIdentity(
       set.push([name, value]);
     }
     return { kind: 'identity', upstream: { set, metadata: metadataOf(token) }, remove };
-  }
-
-  return (token) => {
-    const known = prepared.get(token);
-    if (known !== undefined) return known;
-    const identity = prepare(token);
-    prepared.set(token, identity);
-    return identity;
   };
 }
 

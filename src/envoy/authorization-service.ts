@@ -2,7 +2,7 @@ import type { Check, CheckRequest } from '../check/check-request.ts';
 import { deny, type Decision } from '../check/decision.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import { createCheckRequestDecoder } from './check-request.ts';
+import { createCheckRequestDecoder, type TokenFinder } from './check-request.ts';
 import type { UnaryMethod, UnaryReply } from '../grpc/method.ts';
 import type { Responder } from './check-response.ts';
 import { createEncodedResponder, type EncodedResponder } from './encoded-response.ts';
@@ -19,6 +19,8 @@ export type AuthorizationServiceOptions = {
   respondToFault: Responder;
   /** The headers that the check and the responders look at; default all. */
   headers?: WantedHeaders;
+  /** Finds a token that was verified before; default none. */
+  findToken?: TokenFinder;
   clock: Clock;
   log: Log;
 };
@@ -80,7 +82,7 @@ export function createAuthorizationService(options: AuthorizationServiceOptions)
   return {
     kind: 'unary',
     path: checkPath,
-    decode: createCheckRequestDecoder(options.headers),
+    decode: createCheckRequestDecoder(options.headers, options.findToken),
     answer: (request, reply) => decideAfterBarrier({ request, reply, startedMs: 0 }),
   };
 }

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { malformedRequest } from '../grpc/method.ts';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
-import { createKnownTexts } from './string-interner.ts';
 import type { CheckRequest } from '../check/check-request.ts';
+import { bearerPrefix } from '../token/bearer.ts';
+import type { TokenEntry } from '../token/token-table.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
@@ -50,14 +51,26 @@ const fieldsOfHeader = { key: 1, value: 2, rawValue: 3, bits: bitsOf(1, 2, 3) } 
  * that readers could take differently: a field twice that may be there once, or a name twice in a map.
  * Cost: below a microsecond for a browser's request, with `wanted`.
  * @param wanted the headers that someone looks at; default all
+ * @param findToken finds a token that was verified before: its text is not decoded again; default none
  * @see envoy/service/auth/v3/attribute_context.proto
  */
-export function createCheckRequestDecoder(wanted?: WantedHeaders): CheckRequestDecoder {
-  const decoder = new Decoder(wanted === undefined ? everyHeader : createHeaderFinder(wanted));
+export function createCheckRequestDecoder(
+  wanted?: WantedHeaders,
+  findToken: TokenFinder = () => undefined,
+): CheckRequestDecoder {
+  const decoder = new Decoder(wanted === undefined ? everyHeader : createHeaderFinder(wanted), findToken);
   return (bytes) => decoder.decode(bytes);
 }
 
 const everyHeader: HeaderFinder = (bytes, start, end) => bytes.toString('utf8', start, end).toLowerCase();
+
+/** Finds what is known of the token in a stretch of bytes. */
+export type TokenFinder = (bytes: Buffer, start: number, end: number) => TokenEntry | undefined;
+
+// The prefix as two numbers that overlap: comparing them allocates nothing.
+const prefixBytes = Buffer.from(bearerPrefix, 'latin1');
+const prefixStart = prefixBytes.readInt32LE(0);
+const prefixRest = prefixBytes.readInt32LE(3);
 
 const absent = -1;
 const noBytes: Buffer = Buffer.alloc(0);
@@ -68,6 +81,7 @@ type Draft = {
   path: string;
   readonly headers: Map<string, string[]>;
   contextExtensions: ReadonlyMap<string, string>;
+  knownToken: TokenEntry | undefined;
 };
 
 const noExtensions: ReadonlyMap<string, string> = new Map();
@@ -78,13 +92,14 @@ const emptyRequest = (): Draft => ({
   path: '',
   headers: new Map(),
   contextExtensions: noExtensions,
+  knownToken: undefined,
 });
 
 /** One for all requests: a request is read in one go. */
 class Decoder {
   readonly #findHeader: HeaderFinder;
   readonly #readExtensions: ContextExtensions = createContextExtensions();
-  readonly #knownText = createKnownTexts();
+  readonly #findToken: TokenFinder;
   readonly #wire = new WireReader(noBytes);
   #bytes = noBytes;
   #request = emptyRequest();
@@ -93,8 +108,9 @@ class Decoder {
   #extensionsStart = -1;
   #extensionsEnd = -1;
 
-  constructor(findHeader: HeaderFinder) {
+  constructor(findHeader: HeaderFinder, findToken: TokenFinder) {
     this.#findHeader = findHeader;
+    this.#findToken = findToken;
   }
 
   decode(bytes: Buffer): CheckRequest | undefined | typeof malformedRequest {
@@ -244,8 +260,8 @@ class Decoder {
     if (name === undefined) return true;
     const value =
       rawStart === absent
-        ? this.#knownText(this.#bytes, valueStart, valueEnd)
-        : this.#rawText(rawStart, rawEnd);
+        ? (this.#knownBearer(valueStart, valueEnd) ?? this.#text(valueStart, valueEnd))
+        : (this.#knownBearer(rawStart, rawEnd) ?? this.#rawText(rawStart, rawEnd));
     return this.#add(name, value, isEntry);
   }
 
@@ -257,6 +273,22 @@ class Decoder {
     else if (isEntry) return false;
     else values.push(value);
     return true;
+  }
+
+  /** The text of `Bearer` and a token that was verified before; undefined for all other values. */
+  #knownBearer(start: number, end: number): string | undefined {
+    const bytes = this.#bytes;
+    const tokenStart = start + bearerPrefix.length;
+    if (
+      end - tokenStart < 1 ||
+      bytes.readInt32LE(start) !== prefixStart ||
+      bytes.readInt32LE(start + 3) !== prefixRest
+    )
+      return undefined;
+    const entry = this.#findToken(bytes, tokenStart, end);
+    if (entry === undefined) return undefined;
+    this.#request.knownToken = entry;
+    return (entry.headerText ??= bearerPrefix + entry.token);
   }
 
   #text(start: number, end: number): string {

@@ -1,40 +1,28 @@
 import type { CheckRequest } from '../check/check-request.ts';
-import type { Allow, Decision, UpstreamIdentity } from '../check/decision.ts';
+import type { Allow, Decision } from '../check/decision.ts';
 import { lengthPrefixed } from '../grpc/length-prefix.ts';
-import { Note } from '../runtime/memo-slots.ts';
-import type { AccessToken } from '../token/access-token.ts';
 import type { Responder } from './check-response.ts';
 import { encodeCheckResponse } from './response-encoder.ts';
 
 /** A `CheckResponse` as gRPC sends it: no compression, the length, the message. */
 export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
 
-type Encoded = {
-  readonly upstream: UpstreamIdentity;
-  readonly remove: readonly string[];
-  readonly bytes: Buffer;
-};
 
 /**
- * Encodes what a responder builds. A token that is let through again with nothing else to take away gets the same bytes
- * again, which are forgotten with the token.
+ * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check gives a token the same
+ * decision again, as long as a request has no more headers to take away.
  */
 export function createEncodedResponder(respond: Responder): EncodedResponder {
-  const known = new Note<Encoded>();
-
-  function repeated(token: AccessToken, decision: Allow): Buffer {
-    const { upstream, remove } = decision;
-    const before = known.get(token);
-    if (before !== undefined && before.upstream === upstream && before.remove === remove) return before.bytes;
+  function encodeOnce(decision: Allow): Buffer {
+    if (decision.encoded?.by === respond) return decision.encoded.bytes;
+    // Without the request: the response to an allow depends on the decision alone.
     const bytes = encode(respond(decision, undefined));
-    known.set(token, { upstream, remove, bytes });
+    decision.encoded = { by: respond, bytes };
     return bytes;
   }
 
   return (decision, request) =>
-    decision.kind === 'allow' && decision.token !== undefined
-      ? repeated(decision.token, decision)
-      : encode(respond(decision, request));
+    decision.kind === 'allow' ? encodeOnce(decision) : encode(respond(decision, request));
 }
 
 const encode = (response: ReturnType<Responder>): Buffer => lengthPrefixed(encodeCheckResponse(response));

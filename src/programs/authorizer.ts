@@ -102,6 +102,7 @@ function createServer(
       record(...decided);
     },
     headers: wantedHeaders(config.token.sources, config.upstream.prefix),
+    findToken: judges.verifier.find,
     clock,
     log,
   });

@@ -1,6 +1,6 @@
 import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { parseCompactJws } from '../token/compact-jws.ts';
-import { judgeHeader, type JudgedHeader } from '../token/header-rules.ts';
+import { checkHeader, type CheckedHeader } from '../token/header-rules.ts';
 import { issuerRules } from '../token/issuer-rules.ts';
 import type { KeyLookup, VerificationKey } from '../token/key-ring.ts';
 import type { KeySet } from '../token/key-set.ts';
@@ -42,7 +42,7 @@ export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt 
         expected: issuer,
         found: shown(jws.claims['iss']),
       });
-    const header = judgeHeader(jws.header, rules);
+    const header = checkHeader(jws.header, rules);
     if (header.kind === 'rejected') return refusedBy(header);
     const lookup = await findKey(keySet, header, allowance);
     if (lookup === undefined) return refuseDelivery('overloaded');
@@ -60,7 +60,7 @@ export function createSignedJwtReader(options: SignedJwtOptions): ReadSignedJwt 
 /** @returns undefined if the delivery was dropped while it waited for newer keys */
 async function findKey(
   keySet: KeySet,
-  { kid, algorithm }: JudgedHeader,
+  { kid, algorithm }: CheckedHeader,
   { hold }: Allowance,
 ): Promise<KeyLookup | undefined> {
   const lookup = keySet.find(kid, algorithm);

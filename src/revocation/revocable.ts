@@ -1,12 +1,11 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
-import type { Notable } from '../runtime/memo-slots.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
 
 /**
  * The parts of a token that revocations can name. An access token has them; `revocation` needs no other part
  * of it.
  */
-export type Revocable = Notable & {
+export type Revocable = {
   readonly issuer: string;
   readonly subject: string;
   readonly session: string | undefined;
@@ -19,6 +18,11 @@ export type Revocable = Notable & {
   readonly keyNames: readonly string[];
   readonly issuedAt: EpochSeconds;
   readonly expiresAt: EpochSeconds;
+  /**
+   * Written by `RevocationList.find` alone: the list's version when it last found nothing that revokes the token. An
+   * object, so that no version of another list is equal.
+   */
+  clearAt?: object | undefined;
 };
 
 /** The limits by which a token is evaluated. */

@@ -1,4 +1,3 @@
-import { Note } from '../runtime/memo-slots.ts';
 import { revocationKinds, type RevocationEvent, type RevocationKind } from '../revocation-log/event.ts';
 import { raceSeconds } from '../revocation-log/race.ts';
 import type { FeedIssuer } from './feed.ts';
@@ -33,10 +32,8 @@ export class RevocationList {
   #previousSize = 0;
   #periodMs = 0;
   #swappedAtMs = 0;
-  /** Increased by each event that may revoke a token which no earlier event revoked. */
-  #version = 0;
-  /** For each token that was looked up before: the version at which no entry revoked it. */
-  readonly #clearAt = new Note<number>();
+  /** Replaced by each event, since it may revoke a token that nothing revoked before. */
+  #version: object = {};
 
   constructor(options: RevocationListOptions) {
     this.#options = options;
@@ -53,7 +50,7 @@ export class RevocationList {
   apply(event: RevocationEvent, monotonicMs: number): Applied {
     const issuer = this.#issuers.get(event.iss);
     if (issuer === undefined) return 'other_issuer';
-    this.#version += 1;
+    this.#version = {};
     if (!isForgettable(event)) return issuer.addStandingKey(event) ? 'applied' : 'duplicate';
     const isNew = !issuer.currentHas(event);
     if (isNew && this.#currentSize >= this.#options.maxEntries) this.#overflow(monotonicMs);
@@ -81,9 +78,9 @@ export class RevocationList {
    * must not change.
    */
   find(token: Revocable): Extract<RevocationFinding, { kind: 'revoked' }> | undefined {
-    if (this.#clearAt.get(token) === this.#version) return undefined;
+    if (token.clearAt === this.#version) return undefined;
     const found = this.#issuers.get(token.issuer)?.find(token);
-    if (found === undefined) this.#clearAt.set(token, this.#version);
+    if (found === undefined) token.clearAt = this.#version;
     return found;
   }
 

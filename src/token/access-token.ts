@@ -1,10 +1,9 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
-import type { Notable } from '../runtime/memo-slots.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import type { Rejected } from './rejection.ts';
 
 /** A JWT access token whose signature and claims hold. Whether it is revoked is another question. */
-export type AccessToken = Notable & {
+export type AccessToken = {
   readonly issuer: string;
   readonly subject: string;
   /** The session the token belongs to; undefined for a client's own token and under `revocation: none`. */
@@ -24,12 +23,16 @@ export type AccessToken = Notable & {
   readonly keyNames: readonly string[];
   /** The payload as it came, without a prototype. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Written by the revocation list alone: see `Revocable`. */
+  clearAt?: object | undefined;
 };
 
 export type Verified = {
   readonly kind: 'verified';
   readonly token: AccessToken;
-  /** The rules it was judged by. */
+  /** The rules it was verified by. */
   readonly rules: IssuerRules;
+  /** What src/check derived from the token (`TokenMemo`). It is evicted with the token. */
+  memo: unknown;
 };
 export type Verification = Verified | Rejected;

@@ -1,23 +1,19 @@
-import type { TokenProof } from './verify-token.ts';
+import { TokenEntry } from './token-table.ts';
 
 /** Where a request may carry its token. Header names in lower case. */
 export type CredentialSource = { readonly header: string } | { readonly cookie: string };
 
-/** A token as a request presents it. */
-export type PresentedToken = {
-  readonly kind: 'token';
-  readonly token: string;
-  /** What it was proven to be when it was presented before: the verifier's. */
-  proof: TokenProof | undefined;
-};
-
 export type Credential =
   | { readonly kind: 'none' }
-  | PresentedToken
+  | TokenEntry
   | { readonly kind: 'multiple' }
   | { readonly kind: 'malformed'; readonly source: string; readonly problem: string };
 
-export type CredentialExtractor = (headers: ReadonlyMap<string, readonly string[]>) => Credential;
+/** @param known the entry of a header value that was found in the token table, as `Bearer` and a token */
+export type CredentialExtractor = (
+  headers: ReadonlyMap<string, readonly string[]>,
+  known?: TokenEntry,
+) => Credential;
 
 // Room for the scheme, and for Envoy joining two equal headers with a comma.
 const headerSlack = 64;
@@ -25,13 +21,14 @@ const headerSlack = 64;
 const maxCookieLength = 64 * 1024;
 const none: Credential = { kind: 'none' };
 const multiple: Credential = { kind: 'multiple' };
-// RFC 9110 §11.4: spaces follow. What other white space follows is a token to some servers: none to be let by as no token.
+// RFC 9110 §11.4 allows only spaces after the scheme. Some servers also accept tabs, so any white space introduces a
+// credential here; otherwise a tab would turn a bad token into "no token".
 const bearerScheme = /^bearer(?=\s|$) */i;
 
 /**
  * Finds the one credential of a request (RFC 6750 §2.1). Sources are read in order; the same token may appear in
- * several, two different ones are refused (RFC 6750 §2). Lengths are judged before anything is parsed. Never throws.
- * Cost: for the usual single `Bearer` header one substring.
+ * several, two different ones are refused (RFC 6750 §2). Lengths are checked before anything is parsed. Never throws.
+ * Cost: for a token that is known nothing, for another single `Bearer` header one substring.
  */
 export function createCredentialExtractor(options: {
   readonly sources: readonly CredentialSource[];
@@ -44,10 +41,10 @@ export function createCredentialExtractor(options: {
       ? headerReader(source.header, maxTokenBytes)
       : cookieReader(source.cookie, maxTokenBytes),
   );
-  return (headers) => {
+  return (headers, known) => {
     let found = none;
     for (const read of readers) {
-      const credential = read(headers);
+      const credential = read(headers, known);
       if (credential === none) continue;
       if (credential.kind !== 'token') return credential;
       if (found.kind === 'token' && found.token !== credential.token) return multiple;
@@ -61,14 +58,14 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
   const maxLength = 2 * (maxTokenBytes + headerSlack);
   // RFC 9110 §11.6.2: these carry a scheme; any other header of choice may hold the bare token.
   const needsScheme = name === 'authorization' || name === 'proxy-authorization';
-  const plain = createPlainBearers();
-  return (headers) => {
+  return (headers, known) => {
     const values = headers.get(name);
     const value = values?.[0];
     if (values === undefined || value === undefined) return none;
-    if (values.length === 1 && value.length <= maxTokenBytes) {
-      const credential = plain(value);
-      if (credential !== undefined) return credential;
+    if (values.length === 1) {
+      if (known !== undefined && known.headerText === value) return known;
+      if (value.length <= maxTokenBytes && isPlainBearer(value))
+        return new TokenEntry(value.slice(bearerPrefix.length), value);
     }
     const text = values.length === 1 ? value : values.join();
     if (text.length > maxLength) return malformed(name, `longer than ${maxLength} bytes`);
@@ -76,35 +73,14 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
   };
 }
 
-// What else the token holds is judged when it is read as one.
+/** What precedes the token in nearly all headers. */
+export const bearerPrefix = 'Bearer ';
+
+// Characters that no token has are refused when it is parsed.
 const isPlainBearer = (value: string): boolean =>
-  value.startsWith('Bearer ') && value.lastIndexOf(' ') === 'Bearer'.length;
+  value.startsWith(bearerPrefix) && value.lastIndexOf(' ') === bearerPrefix.length - 1;
 
-// Less than half of what the verifier's cache holds, where all are looked up anew when these are forgotten. Those in use don't
-// get old there in between, unless many times as many tokens come by cookie, or longer than are remembered.
-const maxRemembered = 2048;
-/** Longer ones are taken apart each time: what is remembered stays below 12 MB, proofs included that the verifier's cache has forgotten. */
-const maxRememberedLength = 2048;
-
-/**
- * Reads `Bearer` and a token; undefined for all else. Gives an equal value the same credential again, with what the verifier
- * found it to be.
- */
-function createPlainBearers(): (value: string) => Credential | undefined {
-  const remembered = new Map<string, Credential>();
-  return (value) => {
-    const known = remembered.get(value);
-    if (known !== undefined) return known;
-    if (!isPlainBearer(value)) return undefined;
-    const credential = presented(value.slice('Bearer '.length));
-    if (value.length > maxRememberedLength) return credential;
-    if (remembered.size >= maxRemembered) remembered.clear();
-    remembered.set(value, credential);
-    return credential;
-  };
-}
-
-/** Another scheme's credential: not ours to judge, but not to be mixed with a token either. */
+/** A credential of another scheme. It is ignored, but refused beside a token. */
 const foreign = { kind: 'foreign' } as const;
 
 function readPart(part: string, name: string, needsScheme: boolean): Credential | typeof foreign {
@@ -113,7 +89,7 @@ function readPart(part: string, name: string, needsScheme: boolean): Credential 
   if (scheme === undefined && needsScheme) return foreign;
   const token = scheme === undefined ? part : part.slice(scheme.length);
   if (token === '') return malformed(name, 'a scheme without a token');
-  return /\s/.test(token) ? malformed(name, 'white space in the token') : presented(token);
+  return /\s/.test(token) ? malformed(name, 'white space in the token') : new TokenEntry(token);
 }
 
 /** Two values of `authorization` reach us as two values or joined with a comma (RFC 9110 §5.3). */
@@ -139,9 +115,9 @@ function cookieReader(name: string, maxTokenBytes: number): CredentialExtractor 
         const token = valueOf(pair, name);
         if (token === undefined || token === '') continue;
         if (token.length > maxTokenBytes) return malformed(source, `longer than ${maxTokenBytes} bytes`);
-        // Also one cookie set twice, for the host and for its parent domain: which one counts is anyone's guess.
+        // A cookie may also be set twice, for the host and for its parent domain; servers differ in which one they use.
         if (found.kind === 'token' && found.token !== token) return multiple;
-        found = presented(token);
+        found = new TokenEntry(token);
       }
     }
     return found;
@@ -155,7 +131,5 @@ function valueOf(pair: string, name: string): string | undefined {
   const value = pair.slice(equals + 1).trim();
   return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
 }
-
-const presented = (token: string): PresentedToken => ({ kind: 'token', token, proof: undefined });
 
 const malformed = (source: string, problem: string): Credential => ({ kind: 'malformed', source, problem });

@@ -5,7 +5,7 @@ import { lifetimeSlackSeconds, type IssuerRules } from './issuer-rules.ts';
 import type { SessionExemption } from './preset.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
 
-export type JudgedClaims = { readonly kind: 'good'; readonly token: AccessToken } | Unfit;
+export type CheckedClaims = { readonly kind: 'good'; readonly token: AccessToken } | Unfit;
 
 /** What the header and the key said. */
 export type Context = {
@@ -19,7 +19,7 @@ export type Context = {
  * Reads a payload whose signature holds and judges it by the issuer's rules (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8725
  * §3). The audience is left to the route. Times are judged apart: they change while a token is cached.
  */
-export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Context): JudgedClaims {
+export function checkClaims(claims: JsonObject, rules: IssuerRules, context: Context): CheckedClaims {
   const impostor = otherKindOfToken(claims, context.type);
   if (impostor !== undefined) return impostor;
   const times = readTimes(claims);
@@ -52,7 +52,7 @@ export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Con
     keyId: context.keyId,
     keyNames: context.keyNames,
     claims,
-    notes: [],
+    clearAt: undefined,
   };
   return judgeLifetime(token, rules) ?? judgeSession(token, rules) ?? { kind: 'good', token };
 }
@@ -61,7 +61,7 @@ export function judgeClaims(claims: JsonObject, rules: IssuerRules, context: Con
  * The rules that depend on the time of day; called again for every request with a cached token.
  * Both edges are exact: a token is good up to the last second before `exp + tolerance` (RFC 7519 §4.1.4, §4.1.5).
  */
-export function judgeTimes(token: AccessToken, rules: IssuerRules, nowMs: number): Unfit | undefined {
+export function checkTimes(token: AccessToken, rules: IssuerRules, nowMs: number): Unfit | undefined {
   const now = Math.floor(nowMs / 1000);
   const tolerance = rules.clockToleranceSeconds;
   if (token.expiresAt <= now - tolerance)

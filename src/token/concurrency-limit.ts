@@ -2,11 +2,11 @@
  * Lets a bounded number of tasks run at a time; undefined when one too many asks. One that is done at once takes no place
  * for longer.
  */
-export type Gate = <Outcome>(
+export type ConcurrencyLimit = <Outcome>(
   task: () => Outcome | Promise<Outcome>,
 ) => Outcome | Promise<Outcome> | undefined;
 
-export function createGate(limit: number): Gate {
+export function createConcurrencyLimit(limit: number): ConcurrencyLimit {
   let running = 0;
   const leave = (): void => {
     running -= 1;

@@ -1,11 +1,11 @@
 /** Runs a task now or soon; undefined when too many wait already. */
-export type TurnShare = <Outcome>(
+export type EventLoopBudget = <Outcome>(
   task: () => Outcome | Promise<Outcome>,
 ) => Outcome | Promise<Outcome> | undefined;
 
-export type TurnShareOptions = {
+export type EventLoopBudgetOptions = {
   /** What tasks may take of one turn of the event loop; the last one may exceed it. Milliseconds. */
-  readonly shareMs: number;
+  readonly budgetMs: number;
   readonly maxWaiting: number;
   monotonicMs(): number;
 };
@@ -15,7 +15,11 @@ export type TurnShareOptions = {
  * the turn, and else in later turns, in order, so that all I/O gets its turn between.
  * Cost: two readings of the clock.
  */
-export function createTurnShare({ shareMs, maxWaiting, monotonicMs }: TurnShareOptions): TurnShare {
+export function createEventLoopBudget({
+  budgetMs,
+  maxWaiting,
+  monotonicMs,
+}: EventLoopBudgetOptions): EventLoopBudget {
   let waiting: (() => void)[] = [];
   let usedMs = 0;
   let isScheduled = false;
@@ -38,7 +42,7 @@ export function createTurnShare({ shareMs, maxWaiting, monotonicMs }: TurnShareO
     usedMs = 0;
     let done = 0;
     for (const task of waiting) {
-      if (usedMs >= shareMs) break;
+      if (usedMs >= budgetMs) break;
       done += 1;
       timed(task);
     }
@@ -46,7 +50,7 @@ export function createTurnShare({ shareMs, maxWaiting, monotonicMs }: TurnShareO
   }
 
   return <Outcome>(task: () => Outcome | Promise<Outcome>) => {
-    if (waiting.length === 0 && usedMs < shareMs) return timed(task);
+    if (waiting.length === 0 && usedMs < budgetMs) return timed(task);
     if (waiting.length >= maxWaiting) return undefined;
     return new Promise<Outcome>((resolve, reject) => {
       waiting.push(() => {

@@ -4,7 +4,7 @@ import { normalizedType, type IssuerRules } from './issuer-rules.ts';
 import { reject, type Origin, type Rejected } from './rejection.ts';
 import type { JsonObject } from './strict-json.ts';
 
-export type JudgedHeader = {
+export type CheckedHeader = {
   readonly kind: 'good';
   readonly algorithm: Algorithm;
   readonly kid: string | undefined;
@@ -18,7 +18,7 @@ const foreignKeyParameters = ['jku', 'jwk', 'x5u', 'x5c'];
 const rewritingParameters = ['crit', 'b64', 'zip', 'enc'];
 
 /** Judges a JOSE header by the issuer's rules. Nothing is fetched. */
-export function judgeHeader(header: JsonObject, rules: IssuerRules): JudgedHeader | Rejected {
+export function checkHeader(header: JsonObject, rules: IssuerRules): CheckedHeader | Rejected {
   const kid = header['kid'];
   if (kid !== undefined && !isId(kid))
     return reject('malformed_token', { claim: 'kid', expected: 'a text of 1 to 256 characters' });

@@ -1,36 +1,36 @@
 import type { Clock } from '../runtime/clock.ts';
 import { tally, type AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { AccessToken, Verification, Verified } from './access-token.ts';
-import type { PresentedToken } from './bearer.ts';
-import { judgeTimes } from './claim-rules.ts';
+import { checkTimes } from './claim-rules.ts';
 import { reject, type Rejected } from './rejection.ts';
-import { createTokenCache } from './token-cache.ts';
-import { createProver, type TokenProof, type TrustedIssuer } from './verify-token.ts';
+import { createTokenTable, type TokenEntry } from './token-table.ts';
+import { createTokenVerification, type SignedToken, type TrustedIssuer } from './verify-token.ts';
 
 export type VerifierOptions = {
   /** With distinct names. */
   readonly issuers: readonly TrustedIssuer[];
   readonly clock: Clock;
   readonly metrics: Pick<AuthorizerMetrics, 'tokenCache' | 'issuerClockAhead'>;
-  /** Longest token looked at; default 8192. */
+  /** Longest token accepted; default 8192. */
   readonly maxTokenBytes?: number;
-  /** Verified tokens remembered; default 10,000. */
+  /** Verified tokens cached; default 10,000. */
   readonly maxCachedTokens?: number;
-  /** What they may hold together, by estimate; default 32 MiB. */
+  /** Memory they may hold together, by estimate; default 32 MiB. */
   readonly maxCachedBytes?: number;
-  /** Tokens that wait for their turn, signatures in work at a time, and tokens that wait for newer keys; default 1000 each. */
+  /** Tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys; default 1000 each. */
   readonly maxPendingVerifications?: number;
 };
 
 export type Verifier = {
   /**
-   * Verifies an access token but for its audience and revocation. Synchronous for a token verified before, for one refused
-   * before its signature, and for RS256 and HS256. Rejects for a fault only.
-   * Cost: a map look-up, and none where `presented` is remembered; on a miss parsing and one signature, once for equal tokens
-   * at a time.
-   * @param presented where its proof is left, for when it is presented again
+   * Verifies an access token but for its audience and revocation. Synchronous for a cached token, for one rejected before
+   * its signature, and for RS256 and HS256. Rejects the promise for a fault only.
+   * Cost: none beyond the times of the token for an entry of `find`; else a look-up by the token's text; for a token that
+   * is not cached parsing and one signature, once for equal tokens that arrive together.
    */
-  verify(token: string, presented?: Pick<PresentedToken, 'proof'>): Verification | Promise<Verification>;
+  verify(entry: TokenEntry): Verification | Promise<Verification>;
+  /** Finds a cached token by its bytes. Its times, audience and revocation remain to be checked. */
+  find(bytes: Buffer, start: number, end: number): TokenEntry | undefined;
   /** True once the keys of at least one issuer are usable. */
   isUsable(): boolean;
 };
@@ -41,63 +41,78 @@ const defaultMaxCachedBytes = 32 * 1024 * 1024;
 const defaultMaxPending = 1000;
 
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuers, clock, metrics } = options;
-  const prove = createProver({
+  const { issuers, clock, metrics, maxTokenBytes = defaultMaxTokenBytes } = options;
+  const verifyToken = createTokenVerification({
     issuers,
-    maxTokenBytes: options.maxTokenBytes ?? defaultMaxTokenBytes,
+    maxTokenBytes,
     maxPending: options.maxPendingVerifications ?? defaultMaxPending,
     clock,
   });
-  const cache = createTokenCache<TokenProof>({
+  const table = createTokenTable({
     maxEntries: options.maxCachedTokens ?? defaultMaxCachedTokens,
     maxBytes: options.maxCachedBytes ?? defaultMaxCachedBytes,
+    maxTokenBytes,
   });
   const hits = tally(metrics.tokenCache, 'hit');
   const misses = tally(metrics.tokenCache, 'miss');
-  const noteClock = createClockWatch(options);
-  const flights = new Map<string, Promise<Verification>>();
+  const watchClock = createClockWatch(options);
+  /** Verifications under way, by token: equal tokens that arrive together are verified once. */
+  const running = new Map<string, Promise<Verification>>();
 
-  function conclude(token: string, proof: TokenProof | Rejected): Verification {
-    if (proof.kind === 'rejected') return proof;
-    noteClock(proof.verified.token);
-    const verification = judgedNow(proof.verified, clock.nowMs());
-    if (verification.kind === 'verified') cache.set(token, proof);
+  function conclude(entry: TokenEntry, outcome: SignedToken | Rejected): Verification {
+    if (outcome.kind === 'rejected') return outcome;
+    watchClock(outcome.verified.token);
+    const verification = withTimesChecked(outcome.verified, clock.nowMs());
+    if (verification.kind === 'rejected') return verification;
+    entry.signed = outcome;
+    table.add(entry);
     return verification;
   }
 
-  function verify(
-    token: string,
-    presented?: Pick<PresentedToken, 'proof'>,
-  ): Verification | Promise<Verification> {
-    const known = presented?.proof ?? cache.get(token);
-    if (known?.keySet.vouchesFor(known.key) === true) {
-      if (presented !== undefined) presented.proof = known;
-      hits.inc();
-      return judgedNow(known.verified, clock.nowMs());
-    }
-    misses.inc();
-    if (known !== undefined) cache.delete(token);
-    if (presented !== undefined) presented.proof = undefined;
-    const running = flights.get(token);
-    if (running !== undefined) return running;
-    const proof = prove(token);
-    if (!(proof instanceof Promise)) return conclude(token, proof);
-    const flight = proof.then((settled) => conclude(token, settled)).finally(() => flights.delete(token));
-    flights.set(token, flight);
-    return flight;
+  function verifyNew(entry: TokenEntry): Verification | Promise<Verification> {
+    const { token } = entry;
+    const earlier = running.get(token);
+    if (earlier !== undefined) return earlier;
+    const outcome = verifyToken(token);
+    if (!(outcome instanceof Promise)) return conclude(entry, outcome);
+    const verification = outcome
+      .then((settled) => conclude(entry, settled))
+      .finally(() => running.delete(token));
+    running.set(token, verification);
+    return verification;
   }
 
-  return { verify, isUsable: () => issuers.some(({ keySet }) => keySet.isUsable()) };
+  function verify(entry: TokenEntry): Verification | Promise<Verification> {
+    const known = entry.signed === undefined ? table.findText(entry.token) : entry;
+    const signed = known?.signed;
+    if (known !== undefined && signed !== undefined) {
+      // Asked each time: a key that left the set takes with it what it verified.
+      if (signed.keySet.vouchesFor(signed.key)) {
+        hits.inc();
+        return withTimesChecked(signed.verified, clock.nowMs());
+      }
+      table.delete(known);
+      known.signed = undefined;
+    }
+    misses.inc();
+    return verifyNew(entry);
+  }
+
+  return {
+    verify,
+    find: (bytes, start, end) => table.find(bytes, start, end),
+    isUsable: () => issuers.some(({ keySet }) => keySet.isUsable()),
+  };
 }
 
-function judgedNow(verified: Verified, nowMs: number): Verification {
+function withTimesChecked(verified: Verified, nowMs: number): Verification {
   const { rules, token } = verified;
-  const unfit = judgeTimes(token, rules, nowMs);
+  const unfit = checkTimes(token, rules, nowMs);
   if (unfit === undefined) return verified;
   return reject(unfit.reason, unfit.detail, { issuer: token.issuer, keyId: token.keyId });
 }
 
-/** Follows how far each issuer's clock is ahead of ours, by its freshest token. */
+/** Records how far each issuer's clock is ahead of ours, by its freshest token. */
 function createClockWatch({ clock, metrics }: Pick<VerifierOptions, 'clock' | 'metrics'>) {
   const freshest = new Map<string, number>();
   return ({ issuer, issuedAt }: AccessToken): void => {

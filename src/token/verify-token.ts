@@ -1,9 +1,10 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Verified } from './access-token.ts';
-import { judgeClaims } from './claim-rules.ts';
+import { checkClaims } from './claim-rules.ts';
 import { parseCompactJws } from './compact-jws.ts';
-import { createGate, type Gate } from './concurrency-limit.ts';
-import { judgeHeader, type JudgedHeader } from './header-rules.ts';
+import { createConcurrencyLimit, type ConcurrencyLimit } from './concurrency-limit.ts';
+import { createEventLoopBudget } from './event-loop-budget.ts';
+import { checkHeader, type CheckedHeader } from './header-rules.ts';
 import { createIssuerChoice, type IssuerChoice } from './issuer-choice.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import type { KeyLookup, VerificationKey } from './key-ring.ts';
@@ -11,63 +12,64 @@ import type { KeySet } from './key-set.ts';
 import { reject, type Origin, type Rejected } from './rejection.ts';
 import { isSignedBy } from './signature.ts';
 import type { JsonObject } from './strict-json.ts';
-import { createTurnShare } from './event-loop-budget.ts';
 
 /** An issuer's rules and where its keys are. */
 export type TrustedIssuer = { readonly rules: IssuerRules; readonly keySet: KeySet };
 
-/** A verified token and the key it rests on. Times, audience and revocation are judged for every request. */
-export type TokenProof = {
-  readonly kind: 'proof';
+/** A token whose signature and claims hold, and the key that verified it. Its times are checked on each request. */
+export type SignedToken = {
+  readonly kind: 'signed';
   readonly verified: Verified;
   readonly key: VerificationKey;
   readonly keySet: KeySet;
 };
 
-export type Prover = (token: string) => TokenProof | Rejected | Promise<TokenProof | Rejected>;
+type Outcome = SignedToken | Rejected;
 
-/** A token of a known issuer with a header by its rules; the signature is still to be verified. */
+/** Verifies the signature and the claims of a token, but not its times, audience and revocation. */
+export type VerifyToken = (token: string) => Outcome | Promise<Outcome>;
+
+/** A token of a known issuer with a header by its rules; the signature is not verified yet. */
 type Candidate = {
   readonly kind: 'candidate';
   readonly token: string;
   readonly claims: JsonObject;
-  readonly header: JudgedHeader;
+  readonly header: CheckedHeader;
   readonly issuer: TrustedIssuer;
   readonly origin: Origin;
 };
 
-type Gates = { readonly verifying: Gate; readonly awaitingKeys: Gate };
-type Outcome = TokenProof | Rejected;
+type Limits = { readonly verifying: ConcurrencyLimit; readonly awaitingKeys: ConcurrencyLimit };
 
-const shareMs = 1;
+const budgetMs = 1;
 
 /**
- * Verifies a token from scratch; remembers nothing. Synchronous when it is refused before its signature, and where that is
- * verified at once, as long as all this takes a millisecond of a turn of the event loop: tokens seen before, which take next
- * to nothing, are not to wait for those of a flood.
- * @param options.maxPending tokens that wait for their turn, signatures in work at a time, and tokens that wait for newer keys
+ * Verifies tokens without caching them. Synchronous for a token rejected before its signature, and for the algorithms
+ * that are verified on the main thread, as long as all of these take no more than 1 ms of a turn of the event loop.
+ * Later ones wait for the next turn, so that a flood of new tokens does not delay tokens that were verified before.
+ * @param options.maxPending tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys
  */
-export function createProver(options: {
+export function createTokenVerification(options: {
   readonly issuers: readonly TrustedIssuer[];
   readonly maxTokenBytes: number;
   readonly maxPending: number;
   readonly clock: Clock;
-}): Prover {
+}): VerifyToken {
   const chooseIssuer = createIssuerChoice(options.issuers);
-  const gates: Gates = {
-    verifying: createGate(options.maxPending),
-    // Apart, so that tokens which wait for keys never keep out those of known keys.
-    awaitingKeys: createGate(options.maxPending),
+  const limits: Limits = {
+    verifying: createConcurrencyLimit(options.maxPending),
+    // A limit of its own, so that tokens which wait for keys never keep out tokens whose keys are known.
+    awaitingKeys: createConcurrencyLimit(options.maxPending),
   };
-  const share = createTurnShare({
-    shareMs,
+  const withinBudget = createEventLoopBudget({
+    budgetMs,
     maxWaiting: options.maxPending,
     monotonicMs: () => options.clock.monotonicMs(),
   });
   return (token) =>
-    share<Outcome>(() => {
+    withinBudget<Outcome>(() => {
       const candidate = examine(token, chooseIssuer, options.maxTokenBytes);
-      return candidate.kind === 'rejected' ? candidate : findKeyAndProve(candidate, gates);
+      return candidate.kind === 'rejected' ? candidate : findKeyAndVerify(candidate, limits);
     }) ?? reject('overloaded');
 }
 
@@ -80,33 +82,33 @@ function examine(
   if (jws.kind === 'rejected') return jws;
   const issuer = chooseIssuer(jws.claims['iss']);
   if ('kind' in issuer) return issuer;
-  const header = judgeHeader(jws.header, issuer.rules);
+  const header = checkHeader(jws.header, issuer.rules);
   if (header.kind === 'rejected') return header;
   const origin = { issuer: issuer.rules.issuer, keyId: header.kid };
   return { kind: 'candidate', token, claims: jws.claims, header, issuer, origin };
 }
 
-function findKeyAndProve(candidate: Candidate, gates: Gates): Outcome | Promise<Outcome> {
+function findKeyAndVerify(candidate: Candidate, limits: Limits): Outcome | Promise<Outcome> {
   const { issuer } = candidate;
   const lookup = lookUp(candidate);
-  if (lookup.kind !== 'unknown' || !lookup.refreshable) return proveWith(lookup, candidate, gates);
+  if (lookup.kind !== 'unknown' || !lookup.refreshable) return verifyWith(lookup, candidate, limits);
   const refresh = issuer.keySet.refreshForUnknownKey();
-  if (refresh === undefined) return proveWith(lookup, candidate, gates);
-  const waited = gates.awaitingKeys(async () => {
+  if (refresh === undefined) return verifyWith(lookup, candidate, limits);
+  const waited = limits.awaitingKeys(async () => {
     await refresh;
     return true;
   });
   if (waited === undefined) return reject('overloaded', undefined, candidate.origin);
-  return Promise.resolve(waited).then(() => proveWith(lookUp(candidate), candidate, gates));
+  return Promise.resolve(waited).then(() => verifyWith(lookUp(candidate), candidate, limits));
 }
 
 const lookUp = ({ header, issuer }: Candidate): KeyLookup => issuer.keySet.find(header.kid, header.algorithm);
 
-function proveWith(lookup: KeyLookup, candidate: Candidate, gates: Gates): Outcome | Promise<Outcome> {
+function verifyWith(lookup: KeyLookup, candidate: Candidate, limits: Limits): Outcome | Promise<Outcome> {
   switch (lookup.kind) {
     case 'found':
       return (
-        gates.verifying(() => prove(candidate, lookup.key)) ??
+        limits.verifying(() => verifySignature(candidate, lookup.key)) ??
         reject('overloaded', undefined, candidate.origin)
       );
     case 'unknown':
@@ -116,24 +118,24 @@ function proveWith(lookup: KeyLookup, candidate: Candidate, gates: Gates): Outco
   }
 }
 
-function prove(candidate: Candidate, key: VerificationKey): Outcome | Promise<Outcome> {
+function verifySignature(candidate: Candidate, key: VerificationKey): Outcome | Promise<Outcome> {
   const signed = isSignedBy(key.key, candidate.header.algorithm, candidate.token);
-  if (typeof signed === 'boolean') return concluded(candidate, key, signed);
-  return signed.then((settled) => concluded(candidate, key, settled));
+  if (typeof signed === 'boolean') return conclude(candidate, key, signed);
+  return signed.then((settled) => conclude(candidate, key, settled));
 }
 
-function concluded(candidate: Candidate, key: VerificationKey, isSigned: boolean): Outcome {
+function conclude(candidate: Candidate, key: VerificationKey, isSigned: boolean): Outcome {
   const { claims, header, issuer, origin } = candidate;
   if (!isSigned) return reject('bad_signature', undefined, origin);
-  // The key may have been withdrawn meanwhile.
+  // The key may have been withdrawn while the signature was verified on another thread.
   if (!issuer.keySet.vouchesFor(key))
     return reject('unknown_key', { claim: 'kid', found: 'withdrawn' }, origin);
-  const judged = judgeClaims(claims, issuer.rules, {
+  const checked = checkClaims(claims, issuer.rules, {
     type: header.type,
     keyId: key.keyId,
     keyNames: key.names,
   });
-  if (judged.kind === 'unfit') return reject(judged.reason, judged.detail, origin);
-  const verified: Verified = { kind: 'verified', token: judged.token, rules: issuer.rules };
-  return { kind: 'proof', verified, key, keySet: issuer.keySet };
+  if (checked.kind === 'unfit') return reject(checked.reason, checked.detail, origin);
+  const verified: Verified = { kind: 'verified', token: checked.token, rules: issuer.rules, memo: undefined };
+  return { kind: 'signed', verified, key, keySet: issuer.keySet };
 }

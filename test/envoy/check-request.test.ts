@@ -9,6 +9,7 @@ import type {
   CheckRequest as CheckMessage,
   CheckRequest__Output as DecodedMessage,
 } from './generated/envoy/service/auth/v3/CheckRequest.ts';
+import { TokenEntry } from '../../src/token/token-table.ts';
 import { authorizationDefinition } from './protocol.ts';
 
 const { requestSerialize, requestDeserialize } = authorizationDefinition.Check;
@@ -29,6 +30,46 @@ const overTheWire = (message: CheckMessage) => {
 };
 
 const withHttp = (http: object): CheckMessage => ({ attributes: { request: { http } } });
+
+describe('a token that was verified before', () => {
+  const known = new TokenEntry('eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl');
+  const findToken = (bytes: Buffer, start: number, end: number) =>
+    bytes.toString('latin1', start, end) === known.token ? known : undefined;
+  const read = createCheckRequestDecoder(undefined, findToken);
+  const value = `Bearer ${known.token}`;
+  const decoded = (http: object) => {
+    const request = read(requestSerialize(withHttp(http)));
+    if (request === undefined || request === malformed) throw new Error('not decoded');
+    return request;
+  };
+
+  it.each([
+    ['headers', { headers: { Authorization: value } }],
+    [
+      'the raw encoding',
+      { headerMap: { headers: [{ key: 'authorization', rawValue: Buffer.from(value) }] } },
+    ],
+  ])('is found in %s, and its header has the text that it has without', (_, http) => {
+    const request = decoded(http);
+    expect(request.knownToken).toBe(known);
+    expect(request.headers).toEqual(new Map([['authorization', [value]]]));
+    expect(request.headers.get('authorization')?.[0]).toBe(known.headerText);
+  });
+
+  it.each([
+    '',
+    'Bearer ',
+    'Bearer',
+    `bearer ${known.token}`,
+    `Bearer  ${known.token}`,
+    `${value} `,
+    `Bearer ${known.token.slice(1)}`,
+  ])('is not found in %j', (text) => {
+    const request = decoded({ headers: { authorization: text } });
+    expect(request.knownToken).toBeUndefined();
+    expect(request.headers.get('authorization')).toEqual([text]);
+  });
+});
 
 describe('a check request', () => {
   it('carries method, host, path with query, headers and context extensions', () => {

@@ -23,7 +23,6 @@ const token: AccessToken = {
   keyId: 'key-1',
   keyNames: ['key-1'],
   claims: {},
-  notes: [],
 };
 
 const request = (path = '/orders'): CheckRequest => ({

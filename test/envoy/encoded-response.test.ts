@@ -23,7 +23,6 @@ const tokenOf = (subject: string): AccessToken => ({
   keyId: 'key',
   keyNames: ['key'],
   claims: {},
-  notes: [],
 });
 const identityOf = (subject: string): UpstreamIdentity => ({
   set: [['x-auth-subject', subject]],
@@ -45,13 +44,16 @@ describe('an encoded response', () => {
     expect(decoded(refused).deniedResponse?.status?.code).toBe(401);
   });
 
-  it('is made once for a token, its identity and what is taken away', () => {
+  it('is made once for an allow, by each responder', () => {
     const encode = createEncodedResponder(respond);
-    const token = tokenOf('a');
-    const upstream = identityOf('a');
-    const remove: readonly string[] = [];
-    const first = encode(allow(token, upstream, remove), undefined);
-    expect(encode(allow(token, upstream, remove), undefined)).toBe(first);
+    const decision = allow(tokenOf('a'), identityOf('a'), []);
+    const first = encode(decision, undefined);
+    expect(encode(decision, undefined)).toBe(first);
+    const bare = createEncodedResponder(
+      createResponder({ denied: { detail: 'minimal', corsOrigins: [] }, mode: 'enforce', metadata: false }),
+    );
+    expect(decoded(bare(decision, undefined)).dynamicMetadata).toBeUndefined();
+    expect(decoded(encode(decision, undefined)).dynamicMetadata).toBeDefined();
   });
 
   it('holds no more memory than it has bytes', () => {

@@ -57,7 +57,6 @@ const token: AccessToken = {
   keyId: 'key',
   keyNames: ['key'],
   claims: {},
-  notes: [],
 };
 
 describe('a response', () => {

@@ -148,7 +148,6 @@ function evaluateToken(
     keyNames: ['key'],
     issuedAt,
     expiresAt: issuedAt + maxTokenLifetimeMs / 1000,
-    notes: [],
   };
   const limits = { maxExposureMs, clockToleranceSeconds: clockToleranceMs / 1000 };
   return feed.revocations.evaluate(token, limits, clock.nowMs()).kind;

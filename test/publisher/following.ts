@@ -55,7 +55,6 @@ export async function follow(url: string, logName: string, issuers: readonly str
       keyNames: ['some-key'],
       issuedAt: nowSeconds - 1,
       expiresAt: nowSeconds + 2,
-      notes: [],
       ...token,
     };
     const limits = { maxExposureMs: 30_000, clockToleranceSeconds: 5 };

@@ -123,7 +123,6 @@ async function startSidecar(redis: RedisOptions): Promise<Sidecar> {
       keyNames: ['k'],
       issuedAt,
       expiresAt: issuedAt + 60,
-      notes: [],
     };
     return feed.revocations.evaluate(
       { ...whole, ...token },

@@ -52,7 +52,6 @@ function judge(token: Partial<Revocable>) {
     keyNames: ['key'],
     issuedAt,
     expiresAt: issuedAt + 60,
-    notes: [],
     ...token,
   };
   return feed.revocations.evaluate(full, limits, (full.issuedAt + 1) * 1000);

@@ -21,7 +21,6 @@ const token = (claims: Partial<Revocable> = {}): Revocable => ({
   keyNames: ['key-1'],
   issuedAt: at - 10,
   expiresAt: at + 50,
-  notes: [],
   ...claims,
 });
 

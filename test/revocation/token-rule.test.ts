@@ -15,7 +15,6 @@ const token = (claims: Partial<Revocable>): Revocable => ({
   keyNames: ['key-1'],
   issuedAt: now - 40,
   expiresAt: now + 20,
-  notes: [],
   ...claims,
 });
 

@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { createTurnShare } from '../../src/token/event-loop-budget.ts';
+import { createEventLoopBudget } from '../../src/token/event-loop-budget.ts';
 
 /** A share of 1 ms, under a clock that tasks push on. */
 function share(maxWaiting = 100) {
   let nowMs = 0;
-  const run = createTurnShare({ shareMs: 1, maxWaiting, monotonicMs: () => nowMs });
+  const run = createEventLoopBudget({ budgetMs: 1, maxWaiting, monotonicMs: () => nowMs });
   const done: number[] = [];
   const task = (name: number, takesMs: number) => () => {
     nowMs += takesMs;

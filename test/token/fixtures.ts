@@ -7,6 +7,7 @@ import { issuerRules, type IssuerOptions } from '../../src/token/issuer-rules.ts
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
 import { createFixedKeySet } from '../../src/token/key-set.ts';
 import type { TrustedIssuer } from '../../src/token/verify-token.ts';
+import { TokenEntry } from '../../src/token/token-table.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/token/verifier.ts';
 import { jwkSetOf, testIssuer, testKey, testNow, type TestKey } from './tokens.ts';
 
@@ -42,14 +43,23 @@ export function trusted(options: Partial<IssuerOptions> = {}, ...keys: readonly 
   return { rules, keySet: createFixedKeySet(parseJwkSet(jwkSetOf(...listed), rules.algorithms).keys) };
 }
 
-export type TestVerifier = Verifier & { readonly clock: SteppedClock };
+/** Verifies texts too. */
+export type TestVerifier = Omit<Verifier, 'verify'> & {
+  verify(token: string | TokenEntry): ReturnType<Verifier['verify']>;
+  readonly clock: SteppedClock;
+};
 
 export function testVerifier(
   issuers: readonly TrustedIssuer[] = [trusted()],
   options: Partial<VerifierOptions> & { clock?: SteppedClock } = {},
 ): TestVerifier {
   const clock = options.clock ?? steppedClock();
-  return { ...createVerifier({ issuers, metrics: testMetrics(), ...options, clock }), clock };
+  const verifier = createVerifier({ issuers, metrics: testMetrics(), ...options, clock });
+  return {
+    ...verifier,
+    verify: (token) => verifier.verify(typeof token === 'string' ? new TokenEntry(token) : token),
+    clock,
+  };
 }
 
 export const everyAsymmetric: readonly Algorithm[] = [

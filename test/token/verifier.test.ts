@@ -35,6 +35,25 @@ function changeableKeys(...keys: readonly TestKey[]) {
   };
 }
 
+describe('a flood of tokens that are not good', () => {
+  it('takes no room in the cache, and evicts no good token', async () => {
+    const verifier = testVerifier([trusted()], { maxCachedTokens: 2 });
+    const good = issueToken({ now: testNow });
+    const first = await verifier.verify(good);
+    for (let index = 0; index < 50; index += 1) {
+      const jti = String(index);
+      const token = issueToken({ now: testNow, claims: { jti } });
+      const forged = `${token.slice(0, -8)}AAAAAAAA`;
+      expect(await verifier.verify(forged)).toMatchObject({ kind: 'rejected' });
+      const expired = issueToken({ now: testNow - 3600, claims: { jti } });
+      expect(await verifier.verify(expired)).toMatchObject({ reason: 'expired' });
+      for (const bad of [forged, expired])
+        expect(verifier.find(Buffer.from(bad), 0, bad.length)).toBeUndefined();
+    }
+    expect(verifier.verify(good)).toBe(first);
+  });
+});
+
 describe('a token seen before', () => {
   it('is answered synchronously, and counted as a hit', async () => {
     const metrics = testMetrics();
@@ -84,31 +103,33 @@ describe('a token seen before', () => {
     expect(await verifier.verify(token)).toMatchObject({ reason: 'unknown_key' });
   });
 
-  it('is known by the credential that presented it, as long as its key is vouched for', async () => {
+  it('is known by its entry although it was evicted, as long as its key is in the set', async () => {
     const metrics = testMetrics();
     const keys = changeableKeys(testKey('RS256', 'old'));
     const verifier = testVerifier([{ rules, keySet: keys.keySet }], { metrics, maxCachedTokens: 2 });
     const issue = (jti: string) =>
       issueToken({ now: testNow, key: testKey('RS256', 'old'), claims: { jti } });
     const token = issue('first');
-    const presented = { proof: undefined };
-    const first = await verifier.verify(token, presented);
-    expect(verifier.verify(token, presented)).toBe(first);
-    // The cache has forgotten it by now.
+    const first = await verifier.verify(token);
+    const bytes = Buffer.from(token);
+    const entry = verifier.find(bytes, 0, bytes.length);
+    if (entry === undefined) throw new Error('the token is not in the table');
+    expect(verifier.verify(entry)).toBe(first);
     for (const jti of ['a', 'b', 'c']) await verifier.verify(issue(jti));
-    expect(verifier.verify(token, presented)).toBe(first);
+    expect(verifier.find(bytes, 0, bytes.length)).toBeUndefined();
+    expect(verifier.verify(entry)).toBe(first);
     const { values } = await metrics.tokenCache.get();
     expect(values.map(({ labels, value }) => [labels.result, value])).toEqual([
       ['hit', 2],
       ['miss', 4],
     ]);
     verifier.clock.nowSeconds = testNow + 65;
-    expect(verifier.verify(token, presented)).toMatchObject({ reason: 'expired' });
+    expect(verifier.verify(entry)).toMatchObject({ reason: 'expired' });
     verifier.clock.nowSeconds = testNow;
     keys.change(testKey('RS256', 'new'));
     keys.answer();
-    expect(await verifier.verify(token, presented)).toMatchObject({ reason: 'unknown_key' });
-    expect(presented.proof).toBeUndefined();
+    expect(await verifier.verify(entry)).toMatchObject({ reason: 'unknown_key' });
+    expect(entry.signed).toBeUndefined();
   });
 
   it('is refused when its kid now names another key', async () => {

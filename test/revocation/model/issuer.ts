@@ -152,7 +152,6 @@ export class Issuer {
       keyNames: [`thumbprint-${key}`, `kid-${key}`],
       issuedAt,
       expiresAt: issuedAt + lifetimeSeconds,
-      notes: [],
     };
   }
 

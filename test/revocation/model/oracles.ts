@@ -124,7 +124,6 @@ export class Oracles {
         keyNames: ['none', event.kind === 'key' ? event.id : 'none'],
         issuedAt,
         expiresAt: issuedAt + 1,
-        notes: [],
       };
       if (sidecar.list.find(token) === undefined)
         throw new Violation(
