@@ -21,7 +21,7 @@ import { loadConfig } from '../runtime/config.ts';
 import { createLifecycle, runUntilSignal, type Part } from '../runtime/lifecycle.ts';
 import { createProgramLog } from '../runtime/log.ts';
 import { createAuthorizerMetrics, createRegistry } from '../runtime/metrics.ts';
-import { createSettling, type Settling } from '../runtime/v8-tuning.ts';
+import { createV8Tuning, type V8Tuning } from '../runtime/v8-tuning.ts';
 import type { ConfiguredIssuer } from '../assembly/trusted-issuers.ts';
 
 /** Goes from starting to ready once, and from there only to draining. */
@@ -55,8 +55,8 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     services: [authorizationServiceName],
     isReady: () => progress.readiness().ready,
   });
-  const settling = createSettling({ isReady: () => progress.readiness().ready, log });
-  const server = createServer(dependencies, judges, health, settling);
+  const tuning = createV8Tuning({ isReady: () => progress.readiness().ready, clock: systemClock, log });
+  const server = createServer(dependencies, judges, health, tuning);
   const admin = createAdminServer({
     address: config.admin,
     registry,
@@ -71,7 +71,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     admin,
     createKeysPart(judges.issuers),
     server,
-    settling,
+    tuning,
     createProgressPart({ ...dependencies, ...judges, progress, health, server }),
   ];
   return runUntilSignal(createLifecycle(parts, { drainMs: drainDelayMs(config) + config.drain, log }), log);
@@ -87,7 +87,7 @@ function createServer(
   dependencies: Dependencies,
   judges: Judges,
   health: HealthService,
-  settling: Settling,
+  tuning: V8Tuning,
 ): GrpcServer {
   const { config, clock, log, metrics } = dependencies;
   const { mode, denied } = config;
@@ -98,7 +98,7 @@ function createServer(
     respond: createResponder({ denied, mode, metadata: config.upstream.metadata }),
     respondToFault: createResponder({ denied, mode: 'enforce' }),
     record: (...decided) => {
-      settling.noteWork();
+      tuning.onCheck();
       record(...decided);
     },
     headers: wantedHeaders(config.token.sources, config.upstream.prefix),

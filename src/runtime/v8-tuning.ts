@@ -1,118 +1,135 @@
 import { performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
+import type { Clock } from './clock.ts';
 import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
-/** Busy for less than this share of the time is idle. */
-const idleShare = 0.05;
-
-/** V8's flags that spare memory and the collector, and what the command line says of the same. */
-const frugalFlags = {
-  /**
-   * No guess from what has lived long at the start: V8 would put a good part of each check into the old generation, where it keeps
-   * the rest of it from being collected cheaply.
-   */
-  lifetimes: { flag: '--no-allocation-site-pretenuring', about: /allocation.site.pretenuring/ },
-  /** An old generation that is collected when it has grown by half. */
-  growing: { flag: '--heap-growing-percent=50', about: /heap.growing.percent/ },
-  /** One compiler less. */
-  compiler: { flag: '--no-maglev', about: /maglev/ },
+/**
+ * Flags of Node that each program is started with. The Dockerfile and bin/curfew repeat them, and a test compares.
+ * What each flag of this file saves, and the command that shows it, is in docs/adr/v8-tuning.md.
+ */
+export const startFlags = {
+  authorizer: ['--max-semi-space-size=2', '--v8-pool-size=1', '--no-parallel-scavenge'],
+  identity: ['--max-semi-space-size=4'],
+  relay: ['--max-semi-space-size=2'],
+  injector: ['--max-semi-space-size=2'],
 } as const;
 
-export type SettlingOptions = {
-  /** True once all is loaded that belongs to the start. */
+/** Environment that goes with them: glibc otherwise gives each of Node's threads a heap of its own. */
+export const startEnvironment = { MALLOC_ARENA_MAX: '1' } as const;
+
+/**
+ * Flags of V8 that the authorizer sets while it runs. On the command line they would make V8 reject the code cache of
+ * Node's own modules, which was built with other flags, and the start would take a fifth longer.
+ * `isGiven` matches the same flag on the command line, which takes precedence.
+ */
+const runtimeFlags = {
+  /** V8 otherwise allocates part of each check in the old generation, where it keeps more from being collected. */
+  pretenuring: { flag: '--no-allocation-site-pretenuring', isGiven: /allocation.site.pretenuring/ },
+  /** Collects the old generation when it has grown by half. */
+  heapGrowth: { flag: '--heap-growing-percent=50', isGiven: /heap.growing.percent/ },
+  /** Leaves TurboFan as the only optimizing compiler. */
+  maglev: { flag: '--no-maglev', isGiven: /maglev/ },
+} as const;
+
+/** A process that is busy for less than this share of the time is idle. */
+const idleShare = 0.05;
+
+export type V8TuningOptions = {
+  /** True once everything is loaded that the start needs. */
   readonly isReady: () => boolean;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
-  /** How long it has to be idle first; ms, default 500. */
+  /** How often idleness is measured; ms, default 500. */
   readonly idleMs?: number;
-  /** How long it waits for that once ready; ms, default 60 s. */
+  /** How long after readiness it waits for an idle interval; ms, default 60 s. */
   readonly giveUpMs?: number;
-  /** Collects all garbage and gives its pages back to the system. */
+  /** Collects all garbage and returns its pages to the system. */
   readonly collect?: () => Promise<void> | void;
   /** Sets a flag of V8. */
   readonly setFlag?: (flag: string) => void;
 };
 
-export type Settling = Part & {
+export type V8Tuning = Part & {
   /**
-   * To be told of each piece of the program's work. With the first after the start V8 gets one compiler less: earlier it would take the
-   * other one for what the start has made warm, and 5 MB for that; later it would have taken this one for the work, and 15 MB.
+   * Call on every check. The first call disables Maglev. Disabled earlier, V8 optimizes start-up code with TurboFan (+5 MB);
+   * disabled later, Maglev has already compiled the hot path (+15 MB).
    */
-  noteWork(): void;
+  onCheck(): void;
 };
 
 /**
- * Has V8 spare memory, and gives back, once, what only the start needed: 12 of an authorizer's 82 MB, and more where a long
- * revocation log was read. V8 would keep it for a busy process. Cost: a pause of 30 ms, with a large heap of
- * 200, so it waits for the process to be idle, and lets it be where it never is.
+ * Makes V8 use less memory, and collects once what only the start needed: 12 of an authorizer's 82 MB, and more after a
+ * long revocation log was read. V8 would otherwise keep it for a busy process.
+ * Cost: the collection pauses the process for 30 ms, with a large heap for 200 ms. It therefore waits for an idle interval,
+ * and is skipped if there is none.
  */
-export function createSettling(options: SettlingOptions): Settling {
-  const { isReady, log, idleMs = 500, giveUpMs = 60_000 } = options;
+export function createV8Tuning(options: V8TuningOptions): V8Tuning {
+  const { isReady, clock, log, idleMs = 500, giveUpMs = 60_000 } = options;
   const { collect = collectAll, setFlag = setFlagsFromString } = options;
   let timer: NodeJS.Timeout | undefined;
   let before = performance.eventLoopUtilization();
   let readyMs: number | undefined;
-  let isOver = false;
-  let hasWork = false;
+  let isStartOver = false;
+  let hadCheck = false;
 
   function look(): void {
     const { utilization } = performance.eventLoopUtilization(before);
     before = performance.eventLoopUtilization();
     const wasReady = readyMs !== undefined;
-    if (isReady()) readyMs ??= performance.now();
+    if (isReady()) readyMs ??= clock.monotonicMs();
     if (readyMs === undefined || !wasReady) return;
     const isIdle = utilization < idleShare;
-    if (!isIdle && performance.now() - readyMs < giveUpMs) return;
+    if (!isIdle && clock.monotonicMs() - readyMs < giveUpMs) return;
     clearInterval(timer);
-    isOver = true;
-    if (hasWork) spare('compiler');
-    if (isIdle) void settle();
+    isStartOver = true;
+    if (hadCheck) set('maglev');
+    if (isIdle) void collectStart();
   }
 
-  function spare(what: keyof typeof frugalFlags): void {
-    const flag = flagToSet(what, process.execArgv);
+  function set(name: keyof typeof runtimeFlags): void {
+    const flag = flagToSet(name, process.execArgv);
     if (flag === undefined) return;
     setFlag(flag);
     log.debug('flag of V8 set', { kind: flag });
   }
 
-  async function settle(): Promise<void> {
+  async function collectStart(): Promise<void> {
     try {
       await collect();
     } catch (thrown) {
-      log.warn('memory of the start is kept: it could not be collected', { err: thrown });
+      log.warn('memory of the start not collected', { err: thrown });
     }
   }
 
   return {
-    name: 'settling',
+    name: 'v8 tuning',
     start: () => {
-      spare('lifetimes');
-      spare('growing');
+      set('pretenuring');
+      set('heapGrowth');
       timer = setInterval(look, idleMs).unref();
     },
     stop: () => clearInterval(timer),
-    noteWork: () => {
-      if (hasWork) return;
-      hasWork = true;
-      if (isOver) spare('compiler');
+    onCheck: () => {
+      if (hadCheck) return;
+      hadCheck = true;
+      if (isStartOver) set('maglev');
     },
   };
 }
 
 /**
- * Once all is loaded: on the command line it would have V8 refuse the compiled code that Node brings of its own modules, which was
- * built with other flags, and a start take a fifth longer.
- * @param execArgv what Node's command line says, which is kept
+ * @param execArgv flags on Node's command line, which take precedence
+ * @returns undefined where the command line gives the flag
  */
-export function flagToSet(what: keyof typeof frugalFlags, execArgv: readonly string[]): string | undefined {
-  const { flag, about } = frugalFlags[what];
-  return execArgv.some((argument) => about.test(argument)) ? undefined : flag;
+export function flagToSet(name: keyof typeof runtimeFlags, execArgv: readonly string[]): string | undefined {
+  const { flag, isGiven } = runtimeFlags[name];
+  return execArgv.some((argument) => isGiven.test(argument)) ? undefined : flag;
 }
 
 /**
- * By the inspector, since V8's `gc` is there with a flag alone (see `flagToSet`), or in a context made for it at run time; and with a
- * second context every later check takes a third more.
+ * Uses the inspector, because V8's `gc` needs a flag or a new context. The flag would slow the start like those above; with
+ * a second context every later check takes a third longer.
  */
 async function collectAll(): Promise<void> {
   const { Session } = await import('node:inspector');

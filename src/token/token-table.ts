@@ -41,8 +41,8 @@ export type TokenTableBounds = {
 };
 
 // Measured: see docs/adr/one-memory-of-a-token.md.
-const entryOverheadBytes = 2500;
-const bytesPerCharacter = 3;
+const entryOverheadBytes = 3000;
+const bytesPerCharacter = 3.5;
 
 /** A token's bytes are kept in slabs: a buffer of its own for each token would cost 250 bytes more. */
 const slabBytes = 128 * 1024;

@@ -15,7 +15,7 @@ export type VerifierOptions = {
   readonly maxTokenBytes?: number;
   /** Verified tokens cached; default 10,000. */
   readonly maxCachedTokens?: number;
-  /** Memory they may hold together, by estimate; default 32 MiB. */
+  /** Memory they may hold together, by estimate; default 56 MiB. */
   readonly maxCachedBytes?: number;
   /** Tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys; default 1000 each. */
   readonly maxPendingVerifications?: number;
@@ -37,7 +37,7 @@ export type Verifier = {
 
 const defaultMaxTokenBytes = 8192;
 const defaultMaxCachedTokens = 10_000;
-const defaultMaxCachedBytes = 32 * 1024 * 1024;
+const defaultMaxCachedBytes = 56 * 1024 * 1024;
 const defaultMaxPending = 1000;
 
 export function createVerifier(options: VerifierOptions): Verifier {
