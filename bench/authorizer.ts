@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { startEnvironment, startFlags } from '../src/runtime/v8-tuning.ts';
 import {
   freePorts,
   isOk,
@@ -13,7 +14,7 @@ import {
 import { algorithms, audience, issuerOf } from './tokens.ts';
 
 /** Environment of the authorizer's image. */
-const imageEnvironment = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
+const imageEnvironment = { NODE_ENV: 'production', ...startEnvironment };
 
 export type AuthorizerOptions = {
   readonly name: string;
@@ -26,6 +27,12 @@ export type AuthorizerOptions = {
   /** Default: the bundle, as in the image. */
   readonly from?: 'bundle' | 'source';
   readonly extraFlags?: readonly string[];
+  /** Default: those of the image. */
+  readonly flags?: readonly string[];
+  /** Beside the image's; undefined leaves out a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Folder of a bundle; default the one that `buildBundle` makes. */
+  readonly bundle?: string;
   /** Default true, as in the product. */
   readonly metadata?: boolean;
 };
@@ -38,20 +45,15 @@ export type RunningAuthorizer = RunningProgram & {
   metric(name: string, labels?: string): Promise<number>;
 };
 
-/** The flags of Node with which the authorizer's image starts it. */
-function imageFlags(): string[] {
-  const dockerfile = readFileSync(join(repository, 'Dockerfile'), 'utf8');
-  const start = /^ENTRYPOINT (?<words>\[.*"\/app\/authorizer\.mjs"\])$/m.exec(dockerfile)?.groups?.['words'];
-  if (start === undefined) throw new Error('the Dockerfile does not say how the authorizer is started');
-  return (JSON.parse(start) as string[]).slice(1, -1);
-}
-
 const bundleFolder = (folder: string): string => join(folder, 'bundle');
 
-/** Bundles the authorizer as for its image. */
-export function buildBundle(folder: string): void {
+/** Bundles the authorizer as for its image. @returns the folder of the bundle */
+export function buildBundle(folder: string, without: readonly string[] = []): string {
   const script = join(repository, 'scripts', 'bundle.ts');
-  runToEnd(process.execPath, [script, '--out', bundleFolder(folder), 'authorizer'], repository);
+  const out = bundleFolder(folder);
+  const left = without.flatMap((plugin) => ['--without', plugin]);
+  runToEnd(process.execPath, [script, '--out', out, ...left, 'authorizer'], repository);
+  return out;
 }
 
 /**
@@ -59,13 +61,14 @@ export function buildBundle(folder: string): void {
  * log.
  */
 export async function startAuthorizer(options: AuthorizerOptions): Promise<RunningAuthorizer> {
-  const { name, folder, from = 'bundle', extraFlags = [] } = options;
+  const { name, folder, from = 'bundle', extraFlags = [], flags = startFlags.authorizer, env } = options;
   const [adminPort = 0] = await freePorts(1);
   const file = join(folder, `${name}.yaml`);
   writeFileSync(file, stringify(configuration(options, adminPort)));
   const socket = options.listen.startsWith('unix://') ? options.listen.slice('unix://'.length) : undefined;
   if (socket !== undefined) rmSync(socket, { force: true });
-  const bundle = join(bundleFolder(folder), 'authorizer.mjs');
+  const bundles = options.bundle ?? bundleFolder(folder);
+  const bundle = join(bundles, 'authorizer.mjs');
   if (from === 'bundle' && !existsSync(bundle)) throw new Error('the authorizer was not bundled');
   const startedMs = performance.now();
   const entry = from === 'bundle' ? [bundle] : [join(repository, 'src', 'programs', 'cli.ts'), 'authorizer'];
@@ -73,10 +76,11 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
     name,
     folder,
     command: process.execPath,
-    args: [...imageFlags(), ...extraFlags, ...entry, '--config', file],
+    args: [...flags, ...extraFlags, ...entry, '--config', file],
     env: {
       ...imageEnvironment,
-      ...(from === 'bundle' && { NODE_COMPILE_CACHE: join(folder, 'compile-cache') }),
+      ...(from === 'bundle' && { NODE_COMPILE_CACHE: join(bundles, 'compile-cache') }),
+      ...env,
     },
   });
   await until(program, () => isOk(`http://127.0.0.1:${adminPort}/readyz`), { everyMs: 2, timeoutMs: 60_000 });

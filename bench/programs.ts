@@ -20,7 +20,8 @@ export type ProgramOptions = {
   readonly args: readonly string[];
   /** The file for its output. */
   readonly folder: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Beside this process's; undefined leaves out a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 };
 
 /**

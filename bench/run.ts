@@ -3,6 +3,8 @@
 //   npm run bench                       everything, under 10 minutes
 //   npm run bench -- --short            everything briefly, under a minute once the Go contenders are built
 //   npm run bench -- --soak 10          memory over ten minutes of checks
+//   npm run bench -- --tuning NAME      the authorizer against itself without a piece of tuning; a wrong NAME lists all
+//   npm run bench -- --tuning NAME --pairs 20
 //   npm run bench -- --out FOLDER       where report.json and report.html go; default .cache/bench
 //
 // It reports figures; no figure makes it fail.
@@ -24,6 +26,7 @@ import { holdRevocations, weatherStorm } from './scenarios/revocations.ts';
 import { soak } from './scenarios/soak.ts';
 import { joinStarts, timeStarts, type StartTimes } from './scenarios/start.ts';
 import { compareTokens } from './scenarios/tokens.ts';
+import { compareTuning } from './scenarios/tuning.ts';
 import { settingsFor } from './settings.ts';
 import { setStage, type Stage } from './stage.ts';
 
@@ -31,6 +34,8 @@ const { values } = parseArgs({
   options: {
     short: { type: 'boolean', default: false },
     soak: { type: 'string', default: '0' },
+    tuning: { type: 'string' },
+    pairs: { type: 'string', default: '10' },
     out: { type: 'string', default: join(repository, '.cache', 'bench') },
   },
 });
@@ -99,8 +104,7 @@ function publish(report: Report): void {
   say(`report in ${join(out, 'report.html')} and report.json`);
 }
 
-const stage = await setStage(folder, settings, say);
-try {
+async function run(stage: Stage): Promise<void> {
   if (settings.soakMinutes > 0) {
     const result = await soak(stage, say);
     writeFileSync(join(out, 'soak.json'), `${JSON.stringify(result, null, 1)}\n`);
@@ -108,7 +112,20 @@ try {
     const report = await takeAll(stage);
     publish({ ...report, bars: barsOf(report) });
   }
+}
+
+try {
+  if (values.tuning === undefined) {
+    const stage = await setStage(folder, settings, say);
+    await run(stage).finally(stage.stop);
+  } else {
+    const table = await compareTuning(folder, {
+      names: values.tuning.split(','),
+      pairs: Number(values.pairs),
+      say,
+    });
+    console.log(tableText(table));
+  }
 } finally {
-  await stage.stop();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,7 +1,8 @@
 // Bundles each program into one file for Node 24, and copies the files that it reads at run time.
 //
-//   node scripts/bundle.ts [--out dist] [--version VERSION] [--revision COMMIT] [PROGRAM ...]
+//   node scripts/bundle.ts [--out dist] [--version VERSION] [--revision COMMIT] [--without PLUGIN] [PROGRAM ...]
 //
+// --without omits a plug-in of this file, to measure what it saves (docs/adr/0010-v8-tuning.md).
 // With --version, the build fails unless package.json has the same version. `curfew --version` shows version
 // and revision.
 //
@@ -225,7 +226,9 @@ async function bundle(name: string, out: string): Promise<void> {
           },
         };
   const common = shared(out);
-  const plugins = [...(name === 'authorizer' ? [late] : []), ...(common.plugins ?? [])];
+  const plugins = [...(name === 'authorizer' ? [late] : []), ...(common.plugins ?? [])].filter(
+    (plugin) => !values.without.includes(plugin.name),
+  );
   await build({ ...common, ...entry, outfile, plugins, keepNames: needsNames.has(name) });
   console.log(`${relative(process.cwd(), outfile)}  ${Math.round(statSync(outfile).size / 1024)} KiB`);
 }
@@ -235,6 +238,7 @@ const { values, positionals } = parseArgs({
     out: { type: 'string', default: 'dist' },
     version: { type: 'string' },
     revision: { type: 'string', default: 'unknown' },
+    without: { type: 'string', multiple: true, default: [] },
   },
   allowPositionals: true,
 });

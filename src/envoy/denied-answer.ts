@@ -24,8 +24,14 @@ export type DeniedAnswer = {
   readonly body: string;
 };
 
-/** The request headers that shape an answer. */
-export const answerHeaders: readonly string[] = ['content-type', 'origin', 'accept', 'sec-fetch-mode'];
+/** The request headers that decide what an answer looks like. */
+export const answerHeaders = (
+  options: Pick<DeniedOptions, 'corsOrigins' | 'loginRedirect'>,
+): readonly string[] => [
+  'content-type',
+  ...(options.corsOrigins.length === 0 ? [] : ['origin']),
+  ...(options.loginRedirect === undefined ? [] : ['accept', 'sec-fetch-mode']),
+];
 
 const maxReturnPathLength = 2048;
 const noStore: HeaderValue = ['cache-control', 'no-store'];

@@ -1,22 +1,26 @@
 import type { CredentialSource } from '../token/bearer.ts';
 import { fold, hasSpellings } from '../check/reserved-headers.ts';
-import { answerHeaders } from './denied-answer.ts';
+import { answerHeaders, type DeniedOptions } from './denied-answer.ts';
 
-/** Which headers of a request somebody looks at. */
+/** Which headers of a request are read. */
 export type WantedHeaders = {
   /** In lower case. */
   readonly names: readonly string[];
-  /** In any spelling: once letters are in lower case and all else is a hyphen. */
+  /** Names in any spelling, compared once letters are in lower case and every other character is a hyphen. */
   readonly folded: readonly string[];
-  /** Headers are wanted too whose name begins with this once letters are in lower case and all else is a hyphen. */
+  /** Every header whose name begins with this is read too; compared in the same way. */
   readonly prefix: string;
 };
 
-/** The headers that a check with these sources of tokens and this reserved prefix looks at, and its answers. */
-export function wantedHeaders(sources: readonly CredentialSource[], prefix: string): WantedHeaders {
+/** The headers that a check with these sources of tokens and this reserved prefix reads, and its answers. */
+export function wantedHeaders(
+  sources: readonly CredentialSource[],
+  prefix: string,
+  denied: Pick<DeniedOptions, 'corsOrigins' | 'loginRedirect'>,
+): WantedHeaders {
   const credentials = sources.map((source) => ('header' in source ? source.header : 'cookie'));
   return {
-    names: [...credentials, ...answerHeaders],
+    names: [...credentials, ...answerHeaders(denied)],
     folded: [...new Set(credentials.filter(hasSpellings).map(fold))],
     prefix,
   };
@@ -26,9 +30,9 @@ export function wantedHeaders(sources: readonly CredentialSource[], prefix: stri
 export type HeaderFinder = (bytes: Buffer, start: number, end: number) => string | undefined;
 
 /**
- * Tells headers that are looked at from those that aren't, so that only the former become texts: a browser sends
- * twenty, two of which matter. A name with a byte outside ASCII is wanted where it might be one of the prefix: whoever
- * looks at it knows better.
+ * Separates the headers that are read from the others, so that only the former become texts: a browser sends twenty
+ * headers, two of which matter. A name with a byte outside ASCII is wanted if the bytes before it match the prefix: the
+ * check then decides by the decoded name.
  */
 export function createHeaderFinder({ names, folded: inAnySpelling, prefix }: WantedHeaders): HeaderFinder {
   const byLength: Buffer[][] = [];

@@ -101,7 +101,7 @@ function createServer(
       tuning.onCheck();
       record(...decided);
     },
-    headers: wantedHeaders(config.token.sources, config.upstream.prefix),
+    headers: wantedHeaders(config.token.sources, config.upstream.prefix, denied),
     findToken: judges.verifier.find,
     clock,
     log,

@@ -33,7 +33,7 @@ beforeAll(async () => {
   service = await startEchoService();
   const removed = ['x-auth-subject', 'x-auth-session', 'x-auth-issuer', 'x-auth-scopes'];
   authorizer = await startServer(() => allowed({ remove: removed }), {
-    headers: wantedHeaders([{ header: 'authorization' }], 'x-auth-'),
+    headers: wantedHeaders([{ header: 'authorization' }], 'x-auth-', { corsOrigins: [] }),
   });
   envoy = await startEnvoyWith(configOf(...samples));
 });

@@ -54,7 +54,7 @@ beforeAll(async () => {
       asked += 1;
       return decide(request);
     },
-    { headers: wantedHeaders(sources, prefix) },
+    { headers: wantedHeaders(sources, prefix, { corsOrigins: [] }) },
   );
   const service1 = {
     name: 'stripped',
