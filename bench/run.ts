@@ -117,7 +117,11 @@ async function run(stage: Stage): Promise<void> {
 try {
   if (values.tuning === undefined) {
     const stage = await setStage(folder, settings, say);
-    await run(stage).finally(stage.stop);
+    try {
+      await run(stage);
+    } finally {
+      await stage.stop();
+    }
   } else {
     const table = await compareTuning(folder, {
       names: values.tuning.split(','),

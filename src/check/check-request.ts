@@ -1,13 +1,13 @@
 import type { TokenEntry } from '../token/token-table.ts';
 import type { Decision } from './decision.ts';
 
-/** What Envoy asks, in plain values. Header names are in lower case. */
+/** Envoy's check request as plain values. Header names are in lower case. */
 export type CheckRequest = {
   readonly method: string;
   readonly host: string;
   /** Path and query, as received. */
   readonly path: string;
-  /** Every value of every header Envoy passed on, in order. Raw bytes beyond UTF-8 arrive as Latin-1. */
+  /** Every value of every header that Envoy sent, in order. Bytes that are not UTF-8 are decoded as Latin-1. */
   readonly headers: ReadonlyMap<string, readonly string[]>;
   /** The route's `context_extensions`. */
   readonly contextExtensions: ReadonlyMap<string, string>;
@@ -15,5 +15,5 @@ export type CheckRequest = {
   readonly knownToken?: TokenEntry | undefined;
 };
 
-/** `undefined`: Envoy's message had no HTTP attributes. */
+/** Decides a request. @param request undefined: Envoy's message had no HTTP attributes */
 export type Check = (request: CheckRequest | undefined) => Decision | Promise<Decision>;

@@ -1,7 +1,7 @@
 /**
- * The value of a Cookie header without the cookies of some names (RFC 6265 §4.2.1).
+ * Removes the cookies of some names from a Cookie header (RFC 6265 §4.2.1).
  * @param values the header's values as received
- * @returns undefined when none of them is there; empty when nothing is left
+ * @returns the new value, empty when no cookie is left; undefined when none of the names is present
  */
 export function withoutCookies(
   values: readonly string[] | undefined,

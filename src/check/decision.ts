@@ -37,7 +37,7 @@ export type Allow = {
   /** Undefined only for an anonymous request on an optional route. */
   readonly token: AccessToken | undefined;
   readonly upstream: UpstreamIdentity;
-  /** Request headers to take away: the reserved prefix, and the credential if so configured. Never one of `set`. */
+  /** Request headers to remove: the reserved prefix, and the credential if so configured. Never one of `set`. */
   readonly remove: readonly string[];
   /** The response on the wire, which src/envoy stores here: the same decision is made again for the same token. */
   encoded?: EncodedResponse | undefined;
@@ -53,23 +53,23 @@ export type Deny = {
   readonly detail: RejectionDetail | undefined;
   /** Issuer, key and session for the log, where the token was verified. */
   readonly token: AccessToken | undefined;
-  /** Where a token that was not verified says it comes from. */
+  /** Issuer and key that a token names which was not verified. */
   readonly origin?: Origin | undefined;
-  /** The scopes the route asks for, with `insufficient_scope` (RFC 6750 §3). */
+  /** The scopes that the route requires, with `insufficient_scope` (RFC 6750 §3). */
   readonly requiredScopes: string | undefined;
-  /** As of an allow, for shadow mode. */
+  /** Request headers to remove in shadow mode, where the request passes. */
   readonly remove: readonly string[];
 };
 
 export type Decision = Allow | Deny;
 
-/** What a refusal may say besides its reason. */
+/** What a denial may carry besides its reason. */
 export type DenyFacts = Partial<Pick<Deny, 'detail' | 'token' | 'origin' | 'requiredScopes' | 'remove'>>;
 
-const nobody: UpstreamIdentity = { set: [], metadata: undefined };
+const anonymous: UpstreamIdentity = { set: [], metadata: undefined };
 const nothing: readonly string[] = [];
 
-/** Lets a request pass as the bearer of a token that was verified and is not revoked. */
+/** Allows a request as the bearer of a token that was verified and is not revoked. */
 export const allow = (token: AccessToken, upstream: UpstreamIdentity, remove: readonly string[]): Allow => ({
   kind: 'allow',
   token,
@@ -78,11 +78,11 @@ export const allow = (token: AccessToken, upstream: UpstreamIdentity, remove: re
   encoded: undefined,
 });
 
-/** Lets a request without a credential pass as nobody, on a route that says so. */
+/** Allows a request without a credential as anonymous. The type of the route shows that it permits this. */
 export const allowAnonymous = (_route: OptionalRoute, remove: readonly string[]): Allow => ({
   kind: 'allow',
   token: undefined,
-  upstream: nobody,
+  upstream: anonymous,
   remove,
   encoded: undefined,
 });

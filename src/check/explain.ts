@@ -4,7 +4,7 @@ import { parseJsonObject, type JsonObject } from '../token/strict-json.ts';
 import type { Check, CheckRequest } from './check-request.ts';
 import type { Decision, Reason } from './decision.ts';
 
-/** A token's readable parts, unproven. The signature is left out: what is shown can't be used as a token. */
+/** A token's readable parts, not verified. The signature is left out, so that the output can't be used as a token. */
 export type DecodedToken = {
   /** Undefined where the part can't be read. */
   readonly header: JsonObject | undefined;
@@ -17,7 +17,7 @@ export type Explanation = DecodedToken & {
   readonly reason: Reason | undefined;
   /** The rule that decided, in words. */
   readonly rule: string;
-  /** What the rule looked at, wanted and found, as far as it says. */
+  /** The claim that the rule checks, its expected value and the one found; undefined where the rule names none. */
   readonly claim: string | undefined;
   readonly expected: string | undefined;
   readonly found: string | undefined;
@@ -49,7 +49,7 @@ const rules: Readonly<Record<Reason, string>> = {
 };
 
 /**
- * Says what the authorizer decides about a token, and which rule said no: it asks the check itself.
+ * Explains what the authorizer decides about a token, and which rule denies it. The decision is the check's own.
  * @param options.token as found; white space around it is dropped
  * @param options.sources where the check looks for tokens; the first is used
  * @param options.route the route's context extensions; default none
@@ -72,7 +72,7 @@ export async function explainToken(options: {
   return { ...decodeToken(token), ...explainDecision(await options.check(request)) };
 }
 
-/** Reads a token without judging it. Never throws. */
+/** Decodes a token without verifying it. Never throws. */
 export function decodeToken(token: string): DecodedToken {
   const [header, claims] = token.trim().split('.', 2);
   return { header: readPart(header), claims: readPart(claims) };

@@ -9,21 +9,21 @@ import type { TokenMemo } from './token-memo.ts';
 import { createUpstreamIdentity, type Oversize } from './upstream-identity.ts';
 
 export type ForwardingOptions = {
-  /** Reserved: every request header that folds to it is taken away; lower case, ends in a hyphen. */
+  /** Reserved prefix: every request header whose name folds to it is removed. Lower case, ends in a hyphen. */
   readonly prefix: string;
   /** Header name → claim name. */
   readonly headers: Readonly<Record<string, string>>;
-  /** False: the upstream gets neither the headers nor the cookies that tokens are looked for in. */
+  /** False: the headers and cookies that may carry a token are removed before the request goes to the upstream. */
   readonly forwardAuthorization: boolean;
   readonly sources: readonly CredentialSource[];
   readonly metrics: Pick<AuthorizerMetrics, 'upstreamValuesDropped'>;
 };
 
-/** What the upstream gets to see of a request. */
+/** Decides what the upstream receives of a request's headers. */
 export type Forwarding = {
-  /** For a request without an identity: everything that could pose as one. */
+  /** Headers to remove from a request without an identity: all that the upstream could take for one. */
   removeAlways(request: CheckRequest | undefined): readonly string[];
-  /** Allows a request with the identity of its token. Cost: for a token allowed before, a look at the header names. */
+  /** Allows a request with the identity of its token. Cost: for a token that was allowed before, one scan of the header names. */
   forward(request: CheckRequest, token: AccessToken, memo: TokenMemo): Allow | Oversize;
 };
 

@@ -1,19 +1,19 @@
 import type { Reason } from './decision.ts';
 
-/** How a reason for denial reaches the client. */
+/** What a client receives for a reason. */
 export type ReasonEntry = {
   readonly httpStatus: 401 | 403 | 500 | 503;
   /** google.rpc.Code, for gRPC callers. */
   readonly grpcStatus: 7 | 13 | 14 | 16;
-  /** The only word the client gets. Undefined for a request without credentials (RFC 6750 §3.1). */
-  readonly code: WireCode | undefined;
-  /** A sentence for the client; the same for all reasons of one code, so that it tells an attacker nothing. */
+  /** The error code, which is all that the client learns. Undefined for a request without credentials (RFC 6750 §3.1). */
+  readonly code: ErrorCode | undefined;
+  /** A sentence for the client. It is the same for all reasons of a code, so that an attacker learns nothing from it. */
   readonly title: string;
   /** Seconds of `Retry-After`. */
   readonly retryAfterSeconds: number | undefined;
 };
 
-export type WireCode = 'invalid_token' | 'insufficient_scope' | 'unavailable';
+export type ErrorCode = 'invalid_token' | 'insufficient_scope' | 'unavailable';
 
 const invalidToken: ReasonEntry = {
   httpStatus: 401,
@@ -30,7 +30,7 @@ const unavailable: ReasonEntry = {
   retryAfterSeconds: 5,
 };
 
-/** The one table of reasons: what each becomes on the wire. */
+/** What each reason becomes in a response. */
 export const reasons: Readonly<Record<Reason, ReasonEntry>> = {
   no_token: {
     httpStatus: 401,
@@ -73,5 +73,5 @@ export const reasons: Readonly<Record<Reason, ReasonEntry>> = {
   internal_error: unavailable,
 };
 
-/** Every reason, for tables and closed label lists. */
+/** Every reason: the values of the metric label. */
 export const allReasons = Object.keys(reasons) as readonly Reason[];

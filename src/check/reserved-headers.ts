@@ -1,8 +1,8 @@
 import type { CheckRequest } from './check-request.ts';
 
 /**
- * The names of a request's headers that must not reach the upstream as the client sent them.
- * @param always names taken away in any case, also those that Envoy didn't show us
+ * Names the headers of a request that must not reach the upstream as the client sent them.
+ * @param always names that are removed from every request, also if Envoy did not send us the header
  */
 export type HeadersToRemove = (
   request: CheckRequest | undefined,
@@ -12,10 +12,11 @@ export type HeadersToRemove = (
 /**
  * Finds the reserved headers in every spelling that some server folds together: case, and `_` or any other punctuation
  * for `-` (RFC 3875 §4.1.18 makes X-Auth-Subject and X_Auth_Subject the same variable).
- * Cost: one comparison of the first character for most headers; a list only where there is something to take away.
- * @param options.prefix every header whose name folds to it is ours; ends in a hyphen
- * @param options.credentials headers that tokens are looked for in: every other spelling of them is unverified
- * @param options.names those we set or take away ourselves; Envoy removes after it sets, so they are left out here
+ * Cost: one comparison of the first character for most headers. A list is allocated only if a header has to be removed.
+ * @param options.prefix every header whose name folds to it is reserved; ends in a hyphen
+ * @param options.credentials headers that may carry a token; in any other spelling their value is not verified
+ * @param options.names headers that a decision sets or removes. They are not listed again, because Envoy removes headers after
+ *   it sets them
  */
 export function createReservedHeaders(options: {
   readonly prefix: string;
@@ -23,7 +24,7 @@ export function createReservedHeaders(options: {
   readonly names: readonly string[];
 }): HeadersToRemove {
   const prefix = fold(options.prefix);
-  const ours = new Set(options.names);
+  const decided = new Set(options.names);
   const credentials = new Set(options.credentials);
   const spellings = [...new Set(options.credentials.filter(hasSpellings).map(fold))];
   const isUnverified = (name: string): boolean =>
@@ -32,7 +33,7 @@ export function createReservedHeaders(options: {
   return (request, always) => {
     let remove: string[] | undefined;
     for (const name of request?.headers.keys() ?? none) {
-      if (!(foldsTo(name, prefix) && !ours.has(name)) && !isUnverified(name)) continue;
+      if (!(foldsTo(name, prefix) && !decided.has(name)) && !isUnverified(name)) continue;
       remove ??= [...always];
       remove.push(name);
     }
@@ -42,12 +43,12 @@ export function createReservedHeaders(options: {
 
 const none: readonly string[] = [];
 
-/** Whether another name folds to the same: case aside, one with something to fold. */
+/** True if other names, beyond differences in case, fold to the same. */
 export const hasSpellings = (name: string): boolean => /[^a-z0-9]/.test(name);
 
 export const fold = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-');
 
-/** `name` starts with `prefix` once both are folded; nothing is allocated for a name that does not. */
+/** True if `name`, once folded, starts with the folded `prefix`. Allocates nothing. */
 function foldsTo(name: string, prefix: string): boolean {
   if (name.length < prefix.length) return false;
   for (let index = 0; index < prefix.length; index += 1) {

@@ -1,32 +1,32 @@
 import { formatDuration, parseDurationMs } from '../runtime/config-values.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 
-/** What a route asks for, beyond a valid token. */
+/** What a route requires beyond a valid token. */
 export type RoutePolicy = RequiredRoute | OptionalRoute;
 
-type Demands = {
-  /** What must be in `aud`, instead of one of the issuer's list. */
+type Requirements = {
+  /** Accepted values of `aud`, instead of the issuer's. */
   readonly audiences: readonly string[] | undefined;
-  /** All required. */
+  /** The token must have all of them. */
   readonly scopes: readonly string[];
   /** Lowers the configured limit; ms. */
   readonly maxExposureMs: number | undefined;
 };
 
-export type RequiredRoute = Demands & { readonly access: 'required' };
+export type RequiredRoute = Requirements & { readonly access: 'required' };
 
-/** Lets requests without a credential pass; a bad credential is refused all the same. */
-export type OptionalRoute = Demands & { readonly access: 'optional' };
+/** Allows requests without a credential. A request with a bad credential is denied. */
+export type OptionalRoute = Requirements & { readonly access: 'optional' };
 
 export type MisconfiguredRoute = { readonly access: 'misconfigured'; readonly detail: RejectionDetail };
 
 export type RoutePolicies = (extensions: ReadonlyMap<string, string>) => RoutePolicy | MisconfiguredRoute;
 
-const ourKeys = 'curfew.';
+const keyPrefix = 'curfew.';
 const minExposureMs = 10_000;
-const maxRemembered = 1024;
-// Whoever reaches the port can send settings as long as a message.
-const maxRememberedLength = 8192;
+const maxCached = 1024;
+// Every client of the port can send extensions as long as a message.
+const maxCachedLength = 8192;
 const maxValueLength = 4096;
 
 const plainRoute: RequiredRoute = {
@@ -37,50 +37,50 @@ const plainRoute: RequiredRoute = {
 };
 
 /**
- * Reads what routes ask for from Envoy's `context_extensions`. Keys of other owners are passed over; an unknown key
- * of ours or a value that does not parse makes the route misconfigured, never laxer.
- * Cost: equal extensions are parsed once; up to 1024 sets are remembered. The same object, which must not change, takes one
- * look-up.
+ * Reads route policies from Envoy's `context_extensions`. Keys without our prefix are ignored. An unknown key with it, or a
+ * value that can't be parsed, makes the route misconfigured, which denies its requests.
+ * Cost: equal extensions are parsed once, and up to 1024 policies are cached. For an object that was passed before, which must
+ * not change, one look-up.
  * @param limits.maxExposureMs the configured limit, which a route may only lower; Infinity without revocation
  */
 export function createRoutePolicies(limits: { readonly maxExposureMs: number }): RoutePolicies {
-  const remembered = new Map<string, RoutePolicy | MisconfiguredRoute>();
+  const cache = new Map<string, RoutePolicy | MisconfiguredRoute>();
 
-  function recall(extensions: ReadonlyMap<string, string>): RoutePolicy | MisconfiguredRoute {
+  function find(extensions: ReadonlyMap<string, string>): RoutePolicy | MisconfiguredRoute {
     const key = keyOf(extensions);
     if (key === '') return plainRoute;
-    const known = remembered.get(key);
+    const known = cache.get(key);
     if (known !== undefined) return known;
     const policy = parseRoutePolicy(extensions, limits.maxExposureMs);
-    if (key.length > maxRememberedLength) return policy;
-    if (remembered.size >= maxRemembered) remembered.clear();
-    remembered.set(key, policy);
+    if (key.length > maxCachedLength) return policy;
+    if (cache.size >= maxCached) cache.clear();
+    cache.set(key, policy);
     return policy;
   }
 
-  const ofObjects = new WeakMap<ReadonlyMap<string, string>, RoutePolicy | MisconfiguredRoute>();
+  const byObject = new WeakMap<ReadonlyMap<string, string>, RoutePolicy | MisconfiguredRoute>();
   return (extensions) => {
     if (extensions.size === 0) return plainRoute;
-    let policy = ofObjects.get(extensions);
+    let policy = byObject.get(extensions);
     if (policy !== undefined) return policy;
-    policy = recall(extensions);
-    ofObjects.set(extensions, policy);
+    policy = find(extensions);
+    byObject.set(extensions, policy);
     return policy;
   };
 }
 
-/** Equal for equal settings of ours; lengths keep a value from posing as the next key. */
+/** Equal for equal settings under our prefix. The lengths keep a value from being read as the next key. */
 function keyOf(extensions: ReadonlyMap<string, string>): string {
   let key = '';
   for (const [name, value] of extensions) {
-    if (isOurs(name)) key += `${name.length}:${name}${value.length}:${value}`;
+    if (hasPrefix(name)) key += `${name.length}:${name}${value.length}:${value}`;
   }
   return key;
 }
 
-// A key that only differs from ours by case is a mistake that would otherwise leave a route laxer than meant.
-const isOurs = (name: string): boolean =>
-  name.startsWith(ourKeys) || name.slice(0, ourKeys.length).toLowerCase() === ourKeys;
+// In any case: a key in the wrong case is a mistake, and ignoring it would make the route less strict than intended.
+const hasPrefix = (name: string): boolean =>
+  name.startsWith(keyPrefix) || name.slice(0, keyPrefix.length).toLowerCase() === keyPrefix;
 
 function parseRoutePolicy(
   extensions: ReadonlyMap<string, string>,
@@ -88,7 +88,7 @@ function parseRoutePolicy(
 ): RoutePolicy | MisconfiguredRoute {
   let policy: RoutePolicy = plainRoute;
   for (const [name, value] of extensions) {
-    if (!isOurs(name)) continue;
+    if (!hasPrefix(name)) continue;
     const next: RoutePolicy | string = applySetting(policy, name, value, maxExposureMs);
     if (typeof next === 'string')
       return { access: 'misconfigured', detail: { claim: name, expected: next, found: value.slice(0, 128) } };
@@ -97,7 +97,7 @@ function parseRoutePolicy(
   return policy;
 }
 
-/** The policy with one setting more, or what the setting should have been. */
+/** Adds one setting to a policy. @returns a text if the value can't be parsed: what it should have been */
 function applySetting(
   policy: RoutePolicy,
   name: string,
@@ -114,7 +114,7 @@ function applySetting(
     case 'curfew.scopes': {
       const scopes = value.split(' ').filter((scope) => scope !== '');
       if (scopes.length === 0 || !scopes.every(isScope)) return 'scopes separated by spaces';
-      // Once each: a token keeps the policy that was opened to it last.
+      // Each once, so that a check does not compare a scope twice.
       return { ...policy, scopes: [...new Set(scopes)] };
     }
     case 'curfew.max-exposure': {
@@ -128,5 +128,5 @@ function applySetting(
   }
 }
 
-// RFC 6749 §3.3; what else it held could break out of the quoted `scope` of a challenge.
+// RFC 6749 §3.3: any other character could end the quoted `scope` of a challenge.
 const isScope = (scope: string): boolean => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope);

@@ -9,7 +9,7 @@ export type TokenMemo = {
   readonly owner: object;
   /** The route whose audience and scopes the token met last. */
   metRoute: RoutePolicy | undefined;
-  /** The decision for a request with nothing to take away but what is taken away from all. */
+  /** The decision for a request from which no header has to be removed beyond those removed from every request. */
   plain: Allow | Oversize | undefined;
 };
 

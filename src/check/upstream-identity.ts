@@ -6,19 +6,19 @@ import type { HeaderValue, TokenMetadata, UpstreamIdentity } from './decision.ts
 export type UpstreamIdentityOptions = {
   /** Header name → claim name. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Headers that are taken away from every request. */
+  /** Headers that are removed from every request. */
   readonly hidden: readonly string[];
   readonly metrics: Pick<AuthorizerMetrics, 'upstreamValuesDropped'>;
 };
 
-/** A claim that is too long to be passed on. */
+/** A claim that is too long for a header. */
 export type Oversize = { readonly kind: 'oversize'; readonly detail: RejectionDetail };
 
 export type PreparedIdentity =
   | {
       readonly kind: 'identity';
       readonly upstream: UpstreamIdentity;
-      /** Headers to take away: those for which the token has no value, and the hidden ones. */
+      /** Headers to remove: those for which the token has no value, and the hidden ones. */
       readonly remove: readonly string[];
     }
   | Oversize;
@@ -63,15 +63,16 @@ const metadataOf = (token: AccessToken): TokenMetadata => ({
 });
 
 /**
- * A claim as a header value: texts as they are, lists joined with spaces, objects as JSON, all percent-encoded outside
- * printable ASCII, so that decoding gives back the very claim. Undefined for an absent, null or empty one.
+ * Writes a claim as a header value: texts as they are, lists joined with spaces, objects as JSON. Everything outside
+ * printable ASCII is percent-encoded, so that decoding returns the claim unchanged.
+ * @returns undefined for a claim that is absent, null or empty
  */
 export function headerValue(claim: unknown): string | undefined {
   const value = Array.isArray(claim) ? claim.map(listItem).join(' ') : encoded(textOf(claim));
   return value === '' ? undefined : value;
 }
 
-// A space inside an item would make two of one: `["admin user"]` must not read as `["admin", "user"]`.
+// A space inside an item would split it: `["admin user"]` must not be read as `["admin", "user"]`.
 const listItem = (item: unknown): string => encoded(textOf(item)).replaceAll(' ', '%20');
 
 function textOf(claim: unknown): string {
@@ -79,8 +80,8 @@ function textOf(claim: unknown): string {
   return typeof claim === 'string' ? claim : JSON.stringify(claim);
 }
 
-// Spaces at either end are encoded too: HTTP drops them (RFC 9110 §5.5), and ` admin` is not `admin`. The last pattern
-// begins where spaces begin: tried at each of them, a long run within a claim would take quadratic time.
+// Spaces at either end are encoded too: HTTP drops them (RFC 9110 §5.5), and ` admin` is not `admin`. The lookbehind of the
+// last pattern keeps the search linear: without it, the search would begin again at each space of a long run.
 const toBeEncoded = /%|[^\x20-\x7e]+|^ +|(?<! ) +$/g;
 
 const encoded = (text: string): string => text.replace(toBeEncoded, percent);

@@ -1,25 +1,24 @@
 import { isUtf8 } from 'node:buffer';
 import { malformedRequest } from '../grpc/method.ts';
+import { createBearerFinder, type TokenFinder } from './bearer-value.ts';
 import { createContextExtensions, type ContextExtensions } from './context-extensions.ts';
 import type { CheckRequest } from '../check/check-request.ts';
-import { bearerPrefix } from '../token/bearer.ts';
 import type { TokenEntry } from '../token/token-table.ts';
 import { createHeaderFinder, type HeaderFinder, type WantedHeaders } from './wanted-headers.ts';
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
 /**
- * Reads Envoy's message. Never throws.
- * @returns undefined when the message has no HTTP attributes, or more headers or context extensions than any proxy
- *   would send: either way nothing can be decided, so the request is refused. Leaving out the excess would leave out
- *   headers that have to be stripped.
+ * Decodes Envoy's message. Never throws.
+ * @returns undefined when the message has no HTTP attributes, or more headers or context extensions than any proxy would send.
+ *   The request is then denied. Ignoring the excess could ignore headers that have to be removed.
  */
 export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformedRequest;
 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
 
-// Field numbers, and the bits of all that are length-delimited, also of those that are passed over: a reader that goes
-// by the number alone would find other fields behind one of another wire type.
+// Field numbers, and one bit for each field that must be length-delimited, including fields that are skipped: a decoder that
+// ignores the wire type would read other fields after a field of another type.
 const bitsOf = (...fields: readonly number[]): number =>
   fields.reduce((bits, field) => bits | (1 << field), 0);
 
@@ -35,22 +34,22 @@ const fieldsOfHttp = {
   headers: 3,
   path: 4,
   host: 5,
-  /** The only number in the message. */
+  /** The only number in the message. If it is length-delimited the message is malformed. */
   size: 9,
   headerMap: 13,
   read: bitsOf(2, 3, 4, 5, 13),
   bits: bitsOf(1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13),
 } as const;
 const fieldsOfHeaderMap = { headers: 1, bits: bitsOf(1) } as const;
-/** Of a `HeaderValue`; of an entry of a map too, which has no raw value. */
+/** Of a `HeaderValue`, and of an entry of the map `headers`, which has no raw value. */
 const fieldsOfHeader = { key: 1, value: 2, rawValue: 3, bits: bitsOf(1, 2, 3) } as const;
 
 /**
- * Reads of a check request what a decision needs, straight from its bytes: a full decoder would make texts and objects
- * of ten times as much. What isn't needed is passed over unread. Refused are bytes that are no message, and messages
- * that readers could take differently: a field twice that may be there once, or a name twice in a map.
+ * Decodes the part of a check request that a decision needs; a full decoder would allocate ten times as much. Bytes that
+ * aren't a message are malformed, and so are messages that two decoders could read differently: a singular field that is
+ * present twice, or a name that is present twice in a map.
  * Cost: below a microsecond for a browser's request, with `wanted`.
- * @param wanted the headers that someone looks at; default all
+ * @param wanted the headers that are read; default all
  * @param findToken finds a token that was verified before: its text is not decoded again; default none
  * @see envoy/service/auth/v3/attribute_context.proto
  */
@@ -63,14 +62,6 @@ export function createCheckRequestDecoder(
 }
 
 const everyHeader: HeaderFinder = (bytes, start, end) => bytes.toString('utf8', start, end).toLowerCase();
-
-/** Finds what is known of the token in a stretch of bytes. */
-export type TokenFinder = (bytes: Buffer, start: number, end: number) => TokenEntry | undefined;
-
-// The prefix as two numbers that overlap: comparing them allocates nothing.
-const prefixBytes = Buffer.from(bearerPrefix, 'latin1');
-const prefixStart = prefixBytes.readInt32LE(0);
-const prefixRest = prefixBytes.readInt32LE(3);
 
 const absent = -1;
 const noBytes: Buffer = Buffer.alloc(0);
@@ -95,11 +86,11 @@ const emptyRequest = (): Draft => ({
   knownToken: undefined,
 });
 
-/** One for all requests: a request is read in one go. */
+/** One object decodes all requests, one after the other. */
 class Decoder {
   readonly #findHeader: HeaderFinder;
   readonly #readExtensions: ContextExtensions = createContextExtensions();
-  readonly #findToken: TokenFinder;
+  readonly #findBearer: TokenFinder;
   readonly #wire = new WireReader(noBytes);
   #bytes = noBytes;
   #request = emptyRequest();
@@ -110,7 +101,7 @@ class Decoder {
 
   constructor(findHeader: HeaderFinder, findToken: TokenFinder) {
     this.#findHeader = findHeader;
-    this.#findToken = findToken;
+    this.#findBearer = createBearerFinder(findToken);
   }
 
   decode(bytes: Buffer): CheckRequest | undefined | typeof malformedRequest {
@@ -205,13 +196,13 @@ class Decoder {
     }
   }
 
-  /** True for what nearly all headers are: a short name that nobody looks at, and a value, each once and in this order. */
+  /** True for most headers: a short name that is not wanted, then the value, each once. */
   #isPlainAndUnwanted(start: number, end: number): boolean {
     const bytes = this.#bytes;
     const nameStart = start + 2;
     const nameEnd = nameStart + (bytes[start + 1] ?? 0);
     if (bytes[start] !== 0x0a || nameEnd - nameStart > 0x7f || bytes[nameEnd] !== 0x12) return false;
-    // A length of one or two bytes, after which the value is all that is left.
+    // The value's length takes one or two bytes, and the value must fill the rest.
     const low = bytes[nameEnd + 1] ?? 0;
     const high = bytes[nameEnd + 2] ?? 0x80;
     const isWhole =
@@ -221,7 +212,7 @@ class Decoder {
     return isWhole && this.#findHeader(bytes, nameStart, nameEnd) === undefined;
   }
 
-  /** An entry of the map `headers`, or a `HeaderValue` of `header_map`: the same but for the raw value. */
+  /** Reads an entry of the map `headers`, or a `HeaderValue` of `header_map`, which may have a raw value. */
   #readHeader(start: number, end: number, isEntry: boolean): boolean {
     const wire = this.#wire;
     wire.seek(start);
@@ -254,7 +245,7 @@ class Decoder {
         rawEnd = wire.end;
       }
     }
-    // An entry's absent key is the empty one; a header without a name is none.
+    // In a map an absent key is the empty key; a `HeaderValue` without a key is ignored.
     if (keyStart === absent && !isEntry) return true;
     const name = this.#findHeader(this.#bytes, keyStart === absent ? keyEnd : keyStart, keyEnd);
     if (name === undefined) return true;
@@ -265,7 +256,7 @@ class Decoder {
     return this.#add(name, value, isEntry);
   }
 
-  /** False for a name that a map holds twice, whatever its spelling. */
+  /** Returns false for a name that the map holds twice; names that differ in case count as equal. */
   #add(name: string, value: string, isEntry: boolean): boolean {
     const { headers } = this.#request;
     const values = headers.get(name);
@@ -275,30 +266,22 @@ class Decoder {
     return true;
   }
 
-  /** The text of `Bearer` and a token that was verified before; undefined for all other values. */
+  /** The header value of a token that was verified before; undefined for all other values. */
   #knownBearer(start: number, end: number): string | undefined {
-    const bytes = this.#bytes;
-    const tokenStart = start + bearerPrefix.length;
-    if (
-      end - tokenStart < 1 ||
-      bytes.readInt32LE(start) !== prefixStart ||
-      bytes.readInt32LE(start + 3) !== prefixRest
-    )
-      return undefined;
-    const entry = this.#findToken(bytes, tokenStart, end);
+    const entry = this.#findBearer(this.#bytes, start, end);
     if (entry === undefined) return undefined;
     this.#request.knownToken = entry;
-    return (entry.headerText ??= bearerPrefix + entry.token);
+    return entry.headerText;
   }
 
   #text(start: number, end: number): string {
     return start === end ? '' : this.#bytes.toString('utf8', start, end);
   }
 
-  /** UTF-8, else Latin-1. */
+  /** Decodes UTF-8, and Latin-1 if the bytes are not UTF-8. */
   #rawText(start: number, end: number): string {
     const text = this.#text(start, end);
-    // Only what can't be decoded is replaced, or was that very character before.
+    // U+FFFD is either in the header itself, or replaces bytes that are not UTF-8.
     if (!text.includes('\ufffd') || isUtf8(this.#bytes.subarray(start, end))) return text;
     return this.#bytes.toString('latin1', start, end);
   }

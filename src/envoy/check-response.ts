@@ -11,17 +11,17 @@ export type Mode = 'enforce' | 'shadow';
 
 export type ResponderOptions = {
   readonly denied: DeniedOptions;
-  /** `shadow`: a refusal is let through, without an identity and without what the client pretended to be. */
+  /** `shadow`: a denied request passes, without an identity and without the reserved headers that the client sent. */
   readonly mode: Mode;
-  /** Whether a request that is let through gets dynamic metadata; default true. */
+  /** Whether the response to an allowed request has dynamic metadata; default true. */
   readonly metadata?: boolean;
 };
 
 export type Responder = (decision: Decision, request: CheckRequest | undefined) => CheckResponse;
 
 /**
- * The sole builder of `CheckResponse`: status code and body are set together, so that they can't disagree. Envoy
- * goes by the status code alone, and an OK with a denied body would let the request through.
+ * Builds every `CheckResponse`. Status code and body are set together, so that they can't disagree: Envoy reads the status code
+ * alone, and would let a request pass that has OK with a denied body.
  * @see envoy/service/auth/v3/external_auth.proto
  */
 export function createResponder(options: ResponderOptions): Responder {
@@ -32,7 +32,7 @@ export function createResponder(options: ResponderOptions): Responder {
         return allowed(decision, options.metadata !== false);
       case 'deny':
         return options.mode === 'shadow'
-          ? letThrough(decision)
+          ? passedInShadow(decision)
           : denied(decision, deniedAnswer(decision, request));
     }
   };
@@ -48,7 +48,7 @@ function allowed({ upstream, remove }: Allow, withMetadata: boolean): CheckRespo
   };
 }
 
-function letThrough({ reason, remove }: Deny): CheckResponse {
+function passedInShadow({ reason, remove }: Deny): CheckResponse {
   return {
     status: { code: grpcStatus.ok },
     okResponse: { headersToRemove: [...remove] },
@@ -60,7 +60,7 @@ function denied({ reason }: Deny, answer: DeniedAnswer): CheckResponse {
   return {
     status: { code: answer.grpcStatus, message: reason },
     deniedResponse: {
-      // Envoy's enum of status codes holds every number of the table.
+      // Envoy's enum of status codes has every status of the table of reasons.
       status: { code: answer.httpStatus as 401 },
       headers: answer.headers.map(overwriting),
       body: answer.body,
@@ -76,7 +76,7 @@ const overwriting = ([key, value]: HeaderValue): HeaderValueOption => ({
 
 const text = (value: string): Value => ({ stringValue: value });
 
-/** Readable by Envoy as `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:…)%`, and by RBAC and rate limits. */
+/** Envoy reads it as `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:…)%`, and RBAC and rate limits can match it. */
 const curfew = (fields: Record<string, Value>): Struct => ({
   fields: { curfew: { structValue: { fields } } },
 });

@@ -1,6 +1,6 @@
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
-/** Reads the entries of `context_extensions` from a stretch of the attributes; `start` is -1 where there are none. */
+/** Decodes the entries of `context_extensions` in part of the attributes; `start` is -1 if there are none. */
 export type ContextExtensions = (
   bytes: Buffer,
   start: number,
@@ -9,37 +9,37 @@ export type ContextExtensions = (
 
 const field = 10;
 const maxExtensions = 128;
-const maxRemembered = 256;
-/** Longer ones are read each time: what is remembered stays below a megabyte. */
-const maxRememberedBytes = 2048;
+const maxCached = 256;
+/** Longer extensions are decoded each time, so that the cache stays below 1 MB. */
+const maxCachedBytes = 2048;
 
 const none: ReadonlyMap<string, string> = new Map();
 
 /**
- * Envoy sends a route's settings with each request, always in the same bytes: equal bytes are read once, and become the
+ * Envoy sends a route's extensions with each request, always as the same bytes. Equal bytes are decoded once, and return the
  * same object.
  */
 export function createContextExtensions(): ContextExtensions {
-  const remembered = new Map<string, ReadonlyMap<string, string>>();
-  const last = Buffer.allocUnsafeSlow(maxRememberedBytes);
+  const cache = new Map<string, ReadonlyMap<string, string>>();
+  const last = Buffer.allocUnsafeSlow(maxCachedBytes);
   let lastLength = -1;
   let lastRead = none;
 
   function read(bytes: Buffer, start: number, end: number): ReturnType<ContextExtensions> {
     const key = bytes.toString('latin1', start, end);
-    const known = remembered.get(key);
+    const known = cache.get(key);
     if (known !== undefined) return known;
     const entries = readEntries(bytes, start, end);
     if (typeof entries === 'string') return entries;
-    if (remembered.size >= maxRemembered) remembered.clear();
-    remembered.set(key, entries);
+    if (cache.size >= maxCached) cache.clear();
+    cache.set(key, entries);
     return entries;
   }
 
   return (bytes, start, end) => {
     if (start === -1) return none;
     const length = end - start;
-    if (length > maxRememberedBytes) return readEntries(bytes, start, end);
+    if (length > maxCachedBytes) return readEntries(bytes, start, end);
     if (length === lastLength && last.compare(bytes, start, end, 0, length) === 0) return lastRead;
     const entries = read(bytes, start, end);
     if (typeof entries === 'string') return entries;
@@ -66,7 +66,7 @@ function readEntries(
     count += 1;
     const { end: entryEnd } = wire;
     const entry = readEntry(bytes, wire.start, entryEnd);
-    // Which one of two settings counts is anyone's guess.
+    // Two decoders could differ in which of two equal keys they use.
     if (entry === undefined || entries.has(entry.key)) return 'malformed';
     entries.set(entry.key, entry.value);
   }

@@ -11,7 +11,7 @@ export type DecisionRecordOptions = {
   metrics: Pick<AuthorizerMetrics, 'checks' | 'checkDuration'>;
   log: Log;
   clock: Clock;
-  /** Which decisions get a line. */
+  /** Which decisions are logged. */
   decisions: 'none' | 'denied' | 'all';
   mode: 'enforce' | 'shadow';
 };
@@ -22,15 +22,15 @@ export type DecisionRecord = (
   durationMs: number,
 ) => void;
 
-// A line is written synchronously: a flood of bad tokens must not make the log the bottleneck.
+// The log is written synchronously. Without a limit, a flood of bad tokens would make it the bottleneck.
 const maxLinesPerSecond = 200;
 const maxRouteLength = 256;
 
-/** Counts every decision and writes a line for those asked for, at most 200 a second; the rest is counted. */
+/** Counts every decision and logs those that are configured, at most 200 a second. The log then says how many were left out. */
 export function createDecisionRecord(options: DecisionRecordOptions): DecisionRecord {
   const { metrics, log, clock, mode } = options;
-  const allows = tally(metrics.checks, 'allow', 'none');
-  const denials = denialTallies(metrics.checks);
+  const allowed = tally(metrics.checks, 'allow', 'none');
+  const denied = deniedTallies(metrics.checks);
   let second = 0;
   let lines = 0;
   let suppressed = 0;
@@ -38,7 +38,7 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
   function mayWrite(): boolean {
     const now = Math.floor(clock.monotonicMs() / 1000);
     if (now !== second) {
-      if (suppressed > 0) log.warn('decisions without a line of their own', { count: suppressed });
+      if (suppressed > 0) log.warn('decisions not logged', { count: suppressed });
       second = now;
       lines = 0;
       suppressed = 0;
@@ -50,7 +50,7 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
   }
 
   return (decision, request, durationMs) => {
-    (decision.kind === 'allow' ? allows : denials[decision.reason]).inc();
+    (decision.kind === 'allow' ? allowed : denied[decision.reason]).inc();
     metrics.checkDuration.observe(durationMs / 1000);
     if (options.decisions === 'none' || (decision.kind === 'allow' && options.decisions === 'denied')) return;
     if (!mayWrite()) return;
@@ -64,8 +64,8 @@ export function createDecisionRecord(options: DecisionRecordOptions): DecisionRe
   };
 }
 
-/** A counter for each reason; every one is there, at 0, from the start. */
-const denialTallies = (checks: AuthorizerMetrics['checks']): Record<Reason, Tally> =>
+/** One counter for each reason. All series exist from the start, with the value 0. */
+const deniedTallies = (checks: AuthorizerMetrics['checks']): Record<Reason, Tally> =>
   Object.fromEntries(allReasons.map((reason) => [reason, tally(checks, 'deny', reason)])) as Record<
     Reason,
     Tally
@@ -73,7 +73,7 @@ const denialTallies = (checks: AuthorizerMetrics['checks']): Record<Reason, Tall
 
 function requestFields(request: CheckRequest | undefined): LogFields {
   if (request === undefined) return {};
-  // The query may hold anything, a token among it.
+  // The query is left out: it may hold a token.
   const path = withoutCredentials(request.path.split('?', 1)[0] ?? '');
   return {
     method: request.method.slice(0, 32),

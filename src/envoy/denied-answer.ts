@@ -7,15 +7,15 @@ export type DeniedOptions = {
   readonly detail: 'minimal' | 'full';
   /** The protection space of RFC 9110 §11.5; default `curfew`. Printable ASCII without quotes or backslashes. */
   readonly realm?: string | undefined;
-  /** Origins whose pages may read a refusal, compared byte for byte. */
+  /** Origins whose pages may read the response to a denied request, compared byte for byte. */
   readonly corsOrigins: readonly string[];
-  /** Sends a browser that navigates without a valid token to a login page. */
+  /** Redirects a browser that navigates without a valid token to a login page. */
   readonly loginRedirect?:
     | { readonly url: string; readonly returnParameter?: string | undefined }
     | undefined;
 };
 
-/** A refusal as Envoy is to send it. */
+/** The response that Envoy sends to a denied request. */
 export type DeniedAnswer = {
   readonly httpStatus: number;
   /** google.rpc.Code; never 0, which is OK. */
@@ -39,7 +39,7 @@ const problemJson: HeaderValue = ['content-type', 'application/problem+json'];
 const exposed: HeaderValue = ['access-control-expose-headers', 'www-authenticate, retry-after'];
 
 /**
- * The answer to a refused request, in the form its caller understands: problem+json with a challenge, a gRPC
+ * Builds the response to a denied request in the form that its client understands: problem+json with a challenge, a gRPC
  * status, or a redirect to the login page.
  * @see RFC 6750 §3, RFC 9457
  */
@@ -60,8 +60,8 @@ export function createDeniedAnswer(
     const headers: HeaderValue[] = [noStore, ...challenge(entry, realm, deny.requiredScopes)];
     if (retryAfterSeconds !== undefined) headers.push(['retry-after', String(retryAfterSeconds)]);
     if (isGrpc(request)) {
-      // Envoy turns a local reply to a gRPC call into HTTP 200, keeps a grpc-status that is there, and makes
-      // the body its grpc-message.
+      // Envoy turns a local reply to a gRPC call into HTTP 200. It keeps a grpc-status that is present, and sends the body as
+      // grpc-message.
       headers.push(['grpc-status', String(grpcStatus)]);
       return { httpStatus, grpcStatus, headers, body: code ?? title };
     }
@@ -78,13 +78,13 @@ function problem(reason: Reason, detail: DeniedOptions['detail']): string {
   return `${JSON.stringify({ type, title, status, code, reason: detail === 'full' ? reason : undefined })}\n`;
 }
 
-// RFC 6749 §3.3: scope-token characters and the space between them; anything else could end the quoted string.
+// RFC 6749 §3.3: the characters of scopes and the space between them. Any other could end the quoted string.
 const scopeText = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/;
 
 function challenge(entry: ReasonEntry, realm: string, scopes: string | undefined): HeaderValue[] {
   const { httpStatus, code } = entry;
   if (httpStatus !== 401 && httpStatus !== 403) return [];
-  // RFC 6750 §3.1: a request without authentication gets no error code.
+  // RFC 6750 §3.1: the challenge to a request without credentials has no error code.
   const error = code === undefined ? '' : `, error="${code}"`;
   const named = code === 'insufficient_scope' && scopes !== undefined && scopeText.test(scopes);
   const scope = named ? `, scope="${scopes}"` : '';
@@ -100,20 +100,20 @@ function corsHeaders(origin: string): HeaderValue[] {
   ];
 }
 
-/** Envoy's own rule for a gRPC request (`Grpc::Common::hasGrpcContentType`): grpc-web isn't one. */
+/** Envoy's rule for a gRPC request (`Grpc::Common::hasGrpcContentType`); grpc-web is not one. */
 function isGrpc(request: CheckRequest | undefined): boolean {
   const type = onlyValue(request, 'content-type');
   return type === 'application/grpc' || (type?.startsWith('application/grpc+') ?? false);
 }
 
-/** Where to send a browser that navigates; undefined for everyone else. */
+/** The login page for a browser that navigates; undefined for other clients. */
 function loginUrl(
   redirect: NonNullable<DeniedOptions['loginRedirect']>,
   request: CheckRequest | undefined,
 ): string | undefined {
   if (request === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined;
   if (!acceptsHtml(onlyValue(request, 'accept'))) return undefined;
-  // Scripts and frames get the 401: a login page is of no use to them (Fetch Metadata).
+  // Fetch Metadata: scripts and frames get the 401, since they can't show a login page.
   const mode = onlyValue(request, 'sec-fetch-mode');
   if (mode !== undefined && mode !== 'navigate') return undefined;
   if (redirect.returnParameter === undefined || !isLocalPath(request.path)) return redirect.url;
@@ -125,7 +125,7 @@ function loginUrl(
 const acceptsHtml = (accept: string | undefined): boolean =>
   (accept ?? '').split(',').some((part) => part.split(';', 1)[0]?.trim().toLowerCase() === 'text/html');
 
-// `//host` and `/\host` name another host to a browser: the login page would be made an open redirector.
+// A browser reads `//host` and `/\host` as another host, which would make the login page an open redirector.
 const isLocalPath = (path: string): boolean =>
   path.length <= maxReturnPathLength && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\');
 

@@ -4,13 +4,13 @@ import { lengthPrefixed } from '../grpc/length-prefix.ts';
 import type { Responder } from './check-response.ts';
 import { encodeCheckResponse } from './response-encoder.ts';
 
-/** A `CheckResponse` as gRPC sends it: no compression, the length, the message. */
+/** Encodes the response to a decision as gRPC sends it: no compression, the length, the message. */
 export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
 
 
 /**
- * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check gives a token the same
- * decision again, as long as a request has no more headers to take away.
+ * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check returns the same decision
+ * for a token again, unless a request has more headers to remove.
  */
 export function createEncodedResponder(respond: Responder): EncodedResponder {
   function encodeOnce(decision: Allow): Buffer {

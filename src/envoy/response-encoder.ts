@@ -9,9 +9,9 @@ import type { Status } from './generated/google/rpc/Status.ts';
 import { doubleField, messageField, numberField, textField } from '../protobuf/wire-writer.ts';
 
 /**
- * Encodes a `CheckResponse`. It knows the fields that our responses have, and no others; a general encoder would have
- * to be carried in memory for these few.
- * @throws ERR_INTERNAL for a field it does not know, which would otherwise be left out
+ * Encodes a `CheckResponse`. It supports only the fields that our responses have; a general encoder would take memory for all
+ * others.
+ * @throws ERR_INTERNAL for any other field
  * @see envoy/service/auth/v3/external_auth.proto
  */
 export function encodeCheckResponse(response: CheckResponse): Buffer {
@@ -64,7 +64,7 @@ function headerFields(option: HeaderValueOption): Buffer[] {
   ];
 }
 
-/** Each entry of the map is a message of a key and a value. */
+/** On the wire each entry of the map is a message with a key and a value. */
 function structFields({ fields }: Struct): Buffer[] {
   return Object.entries(fields ?? {}).map(([name, value]) =>
     messageField(1, [textField(1, name), messageField(2, [valueField(value)])]),

@@ -2,7 +2,7 @@ import type { EpochSeconds } from '../runtime/clock.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import type { Rejected } from './rejection.ts';
 
-/** A JWT access token whose signature and claims hold. Whether it is revoked is another question. */
+/** A JWT access token whose signature and claims were verified. It may be revoked. */
 export type AccessToken = {
   readonly issuer: string;
   readonly subject: string;
@@ -10,7 +10,7 @@ export type AccessToken = {
   readonly session: string | undefined;
   readonly tokenId: string | undefined;
   readonly clientId: string | undefined;
-  /** The client under every claim that names one, `clientId` first: a revocation of any of them refuses the token. */
+  /** The values of all claims that name a client, `clientId` first. A revocation of any of them revokes the token. */
   readonly clientIds: readonly string[];
   readonly audiences: readonly string[];
   readonly scopes: readonly string[];
@@ -21,7 +21,7 @@ export type AccessToken = {
   readonly keyId: string;
   /** Every name that a `key` revocation may use for the key; see `VerificationKey`. */
   readonly keyNames: readonly string[];
-  /** The payload as it came, without a prototype. */
+  /** The payload as received; an object without a prototype. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** Written by the revocation list alone: see `Revocable`. */
   clearAt?: object | undefined;

@@ -28,7 +28,7 @@ const bearerScheme = /^bearer(?=\s|$) */i;
 /**
  * Finds the one credential of a request (RFC 6750 §2.1). Sources are read in order; the same token may appear in
  * several, two different ones are refused (RFC 6750 §2). Lengths are checked before anything is parsed. Never throws.
- * Cost: for a token that is known nothing, for another single `Bearer` header one substring.
+ * Cost: a comparison for a known token; one substring for another single `Bearer` header.
  */
 export function createCredentialExtractor(options: {
   readonly sources: readonly CredentialSource[];
@@ -56,7 +56,7 @@ export function createCredentialExtractor(options: {
 
 function headerReader(name: string, maxTokenBytes: number): CredentialExtractor {
   const maxLength = 2 * (maxTokenBytes + headerSlack);
-  // RFC 9110 §11.6.2: these carry a scheme; any other header of choice may hold the bare token.
+  // RFC 9110 §11.6.2: these carry a scheme. Any other header may hold the token alone.
   const needsScheme = name === 'authorization' || name === 'proxy-authorization';
   return (headers, known) => {
     const values = headers.get(name);
@@ -73,10 +73,10 @@ function headerReader(name: string, maxTokenBytes: number): CredentialExtractor 
   };
 }
 
-/** What precedes the token in nearly all headers. */
+/** Precedes the token in nearly all requests. */
 export const bearerPrefix = 'Bearer ';
 
-// Characters that no token has are refused when it is parsed.
+// Other characters that a token can't have are rejected when it is parsed.
 const isPlainBearer = (value: string): boolean =>
   value.startsWith(bearerPrefix) && value.lastIndexOf(' ') === bearerPrefix.length - 1;
 
@@ -92,7 +92,7 @@ function readPart(part: string, name: string, needsScheme: boolean): Credential 
   return /\s/.test(token) ? malformed(name, 'white space in the token') : new TokenEntry(token);
 }
 
-/** Two values of `authorization` reach us as two values or joined with a comma (RFC 9110 §5.3). */
+/** A proxy may pass on two values of a header as two values, or joined with a comma (RFC 9110 §5.3). */
 function oneOf(parts: readonly (Credential | typeof foreign)[]): Credential {
   let found: Credential = none;
   for (const part of parts) {
@@ -124,7 +124,7 @@ function cookieReader(name: string, maxTokenBytes: number): CredentialExtractor 
   };
 }
 
-// RFC 6265 §4.1.1: names have case; a value may stand in quotes.
+// RFC 6265 §4.1.1: names are case-sensitive, and a value may be quoted.
 function valueOf(pair: string, name: string): string | undefined {
   const equals = pair.indexOf('=');
   if (equals === -1 || pair.slice(0, equals).trim() !== name) return undefined;

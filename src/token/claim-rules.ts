@@ -7,7 +7,7 @@ import { isJsonObject, type JsonObject } from './strict-json.ts';
 
 export type CheckedClaims = { readonly kind: 'good'; readonly token: AccessToken } | Unfit;
 
-/** What the header and the key said. */
+/** Facts from the token's header and its key. */
 export type Context = {
   /** Normalized `typ`; `none` when absent. */
   readonly type: string;
@@ -16,8 +16,8 @@ export type Context = {
 };
 
 /**
- * Reads a payload whose signature holds and judges it by the issuer's rules (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8725
- * §3). The audience is left to the route. Times are judged apart: they change while a token is cached.
+ * Checks the payload of a signed token by the issuer's rules (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8725 §3). The audience
+ * depends on the route, and `checkTimes` on the time of the request: neither is checked here.
  */
 export function checkClaims(claims: JsonObject, rules: IssuerRules, context: Context): CheckedClaims {
   const impostor = otherKindOfToken(claims, context.type);
@@ -54,12 +54,12 @@ export function checkClaims(claims: JsonObject, rules: IssuerRules, context: Con
     claims,
     clearAt: undefined,
   };
-  return judgeLifetime(token, rules) ?? judgeSession(token, rules) ?? { kind: 'good', token };
+  return checkLifetime(token, rules) ?? checkSession(token, rules) ?? { kind: 'good', token };
 }
 
 /**
- * The rules that depend on the time of day; called again for every request with a cached token.
- * Both edges are exact: a token is good up to the last second before `exp + tolerance` (RFC 7519 §4.1.4, §4.1.5).
+ * Checks `exp`, `iat` and `nbf`. Call for every request, also with a cached token.
+ * A token is good up to the last second before `exp + tolerance` (RFC 7519 §4.1.4, §4.1.5).
  */
 export function checkTimes(token: AccessToken, rules: IssuerRules, nowMs: number): Unfit | undefined {
   const now = Math.floor(nowMs / 1000);
@@ -74,7 +74,7 @@ export function checkTimes(token: AccessToken, rules: IssuerRules, nowMs: number
   return undefined;
 }
 
-function judgeLifetime(token: AccessToken, rules: IssuerRules): Unfit | undefined {
+function checkLifetime(token: AccessToken, rules: IssuerRules): Unfit | undefined {
   const lifetime = token.expiresAt - token.issuedAt;
   if (lifetime <= 0)
     return unfitTime('malformed_token', 'exp', `after iat (${token.issuedAt})`, token.expiresAt);
@@ -87,8 +87,8 @@ function judgeLifetime(token: AccessToken, rules: IssuerRules): Unfit | undefine
   };
 }
 
-// A token that can't be tied to its refresh token can't be revoked with it.
-function judgeSession(token: AccessToken, rules: IssuerRules): Unfit | undefined {
+// A token without a session can't be revoked with its refresh token.
+function checkSession(token: AccessToken, rules: IssuerRules): Unfit | undefined {
   if (token.session !== undefined || !rules.revocable) return undefined;
   if (token.subject === token.clientId && token.tokenId !== undefined) return undefined;
   if (rules.sessionExempt !== undefined && isExempt(token.claims, rules.sessionExempt)) return undefined;
@@ -110,13 +110,13 @@ const otherKinds: readonly { claim: string; values: readonly string[] }[] = [
   { claim: 'token_use', values: ['id', 'refresh'] },
 ];
 
-// RFC 8725 §3.12: where `typ` doesn't tell access tokens from others, the claims must.
+// RFC 8725 §3.12: where `typ` does not distinguish access tokens from others, the claims have to.
 function otherKindOfToken(claims: JsonObject, type: string): Unfit | undefined {
   if (type !== 'jwt' && type !== 'none') return undefined;
   for (const claim of idTokenClaims) {
     if (claims[claim] !== undefined) return wrongKind(claim, 'absent from an access token', 'present');
   }
-  // RFC 8417 §2.2: a security event, a logout token among them.
+  // RFC 8417 §2.2: a security event token; logout tokens have this claim too.
   if (isJsonObject(claims['events'])) return wrongKind('events', 'absent from an access token', 'present');
   for (const { claim, values } of otherKinds) {
     const kind = claims[claim];

@@ -35,7 +35,7 @@ export function readTimes(claims: JsonObject): Times | Unfit {
   return { kind: 'times', issuedAt, notBefore, expiresAt };
 }
 
-/** A text that names somebody or something; absent is fine here. */
+/** Reads a claim that holds an id. It may be absent. */
 export function readId(claims: JsonObject, claim: string): Value<string | undefined> | Unfit {
   const value = claims[claim];
   if (value === undefined || isId(value)) return { kind: 'value', value };
@@ -44,8 +44,9 @@ export function readId(claims: JsonObject, claim: string): Value<string | undefi
 }
 
 /**
- * The clients that a token names, in the order of `names` and each once. RFC 9068 has `client_id`, OpenID Connect `azp`;
- * a token with both may name two, and either may be revoked. An unreadable one couldn't be, so the token is refused.
+ * Reads the clients that a token names, in the order of `names` and each once. RFC 9068 has `client_id`, OpenID Connect `azp`;
+ * a token with both may name two, and either may be revoked. A token with an unreadable one is rejected, because a revocation
+ * of that client would miss it.
  */
 export function readClientIds(
   claims: JsonObject,
@@ -53,7 +54,7 @@ export function readClientIds(
 ): Value<readonly string[]> | Unfit {
   const found: string[] = [];
   for (const name of names) {
-    // Some providers write null for a claim that they leave out; beside another that names the client it does no harm.
+    // Some providers write null for a claim that is absent. It is harmless if another claim names the client.
     if (claims[name] === null && found.length > 0) continue;
     const id = readId(claims, name);
     if (id.kind === 'unfit') return id;

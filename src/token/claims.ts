@@ -1,6 +1,6 @@
-/** Names and rules of claims that identity writes and the authorizer reads; the one place where both meet. */
+/** Names and rules of claims that identity writes and the authorizer reads. */
 
-/** The claim that ties our identity's JWT to its refresh token family. */
+/** The claim in which identity names the refresh token family of an access token. */
 export const grantIdClaim = 'grant_id';
 
 /** The media type of a JWT access token, as in the header parameter `typ` (RFC 9068 §2.1). */

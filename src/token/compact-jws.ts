@@ -1,7 +1,7 @@
 import { parseJsonObject, type JsonObject } from './strict-json.ts';
 import { reject, type Rejected } from './rejection.ts';
 
-/** A JWS in compact serialization, taken apart; nothing of it is proven. */
+/** The decoded parts of a JWS in compact serialization. The signature is not verified. */
 export type CompactJws = {
   readonly kind: 'parsed';
   readonly header: JsonObject;
@@ -11,9 +11,9 @@ export type CompactJws = {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Takes a JWT apart (RFC 7515 §7.1), refusing every spelling but one: three parts of canonical base64url without
- * padding (RFC 4648 §3.5: unused bits are zero), JSON objects in UTF-8 with unique members. Never throws.
- * @param maxLength longest token looked at, in characters
+ * Decodes a JWT (RFC 7515 §7.1). It accepts one spelling only: three parts of canonical base64url without padding
+ * (RFC 4648 §3.5: unused bits are zero), JSON objects in UTF-8 with unique members. Never throws.
+ * @param maxLength longest token accepted, in characters
  */
 export function parseCompactJws(token: string, maxLength: number): CompactJws | Rejected {
   if (token.length > maxLength)
@@ -36,7 +36,7 @@ export function parseCompactJws(token: string, maxLength: number): CompactJws | 
   return { kind: 'parsed', header: header.value, claims: claims.value };
 }
 
-/** The bytes of a canonical base64url text without padding; undefined for any other text. */
+/** Decodes canonical base64url without padding. @returns undefined for any other text */
 export function decodeBase64url(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url');
   return bytes.toString('base64url') === text ? bytes : undefined;

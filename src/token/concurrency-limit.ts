@@ -1,6 +1,6 @@
 /**
- * Lets a bounded number of tasks run at a time; undefined when one too many asks. One that is done at once takes no place
- * for longer.
+ * Runs a task unless too many run already. A task that returns no promise does not count.
+ * @returns what the task returns; undefined if it did not run
  */
 export type ConcurrencyLimit = <Outcome>(
   task: () => Outcome | Promise<Outcome>,

@@ -1,18 +1,18 @@
-/** Runs a task now or soon; undefined when too many wait already. */
+/** Runs a task at once, or in a later turn of the event loop. @returns undefined when too many tasks wait already */
 export type EventLoopBudget = <Outcome>(
   task: () => Outcome | Promise<Outcome>,
 ) => Outcome | Promise<Outcome> | undefined;
 
 export type EventLoopBudgetOptions = {
-  /** What tasks may take of one turn of the event loop; the last one may exceed it. Milliseconds. */
+  /** Time for tasks in one turn of the event loop; the last task may exceed it. Milliseconds. */
   readonly budgetMs: number;
   readonly maxWaiting: number;
   monotonicMs(): number;
 };
 
 /**
- * Keeps work that anybody can ask for from holding up the rest: tasks run at once as long as they fit into their share of
- * the turn, and else in later turns, in order, so that all I/O gets its turn between.
+ * Bounds how long tasks that any client can cause delay everything else. Tasks run at once until the budget of the turn is
+ * spent. The others wait in order for later turns, and I/O is handled in between.
  * Cost: two readings of the clock.
  */
 export function createEventLoopBudget({

@@ -12,12 +12,12 @@ export type CheckedHeader = {
   readonly type: string;
 };
 
-// RFC 8725 §3.10, RFC 7515 §4.1: keys come from our configuration; what names or brings another is refused unread.
+// RFC 8725 §3.10, RFC 7515 §4.1: keys come from the configuration. A header that names or carries a key is rejected unread.
 const foreignKeyParameters = ['jku', 'jwk', 'x5u', 'x5c'];
-// RFC 7797 (b64), RFC 7516 (enc, zip): other ways to read the very bytes that were signed.
+// RFC 7797 (b64), RFC 7516 (enc, zip): these change how the signed bytes are read.
 const rewritingParameters = ['crit', 'b64', 'zip', 'enc'];
 
-/** Judges a JOSE header by the issuer's rules. Nothing is fetched. */
+/** Checks a JOSE header by the issuer's rules. Fetches nothing. */
 export function checkHeader(header: JsonObject, rules: IssuerRules): CheckedHeader | Rejected {
   const kid = header['kid'];
   if (kid !== undefined && !isId(kid))
@@ -31,7 +31,7 @@ export function checkHeader(header: JsonObject, rules: IssuerRules): CheckedHead
   if (typeof nested === 'string' && normalizedType(nested) === 'jwt')
     return reject('malformed_token', { claim: 'cty', expected: 'no nested JWT', found: nested }, origin);
   const algorithm = rules.algorithms.find((accepted) => accepted === header['alg']);
-  // RFC 8725 §3.1: the list of algorithms is ours, never the header's.
+  // RFC 8725 §3.1: the configuration lists the algorithms, never the header.
   if (algorithm === undefined)
     return reject('algorithm_not_allowed', detail('alg', rules.algorithms, header['alg']), origin);
   const type = typeOf(header['typ']);
@@ -44,7 +44,7 @@ function typeOf(value: unknown): string | undefined {
   if (value === undefined) return 'none';
   if (typeof value !== 'string') return undefined;
   const type = normalizedType(value);
-  // The word for an absent `typ` is not a `typ`.
+  // `none` stands for an absent `typ`, so a token can't say it.
   return type === 'none' ? undefined : type;
 }
 

@@ -14,12 +14,12 @@ export type HttpBounds = {
 export type HttpAnswer = { readonly status: number; readonly body: string };
 
 /**
- * Fetches a text. Follows no redirect: it answers with the 3xx.
+ * Fetches a text. Does not follow redirects, but returns the 3xx.
  * @throws ERR_JWKS_UNAVAILABLE when there is no answer in time; ERR_JWKS_INVALID when it is too large or not UTF-8
  */
 export type HttpGet = (url: string, bounds: HttpBounds) => Promise<HttpAnswer>;
 
-/** Over node:http and node:https: one connection a call, certificates always verified. */
+/** Uses node:http and node:https, with one connection for each call. Certificates are always verified. */
 export const httpGet: HttpGet = async (url, bounds) => {
   const signal = AbortSignal.timeout(bounds.timeoutMs);
   try {
@@ -40,13 +40,13 @@ function send(url: string, bounds: HttpBounds, signal: AbortSignal): Promise<Inc
     headers,
     agent: false as const,
     maxHeaderSize: 16_384,
-    // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment changes nothing.
+    // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment has no effect.
     rejectUnauthorized: true,
   };
   const request = /^https:/i.test(url)
     ? httpsRequest(url, bounds.ca === undefined ? options : { ...options, ca: bounds.ca }, resolve)
     : httpRequest(url, options, resolve);
-  // A server that hangs must not keep a stopped program alive.
+  // A server that does not answer must not keep a stopped program alive.
   request.once('socket', (socket) => socket.unref());
   request.once('error', reject).end();
   return promise;

@@ -1,6 +1,6 @@
 import { reject, type Rejected } from './rejection.ts';
 
-/** Picks what belongs to an issuer by `iss`, byte for byte (RFC 8725 §3.8). */
+/** Finds an issuer by `iss`, compared byte for byte (RFC 8725 §3.8). */
 export type IssuerChoice<Issuer> = (iss: unknown) => Issuer | Rejected;
 
 export function createIssuerChoice<Issuer extends { rules: { issuer: string } }>(
@@ -17,7 +17,7 @@ export function createIssuerChoice<Issuer extends { rules: { issuer: string } }>
   };
 }
 
-// The commonest misconfigurations: a slash at the end, http for https, another case, a default port.
+// The most common misconfigurations: a slash at the end, http for https, another case, a default port.
 function explainUnknown(iss: string, names: readonly { name: string; loose: string }[]) {
   const looseIss = iss.length > 2048 ? undefined : loose(iss);
   const nearMiss = names.find((known) => known.loose === looseIss)?.name;
@@ -35,7 +35,7 @@ const loose = (name: string): string =>
       .replace(/:(?:443|80)(?=\/|$)/, ''),
   );
 
-// Not `/\/+$/`, which takes quadratic time for slashes in the middle, and anybody can send an `iss`.
+// Not `/\/+$/`, which takes quadratic time for slashes in the middle, and any client can send an `iss`.
 function withoutSlashes(text: string): string {
   let end = text.length;
   while (text[end - 1] === '/') end -= 1;

@@ -18,7 +18,7 @@ export type KeyOrigin =
 export type RemoteOrigin = {
   /** Default: found by discovery from the issuer. */
   readonly uri?: string | undefined;
-  /** A key taken from the set is accepted no longer than this; default 5 minutes. */
+  /** A key that was removed from the set is accepted no longer than this; default 5 minutes. */
   readonly refreshMs?: number | undefined;
   /** Unknown keys cause at most one refresh in this time; default 10 s. */
   readonly cooldownMs?: number | undefined;
@@ -26,7 +26,7 @@ export type RemoteOrigin = {
   readonly timeoutMs?: number | undefined;
   /** Default 256 KiB. */
   readonly maxBytes?: number | undefined;
-  /** How long the last good set serves when no other can be had; default 24 h. */
+  /** How long the last good set is used while refreshes fail; default 24 h. */
   readonly maxStaleMs?: number | undefined;
   /** Plain HTTP beyond loopback; default false. */
   readonly allowHttp?: boolean | undefined;
@@ -41,16 +41,16 @@ export type IssuerKeysOptions = {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<AuthorizerMetrics, 'jwksRefreshes' | 'jwksAge'>;
-  /** 0 to below 1; default Math.random, which spreads refreshes and decides nothing else. */
+  /** 0 to below 1; default Math.random. It spreads refreshes, and nothing that needs secrecy depends on it. */
   readonly random?: () => number;
   /** Default: over node:https and node:http. */
   readonly get?: HttpGet;
-  /** How often files are looked at; default 5000. */
+  /** How often files are checked for a change; ms, default 5000. */
   readonly watchEveryMs?: number;
 };
 
 /**
- * The key set of an issuer; nothing is read before `start`.
+ * Makes the key set of an issuer. It reads nothing before `start`.
  * @throws ERR_CONFIG_INVALID when a configured address may not be used
  */
 export function createIssuerKeys(options: IssuerKeysOptions): KeySet {

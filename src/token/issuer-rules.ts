@@ -2,7 +2,7 @@ import { accessTokenType, grantIdClaim } from './claims.ts';
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { presets, type PresetName, type SessionExemption } from './preset.ts';
 
-/** An issuer as configured; durations in milliseconds. A setting left out takes the preset's, then the default. */
+/** An issuer as configured; durations in milliseconds. An absent setting has the preset's value, or else the default. */
 export type IssuerOptions = {
   /** Equals `iss`, byte for byte. */
   readonly issuer: string;
@@ -24,7 +24,7 @@ export type IssuerOptions = {
   readonly revocation?: 'required' | 'none' | undefined;
 };
 
-/** What a token of an issuer must be, with everything decided. */
+/** The rules for an issuer's tokens, with presets and defaults applied. */
 export type IssuerRules = {
   readonly issuer: string;
   readonly audiences: readonly string[] | 'any';
@@ -42,7 +42,7 @@ export type IssuerRules = {
 
 /**
  * How much longer than `maxTokenLifetime` a token may live; seconds. An issuer that rounds `exp` up and `iat` down, as
- * Ory Hydra does, issues tokens of 301 s for a lifetime of 300 s. Logs remember revocations for that second too.
+ * Ory Hydra does, issues tokens of 301 s for a lifetime of 300 s. Logs keep revocations for that second too.
  */
 export const lifetimeSlackSeconds = 1;
 
@@ -50,7 +50,7 @@ const defaultClientClaims = ['client_id', 'azp'];
 const defaultMaxTokenLifetimeMs = 300_000;
 const defaultClockToleranceMs = 5000;
 
-/** Puts explicit settings over the preset's over the defaults. */
+/** Applies the preset and the defaults to an issuer's settings. */
 export function issuerRules(options: IssuerOptions): IssuerRules {
   const preset = options.preset === undefined ? undefined : presets[options.preset];
   return Object.freeze({
@@ -67,7 +67,7 @@ export function issuerRules(options: IssuerOptions): IssuerRules {
   });
 }
 
-// RFC 7515 §4.1.9: `application/` may be left out; RFC 2045 §5.1: media types have no case.
+// RFC 7515 §4.1.9: `application/` may be left out; RFC 2045 §5.1: media types are case-insensitive.
 export function normalizedType(type: string): string {
   const lower = type.toLowerCase();
   return lower.startsWith('application/') ? lower.slice('application/'.length) : lower;

@@ -5,22 +5,21 @@ import { isId } from './claims.ts';
 import type { VerificationKey } from './key-ring.ts';
 import { isJsonObject, parseJsonObject, type JsonObject } from './strict-json.ts';
 
-/** A JWK left out of use though it was meant for it, and why. */
+/** A JWK that is not used although it is for signatures of an accepted algorithm, and why. */
 export type RefusedKey = { readonly kid: string | undefined; readonly why: string };
 
 export type JwkSet = { readonly keys: readonly VerificationKey[]; readonly refused: readonly RefusedKey[] };
 
 const maxKeys = 100;
 const minModulusBits = 2048;
-// Larger keys cost tens of milliseconds a signature, on the request path.
+// Larger keys take tens of milliseconds for each signature, while a request waits.
 const maxModulusBits = 8192;
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 /**
- * Reads a JWK Set (RFC 7517 §5). Keys of unknown types, for encryption, or of other algorithms are passed over;
- * weak or broken ones are passed over and named. A private or symmetric key spoils the whole set: whoever
- * published it has lost it.
- * @param accepted the issuer's algorithms; a key serves those of them that it fits
+ * Reads a JWK Set (RFC 7517 §5). Keys of unknown types, for encryption, or of other algorithms are ignored. Weak or broken keys
+ * are listed as refused. A private or symmetric key makes the whole set invalid: once published, it is compromised.
+ * @param accepted the issuer's algorithms; a key is used for those of them that it fits
  * @throws ERR_JWKS_INVALID, also when no key is left
  */
 export function parseJwkSet(text: string, accepted: readonly Algorithm[]): JwkSet {

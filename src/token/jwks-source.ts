@@ -12,10 +12,10 @@ export type JwksSourceOptions = {
   readonly issuer: string;
   /** Undefined: found by discovery from the issuer. */
   readonly uri: string | undefined;
-  /** For the whole of one fetch, discovery included. */
+  /** For one whole fetch, including discovery. */
   readonly timeoutMs: number;
   readonly maxBytes: number;
-  /** Plain HTTP is for loopback only, unless this says otherwise. */
+  /** True: plain HTTP is also accepted beyond loopback. */
   readonly allowHttp: boolean;
   /** Path of PEM certificates to trust instead of the system's; read at each fetch. */
   readonly caFile: string | undefined;
@@ -25,10 +25,10 @@ export type JwksSourceOptions = {
 
 type Fetch = (url: string) => Promise<HttpAnswer>;
 
-// A provider may move its keys, but hardly within the hour; a fetch that fails looks again at once.
+// A provider rarely moves its keys. After a fetch that failed, discovery is repeated at once.
 const discoveryLifetimeMs = 3_600_000;
 const maxUriLength = 2048;
-/** Of what another server wrote, in a message. */
+/** Characters of another server's text that a message may hold. */
 const maxShownLength = 256;
 
 /** @throws ERR_CONFIG_INVALID when the configured address may not be used */
@@ -76,8 +76,8 @@ function readCa(file: string): string {
 }
 
 /**
- * Finds `jwks_uri` by OpenID Connect Discovery §4, else by RFC 8414 §3. The document must name the issuer itself, byte
- * for byte: another issuer's keys are not this one's.
+ * Finds `jwks_uri` by OpenID Connect Discovery §4, else by RFC 8414 §3. The document must name the issuer byte for byte;
+ * otherwise its keys belong to another issuer.
  */
 async function discover(issuer: string, allowHttp: boolean, fetch: Fetch): Promise<string> {
   const { url, answer } = await fetchMetadata(issuer, fetch);
@@ -111,14 +111,14 @@ function bodyOf(url: string, { status, body }: HttpAnswer): string {
   throw new Fault('ERR_JWKS_UNAVAILABLE', `GET ${url}: status ${status}${redirect}`);
 }
 
-/** A document from afar names no address on this machine: whoever listens there could sign tokens, or be made to answer. */
+/** A document that came over https must not name plain http, on this machine either: any process that listens there could sign tokens. */
 function whyDowngraded(issuer: string, found: string, allowHttp: boolean): string | undefined {
   if (allowHttp || new URL(found).protocol === 'https:' || new URL(issuer).protocol !== 'https:')
     return undefined;
   return `${found} is plain http, and the issuer is not`;
 }
 
-/** Why an address may not be used for keys: whoever can change the answer can sign tokens. */
+/** Why keys may not be fetched from an address: an attacker who can change the response can sign tokens. */
 function whyRefused(address: string, allowHttp: boolean): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined) return `${address} is not a URL`;

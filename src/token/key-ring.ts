@@ -10,23 +10,23 @@ export type VerificationKey = {
   /** What the key, its JWK and the issuer's list agree on; never empty. */
   readonly algorithms: readonly Algorithm[];
   readonly key: KeyObject;
-  /** RFC 7638; equal for equal key material. That of a secret is a digest of the secret: never shown, never published. */
+  /** RFC 7638; equal for equal key material. For a secret it is a digest of the secret, which is never shown or published. */
   readonly thumbprint: string;
   /** Every name that a `key` revocation may use for it: its thumbprint, and each `kid` known for its key material. */
   readonly names: readonly string[];
 };
 
-/** An issuer's keys at one moment. Immutable; a refresh makes another. */
+/** An issuer's keys at one moment. Immutable; a refresh makes a new one. */
 export type KeyRing = {
   readonly keys: ReadonlySet<VerificationKey>;
   readonly byKid: ReadonlyMap<string, readonly VerificationKey[]>;
-  /** Names by thumbprint, also of keys that were in an earlier ring: the same key may come back under another `kid`. */
+  /** Names by thumbprint, including keys of earlier rings: the same key may return under another `kid`. */
   readonly names: ReadonlyMap<string, readonly string[]>;
 };
 
-/** Keys whose names are kept; the ones longest out of the set are dropped first. A set holds at most 100. */
+/** Keys whose names are kept. Those that left the set first are dropped first. A set holds at most 100 keys. */
 const maxNamedKeys = 1000;
-/** Kids kept for one key; the oldest are dropped first. */
+/** `kid` values kept for one key; the oldest are dropped first. */
 const maxKidsOfKey = 100;
 
 export type KeyLookup =
@@ -71,7 +71,7 @@ function gatherNames(keys: readonly VerificationKey[], previous: KeyRing | undef
   return gathered;
 }
 
-/** A key with a new name isn't carried over: tokens it verified are verified again, and then judged by that name too. */
+/** Not for a key with a new name: tokens that it verified are verified again, and a revocation of that name then applies. */
 function carriedOver(key: VerificationKey, previous: KeyRing | undefined): VerificationKey | undefined {
   for (const old of previous?.keys ?? []) {
     const same =

@@ -2,7 +2,7 @@ import { describeError, type Log } from '../runtime/log.ts';
 import { createKeyRing, findKey, type KeyRing, type VerificationKey } from './key-ring.ts';
 import type { KeySet, KeySetState } from './key-set.ts';
 
-/** Keys in a file of this machine. */
+/** Keys in a local file. */
 export type LocalKeys = {
   /** The file, for messages. */
   readonly source: string;
@@ -15,8 +15,8 @@ export type LocalKeys = {
 const defaultWatchEveryMs = 5000;
 
 /**
- * Keys from a file, read again within `watchEveryMs` of its change. What can't be used then leaves the former in place,
- * however long: a local file does not go stale. At start it must be right.
+ * Keys from a file, which is read again within `watchEveryMs` of a change. If the changed file can't be used, the previous keys
+ * stay in use without a time limit: a local file does not become stale. At start the file must be valid.
  * @param options.watchEveryMs default 5000
  * @throws from `start`: what `read` throws
  */
@@ -39,15 +39,15 @@ export function createLocalKeySet(options: {
   }
 
   function reload(): void {
-    // A failed read is tried again: the file may have been half written.
+    // A failed read is repeated: the file may have been half written.
     if (keys.version() === version && problem === undefined) return;
     try {
       load();
-      log.info('keys read again', { issuer, file: keys.source, count: ring?.keys.size ?? 0 });
+      log.info('keys reloaded', { issuer, file: keys.source, count: ring?.keys.size ?? 0 });
     } catch (thrown) {
       const message = describeError(thrown).message;
       if (message !== problem)
-        log.error('the changed keys are not usable; the former stay in use', { issuer, err: thrown });
+        log.error('keys could not be reloaded; the previous keys stay in use', { issuer, err: thrown });
       problem = message;
     }
   }
@@ -61,7 +61,7 @@ export function createLocalKeySet(options: {
     isUsable: () => ring !== undefined,
     refreshForUnknownKey: () => undefined,
     findNewer: (kid, algorithm) => {
-      // A broken file is left to the timer: reading it for every unknown key would cost too much.
+      // Only a changed file is read here. Reading an invalid one again for every unknown key would cost too much.
       if (keys.version() !== version) reload();
       return Promise.resolve(find(kid, algorithm));
     },

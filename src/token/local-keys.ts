@@ -12,15 +12,15 @@ import type { LocalKeys } from './local-key-set.ts';
 export type SharedSecret = {
   readonly secret: Secret;
   readonly encoding: 'base64url' | 'raw';
-  /** The `kid` of its tokens, if they have one, and the id of a `key` revocation. */
+  /** The `kid` of its tokens, if they have one, and the id in a `key` revocation. */
   readonly name: string;
 };
 
 const maxFileBytes = 4 * 1024 * 1024;
 
 /**
- * The key of an issuer that signs with a shared secret.
- * @throws from `read`: ERR_SECRET_UNREADABLE; ERR_CONFIG_INVALID for one that is too short or not encoded as said
+ * Reads the key of an issuer that signs with a shared secret.
+ * @throws from `read`: ERR_SECRET_UNREADABLE; ERR_CONFIG_INVALID for a secret that is too short or not in the given encoding
  */
 export function sharedSecretKeys(shared: SharedSecret, accepted: readonly Algorithm[]): LocalKeys {
   const { secret, name } = shared;
@@ -66,7 +66,7 @@ function requireLength(bytes: Buffer, algorithm: Algorithm, source: string): voi
 }
 
 /**
- * The keys in a JWK Set file.
+ * Reads the keys of a JWK Set file.
  * @throws from `read`: ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID
  */
 export function jwkSetFileKeys(path: string, accepted: readonly Algorithm[], log: Log): LocalKeys {

@@ -10,18 +10,18 @@ export type NewerKeysOptions = {
 
 export type NewerKeys = {
   /**
-   * Waits for a fetch that begins after this call. At most two are tried. Cost: one entry until then; all that wait
+   * Waits for a fetch that begins after this call. At most two fetches are tried. Cost: one entry while it waits; all callers
    * share the fetch and its timer.
-   * @param isThere true when nothing has to be waited for any more
+   * @param isThere true once the key is present
    * @param signal ends the wait
    * @returns false when both fetches failed, or the wait was ended
    */
   wait(isThere: () => boolean, signal: AbortSignal): Promise<boolean>;
-  /** Says that a fetch has ended. */
+  /** Call when a fetch has ended. */
   fetched(fetch: { readonly beganAtMs: number; readonly isGood: boolean }): void;
   /**
-   * Waits for no cool-down any more, as there is no time for it: those who wait or still ask share a fetch at once, then
-   * one every 250 ms. It is tried once. The caller sees to it that no more ask.
+   * Ignores the cool-down from now on, because the program stops. All callers share one fetch now and one every 250 ms after it,
+   * and each waits for one fetch. The caller of `stop` makes sure that no new callers come for long.
    */
   stop(): void;
 };
@@ -34,16 +34,16 @@ type Waiting = {
 };
 
 const maxAttempts = 2;
-/** Between fetches after the stop; ms. */
+/** Interval between fetches after `stop`; ms. */
 const lastFetchesEveryMs = 250;
 
-/** Holds those who need keys newer than their question, without more fetches than the cool-down permits. */
+/** Lets callers wait for keys that are fetched after their call, without more fetches than the cool-down permits. */
 export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOptions): NewerKeys {
   const waiting = new Set<Waiting>();
   let timer: NodeJS.Timeout | undefined;
   let isFetching = false;
   let stoppedAtMs = Infinity;
-  /** When the next fetch is permitted because of the stop. */
+  /** When the next fetch is permitted after `stop`. */
   let lastPermittedAtMs = Infinity;
 
   async function fetchNow(): Promise<void> {
@@ -80,7 +80,7 @@ export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOption
     },
     fetched: (fetch) => {
       const attempts = fetch.beganAtMs >= stoppedAtMs ? 1 : maxAttempts;
-      for (const one of waiting) judge(one, fetch, attempts);
+      for (const one of waiting) settleIfDone(one, fetch, attempts);
     },
     stop: () => {
       if (stoppedAtMs === Infinity) {
@@ -92,7 +92,7 @@ export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOption
   };
 }
 
-function judge(
+function settleIfDone(
   one: Waiting,
   { beganAtMs, isGood }: { readonly beganAtMs: number; readonly isGood: boolean },
   attempts: number,

@@ -3,7 +3,7 @@ import { accessTokenType } from './claims.ts';
 /** Tokens whose claim has this value need no session; a list is equal to the same list only. */
 export type SessionExemption = { readonly claim: string; readonly value: string | readonly string[] };
 
-/** What a provider puts into its access tokens; explicit settings win over it. */
+/** What a provider puts into its access tokens. Explicit settings take precedence. */
 export type Preset = {
   readonly types: readonly string[];
   readonly sessionClaim: string;

@@ -1,4 +1,4 @@
-/** Why a token is not good: the closed list. An expected refusal is one of these values, never a thrown error. */
+/** Every reason to reject a token. A rejection is one of these values, never a thrown error. */
 export const tokenRejections = [
   'malformed_token',
   'unknown_issuer',
@@ -18,30 +18,30 @@ export const tokenRejections = [
 export type TokenRejection = (typeof tokenRejections)[number];
 
 /**
- * The rule that said no, for the operator. It goes to logs and to `token inspect`, never to a client, so that an
- * attacker learns nothing; the sender of a notice is told `claim` alone. Values are bounded and hold no credential.
+ * The rule that failed, for the operator. It goes to logs and to `token inspect`, never to a client, so that an attacker learns
+ * nothing; the sender of a notice receives `claim` alone. Values are bounded and hold no credential.
  */
 export type RejectionDetail = {
-  /** The header parameter or claim that was judged. */
+  /** The header parameter or claim that was checked. */
   readonly claim?: string;
   readonly expected?: string;
   readonly found?: string;
 };
 
-/** Where a rejected token says it comes from: a configured issuer and a bounded `kid`, neither of them proven. */
+/** The issuer and the key that a rejected token names: a configured issuer and a bounded `kid`, neither verified. */
 export type Origin = { readonly issuer: string; readonly keyId: string | undefined };
 
 export type Rejected = {
   readonly kind: 'rejected';
   readonly reason: TokenRejection;
   readonly detail: RejectionDetail | undefined;
-  /** Undefined until an issuer was recognised. */
+  /** Undefined if the token names no configured issuer. */
   readonly origin: Origin | undefined;
 };
 
 const maxDetailLength = 256;
 
-/** The only builder of a rejection; bounds what the token's author can write into a log. */
+/** Builds every rejection, and bounds what the author of a token can write into a log. */
 export function reject(reason: TokenRejection, detail?: RejectionDetail, origin?: Origin): Rejected {
   return { kind: 'rejected', reason, detail: detail === undefined ? undefined : bounded(detail), origin };
 }

@@ -12,11 +12,11 @@ export type RemoteKeySetOptions = {
   readonly issuer: string;
   readonly algorithms: readonly Algorithm[];
   readonly load: JwksSource;
-  /** A key that was taken from the set is accepted no longer than this. */
+  /** A key that was removed from the set is accepted no longer than this. */
   readonly refreshMs: number;
-  /** Unknown keys cause at most one refresh in this time; also the shortest wait after a failure. */
+  /** Unknown keys cause at most one refresh in this time. It is also the shortest delay after a failure. */
   readonly cooldownMs: number;
-  /** How long the last good set is used when no other can be had. */
+  /** How long the last good set is used while refreshes fail. */
   readonly maxStaleMs: number;
   readonly clock: Clock;
   /** 0 to below 1; spreads the refreshes of many sidecars. */
@@ -25,22 +25,22 @@ export type RemoteKeySetOptions = {
   readonly metrics: Pick<AuthorizerMetrics, 'jwksRefreshes' | 'jwksAge'>;
 };
 
-// Before there are any keys nothing can be served: ask again soon.
+// Without any keys every request is denied, so the first load is retried soon.
 const firstRetryMs = 500;
 const maxFirstRetryMs = 10_000;
 const ageEveryMs = 5000;
 
 type Loaded = {
   ring: KeyRing | undefined;
-  /** When the load that brought the ring began: the set is at least as new as that. */
+  /** When the load of the ring began; the set is no older than that. */
   confirmedAtMs: number;
   failures: number;
   problem: string | undefined;
 };
 
 /**
- * Keys that another server publishes. They are fetched before they are needed, again well within `refreshMs`, and when
- * an unknown key is named. When that fails the last good set stays, until it is older than `maxStaleMs`.
+ * Keys that another server publishes. They are fetched at start, again well within `refreshMs`, and when a token names an
+ * unknown key. While fetches fail the last good set stays in use, until it is older than `maxStaleMs`.
  */
 export function createRemoteKeySet(options: RemoteKeySetOptions): KeySet {
   const { clock, cooldownMs } = options;
@@ -132,15 +132,16 @@ async function reload(options: RemoteKeySetOptions, loaded: Loaded): Promise<voi
     loaded.failures += 1;
     loaded.problem = describeError(thrown).message;
     metrics.jwksRefreshes.inc({ issuer, result: 'failed' });
-    const consequence = loaded.ring === undefined ? 'there are none yet' : 'the last good ones stay in use';
-    log.warn(`keys could not be loaded; ${consequence}`, { issuer, attempt: loaded.failures, err: thrown });
+    const fields = { issuer, attempt: loaded.failures, err: thrown };
+    if (loaded.ring === undefined) log.warn('keys could not be loaded; there are none yet', fields);
+    else log.warn('keys could not be reloaded; the previous keys stay in use', fields);
   }
 }
 
 const sameKeys = (one: KeyRing, other: KeyRing): boolean =>
   one.keys.size === other.keys.size && one.keys.isSubsetOf(other.keys);
 
-/** Early enough that the answer is here before `refreshMs` are over; after failures doubling waits. */
+/** Early enough for the response to arrive within `refreshMs`; after a failure the delay doubles. */
 function nextDelayMs(options: RemoteKeySetOptions, { ring, failures }: Loaded): number {
   const { refreshMs, cooldownMs, random } = options;
   if (failures === 0) return refreshMs * (0.8 + 0.1 * random());
@@ -162,7 +163,7 @@ function stateOf(loaded: Loaded, usable: boolean, ageMs: number): KeySetState {
   };
 }
 
-/** One timeout at a time and one interval; neither keeps the process alive, and none starts after `stop`. */
+/** One timeout at a time and one interval. Neither keeps the process alive, and no timeout starts after `stop`. */
 function createTimers() {
   let timeout: NodeJS.Timeout | undefined;
   let interval: NodeJS.Timeout | undefined;

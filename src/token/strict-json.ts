@@ -1,7 +1,7 @@
-/** A JSON object without a prototype: `__proto__` and `toString` are members like any other. */
+/** A JSON object without a prototype: `__proto__` and `toString` are ordinary members. */
 export type JsonObject = { readonly [name: string]: unknown };
 
-/** A number that a double would round, as its digits. JSON.stringify writes the digits as they were. */
+/** A number that a double would round, kept as its digits. JSON.stringify writes the same digits. */
 type RawNumber = { readonly rawJSON: string };
 
 // Of ECMAScript 2027; TypeScript's library lacks them.
@@ -12,7 +12,7 @@ declare global {
   }
 }
 
-/** Parsed, or what is wrong with it in words. */
+/** The parsed object, or a description of what is wrong. */
 export type JsonParse =
   | { readonly kind: 'object'; readonly value: JsonObject }
   | { readonly kind: 'invalid'; readonly problem: string };
@@ -25,7 +25,7 @@ const decimalParts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]\+?(-?\d+))?$/;
 const exactNumber = /^[-.\d]{1,15}$/;
 const integer = /^-?\d+$/;
 const leadingZeros = /^0+/;
-// The lookbehind keeps the search linear: without it, each zero of a long run is a place to begin.
+// The lookbehind keeps the search linear: without it, the search would begin again at each zero of a long run.
 const trailingZeros = /(?<!0)0+$/;
 // eslint-disable-next-line no-control-regex -- RFC 8259 §7: control characters must be escaped
 const plainString = /"([^"\\\u0000-\u001f]*)"/y;
@@ -146,12 +146,12 @@ function readNumber(cursor: Cursor): number | RawNumber {
   return !integer.test(digits) && sameDecimal(digits, value) ? value : JSON.rawJSON(digits);
 }
 
-/** Whether a double's shortest decimal spelling names the very number that was written. */
+/** True if the shortest decimal form of the double is the number that was written. */
 function sameDecimal(digits: string, value: number): boolean {
   return Number.isFinite(value) && decimalOf(digits) === decimalOf(`${value}`);
 }
 
-/** A number's one spelling: its sign, its significant digits, and the power of ten that they are multiplied by. */
+/** The canonical form of a number: its sign, its significant digits, and the power of ten that they are multiplied by. */
 function decimalOf(text: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = decimalParts.exec(text) ?? [];
   const all = `${whole}${fraction}`.replace(leadingZeros, '');

@@ -2,7 +2,7 @@ import type { SignedToken } from './verify-token.ts';
 
 const noBytes: Buffer = Buffer.alloc(0);
 
-/** A token that a request presents, and everything that is known of it. Only a verified token is in the table. */
+/** A token that a request presents, and everything known about it. The table holds entries of verified tokens only. */
 export class TokenEntry {
   readonly kind = 'token';
   readonly token: string;
@@ -21,7 +21,7 @@ export class TokenEntry {
   }
 }
 
-/** Everything known of the tokens verified lately, by the token's bytes. */
+/** The verified tokens, by their bytes, with everything derived from them. */
 export type TokenTable = {
   /** Finds a token in the bytes of a request. Allocates nothing. */
   find(bytes: Buffer, start: number, end: number): TokenEntry | undefined;
@@ -46,13 +46,13 @@ const bytesPerCharacter = 3.5;
 
 /** A token's bytes are kept in slabs: a buffer of its own for each token would cost 250 bytes more. */
 const slabBytes = 128 * 1024;
-/** The hash reads so many bytes, and no signature is as short. */
+/** The hash reads 8 bytes. Every signed token is longer. */
 const minTokenBytes = 8;
 
 /**
- * Keeps entries in two generations: a look-up moves an entry into the young one; when that is full, the old one is
- * dropped whole. At most the last `maxEntries / 2` used are certain to stay. A request can make it look up a token, but
- * only a token with a valid signature takes room, so a flood of other tokens evicts nothing.
+ * Keeps entries in two generations. A look-up moves an entry into the young one; when that is full, the whole old one is
+ * dropped. Only the last `maxEntries / 2` used are certain to stay. Any request causes a look-up, but only a token with a valid
+ * signature is added, so a flood of other tokens evicts nothing.
  * Cost: a hash of 8 bytes, one or two map look-ups and one comparison of the bytes.
  */
 export function createTokenTable({ maxEntries, maxBytes, maxTokenBytes }: TokenTableBounds): TokenTable {
@@ -159,6 +159,6 @@ class Generation {
   }
 }
 
-/** Of the last bytes: a token ends with its signature, where no two are alike. 30 bits, which V8 keeps without a box. */
+/** Hashes the last 8 bytes, which belong to the signature and differ from token to token. 30 bits, which V8 stores unboxed. */
 const hashOf = (bytes: Buffer, end: number): number =>
   (bytes.readInt32LE(end - 8) ^ Math.imul(bytes.readInt32LE(end - 4), 0x9e37_79b1)) >>> 2;

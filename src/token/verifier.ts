@@ -56,9 +56,6 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const hits = tally(metrics.tokenCache, 'hit');
   const misses = tally(metrics.tokenCache, 'miss');
   const watchClock = createClockWatch(options);
-  /** Verifications under way, by token: equal tokens that arrive together are verified once. */
-  const running = new Map<string, Promise<Verification>>();
-
   function conclude(entry: TokenEntry, outcome: SignedToken | Rejected): Verification {
     if (outcome.kind === 'rejected') return outcome;
     watchClock(outcome.verified.token);
@@ -69,18 +66,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verification;
   }
 
-  function verifyNew(entry: TokenEntry): Verification | Promise<Verification> {
-    const { token } = entry;
-    const earlier = running.get(token);
-    if (earlier !== undefined) return earlier;
-    const outcome = verifyToken(token);
+  const verifyNew = onceAtATime((entry) => {
+    const outcome = verifyToken(entry.token);
     if (!(outcome instanceof Promise)) return conclude(entry, outcome);
-    const verification = outcome
-      .then((settled) => conclude(entry, settled))
-      .finally(() => running.delete(token));
-    running.set(token, verification);
-    return verification;
-  }
+    return outcome.then((settled) => conclude(entry, settled));
+  });
 
   function verify(entry: TokenEntry): Verification | Promise<Verification> {
     const known = entry.signed === undefined ? table.findText(entry.token) : entry;
@@ -102,6 +92,23 @@ export function createVerifier(options: VerifierOptions): Verifier {
     verify,
     find: (bytes, start, end) => table.find(bytes, start, end),
     isUsable: () => issuers.some(({ keySet }) => keySet.isUsable()),
+  };
+}
+
+type Verify = (entry: TokenEntry) => Verification | Promise<Verification>;
+
+/** Verifies equal tokens that arrive together once. */
+function onceAtATime(verify: Verify): Verify {
+  const running = new Map<string, Promise<Verification>>();
+  return (entry) => {
+    const { token } = entry;
+    const earlier = running.get(token);
+    if (earlier !== undefined) return earlier;
+    const verification = verify(entry);
+    if (!(verification instanceof Promise)) return verification;
+    const shared = verification.finally(() => running.delete(token));
+    running.set(token, shared);
+    return shared;
   };
 }
 
