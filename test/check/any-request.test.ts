@@ -44,7 +44,7 @@ const credentialsOf = (given: Record<string, readonly string[]>): string[] => [
 const sources = [{ header: 'authorization' }, { cookie: 'session' }];
 
 describe('whatever the request', () => {
-  it('is answered without a fault, and allowed only with one good token, or none on an optional route', async () => {
+  it('gets a decision without a fault; it is allowed only with one good token, or without a token on an optional route', async () => {
     const check = testCheck({ sources });
     const seen = { identified: 0, anonymous: 0, denied: 0 };
     const property = fc.asyncProperty(headers, routes, async (pairs, extensions) => {

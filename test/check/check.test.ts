@@ -39,7 +39,7 @@ describe('a request with a good token', () => {
     expect(check.decideNow({ token })).toMatchObject({ kind: 'allow' });
   });
 
-  it('is judged anew although its token was verified before: by revocation, audience, scopes and time', async () => {
+  it('is checked again although its token is cached: by revocation, audience, scopes and time', async () => {
     let revoked = false;
     const revocations: Revocations = {
       evaluate: () => (revoked ? { kind: 'revoked', by: 'session', reason: 'logout' } : { kind: 'clear' }),
@@ -67,6 +67,32 @@ describe('a request with a good token', () => {
     expect(check.decideNow({ token })).toMatchObject({ kind: 'allow' });
     check.verifier.clock.nowSeconds += 65;
     expect(check.decideNow({ token })).toMatchObject({ reason: 'expired' });
+  });
+});
+
+describe('two checks with one verifier', () => {
+  it('keep their decisions apart', async () => {
+    const verifier = testVerifier();
+    const one = testCheck({ verifier });
+    const two = testCheck({ verifier, upstream: { ...upstreamDefaults, headers: { 'x-auth-user': 'sub' } } });
+    const token = goodToken();
+    const first = await one.decide({ token });
+    const user = { upstream: { set: [['x-auth-user', 'user-1']] } };
+    expect(two.decideNow({ token })).toMatchObject(user);
+    expect(one.decideNow({ token })).toEqual(first);
+    expect(two.decideNow({ token })).toMatchObject(user);
+  });
+});
+
+describe('a decision about a cached token', () => {
+  it('is the same object for equal requests, and another one where more has to be removed', async () => {
+    const check = testCheck();
+    const token = goodToken();
+    const first = await check.decide({ token });
+    expect(check.decideNow({ token })).toBe(first);
+    const stripped = check.decideNow({ token, headers: { x_auth_role: 'admin' } });
+    expect(stripped).toMatchObject({ kind: 'allow', remove: ['x_auth_role'] });
+    expect(check.decideNow({ token })).toBe(first);
   });
 });
 
@@ -116,7 +142,7 @@ describe('a request without a token', () => {
     ).toMatchObject({ reason: 'no_token' });
   });
 
-  it('passes as nobody on an optional route, without the headers of somebody', async () => {
+  it('is allowed as anonymous on an optional route, without headers that name a user', async () => {
     const decision = await testCheck().decide({
       token: undefined,
       route: { 'curfew.access': 'optional' },
@@ -157,7 +183,7 @@ describe('a bad credential', () => {
     });
   });
 
-  it('is told with the issuer and kid that it names, as far as they are known', async () => {
+  it('is reported with the issuer and kid that it names, as far as they are known', async () => {
     const forged = goodToken({ key: { ...testKey('RS256', 'impostor'), kid: testKey().kid } });
     expect(await testCheck().decide({ token: forged })).toMatchObject({
       reason: 'bad_signature',
@@ -179,7 +205,7 @@ describe('revocation', () => {
     });
   });
 
-  it('is told what to judge by: the token, the limits of issuer and route, the present', async () => {
+  it('receives the token, the limits of issuer and route, and the time', async () => {
     const asked: unknown[] = [];
     const check = testCheck({
       revocations: {
@@ -198,7 +224,7 @@ describe('revocation', () => {
     ]);
   });
 
-  it('is judged after the signature, by the clock of that moment', async () => {
+  it('is evaluated after the signature was verified, with the time of that moment', async () => {
     const clocks: number[] = [];
     const key = testKey('ES256');
     const check = testCheck({
@@ -216,7 +242,7 @@ describe('revocation', () => {
     expect(clocks).toEqual([(testNow + 2) * 1000]);
   });
 
-  it('is not asked for an issuer that is declared without it, nor where none is configured', async () => {
+  it('is not evaluated for an issuer without revocation, nor where revocation is not configured', async () => {
     const revoked = always({ kind: 'revoked', by: 'session', reason: undefined });
     const exempt = testVerifier([trusted({ revocation: 'none' })]);
     expect(await testCheck({ verifier: exempt, revocations: revoked }).decide()).toMatchObject({
@@ -309,7 +335,7 @@ describe('the token in a cookie', () => {
 });
 
 describe('credentials', () => {
-  it('in a signature verified at once is refused and noted, and takes nobody a place', async () => {
+  it('in a signature verified synchronously is denied and logged, and does not count as pending', async () => {
     const rsa = testKey('RS256');
     // An HMAC with a public key: such a key never gets here, and node:crypto throws.
     const misfit = {

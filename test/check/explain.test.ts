@@ -64,7 +64,7 @@ describe('the explanation of a token', () => {
     },
   );
 
-  it('judges by what a route asks for', async () => {
+  it('applies the policy of a route', async () => {
     expect(await explain(goodToken(), { 'curfew.scopes': 'admin' })).toMatchObject({
       reason: 'insufficient_scope',
       expected: 'admin',

@@ -87,8 +87,8 @@ describe('a 64-bit account number', () => {
   });
 });
 
-describe('what the upstream is told', () => {
-  it('leaves out what the token does not say, and takes away what the client said of it', async () => {
+describe('the headers for the upstream', () => {
+  it('sets no header for an absent claim, and removes the one that the client sent', async () => {
     const token = goodToken({ claims: { scope: undefined } });
     const decision = await testCheck().decide({ token, headers: { 'x-auth-scopes': 'admin' } });
     expect(decision.kind === 'allow' && decision.upstream.set.map(([name]) => name)).toEqual([

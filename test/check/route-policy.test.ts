@@ -93,7 +93,7 @@ describe('equal routes', () => {
     });
   });
 
-  it('are remembered up to a bound, and right beyond it', () => {
+  it('are cached up to a bound, and are right beyond it', () => {
     for (let index = 0; index < 3000; index += 1)
       expect(policyOf({ 'curfew.audience': `a${index}` })).toMatchObject({ audiences: [`a${index}`] });
   });

@@ -463,7 +463,7 @@ describe('with headers passed over, held against the decoder that reads all', ()
     );
   });
 
-  it('reads no bytes differently, and refuses none that it reads whole', () => {
+  it('decodes the same bytes to the same request, and accepts all that it decodes completely', () => {
     fc.assert(
       fc.property(damaged, (message) => {
         expect(readsAsAll(message)).toBe(true);

@@ -281,7 +281,7 @@ describe('an allowed answer', () => {
     expect(okResponse?.headersToRemove).toEqual(['x-auth-role', 'authorization']);
   });
 
-  it('leaves the dynamic metadata out where nobody reads it, but not that of a refusal', () => {
+  it('leaves out the dynamic metadata of allowed requests if so configured, but not that of denied ones', () => {
     const usual = answer(decision);
     const without = answer(decision, undefined, { metadata: false });
     expect(without.okResponse).toEqual(usual.okResponse);

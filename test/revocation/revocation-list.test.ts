@@ -49,6 +49,16 @@ function list(maxEntries = 1000): { list: RevocationList; overflows: (readonly s
 }
 
 describe('a token that was looked up before', () => {
+  it('is looked up by each list', () => {
+    const [empty, revoking] = [list().list, list().list];
+    const asked = token();
+    expect(empty.find(asked)).toBeUndefined();
+    revoking.apply(event('session', 'session-1'), 0);
+    expect(empty.find(asked)).toBeUndefined();
+    expect(revoking.find(asked)).toMatchObject({ kind: 'revoked' });
+    expect(empty.find(asked)).toBeUndefined();
+  });
+
   it.each(revocationKinds)('is refused once a %s is revoked', (kind) => {
     const { list: revoked } = list();
     const asked = token();

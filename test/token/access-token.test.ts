@@ -65,7 +65,7 @@ describe('the algorithm', () => {
     expect(await reasonFor(good({}, { alg: undefined }))).toBe('algorithm_not_allowed');
   });
 
-  it('none with an empty signature is refused', async () => {
+  it('with the algorithm none and an empty signature is rejected', async () => {
     const unsigned = `${encode('{"alg":"none","typ":"at+jwt"}')}.${good().split('.')[1]}.`;
     expect(await reasonFor(unsigned)).toBe('algorithm_not_allowed');
   });
@@ -356,7 +356,7 @@ describe('a time', () => {
     expect(await reasonFor(good(claims))).toBe(reason);
   });
 
-  it('is judged by the tolerance and the longest lifetime of the issuer', async () => {
+  it('is checked with the tolerance and the longest lifetime of the issuer', async () => {
     const strict = { clockToleranceMs: 0, maxTokenLifetimeMs: 60_000 };
     expect(await reasonFor(good({ iat: testNow - 60, exp: testNow }), strict)).toBe('expired');
     expect(await reasonFor(good({ iat: testNow - 30, exp: testNow + 32 }), strict)).toBe('lifetime_too_long');
@@ -410,7 +410,7 @@ describe('a token without a session', () => {
     expect(await reasonFor(sessionless(claims))).toBe(reason);
   });
 
-  it('is accepted where the issuer says how it is told apart', async () => {
+  it('is accepted if the rules of the issuer exempt it', async () => {
     const options = { sessionExempt: { claim: 'gty', value: 'client-credentials' } };
     expect(await reasonFor(sessionless({ gty: 'client-credentials' }), options)).toBeUndefined();
     expect(await reasonFor(sessionless({ gty: 'password' }), options)).toBe('missing_claim');
@@ -442,7 +442,7 @@ describe('the issuer', () => {
     });
   });
 
-  it('unknown is told together with the known ones', async () => {
+  it('that is unknown is reported with the known ones', async () => {
     expect(await rejection(good({ iss: 'https://evil.test' }))).toMatchObject({
       reason: 'unknown_issuer',
       detail: { expected: testIssuer, found: 'https://evil.test' },

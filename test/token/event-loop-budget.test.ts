@@ -32,7 +32,7 @@ describe('a share of a turn', () => {
     expect(await Promise.all(outcomes)).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
-  it('lets nobody pass those who wait', async () => {
+  it('runs waiting tasks before new ones', async () => {
     const { run, done, task } = share();
     for (let name = 0; name < 4; name += 1) void run(task(name, 1));
     await nextTurn();

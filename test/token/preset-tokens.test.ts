@@ -169,7 +169,7 @@ describe('the preset okta', () => {
     });
   });
 
-  it('can be told to ask for no session: jti stands in for it', async () => {
+  it('can be configured without a session: jti takes its place', async () => {
     expect(await okta({ ...user, session_id: undefined })).toBe('missing_claim');
     expect(await okta({ ...user, session_id: undefined }, 'jti')).toMatchObject({ session: user['jti'] });
   });

@@ -42,7 +42,7 @@ describe('the thumbprint of RFC 7638', () => {
 });
 
 describe('the examples of RFC 7515 as access tokens', () => {
-  it('are refused: their issuer is nobody we trust', () => {
+  it('are rejected: their issuer is not trusted', () => {
     const verifier = testVerifier([trusted({ types: ['JWT', 'none'] })]);
     const signed = rfcVectors.filter(({ compact }) => compact.includes('eyJpc3MiOiJqb2Ui'));
     expect(signed).toHaveLength(3);

@@ -217,7 +217,7 @@ describe('several issuers', () => {
     );
   });
 
-  it('remember tokens apart', async () => {
+  it('have their tokens cached apart', async () => {
     const verifier = testVerifier(issuers);
     const one = issueToken({ now: testNow, key: sameKid });
     const two = ofOther({}, otherKey);
