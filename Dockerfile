@@ -33,8 +33,8 @@ RUN node scripts/bundle.ts --out dist --version "$VERSION" --revision "$REVISION
  && npm sbom --package-lock-only --sbom-format=cyclonedx > dist/sbom.cdx.json \
  && mkdir data
 
-# The young generation is kept small: it halves resident memory at the same CPU time. One malloc arena: Node's threads
-# would each get their own.
+# A small young generation takes less memory at the same CPU time. With one malloc arena, Node's threads don't get one each.
+# src/runtime/v8-tuning.ts has the values, docs/adr/v8-tuning.md the reasons.
 FROM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION
 ARG REVISION
@@ -51,12 +51,12 @@ USER 65532:65532
 ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2"]
 
 # Compiles each program once, as the user and with the flags it runs with, so that a start finds it compiled. Node
-# ignores the result on a processor that differs.
+# ignores the result on a different processor.
 FROM runtime AS warm
 COPY --from=build /build/dist/ /app/
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
 RUN ["/nodejs/bin/node", "-e", \
-     "const { spawnSync } = require('node:child_process'); const flags = { authorizer: ['--max-semi-space-size=2', '--v8-pool-size=1', '--no-parallel-scavenge'], identity: ['--max-semi-space-size=4'], relay: ['--max-semi-space-size=2'], injector: ['--max-semi-space-size=2'] }; for (const [name, own] of Object.entries(flags)) spawnSync(process.execPath, [...own, `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
+     "const { spawnSync } = require('node:child_process'); const flags = { authorizer: ['--max-semi-space-size=2', '--no-parallel-scavenge'], identity: ['--max-semi-space-size=4'], relay: ['--max-semi-space-size=2'], injector: ['--max-semi-space-size=2'] }; for (const [name, own] of Object.entries(flags)) spawnSync(process.execPath, [...own, `/app/${name}.mjs`, '--config', '/none'], { env: { ...process.env, NODE_COMPILE_CACHE: `/tmp/compile-cache/${name}` }, stdio: 'inherit' })"]
 
 FROM runtime AS authorizer
 LABEL org.opencontainers.image.title="curfew-authorizer" \
@@ -64,7 +64,7 @@ LABEL org.opencontainers.image.title="curfew-authorizer" \
 COPY --from=build /build/dist/authorizer.mjs* ./
 COPY --from=warm /tmp/compile-cache/authorizer compile-cache
 EXPOSE 9001 9002
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "--v8-pool-size=1", "--no-parallel-scavenge", "/app/authorizer.mjs"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "--no-parallel-scavenge", "/app/authorizer.mjs"]
 CMD ["--config", "/etc/curfew/authorizer.yaml"]
 
 # `docker exec CONTAINER /nodejs/bin/node curfew.mjs user add …` works here too.

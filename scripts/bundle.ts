@@ -95,18 +95,6 @@ const assets = (out: string): Plugin => ({
   },
 });
 
-/** Reduces package.json to the version. */
-const manifest: Plugin = {
-  name: 'manifest',
-  setup: ({ onLoad }) => {
-    onLoad({ filter: /\/package\.json$/ }, ({ path }) =>
-      path === join(root, 'package.json')
-        ? { contents: JSON.stringify({ version: productVersion }), loader: 'json' }
-        : undefined,
-    );
-  },
-};
-
 /** Leaves the demo out. It starts programs of a checkout, which an image doesn't have. */
 const withoutDemo: Plugin = {
   name: 'without-demo',
@@ -209,7 +197,7 @@ const shared = (out: string): BuildOptions => ({
   logLevel: 'warning',
   logOverride: { 'import-is-undefined': 'error' },
   metafile: true,
-  plugins: [withoutDemo, unused, builtins, manifest, assets(out)],
+  plugins: [withoutDemo, unused, builtins, assets(out)],
 });
 
 async function bundle(name: string, out: string): Promise<void> {

@@ -5,6 +5,7 @@ import { startFlags } from '../../src/runtime/v8-tuning.ts';
 import { readCpuTime, readMemory } from '../accounting.ts';
 import { buildBundle, startAuthorizer, type RunningAuthorizer } from '../authorizer.ts';
 import { startLoadClient, type LoadClient } from '../load/client.ts';
+import type { Mix } from '../load/messages.ts';
 import { quantileOf } from '../load/latencies.ts';
 import { freePorts, pause, startProgram, until } from '../programs.ts';
 import { createBenchLog } from '../redis-log.ts';
@@ -22,17 +23,18 @@ type Change = {
   readonly plugin?: string;
   /** Runs before the program. */
   readonly preload?: string;
+  /** Requests of ten with tokens that were evicted; default 0. */
+  readonly coldOfTen?: number;
 };
 
 const changes: Readonly<Record<string, Change>> = {
   none: {},
   'max-semi-space-size': { without: '--max-semi-space-size=2' },
-  'v8-pool-size': { without: '--v8-pool-size=1' },
   'no-parallel-scavenge': { without: '--no-parallel-scavenge' },
   'malloc-arena-max': { env: { MALLOC_ARENA_MAX: undefined } },
   'compile-cache': { env: { NODE_COMPILE_CACHE: undefined } },
   'no-allocation-site-pretenuring': { flag: '--allocation-site-pretenuring' },
-  'heap-growing-percent': { flag: '--heap-growing-percent=0' },
+  'heap-growing-percent': { flag: '--heap-growing-percent=0', coldOfTen: 5 },
   'no-maglev': { flag: '--maglev' },
   collection: {
     preload: `import { Session } from 'node:inspector';
@@ -46,7 +48,6 @@ const changes: Readonly<Record<string, Change>> = {
   'plugin-unused': { plugin: 'unused' },
   'plugin-late': { plugin: 'late' },
   'plugin-builtins': { plugin: 'builtins' },
-  'plugin-manifest': { plugin: 'manifest' },
 };
 
 type Figures = Readonly<Record<(typeof figures)[number], number>>;
@@ -57,10 +58,12 @@ type Bench = {
   readonly redisPort: number;
   readonly keyFiles: ReturnType<typeof writeKeyFiles>;
   readonly load: LoadClient;
-  readonly hot: string;
+  readonly mix: Mix;
 };
 
 const hotTokens = 1000;
+/** More than the authorizer caches. */
+const coldTokens = 12_000;
 /** Slices of load of each process of a pair, in turn. The quickest eighth counts: what disturbs the others leaves it alone. */
 const slices = 16;
 const sliceMs = 150;
@@ -125,8 +128,10 @@ async function prepare(folder: string): Promise<{ bench: Bench; stop(): Promise<
   const log = await createBenchLog({ port: redisPort, name: 'bench', issuers, entries: 1 });
   const load = startLoadClient();
   await load.addPool(pool.name, pool.file);
+  const cold = writeTokenPool(folder, { name: 'cold-ES256', algorithm: 'ES256', count: coldTokens });
+  await load.addPool(cold.name, cold.file);
   return {
-    bench: { folder, redisPort, keyFiles, load, hot: pool.name },
+    bench: { folder, redisPort, keyFiles, load, mix: { hot: pool.name, hotTokens, cold: cold.name } },
     stop: async () => {
       load.stop();
       log.close();
@@ -141,9 +146,10 @@ async function measurePair(
   options: { bundle: string; other: string; change: Change; isSwapped: boolean },
 ): Promise<{ shipped: Figures; changed: Figures }> {
   const { bundle, other, change, isSwapped } = options;
+  const { coldOfTen = 0 } = change;
   const running: Contestant[] = [];
   try {
-    const shipped = (): Promise<Contestant> => start(bench, 'shipped', bundle, {});
+    const shipped = (): Promise<Contestant> => start(bench, 'shipped', bundle, { coldOfTen });
     const changed = (): Promise<Contestant> => start(bench, 'changed', other, change);
     for (const one of isSwapped ? [changed, shipped] : [shipped, changed]) running.push(await one());
     await pause(idleMs);
@@ -175,7 +181,8 @@ type Contestant = {
 };
 
 async function start(bench: Bench, name: string, bundle: string, change: Change): Promise<Contestant> {
-  const { folder, redisPort, keyFiles, load, hot } = bench;
+  const { coldOfTen = 0 } = change;
+  const { folder, redisPort, keyFiles, load } = bench;
   const path = join(folder, `${name}.sock`);
   const preload =
     change.preload === undefined
@@ -198,7 +205,7 @@ async function start(bench: Bench, name: string, bundle: string, change: Change)
     startCpuMs: readCpuTime(program.pid).usedUs / 1000,
     ask: async (limits) => {
       const before = readCpuTime(program.pid).usedUs;
-      const mix = { hot, hotTokens };
+      const mix = { ...bench.mix, coldOfTen };
       const { requests } = await load.run({
         target: { protocol: 'grpc', path },
         mix,

@@ -9,7 +9,7 @@ import type { Log } from './log.ts';
  * What each flag of this file saves, and the command that shows it, is in docs/adr/v8-tuning.md.
  */
 export const startFlags = {
-  authorizer: ['--max-semi-space-size=2', '--v8-pool-size=1', '--no-parallel-scavenge'],
+  authorizer: ['--max-semi-space-size=2', '--no-parallel-scavenge'],
   identity: ['--max-semi-space-size=4'],
   relay: ['--max-semi-space-size=2'],
   injector: ['--max-semi-space-size=2'],
