@@ -64,14 +64,17 @@ type Bench = {
 const hotTokens = 1000;
 /** More than the authorizer caches. */
 const coldTokens = 12_000;
-/** Slices of load of each process of a pair, in turn. The quickest eighth counts: what disturbs the others leaves it alone. */
+/**
+ * Slices of load of each process of a pair, in turn. The quickest eighth counts: what disturbs the others
+ * leaves it alone.
+ */
 const slices = 16;
 const sliceMs = 150;
 const idleMs = 1500;
 
 /**
- * Compares the authorizer with itself without a piece of tuning, asked directly over a Unix socket. A row shows what leaving
- * it out adds: the median of the pairs and, in parentheses, the middle half of them.
+ * Compares the authorizer with itself without a piece of tuning, asked directly over a Unix socket. A row
+ * shows what leaving it out adds: the median of the pairs and, in parentheses, the middle half of them.
  * @throws for an unknown name
  */
 export async function compareTuning(

@@ -7,7 +7,9 @@ export type CheckRequest = {
   readonly host: string;
   /** Path and query, as received. */
   readonly path: string;
-  /** Every value of every header that Envoy sent, in order. Bytes that are not UTF-8 are decoded as Latin-1. */
+  /**
+   * Every value of every header that Envoy sent, in order. Bytes that are not UTF-8 are decoded as Latin-1.
+   */
   readonly headers: ReadonlyMap<string, readonly string[]>;
   /** The route's `context_extensions`. */
   readonly contextExtensions: ReadonlyMap<string, string>;

@@ -21,7 +21,10 @@ export type CheckOptions = {
   readonly verifier: Verifier;
   /** Undefined: tokens are validated only. */
   readonly revocations: Revocations | undefined;
-  /** Longest time that a revoked token may pass, whatever fails; ms, Infinity without revocation. A route may lower it. */
+  /**
+   * Longest time that a revoked token may pass, whatever fails; ms, Infinity without revocation. A route may
+   * lower it.
+   */
   readonly maxExposureMs: number;
   /** Where tokens are looked for, in order. */
   readonly sources: readonly CredentialSource[];
@@ -47,8 +50,8 @@ type Parts = {
 const noHttpAttributes = { claim: 'attributes.request.http', expected: 'present', found: 'absent' };
 
 /**
- * Decides requests: route policy, credential, token, authorization, identity for the upstream. Synchronous for a cached
- * token. A fault becomes a denial, and its message goes to the log alone.
+ * Decides requests: route policy, credential, token, authorization, identity for the upstream. Synchronous
+ * for a cached token. A fault becomes a denial, and its message goes to the log alone.
  */
 export function createCheck(options: CheckOptions): Check {
   const forwarding = createForwarding({ ...options, ...options.upstream });

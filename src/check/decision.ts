@@ -37,9 +37,14 @@ export type Allow = {
   /** Undefined only for an anonymous request on an optional route. */
   readonly token: AccessToken | undefined;
   readonly upstream: UpstreamIdentity;
-  /** Request headers to remove: the reserved prefix, and the credential if so configured. Never one of `set`. */
+  /**
+   * Request headers to remove: the reserved prefix, and the credential if so configured. Never one of `set`.
+   */
   readonly remove: readonly string[];
-  /** The response on the wire, which src/envoy stores here: the same decision is made again for the same token. */
+  /**
+   * The response on the wire, which src/envoy stores here: the same decision is made again for the same
+   * token.
+   */
   encoded?: EncodedResponse | undefined;
 };
 

@@ -4,7 +4,10 @@ import { parseJsonObject, type JsonObject } from '../token/strict-json.ts';
 import type { Check, CheckRequest } from './check-request.ts';
 import type { Decision, Reason } from './decision.ts';
 
-/** A token's readable parts, not verified. The signature is left out, so that the output can't be used as a token. */
+/**
+ * A token's readable parts, not verified. The signature is left out, so that the output can't be used as a
+ * token.
+ */
 export type DecodedToken = {
   /** Undefined where the part can't be read. */
   readonly header: JsonObject | undefined;
@@ -17,7 +20,10 @@ export type Explanation = DecodedToken & {
   readonly reason: Reason | undefined;
   /** The rule that decided, in words. */
   readonly rule: string;
-  /** The claim that the rule checks, its expected value and the one found; undefined where the rule names none. */
+  /**
+   * The claim that the rule checks, its expected value and the one found; undefined where the rule names
+   * none.
+   */
   readonly claim: string | undefined;
   readonly expected: string | undefined;
   readonly found: string | undefined;
@@ -49,7 +55,8 @@ const rules: Readonly<Record<Reason, string>> = {
 };
 
 /**
- * Explains what the authorizer decides about a token, and which rule denies it. The decision is the check's own.
+ * Explains what the authorizer decides about a token, and which rule denies it. The decision is the check's
+ * own.
  * @param options.token as found; white space around it is dropped
  * @param options.sources where the check looks for tokens; the first is used
  * @param options.route the route's context extensions; default none

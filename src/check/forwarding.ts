@@ -9,11 +9,16 @@ import type { TokenMemo } from './token-memo.ts';
 import { createUpstreamIdentity, type Oversize } from './upstream-identity.ts';
 
 export type ForwardingOptions = {
-  /** Reserved prefix: every request header whose name folds to it is removed. Lower case, ends in a hyphen. */
+  /**
+   * Reserved prefix: every request header whose name folds to it is removed. Lower case, ends in a hyphen.
+   */
   readonly prefix: string;
   /** Header name → claim name. */
   readonly headers: Readonly<Record<string, string>>;
-  /** False: the headers and cookies that may carry a token are removed before the request goes to the upstream. */
+  /**
+   * False: the headers and cookies that may carry a token are removed before the request goes to the
+   * upstream.
+   */
   readonly forwardAuthorization: boolean;
   readonly sources: readonly CredentialSource[];
   readonly metrics: Pick<AuthorizerMetrics, 'upstreamValuesDropped'>;
@@ -23,7 +28,10 @@ export type ForwardingOptions = {
 export type Forwarding = {
   /** Headers to remove from a request without an identity: all that the upstream could take for one. */
   removeAlways(request: CheckRequest | undefined): readonly string[];
-  /** Allows a request with the identity of its token. Cost: for a token that was allowed before, one scan of the header names. */
+  /**
+   * Allows a request with the identity of its token. Cost: for a token that was allowed before, one scan of
+   * the header names.
+   */
   forward(request: CheckRequest, token: AccessToken, memo: TokenMemo): Allow | Oversize;
 };
 

@@ -5,9 +5,15 @@ export type ReasonEntry = {
   readonly httpStatus: 401 | 403 | 500 | 503;
   /** google.rpc.Code, for gRPC callers. */
   readonly grpcStatus: 7 | 13 | 14 | 16;
-  /** The error code, which is all that the client learns. Undefined for a request without credentials (RFC 6750 §3.1). */
+  /**
+   * The error code, which is all that the client learns. Undefined for a request without credentials (RFC
+   * 6750 §3.1).
+   */
   readonly code: ErrorCode | undefined;
-  /** A sentence for the client. It is the same for all reasons of a code, so that an attacker learns nothing from it. */
+  /**
+   * A sentence for the client. It is the same for all reasons of a code, so that an attacker learns nothing
+   * from it.
+   */
   readonly title: string;
   /** Seconds of `Retry-After`. */
   readonly retryAfterSeconds: number | undefined;

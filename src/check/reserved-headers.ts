@@ -10,13 +10,15 @@ export type HeadersToRemove = (
 ) => readonly string[];
 
 /**
- * Finds the reserved headers in every spelling that some server folds together: case, and `_` or any other punctuation
- * for `-` (RFC 3875 §4.1.18 makes X-Auth-Subject and X_Auth_Subject the same variable).
- * Cost: one comparison of the first character for most headers. A list is allocated only if a header has to be removed.
+ * Finds the reserved headers in every spelling that some server folds together: case, and `_` or any other
+ * punctuation for `-` (RFC 3875 §4.1.18 makes X-Auth-Subject and X_Auth_Subject the same variable).
+ * Cost: one comparison of the first character for most headers. A list is allocated only if a header has to
+ * be removed.
  * @param options.prefix every header whose name folds to it is reserved; ends in a hyphen
- * @param options.credentials headers that may carry a token; in any other spelling their value is not verified
- * @param options.names headers that a decision sets or removes. They are not listed again, because Envoy removes headers after
- *   it sets them
+ * @param options.credentials headers that may carry a token; in any other spelling their value is not
+ *   verified
+ * @param options.names headers that a decision sets or removes. They are not listed again, because Envoy
+ *   removes headers after it sets them
  */
 export function createReservedHeaders(options: {
   readonly prefix: string;

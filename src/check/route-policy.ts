@@ -37,10 +37,10 @@ const plainRoute: RequiredRoute = {
 };
 
 /**
- * Reads route policies from Envoy's `context_extensions`. Keys without our prefix are ignored. An unknown key with it, or a
- * value that can't be parsed, makes the route misconfigured, which denies its requests.
- * Cost: equal extensions are parsed once, and up to 1024 policies are cached. For an object that was passed before, which must
- * not change, one look-up.
+ * Reads route policies from Envoy's `context_extensions`. Keys without our prefix are ignored. An unknown key
+ * with it, or a value that can't be parsed, makes the route misconfigured, which denies its requests.
+ * Cost: equal extensions are parsed once, and up to 1024 policies are cached. For an object that was passed
+ * before, which must not change, one look-up.
  * @param limits.maxExposureMs the configured limit, which a route may only lower; Infinity without revocation
  */
 export function createRoutePolicies(limits: { readonly maxExposureMs: number }): RoutePolicies {
@@ -78,7 +78,8 @@ function keyOf(extensions: ReadonlyMap<string, string>): string {
   return key;
 }
 
-// In any case: a key in the wrong case is a mistake, and ignoring it would make the route less strict than intended.
+// In any case: a key in the wrong case is a mistake, and ignoring it would make the route less strict than
+// intended.
 const hasPrefix = (name: string): boolean =>
   name.startsWith(keyPrefix) || name.slice(0, keyPrefix.length).toLowerCase() === keyPrefix;
 

@@ -9,7 +9,10 @@ export type TokenMemo = {
   readonly owner: object;
   /** The route whose audience and scopes the token met last. */
   metRoute: RoutePolicy | undefined;
-  /** The decision for a request from which no header has to be removed beyond those removed from every request. */
+  /**
+   * The decision for a request from which no header has to be removed beyond those removed from every
+   * request.
+   */
   plain: Allow | Oversize | undefined;
 };
 

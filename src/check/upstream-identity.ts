@@ -26,8 +26,8 @@ export type PreparedIdentity =
 const maxValueLength = 4096;
 
 /**
- * Turns claims into header values. If one of them is too long the request is denied: a truncated value would name
- * somebody else.
+ * Turns claims into header values. If one of them is too long the request is denied: a truncated value would
+ * name somebody else.
  */
 export function createUpstreamIdentity(
   options: UpstreamIdentityOptions,
@@ -63,8 +63,8 @@ const metadataOf = (token: AccessToken): TokenMetadata => ({
 });
 
 /**
- * Writes a claim as a header value: texts as they are, lists joined with spaces, objects as JSON. Everything outside
- * printable ASCII is percent-encoded, so that decoding returns the claim unchanged.
+ * Writes a claim as a header value: texts as they are, lists joined with spaces, objects as JSON. Everything
+ * outside printable ASCII is percent-encoded, so that decoding returns the claim unchanged.
  * @returns undefined for a claim that is absent, null or empty
  */
 export function headerValue(claim: unknown): string | undefined {
@@ -80,8 +80,9 @@ function textOf(claim: unknown): string {
   return typeof claim === 'string' ? claim : JSON.stringify(claim);
 }
 
-// Spaces at either end are encoded too: HTTP drops them (RFC 9110 §5.5), and ` admin` is not `admin`. The lookbehind of the
-// last pattern keeps the search linear: without it, the search would begin again at each space of a long run.
+// Spaces at either end are encoded too: HTTP drops them (RFC 9110 §5.5), and ` admin` is not `admin`. The
+// lookbehind of the last pattern keeps the search linear: without it, the search would begin again at each
+// space of a long run.
 const toBeEncoded = /%|[^\x20-\x7e]+|^ +|(?<! ) +$/g;
 
 const encoded = (text: string): string => text.replace(toBeEncoded, percent);

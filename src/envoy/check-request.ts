@@ -9,16 +9,17 @@ import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-rea
 
 /**
  * Decodes Envoy's message. Never throws.
- * @returns undefined when the message has no HTTP attributes, or more headers or context extensions than any proxy would send.
- *   The request is then denied. Ignoring the excess could ignore headers that have to be removed.
+ * @returns undefined when the message has no HTTP attributes, or more headers or context extensions than any
+ *   proxy would send. The request is then denied. Ignoring the excess could ignore headers that have to be
+ *   removed.
  */
 export type CheckRequestDecoder = (bytes: Buffer) => CheckRequest | undefined | typeof malformedRequest;
 
 // Envoy's own limit is 100 headers unless configured higher (max_headers_count).
 const maxHeaders = 1024;
 
-// Field numbers, and one bit for each field that must be length-delimited, including fields that are skipped: a decoder that
-// ignores the wire type would read other fields after a field of another type.
+// Field numbers, and one bit for each field that must be length-delimited, including fields that are skipped:
+// a decoder that ignores the wire type would read other fields after a field of another type.
 const bitsOf = (...fields: readonly number[]): number =>
   fields.reduce((bits, field) => bits | (1 << field), 0);
 
@@ -45,9 +46,9 @@ const fieldsOfHeaderMap = { headers: 1, bits: bitsOf(1) } as const;
 const fieldsOfHeader = { key: 1, value: 2, rawValue: 3, bits: bitsOf(1, 2, 3) } as const;
 
 /**
- * Decodes the part of a check request that a decision needs; a full decoder would allocate ten times as much. Bytes that
- * aren't a message are malformed, and so are messages that two decoders could read differently: a singular field that is
- * present twice, or a name that is present twice in a map.
+ * Decodes the part of a check request that a decision needs; a full decoder would allocate ten times as much.
+ * Bytes that aren't a message are malformed, and so are messages that two decoders could read differently: a
+ * singular field that is present twice, or a name that is present twice in a map.
  * Cost: below a microsecond for a browser's request, with `wanted`.
  * @param wanted the headers that are read; default all
  * @param findToken finds a token that was verified before: its text is not decoded again; default none

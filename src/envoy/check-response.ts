@@ -11,7 +11,10 @@ export type Mode = 'enforce' | 'shadow';
 
 export type ResponderOptions = {
   readonly denied: DeniedOptions;
-  /** `shadow`: a denied request passes, without an identity and without the reserved headers that the client sent. */
+  /**
+   * `shadow`: a denied request passes, without an identity and without the reserved headers that the client
+   * sent.
+   */
   readonly mode: Mode;
   /** Whether the response to an allowed request has dynamic metadata; default true. */
   readonly metadata?: boolean;
@@ -20,8 +23,8 @@ export type ResponderOptions = {
 export type Responder = (decision: Decision, request: CheckRequest | undefined) => CheckResponse;
 
 /**
- * Builds every `CheckResponse`. Status code and body are set together, so that they can't disagree: Envoy reads the status code
- * alone, and would let a request pass that has OK with a denied body.
+ * Builds every `CheckResponse`. Status code and body are set together, so that they can't disagree: Envoy
+ * reads the status code alone, and would let a request pass that has OK with a denied body.
  * @see envoy/service/auth/v3/external_auth.proto
  */
 export function createResponder(options: ResponderOptions): Responder {
@@ -76,7 +79,10 @@ const overwriting = ([key, value]: HeaderValue): HeaderValueOption => ({
 
 const text = (value: string): Value => ({ stringValue: value });
 
-/** Envoy reads it as `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:…)%`, and RBAC and rate limits can match it. */
+/**
+ * Envoy reads it as `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:curfew:…)%`, and RBAC and rate limits can
+ * match it.
+ */
 const curfew = (fields: Record<string, Value>): Struct => ({
   fields: { curfew: { structValue: { fields } } },
 });

@@ -16,8 +16,8 @@ const maxCachedBytes = 2048;
 const none: ReadonlyMap<string, string> = new Map();
 
 /**
- * Envoy sends a route's extensions with each request, always as the same bytes. Equal bytes are decoded once, and return the
- * same object.
+ * Envoy sends a route's extensions with each request, always as the same bytes. Equal bytes are decoded once,
+ * and return the same object.
  */
 export function createContextExtensions(): ContextExtensions {
   const cache = new Map<string, ReadonlyMap<string, string>>();

@@ -26,7 +26,10 @@ export type DecisionRecord = (
 const maxLinesPerSecond = 200;
 const maxRouteLength = 256;
 
-/** Counts every decision and logs those that are configured, at most 200 a second. The log then says how many were left out. */
+/**
+ * Counts every decision and logs those that are configured, at most 200 a second. The log then says how many
+ * were left out.
+ */
 export function createDecisionRecord(options: DecisionRecordOptions): DecisionRecord {
   const { metrics, log, clock, mode } = options;
   const allowed = tally(metrics.checks, 'allow', 'none');

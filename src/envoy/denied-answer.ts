@@ -5,7 +5,9 @@ import { allReasons, reasons, type ReasonEntry } from '../check/reasons.ts';
 export type DeniedOptions = {
   /** `full` adds the reason to the body: for development. */
   readonly detail: 'minimal' | 'full';
-  /** The protection space of RFC 9110 §11.5; default `curfew`. Printable ASCII without quotes or backslashes. */
+  /**
+   * The protection space of RFC 9110 §11.5; default `curfew`. Printable ASCII without quotes or backslashes.
+   */
   readonly realm?: string | undefined;
   /** Origins whose pages may read the response to a denied request, compared byte for byte. */
   readonly corsOrigins: readonly string[];
@@ -39,8 +41,8 @@ const problemJson: HeaderValue = ['content-type', 'application/problem+json'];
 const exposed: HeaderValue = ['access-control-expose-headers', 'www-authenticate, retry-after'];
 
 /**
- * Builds the response to a denied request in the form that its client understands: problem+json with a challenge, a gRPC
- * status, or a redirect to the login page.
+ * Builds the response to a denied request in the form that its client understands: problem+json with a
+ * challenge, a gRPC status, or a redirect to the login page.
  * @see RFC 6750 §3, RFC 9457
  */
 export function createDeniedAnswer(
@@ -60,8 +62,8 @@ export function createDeniedAnswer(
     const headers: HeaderValue[] = [noStore, ...challenge(entry, realm, deny.requiredScopes)];
     if (retryAfterSeconds !== undefined) headers.push(['retry-after', String(retryAfterSeconds)]);
     if (isGrpc(request)) {
-      // Envoy turns a local reply to a gRPC call into HTTP 200. It keeps a grpc-status that is present, and sends the body as
-      // grpc-message.
+      // Envoy turns a local reply to a gRPC call into HTTP 200. It keeps a grpc-status that is present, and
+      // sends the body as grpc-message.
       headers.push(['grpc-status', String(grpcStatus)]);
       return { httpStatus, grpcStatus, headers, body: code ?? title };
     }

@@ -9,8 +9,8 @@ export type EncodedResponder = (decision: Decision, request: CheckRequest | unde
 
 
 /**
- * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check returns the same decision
- * for a token again, unless a request has more headers to remove.
+ * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check returns the same
+ * decision for a token again, unless a request has more headers to remove.
  */
 export function createEncodedResponder(respond: Responder): EncodedResponder {
   function encodeOnce(decision: Allow): Buffer {

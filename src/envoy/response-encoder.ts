@@ -9,8 +9,8 @@ import type { Status } from './generated/google/rpc/Status.ts';
 import { doubleField, messageField, numberField, textField } from '../protobuf/wire-writer.ts';
 
 /**
- * Encodes a `CheckResponse`. It supports only the fields that our responses have; a general encoder would take memory for all
- * others.
+ * Encodes a `CheckResponse`. It supports only the fields that our responses have; a general encoder would
+ * take memory for all others.
  * @throws ERR_INTERNAL for any other field
  * @see envoy/service/auth/v3/external_auth.proto
  */

@@ -26,13 +26,15 @@ export function wantedHeaders(
   };
 }
 
-/** Finds the name, in lower case, of a wanted header in bytes; undefined for all others. Allocates nothing. */
+/**
+ * Finds the name, in lower case, of a wanted header in bytes; undefined for all others. Allocates nothing.
+ */
 export type HeaderFinder = (bytes: Buffer, start: number, end: number) => string | undefined;
 
 /**
- * Separates the headers that are read from the others, so that only the former become texts: a browser sends twenty
- * headers, two of which matter. A name with a byte outside ASCII is wanted if the bytes before it match the prefix: the
- * check then decides by the decoded name.
+ * Separates the headers that are read from the others, so that only the former become texts: a browser sends
+ * twenty headers, two of which matter. A name with a byte outside ASCII is wanted if the bytes before it
+ * match the prefix: the check then decides by the decoded name.
  */
 export function createHeaderFinder({ names, folded: inAnySpelling, prefix }: WantedHeaders): HeaderFinder {
   const byLength: Buffer[][] = [];

@@ -5,8 +5,8 @@ import type { Part } from './lifecycle.ts';
 import type { Log } from './log.ts';
 
 /**
- * Flags of Node that each program is started with. The Dockerfile and bin/curfew repeat them, and a test compares.
- * What each flag of this file saves, and the command that shows it, is in docs/adr/v8-tuning.md.
+ * Flags of Node that each program is started with. The Dockerfile and bin/curfew repeat them, and a test
+ * compares. What each flag of this file saves, and the command that shows it, is in docs/adr/v8-tuning.md.
  */
 export const startFlags = {
   authorizer: ['--max-semi-space-size=2', '--no-parallel-scavenge'],
@@ -19,12 +19,15 @@ export const startFlags = {
 export const startEnvironment = { MALLOC_ARENA_MAX: '1' } as const;
 
 /**
- * Flags of V8 that the authorizer sets while it runs. On the command line they would make V8 reject the code cache of
- * Node's own modules, which was built with other flags, and the start would take a fifth longer.
+ * Flags of V8 that the authorizer sets while it runs. On the command line they would make V8 reject the code
+ * cache of Node's own modules, which was built with other flags, and the start would take a fifth longer.
  * `isGiven` matches the same flag on the command line, which takes precedence.
  */
 const runtimeFlags = {
-  /** V8 otherwise allocates part of each check in the old generation, where it keeps more from being collected. */
+  /**
+   * V8 otherwise allocates part of each check in the old generation, where it keeps more from being
+   * collected.
+   */
   pretenuring: { flag: '--no-allocation-site-pretenuring', isGiven: /allocation.site.pretenuring/ },
   /** Collects the old generation when it has grown by half. */
   heapGrowth: { flag: '--heap-growing-percent=50', isGiven: /heap.growing.percent/ },
@@ -52,17 +55,17 @@ export type V8TuningOptions = {
 
 export type V8Tuning = Part & {
   /**
-   * Call on every check. The first call disables Maglev. Disabled earlier, V8 optimizes start-up code with TurboFan (+5 MB);
-   * disabled later, Maglev has already compiled the hot path (+15 MB).
+   * Call on every check. The first call disables Maglev. Disabled earlier, V8 optimizes start-up code with
+   * TurboFan (+5 MB); disabled later, Maglev has already compiled the hot path (+15 MB).
    */
   onCheck(): void;
 };
 
 /**
- * Makes V8 use less memory, and collects once what only the start needed: 12 of an authorizer's 82 MB, and more after a
- * long revocation log was read. V8 would otherwise keep it for a busy process.
- * Cost: the collection pauses the process for 30 ms, with a large heap for 200 ms. It therefore waits for an idle interval,
- * and is skipped if there is none.
+ * Makes V8 use less memory, and collects once what only the start needed: 12 of an authorizer's 82 MB, and
+ * more after a long revocation log was read. V8 would otherwise keep it for a busy process.
+ * Cost: the collection pauses the process for 30 ms, with a large heap for 200 ms. It therefore waits for an
+ * idle interval, and is skipped if there is none.
  */
 export function createV8Tuning(options: V8TuningOptions): V8Tuning {
   const { isReady, clock, log, idleMs = 500, giveUpMs = 60_000 } = options;
@@ -128,8 +131,8 @@ export function flagToSet(name: keyof typeof runtimeFlags, execArgv: readonly st
 }
 
 /**
- * Uses the inspector, because V8's `gc` needs a flag or a new context. The flag would slow the start like those above; with
- * a second context every later check takes a third longer.
+ * Uses the inspector, because V8's `gc` needs a flag or a new context. The flag would slow the start like
+ * those above; with a second context every later check takes a third longer.
  */
 async function collectAll(): Promise<void> {
   const { Session } = await import('node:inspector');

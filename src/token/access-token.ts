@@ -10,7 +10,10 @@ export type AccessToken = {
   readonly session: string | undefined;
   readonly tokenId: string | undefined;
   readonly clientId: string | undefined;
-  /** The values of all claims that name a client, `clientId` first. A revocation of any of them revokes the token. */
+  /**
+   * The values of all claims that name a client, `clientId` first. A revocation of any of them revokes the
+   * token.
+   */
   readonly clientIds: readonly string[];
   readonly audiences: readonly string[];
   readonly scopes: readonly string[];

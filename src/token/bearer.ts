@@ -21,13 +21,14 @@ const headerSlack = 64;
 const maxCookieLength = 64 * 1024;
 const none: Credential = { kind: 'none' };
 const multiple: Credential = { kind: 'multiple' };
-// RFC 9110 §11.4 allows only spaces after the scheme. Some servers also accept tabs, so any white space introduces a
-// credential here; otherwise a tab would turn a bad token into "no token".
+// RFC 9110 §11.4 allows only spaces after the scheme. Some servers also accept tabs, so any white space
+// introduces a credential here; otherwise a tab would turn a bad token into "no token".
 const bearerScheme = /^bearer(?=\s|$) */i;
 
 /**
- * Finds the one credential of a request (RFC 6750 §2.1). Sources are read in order; the same token may appear in
- * several, two different ones are refused (RFC 6750 §2). Lengths are checked before anything is parsed. Never throws.
+ * Finds the one credential of a request (RFC 6750 §2.1). Sources are read in order; the same token may appear
+ * in several, two different ones are refused (RFC 6750 §2). Lengths are checked before anything is parsed.
+ * Never throws.
  * Cost: a comparison for a known token; one substring for another single `Bearer` header.
  */
 export function createCredentialExtractor(options: {
@@ -115,7 +116,8 @@ function cookieReader(name: string, maxTokenBytes: number): CredentialExtractor 
         const token = valueOf(pair, name);
         if (token === undefined || token === '') continue;
         if (token.length > maxTokenBytes) return malformed(source, `longer than ${maxTokenBytes} bytes`);
-        // A cookie may also be set twice, for the host and for its parent domain; servers differ in which one they use.
+        // A cookie may also be set twice, for the host and for its parent domain; servers differ in which one
+        // they use.
         if (found.kind === 'token' && found.token !== token) return multiple;
         found = new TokenEntry(token);
       }

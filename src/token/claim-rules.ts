@@ -16,8 +16,8 @@ export type Context = {
 };
 
 /**
- * Checks the payload of a signed token by the issuer's rules (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8725 §3). The audience
- * depends on the route, and `checkTimes` on the time of the request: neither is checked here.
+ * Checks the payload of a signed token by the issuer's rules (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8725 §3). The
+ * audience depends on the route, and `checkTimes` on the time of the request: neither is checked here.
  */
 export function checkClaims(claims: JsonObject, rules: IssuerRules, context: Context): CheckedClaims {
   const impostor = otherKindOfToken(claims, context.type);

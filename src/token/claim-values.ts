@@ -44,9 +44,9 @@ export function readId(claims: JsonObject, claim: string): Value<string | undefi
 }
 
 /**
- * Reads the clients that a token names, in the order of `names` and each once. RFC 9068 has `client_id`, OpenID Connect `azp`;
- * a token with both may name two, and either may be revoked. A token with an unreadable one is rejected, because a revocation
- * of that client would miss it.
+ * Reads the clients that a token names, in the order of `names` and each once. RFC 9068 has `client_id`,
+ * OpenID Connect `azp`; a token with both may name two, and either may be revoked. A token with an unreadable
+ * one is rejected, because a revocation of that client would miss it.
  */
 export function readClientIds(
   claims: JsonObject,

@@ -11,8 +11,8 @@ export type CompactJws = {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Decodes a JWT (RFC 7515 §7.1). It accepts one spelling only: three parts of canonical base64url without padding
- * (RFC 4648 §3.5: unused bits are zero), JSON objects in UTF-8 with unique members. Never throws.
+ * Decodes a JWT (RFC 7515 §7.1). It accepts one spelling only: three parts of canonical base64url without
+ * padding (RFC 4648 §3.5: unused bits are zero), JSON objects in UTF-8 with unique members. Never throws.
  * @param maxLength longest token accepted, in characters
  */
 export function parseCompactJws(token: string, maxLength: number): CompactJws | Rejected {

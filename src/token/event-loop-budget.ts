@@ -1,4 +1,7 @@
-/** Runs a task at once, or in a later turn of the event loop. @returns undefined when too many tasks wait already */
+/**
+ * Runs a task at once, or in a later turn of the event loop.
+ * @returns undefined when too many tasks wait already
+ */
 export type EventLoopBudget = <Outcome>(
   task: () => Outcome | Promise<Outcome>,
 ) => Outcome | Promise<Outcome> | undefined;
@@ -11,8 +14,8 @@ export type EventLoopBudgetOptions = {
 };
 
 /**
- * Bounds how long tasks that any client can cause delay everything else. Tasks run at once until the budget of the turn is
- * spent. The others wait in order for later turns, and I/O is handled in between.
+ * Bounds how long tasks that any client can cause delay everything else. Tasks run at once until the budget
+ * of the turn is spent. The others wait in order for later turns, and I/O is handled in between.
  * Cost: two readings of the clock.
  */
 export function createEventLoopBudget({

@@ -12,7 +12,8 @@ export type CheckedHeader = {
   readonly type: string;
 };
 
-// RFC 8725 §3.10, RFC 7515 §4.1: keys come from the configuration. A header that names or carries a key is rejected unread.
+// RFC 8725 §3.10, RFC 7515 §4.1: keys come from the configuration. A header that names or carries a key is
+// rejected unread.
 const foreignKeyParameters = ['jku', 'jwk', 'x5u', 'x5c'];
 // RFC 7797 (b64), RFC 7516 (enc, zip): these change how the signed bytes are read.
 const rewritingParameters = ['crit', 'b64', 'zip', 'enc'];

@@ -15,7 +15,8 @@ export type HttpAnswer = { readonly status: number; readonly body: string };
 
 /**
  * Fetches a text. Does not follow redirects, but returns the 3xx.
- * @throws ERR_JWKS_UNAVAILABLE when there is no answer in time; ERR_JWKS_INVALID when it is too large or not UTF-8
+ * @throws ERR_JWKS_UNAVAILABLE when there is no answer in time; ERR_JWKS_INVALID when it is too large or not
+ *   UTF-8
  */
 export type HttpGet = (url: string, bounds: HttpBounds) => Promise<HttpAnswer>;
 

@@ -41,7 +41,9 @@ export type IssuerKeysOptions = {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<AuthorizerMetrics, 'jwksRefreshes' | 'jwksAge'>;
-  /** 0 to below 1; default Math.random. It spreads refreshes, and nothing that needs secrecy depends on it. */
+  /**
+   * 0 to below 1; default Math.random. It spreads refreshes, and nothing that needs secrecy depends on it.
+   */
   readonly random?: () => number;
   /** Default: over node:https and node:http. */
   readonly get?: HttpGet;

@@ -2,7 +2,10 @@ import { accessTokenType, grantIdClaim } from './claims.ts';
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { presets, type PresetName, type SessionExemption } from './preset.ts';
 
-/** An issuer as configured; durations in milliseconds. An absent setting has the preset's value, or else the default. */
+/**
+ * An issuer as configured; durations in milliseconds. An absent setting has the preset's value, or else the
+ * default.
+ */
 export type IssuerOptions = {
   /** Equals `iss`, byte for byte. */
   readonly issuer: string;
@@ -41,8 +44,9 @@ export type IssuerRules = {
 };
 
 /**
- * How much longer than `maxTokenLifetime` a token may live; seconds. An issuer that rounds `exp` up and `iat` down, as
- * Ory Hydra does, issues tokens of 301 s for a lifetime of 300 s. Logs keep revocations for that second too.
+ * How much longer than `maxTokenLifetime` a token may live; seconds. An issuer that rounds `exp` up and `iat`
+ * down, as Ory Hydra does, issues tokens of 301 s for a lifetime of 300 s. Logs keep revocations for that
+ * second too.
  */
 export const lifetimeSlackSeconds = 1;
 

@@ -17,8 +17,9 @@ const maxModulusBits = 8192;
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 /**
- * Reads a JWK Set (RFC 7517 §5). Keys of unknown types, for encryption, or of other algorithms are ignored. Weak or broken keys
- * are listed as refused. A private or symmetric key makes the whole set invalid: once published, it is compromised.
+ * Reads a JWK Set (RFC 7517 §5). Keys of unknown types, for encryption, or of other algorithms are ignored.
+ * Weak or broken keys are listed as refused. A private or symmetric key makes the whole set invalid: once
+ * published, it is compromised.
  * @param accepted the issuer's algorithms; a key is used for those of them that it fits
  * @throws ERR_JWKS_INVALID, also when no key is left
  */
@@ -59,7 +60,8 @@ function readJwk(jwk: unknown, accepted: readonly Algorithm[]): VerificationKey 
   return { kid, keyId: kid ?? thumbprint, algorithms: fitting, key, thumbprint, names };
 }
 
-// RFC 7517 §4: `kty`, `use`, `key_ops` and `alg` must all agree with the algorithm; absent ones agree with any.
+// RFC 7517 §4: `kty`, `use`, `key_ops` and `alg` must all agree with the algorithm; absent ones agree with
+// any.
 function fits(jwk: JsonObject, algorithm: Algorithm): boolean {
   const { kty, curve } = algorithms[algorithm];
   if (jwk['kty'] !== kty || (curve !== undefined && jwk['crv'] !== curve)) return false;

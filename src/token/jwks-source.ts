@@ -76,8 +76,8 @@ function readCa(file: string): string {
 }
 
 /**
- * Finds `jwks_uri` by OpenID Connect Discovery §4, else by RFC 8414 §3. The document must name the issuer byte for byte;
- * otherwise its keys belong to another issuer.
+ * Finds `jwks_uri` by OpenID Connect Discovery §4, else by RFC 8414 §3. The document must name the issuer
+ * byte for byte; otherwise its keys belong to another issuer.
  */
 async function discover(issuer: string, allowHttp: boolean, fetch: Fetch): Promise<string> {
   const { url, answer } = await fetchMetadata(issuer, fetch);
@@ -111,7 +111,10 @@ function bodyOf(url: string, { status, body }: HttpAnswer): string {
   throw new Fault('ERR_JWKS_UNAVAILABLE', `GET ${url}: status ${status}${redirect}`);
 }
 
-/** A document that came over https must not name plain http, on this machine either: any process that listens there could sign tokens. */
+/**
+ * A document that came over https must not name plain http, on this machine either: any process that listens
+ * there could sign tokens.
+ */
 function whyDowngraded(issuer: string, found: string, allowHttp: boolean): string | undefined {
   if (allowHttp || new URL(found).protocol === 'https:' || new URL(issuer).protocol !== 'https:')
     return undefined;

@@ -10,9 +10,15 @@ export type VerificationKey = {
   /** What the key, its JWK and the issuer's list agree on; never empty. */
   readonly algorithms: readonly Algorithm[];
   readonly key: KeyObject;
-  /** RFC 7638; equal for equal key material. For a secret it is a digest of the secret, which is never shown or published. */
+  /**
+   * RFC 7638; equal for equal key material. For a secret it is a digest of the secret, which is never shown
+   * or published.
+   */
   readonly thumbprint: string;
-  /** Every name that a `key` revocation may use for it: its thumbprint, and each `kid` known for its key material. */
+  /**
+   * Every name that a `key` revocation may use for it: its thumbprint, and each `kid` known for its key
+   * material.
+   */
   readonly names: readonly string[];
 };
 
@@ -24,7 +30,9 @@ export type KeyRing = {
   readonly names: ReadonlyMap<string, readonly string[]>;
 };
 
-/** Keys whose names are kept. Those that left the set first are dropped first. A set holds at most 100 keys. */
+/**
+ * Keys whose names are kept. Those that left the set first are dropped first. A set holds at most 100 keys.
+ */
 const maxNamedKeys = 1000;
 /** `kid` values kept for one key; the oldest are dropped first. */
 const maxKidsOfKey = 100;
@@ -36,8 +44,8 @@ export type KeyLookup =
   | { readonly kind: 'unavailable' };
 
 /**
- * @param previous keys that did not change are carried over as the same objects, so that what they verified stays
- *   verified
+ * @param previous keys that did not change are carried over as the same objects, so that what they verified
+ *   stays verified
  */
 export function createKeyRing(keys: readonly VerificationKey[], previous?: KeyRing): KeyRing {
   const names = gatherNames(keys, previous);
@@ -71,7 +79,10 @@ function gatherNames(keys: readonly VerificationKey[], previous: KeyRing | undef
   return gathered;
 }
 
-/** Not for a key with a new name: tokens that it verified are verified again, and a revocation of that name then applies. */
+/**
+ * Not for a key with a new name: tokens that it verified are verified again, and a revocation of that name
+ * then applies.
+ */
 function carriedOver(key: VerificationKey, previous: KeyRing | undefined): VerificationKey | undefined {
   for (const old of previous?.keys ?? []) {
     const same =

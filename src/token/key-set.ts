@@ -5,7 +5,10 @@ import { createKeyRing, findKey, type KeyLookup, type VerificationKey } from './
 export type KeySetState = {
   readonly state: 'loading' | 'fresh' | 'stale' | 'unavailable';
   readonly keys: number;
-  /** Time since the keys were last confirmed; undefined before the first load and for keys that need no refresh. */
+  /**
+   * Time since the keys were last confirmed; undefined before the first load and for keys that need no
+   * refresh.
+   */
   readonly ageSeconds: number | undefined;
   /** Why the latest load failed; undefined if it did not fail. */
   readonly problem: string | undefined;
@@ -23,8 +26,8 @@ export type KeySet = {
    */
   refreshForUnknownKey(): Promise<void> | undefined;
   /**
-   * Finds a key in a set that is fetched after this call. Waits for that fetch for at most two cool-downs and a fetch. Callers
-   * limit how many wait.
+   * Finds a key in a set that is fetched after this call. Waits for that fetch for at most two cool-downs and
+   * a fetch. Callers limit how many wait.
    * @param signal ends the wait
    * @returns `unavailable` when no newer set could be fetched
    */

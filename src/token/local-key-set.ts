@@ -15,8 +15,9 @@ export type LocalKeys = {
 const defaultWatchEveryMs = 5000;
 
 /**
- * Keys from a file, which is read again within `watchEveryMs` of a change. If the changed file can't be used, the previous keys
- * stay in use without a time limit: a local file does not become stale. At start the file must be valid.
+ * Keys from a file, which is read again within `watchEveryMs` of a change. If the changed file can't be used,
+ * the previous keys stay in use without a time limit: a local file does not become stale. At start the file
+ * must be valid.
  * @param options.watchEveryMs default 5000
  * @throws from `start`: what `read` throws
  */
@@ -61,7 +62,8 @@ export function createLocalKeySet(options: {
     isUsable: () => ring !== undefined,
     refreshForUnknownKey: () => undefined,
     findNewer: (kid, algorithm) => {
-      // Only a changed file is read here. Reading an invalid one again for every unknown key would cost too much.
+      // Only a changed file is read here. Reading an invalid one again for every unknown key would cost too
+      // much.
       if (keys.version() !== version) reload();
       return Promise.resolve(find(kid, algorithm));
     },

@@ -20,7 +20,8 @@ const maxFileBytes = 4 * 1024 * 1024;
 
 /**
  * Reads the key of an issuer that signs with a shared secret.
- * @throws from `read`: ERR_SECRET_UNREADABLE; ERR_CONFIG_INVALID for a secret that is too short or not in the given encoding
+ * @throws from `read`: ERR_SECRET_UNREADABLE; ERR_CONFIG_INVALID for a secret that is too short or not in the
+ *   given encoding
  */
 export function sharedSecretKeys(shared: SharedSecret, accepted: readonly Algorithm[]): LocalKeys {
   const { secret, name } = shared;

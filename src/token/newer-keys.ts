@@ -10,8 +10,8 @@ export type NewerKeysOptions = {
 
 export type NewerKeys = {
   /**
-   * Waits for a fetch that begins after this call. At most two fetches are tried. Cost: one entry while it waits; all callers
-   * share the fetch and its timer.
+   * Waits for a fetch that begins after this call. At most two fetches are tried. Cost: one entry while it
+   * waits; all callers share the fetch and its timer.
    * @param isThere true once the key is present
    * @param signal ends the wait
    * @returns false when both fetches failed, or the wait was ended
@@ -20,8 +20,9 @@ export type NewerKeys = {
   /** Call when a fetch has ended. */
   fetched(fetch: { readonly beganAtMs: number; readonly isGood: boolean }): void;
   /**
-   * Ignores the cool-down from now on, because the program stops. All callers share one fetch now and one every 250 ms after it,
-   * and each waits for one fetch. The caller of `stop` makes sure that no new callers come for long.
+   * Ignores the cool-down from now on, because the program stops. All callers share one fetch now and one
+   * every 250 ms after it, and each waits for one fetch. The caller of `stop` makes sure that no new callers
+   * come for long.
    */
   stop(): void;
 };
@@ -37,7 +38,10 @@ const maxAttempts = 2;
 /** Interval between fetches after `stop`; ms. */
 const lastFetchesEveryMs = 250;
 
-/** Lets callers wait for keys that are fetched after their call, without more fetches than the cool-down permits. */
+/**
+ * Lets callers wait for keys that are fetched after their call, without more fetches than the cool-down
+ * permits.
+ */
 export function createNewerKeys({ clock, permittedAtMs, fetch }: NewerKeysOptions): NewerKeys {
   const waiting = new Set<Waiting>();
   let timer: NodeJS.Timeout | undefined;

@@ -18,8 +18,9 @@ export const tokenRejections = [
 export type TokenRejection = (typeof tokenRejections)[number];
 
 /**
- * The rule that failed, for the operator. It goes to logs and to `token inspect`, never to a client, so that an attacker learns
- * nothing; the sender of a notice receives `claim` alone. Values are bounded and hold no credential.
+ * The rule that failed, for the operator. It goes to logs and to `token inspect`, never to a client, so that
+ * an attacker learns nothing; the sender of a notice receives `claim` alone. Values are bounded and hold no
+ * credential.
  */
 export type RejectionDetail = {
   /** The header parameter or claim that was checked. */
@@ -28,7 +29,10 @@ export type RejectionDetail = {
   readonly found?: string;
 };
 
-/** The issuer and the key that a rejected token names: a configured issuer and a bounded `kid`, neither verified. */
+/**
+ * The issuer and the key that a rejected token names: a configured issuer and a bounded `kid`, neither
+ * verified.
+ */
 export type Origin = { readonly issuer: string; readonly keyId: string | undefined };
 
 export type Rejected = {

@@ -39,8 +39,9 @@ type Loaded = {
 };
 
 /**
- * Keys that another server publishes. They are fetched at start, again well within `refreshMs`, and when a token names an
- * unknown key. While fetches fail the last good set stays in use, until it is older than `maxStaleMs`.
+ * Keys that another server publishes. They are fetched at start, again well within `refreshMs`, and when a
+ * token names an unknown key. While fetches fail the last good set stays in use, until it is older than
+ * `maxStaleMs`.
  */
 export function createRemoteKeySet(options: RemoteKeySetOptions): KeySet {
   const { clock, cooldownMs } = options;
@@ -163,7 +164,10 @@ function stateOf(loaded: Loaded, usable: boolean, ageMs: number): KeySetState {
   };
 }
 
-/** One timeout at a time and one interval. Neither keeps the process alive, and no timeout starts after `stop`. */
+/**
+ * One timeout at a time and one interval. Neither keeps the process alive, and no timeout starts after
+ * `stop`.
+ */
 function createTimers() {
   let timeout: NodeJS.Timeout | undefined;
   let interval: NodeJS.Timeout | undefined;

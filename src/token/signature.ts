@@ -15,14 +15,17 @@ const quickHashes: Partial<Record<Algorithm, { readonly family: 'HMAC' | 'RSA'; 
 // Larger ones take up to ten times as long, on the main thread.
 const maxQuickModulusBits = 4096;
 const maxQuickExponent = 65_537n;
-/** Reading a key's details takes longer than some signatures. A property of the key object alone, so one map serves all. */
+/**
+ * Reading a key's details takes longer than some signatures. A property of the key object alone, so one map
+ * serves all.
+ */
 const quickKeys = new WeakMap<KeyObject, boolean>();
 
 /**
- * Verifies the signature of a compact JWS with exactly this algorithm (RFC 7515 §5.2). The token's parts must be canonical
- * base64url, and its header checked.
- * Cost: with 2048 bits RS256 takes 23 µs synchronously by `node:crypto`, and 56 µs by jose on another thread; HS256 takes 3 and
- * 39 µs. The other algorithms take 40 to 110 µs either way and run on another thread.
+ * Verifies the signature of a compact JWS with exactly this algorithm (RFC 7515 §5.2). The token's parts must
+ * be canonical base64url, and its header checked.
+ * Cost: with 2048 bits RS256 takes 23 µs synchronously by `node:crypto`, and 56 µs by jose on another thread;
+ * HS256 takes 3 and 39 µs. The other algorithms take 40 to 110 µs either way and run on another thread.
  */
 export function isSignedBy(key: KeyObject, algorithm: Algorithm, token: string): boolean | Promise<boolean> {
   const quick = quickHashes[algorithm];

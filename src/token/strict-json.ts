@@ -25,7 +25,8 @@ const decimalParts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]\+?(-?\d+))?$/;
 const exactNumber = /^[-.\d]{1,15}$/;
 const integer = /^-?\d+$/;
 const leadingZeros = /^0+/;
-// The lookbehind keeps the search linear: without it, the search would begin again at each zero of a long run.
+// The lookbehind keeps the search linear: without it, the search would begin again at each zero of a long
+// run.
 const trailingZeros = /(?<!0)0+$/;
 // eslint-disable-next-line no-control-regex -- RFC 8259 §7: control characters must be escaped
 const plainString = /"([^"\\\u0000-\u001f]*)"/y;
@@ -42,8 +43,9 @@ class NotStrict extends Error {}
 
 /**
  * Parses a JSON object more strictly than JSON.parse: a member named twice, nesting beyond 16 levels and lone
- * surrogates are refused (RFC 7515 §4, RFC 7493 §2.1, §2.3). Two readers of the same text then cannot disagree.
- * A number that a double would round keeps its digits (`JSON.rawJSON`): two 64-bit account numbers stay two.
+ * surrogates are refused (RFC 7515 §4, RFC 7493 §2.1, §2.3). Two readers of the same text then cannot
+ * disagree. A number that a double would round keeps its digits (`JSON.rawJSON`): two 64-bit account numbers
+ * stay two.
  * Cost: one pass, about 3 µs for a payload of 500 bytes. Never throws.
  */
 export function parseJsonObject(text: string): JsonParse {
@@ -151,7 +153,10 @@ function sameDecimal(digits: string, value: number): boolean {
   return Number.isFinite(value) && decimalOf(digits) === decimalOf(`${value}`);
 }
 
-/** The canonical form of a number: its sign, its significant digits, and the power of ten that they are multiplied by. */
+/**
+ * The canonical form of a number: its sign, its significant digits, and the power of ten that they are
+ * multiplied by.
+ */
 function decimalOf(text: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = decimalParts.exec(text) ?? [];
   const all = `${whole}${fraction}`.replace(leadingZeros, '');

@@ -2,7 +2,10 @@ import type { SignedToken } from './verify-token.ts';
 
 const noBytes: Buffer = Buffer.alloc(0);
 
-/** A token that a request presents, and everything known about it. The table holds entries of verified tokens only. */
+/**
+ * A token that a request presents, and everything known about it. The table holds entries of verified tokens
+ * only.
+ */
 export class TokenEntry {
   readonly kind = 'token';
   readonly token: string;
@@ -50,9 +53,9 @@ const slabBytes = 128 * 1024;
 const minTokenBytes = 8;
 
 /**
- * Keeps entries in two generations. A look-up moves an entry into the young one; when that is full, the whole old one is
- * dropped. Only the last `maxEntries / 2` used are certain to stay. Any request causes a look-up, but only a token with a valid
- * signature is added, so a flood of other tokens evicts nothing.
+ * Keeps entries in two generations. A look-up moves an entry into the young one; when that is full, the whole
+ * old one is dropped. Only the last `maxEntries / 2` used are certain to stay. Any request causes a look-up,
+ * but only a token with a valid signature is added, so a flood of other tokens evicts nothing.
  * Cost: a hash of 8 bytes, one or two map look-ups and one comparison of the bytes.
  */
 export function createTokenTable({ maxEntries, maxBytes, maxTokenBytes }: TokenTableBounds): TokenTable {
@@ -159,6 +162,9 @@ class Generation {
   }
 }
 
-/** Hashes the last 8 bytes, which belong to the signature and differ from token to token. 30 bits, which V8 stores unboxed. */
+/**
+ * Hashes the last 8 bytes, which belong to the signature and differ from token to token. 30 bits, which V8
+ * stores unboxed.
+ */
 const hashOf = (bytes: Buffer, end: number): number =>
   (bytes.readInt32LE(end - 8) ^ Math.imul(bytes.readInt32LE(end - 4), 0x9e37_79b1)) >>> 2;

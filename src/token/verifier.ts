@@ -17,16 +17,19 @@ export type VerifierOptions = {
   readonly maxCachedTokens?: number;
   /** Memory they may hold together, by estimate; default 56 MiB. */
   readonly maxCachedBytes?: number;
-  /** Tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys; default 1000 each. */
+  /**
+   * Tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys; default
+   * 1000 each.
+   */
   readonly maxPendingVerifications?: number;
 };
 
 export type Verifier = {
   /**
-   * Verifies an access token but for its audience and revocation. Synchronous for a cached token, for one rejected before
-   * its signature, and for RS256 and HS256. Rejects the promise for a fault only.
-   * Cost: none beyond the times of the token for an entry of `find`; else a look-up by the token's text; for a token that
-   * is not cached parsing and one signature, once for equal tokens that arrive together.
+   * Verifies an access token but for its audience and revocation. Synchronous for a cached token, for one
+   * rejected before its signature, and for RS256 and HS256. Rejects the promise for a fault only.
+   * Cost: none beyond the times of the token for an entry of `find`; else a look-up by the token's text; for
+   * a token that is not cached parsing and one signature, once for equal tokens that arrive together.
    */
   verify(entry: TokenEntry): Verification | Promise<Verification>;
   /** Finds a cached token by its bytes. Its times, audience and revocation remain to be checked. */

@@ -16,7 +16,10 @@ import type { JsonObject } from './strict-json.ts';
 /** An issuer's rules and where its keys are. */
 export type TrustedIssuer = { readonly rules: IssuerRules; readonly keySet: KeySet };
 
-/** A token whose signature and claims hold, and the key that verified it. Its times are checked on each request. */
+/**
+ * A token whose signature and claims hold, and the key that verified it. Its times are checked on each
+ * request.
+ */
 export type SignedToken = {
   readonly kind: 'signed';
   readonly verified: Verified;
@@ -44,10 +47,12 @@ type Limits = { readonly verifying: ConcurrencyLimit; readonly awaitingKeys: Con
 const budgetMs = 1;
 
 /**
- * Verifies tokens without caching them. Synchronous for a token rejected before its signature, and for the algorithms
- * that are verified on the main thread, as long as all of these take no more than 1 ms of a turn of the event loop.
- * Later ones wait for the next turn, so that a flood of new tokens does not delay tokens that were verified before.
- * @param options.maxPending tokens that wait for their turn, signatures being verified, and tokens that wait for newer keys
+ * Verifies tokens without caching them. Synchronous for a token rejected before its signature, and for the
+ * algorithms that are verified on the main thread, as long as all of these take no more than 1 ms of a turn
+ * of the event loop. Later ones wait for the next turn, so that a flood of new tokens does not delay tokens
+ * that were verified before.
+ * @param options.maxPending tokens that wait for their turn, signatures being verified, and tokens that wait
+ *   for newer keys
  */
 export function createTokenVerification(options: {
   readonly issuers: readonly TrustedIssuer[];

@@ -11,7 +11,10 @@ export type Echo = {
 
 export type EchoService = { port: number; stop(): Promise<void> };
 
-/** A service that answers with the request it got, as JSON, over HTTP/1.1; upgraded connections get back what they send. */
+/**
+ * A service that answers with the request it got, as JSON, over HTTP/1.1; upgraded connections get back what
+ * they send.
+ */
 export async function startEchoService(): Promise<EchoService> {
   const server = createServer((request, response) => {
     request.resume().on('end', () => answer(request, response));
