@@ -34,7 +34,7 @@ RUN node scripts/bundle.ts --out dist --version "$VERSION" --revision "$REVISION
  && mkdir data
 
 # A small young generation takes less memory at the same CPU time. With one malloc arena, Node's threads don't get one each.
-# src/runtime/v8-tuning.ts has the values, docs/adr/v8-tuning.md the reasons.
+# src/runtime/v8-tuning.ts has the values, docs/adr/0010-v8-tuning.md the reasons.
 FROM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION
 ARG REVISION

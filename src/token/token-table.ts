@@ -43,7 +43,7 @@ export type TokenTableBounds = {
   readonly maxTokenBytes: number;
 };
 
-// Measured: see docs/adr/one-memory-of-a-token.md.
+// Measured: see docs/adr/0009-one-memory-of-a-token.md.
 const entryOverheadBytes = 3000;
 const bytesPerCharacter = 3.5;
 
