@@ -9,7 +9,7 @@ import type { AuthorizerMetrics } from '../runtime/metrics.ts';
 import { createVerifier, type Verifier } from '../token/verifier.ts';
 import { trustedIssuers, type ConfiguredIssuer } from './trusted-issuers.ts';
 
-export type Dependencies = {
+export type AuthorizerDependencies = {
   readonly config: AuthorizerConfig;
   readonly clock: Clock;
   readonly log: Log;
@@ -17,14 +17,19 @@ export type Dependencies = {
 };
 
 /** What a decision rests on. */
-export type Judges = {
+export type AuthorizerParts = {
   readonly issuers: readonly ConfiguredIssuer[];
   readonly verifier: Verifier;
   readonly feed: RevocationFeed | undefined;
 };
 
 /** Constructs what judges tokens, as configured. Nothing is opened before the parts are started. */
-export function createJudges({ config, clock, log, metrics }: Dependencies): Judges {
+export function createAuthorizerParts({
+  config,
+  clock,
+  log,
+  metrics,
+}: AuthorizerDependencies): AuthorizerParts {
   const issuers = trustedIssuers(config.issuers, { clock, log, metrics });
   const verifier = createVerifier({ issuers, clock, metrics, maxTokenBytes: config.token.maxBytes });
   const { revocation } = config;
@@ -45,8 +50,8 @@ export function createJudges({ config, clock, log, metrics }: Dependencies): Jud
 }
 
 export function createConfiguredCheck(
-  { config, clock, log, metrics }: Dependencies,
-  { verifier, feed }: Judges,
+  { config, clock, log, metrics }: AuthorizerDependencies,
+  { verifier, feed }: AuthorizerParts,
 ): Check {
   return createCheck({
     verifier,

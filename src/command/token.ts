@@ -1,7 +1,11 @@
 import { text } from 'node:stream/consumers';
 import { decodeToken, explainToken, type Explanation } from '../check/explain.ts';
 import { authorizerSchema } from '../config/authorizer.ts';
-import { createConfiguredCheck, createJudges, type Judges } from '../assembly/authorizer-parts.ts';
+import {
+  createConfiguredCheck,
+  createAuthorizerParts,
+  type AuthorizerParts,
+} from '../assembly/authorizer-parts.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { loadConfig } from '../runtime/config.ts';
 import { createLog } from '../runtime/log.ts';
@@ -60,25 +64,25 @@ async function explain(token: string, file: string, route: ReadonlyMap<string, s
   const log = createLog({ program: 'curfew', level: 'silent' });
   const metrics = createAuthorizerMetrics(createRegistry());
   const dependencies = { config, clock: systemClock, log, metrics };
-  const judges = createJudges(dependencies);
+  const authorizerParts = createAuthorizerParts(dependencies);
   try {
-    await start(judges);
-    const check = createConfiguredCheck(dependencies, judges);
+    await start(authorizerParts);
+    const check = createConfiguredCheck(dependencies, authorizerParts);
     const explanation = await explainToken({ token, check, sources: config.token.sources, route });
-    return { ...explanation, revocations: describeLog(judges, explanation.claims?.['iss']) };
+    return { ...explanation, revocations: describeLog(authorizerParts, explanation.claims?.['iss']) };
   } finally {
-    for (const { keySet } of judges.issuers) keySet.stop();
-    await judges.feed?.stop();
+    for (const { keySet } of authorizerParts.issuers) keySet.stop();
+    await authorizerParts.feed?.stop();
   }
 }
 
-async function start({ issuers, feed }: Judges): Promise<void> {
+async function start({ issuers, feed }: AuthorizerParts): Promise<void> {
   await Promise.all([...issuers.map(({ keySet }) => keySet.start()), feed?.start()]);
   await feed?.waitForSync(syncTimeoutMs);
 }
 
-/** The state of the revocation log, and the cause if it proves nothing about this issuer. */
-function describeLog({ feed }: Judges, issuer: unknown): string {
+/** The state of the revocation log, and why it proves nothing about this issuer, if so. */
+function describeLog({ feed }: AuthorizerParts, issuer: unknown): string {
   if (feed === undefined) return 'not configured';
   const { state, unproven } = feed.status();
   const cause = unproven.find((one) => one.issuer === issuer)?.cause;

@@ -9,9 +9,9 @@ import { authorizationServiceName } from '../envoy/method-names.ts';
 import { wantedHeaders } from '../envoy/wanted-headers.ts';
 import {
   createConfiguredCheck,
-  createJudges,
-  type Dependencies,
-  type Judges,
+  createAuthorizerParts,
+  type AuthorizerDependencies,
+  type AuthorizerParts,
 } from '../assembly/authorizer-parts.ts';
 import type { FeedStatus } from '../revocation/feed.ts';
 import { formatAddress, isLoopback } from '../runtime/address.ts';
@@ -49,30 +49,30 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   const log = createProgramLog('authorizer', config.log.level);
   const registry = createRegistry();
   const dependencies = { config, log, clock: systemClock, metrics: createAuthorizerMetrics(registry) };
-  const judges = createJudges(dependencies);
-  const progress = createProgress(judges);
+  const authorizerParts = createAuthorizerParts(dependencies);
+  const progress = createProgress(authorizerParts);
   const health = createHealthService({
     services: [authorizationServiceName],
     isReady: () => progress.readiness().ready,
   });
   const tuning = createV8Tuning({ isReady: () => progress.readiness().ready, clock: systemClock, log });
-  const server = createServer(dependencies, judges, health, tuning);
+  const server = createServer(dependencies, authorizerParts, health, tuning);
   const admin = createAdminServer({
     address: config.admin,
     registry,
     log,
     readiness: progress.readiness,
-    status: () => status(config, judges, progress, server),
+    status: () => status(config, authorizerParts, progress, server),
   });
   // Stopped in reverse: what answers Envoy goes before what its answers rest on.
   const parts = [
     // First, because it only begins with its start: the rest starts while Redis answers.
-    ...(judges.feed === undefined ? [] : [judges.feed]),
+    ...(authorizerParts.feed === undefined ? [] : [authorizerParts.feed]),
     admin,
-    createKeysPart(judges.issuers),
+    createKeysPart(authorizerParts.issuers),
     server,
     tuning,
-    createProgressPart({ ...dependencies, ...judges, progress, health, server }),
+    createProgressPart({ ...dependencies, ...authorizerParts, progress, health, server }),
   ];
   return runUntilSignal(createLifecycle(parts, { drainMs: drainDelayMs(config) + config.drain, log }), log);
 }
@@ -84,14 +84,14 @@ function drainDelayMs({ drainDelay, listen }: AuthorizerConfig): number {
 }
 
 function createServer(
-  dependencies: Dependencies,
-  judges: Judges,
+  dependencies: AuthorizerDependencies,
+  authorizerParts: AuthorizerParts,
   health: HealthService,
   tuning: V8Tuning,
 ): GrpcServer {
   const { config, clock, log, metrics } = dependencies;
   const { mode, denied } = config;
-  const check = createConfiguredCheck(dependencies, judges);
+  const check = createConfiguredCheck(dependencies, authorizerParts);
   const record = createDecisionRecord({ metrics, log, clock, decisions: config.log.decisions, mode });
   const authorization = createAuthorizationService({
     check,
@@ -119,7 +119,7 @@ function createServer(
   });
 }
 
-function createProgress({ issuers, verifier, feed }: Judges): Progress {
+function createProgress({ issuers, verifier, feed }: AuthorizerParts): Progress {
   let isSynced = feed === undefined;
   let wasReady = false;
   let isDraining = false;
@@ -175,7 +175,8 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
  * the port closes.
  */
 function createProgressPart(
-  options: Dependencies & Judges & { progress: Progress; health: HealthService; server: GrpcServer },
+  options: AuthorizerDependencies &
+    AuthorizerParts & { progress: Progress; health: HealthService; server: GrpcServer },
 ): Part {
   const { config, clock, log, feed, progress, health } = options;
   let timer: NodeJS.Timeout | undefined;
@@ -210,7 +211,12 @@ function createProgressPart(
   };
 }
 
-function announce({ config, log, server, issuers }: Dependencies & Judges & { server: GrpcServer }): void {
+function announce({
+  config,
+  log,
+  server,
+  issuers,
+}: AuthorizerDependencies & AuthorizerParts & { server: GrpcServer }): void {
   const { mode, revocation, admin, engine, listen, tls } = config;
   for (const { rules } of issuers) {
     const kind = rules.revocable && revocation !== undefined ? 'revocable' : 'validated only';
@@ -234,7 +240,7 @@ function announce({ config, log, server, issuers }: Dependencies & Judges & { se
 
 function status(
   config: AuthorizerConfig,
-  { issuers, feed }: Judges,
+  { issuers, feed }: AuthorizerParts,
   progress: Progress,
   { engine }: GrpcServer,
 ): Record<string, unknown> {

@@ -3,7 +3,7 @@ import { minClientSecretLength, shortClientSecret } from '../config/identity-cli
 import { identitySchema, type ClientConfig, type IdentityConfig } from '../config/identity.ts';
 import { createOpenIdService } from '../identity/endpoint/openid-service.ts';
 import { keyAlgorithm, openKeyRing } from '../identity/key/open-key-ring.ts';
-import { openSharedSecret, type SharedSecret } from '../identity/key/shared-secret.ts';
+import { openSharedSecret, type SharedSigningSecret } from '../identity/key/shared-secret.ts';
 import { createIssuingClock, type ClockState } from '../identity/session/issuing-clock.ts';
 import { readDatabaseTime } from '../identity/store/database-time.ts';
 import { identityMigrations } from '../identity/store/migrations.ts';
@@ -167,7 +167,7 @@ function openIdentityDatabase({ database }: IdentityConfig, log: Log): Database 
   return openDatabase({ postgres: { ...database.postgres, report: createDatabaseReport(log) } });
 }
 
-function sharedKey({ tokens }: IdentityConfig, secret: SharedSecret | undefined) {
+function sharedKey({ tokens }: IdentityConfig, secret: SharedSigningSecret | undefined) {
   if (tokens.secret === undefined || secret === undefined) return {};
   return { sharedKey: { kid: tokens.secret.kid, current: secret.current } };
 }
@@ -197,7 +197,7 @@ const databasePart = (database: Database): Part => ({
   stop: () => database.close(),
 });
 
-const secretPart = (secret: SharedSecret | undefined): Part => ({
+const secretPart = (secret: SharedSigningSecret | undefined): Part => ({
   name: 'secret',
   start: () => undefined,
   stop: () => secret?.close(),

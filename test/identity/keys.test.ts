@@ -6,7 +6,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { listSessions } from '../../src/identity/operator/account-commands.ts';
 import { createMaterialSealer, generateSigningKey } from '../../src/identity/key/key-material.ts';
-import { createKeyRing } from '../../src/identity/key/key-ring.ts';
+import { createSigningKeyRing } from '../../src/identity/key/key-ring.ts';
 import { scheduleKeys } from '../../src/identity/key/key-schedule.ts';
 import { createKeyStore, type StoredKey } from '../../src/identity/store/key-store.ts';
 import { identityMigrations } from '../../src/identity/store/migrations.ts';
@@ -92,7 +92,7 @@ describe('the key ring', () => {
     await migrate(database, [identityMigrations]);
     let nowMs = 1_000_000;
     const make = (keyFile = options.keyFile) =>
-      createKeyRing({
+      createSigningKeyRing({
         store: createKeyStore(database),
         sealer: createMaterialSealer(keyFile === undefined ? undefined : secretFromText(keyFile)),
         algorithm: options.algorithm ?? 'ES256',

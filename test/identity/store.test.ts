@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { textsFor } from '../../src/identity/text/strings.ts';
-import type { RequestScope, RouteKind } from '../../src/identity/request/request-context.ts';
+import type { RequestContext, RouteKind } from '../../src/identity/request/request-context.ts';
 import { createRevoker, type Revoker } from '../../src/identity/session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../../src/identity/store/account-store.ts';
 import { createGrantStore, type GrantStore, type NewGrant } from '../../src/identity/store/grant-store.ts';
@@ -251,9 +251,9 @@ onEachDatabase('storage', ({ create }) => {
   });
 });
 
-const requestScope = (): RequestScope => ({
+const requestContext = (): RequestContext => ({
   startedAt: nowMs / 1000,
-  isMintingRefused: false,
+  isClockSynchronised: true,
   route: 'token',
   address: '10.0.0.1',
   device: 'test',
@@ -275,7 +275,7 @@ const requestScope = (): RequestScope => ({
 
 /** Storage as oidc-provider sees it, in one request. */
 function adapterOf(model: string, route: RouteKind = 'token') {
-  const scope = { ...requestScope(), route };
+  const context = { ...requestContext(), route };
   const create = createProviderAdapter({
     grants,
     tokens,
@@ -283,8 +283,8 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     revoker: revoker(),
     recovery: { settle: () => Promise.resolve() },
     clock,
-    ownTokens: { verify: () => Promise.resolve(undefined) },
-    scope: () => scope,
+    issuedTokenVerifier: { verify: () => Promise.resolve(undefined) },
+    context: () => context,
     rotationLeewayMs: 0,
     refreshGraceMs: 30_000,
     noteRepeat: () => undefined,

@@ -19,13 +19,13 @@ function unwrap(id: string): string | undefined {
 }
 
 /** Finds what a JWT of ours says, if it is good and not revoked. */
-export function createAccessTokenAdapter({ ownTokens, scope }: ProviderAdapterOptions): Adapter {
+export function createAccessTokenAdapter({ issuedTokenVerifier, context }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('AccessToken'),
     find: async (id) => {
       // Revoking one would end its session, and every service has seen one.
-      const jwt = scope().route === 'revocation' ? undefined : unwrap(id);
-      const claims = jwt === undefined ? undefined : await ownTokens.verify(jwt);
+      const jwt = context().route === 'revocation' ? undefined : unwrap(id);
+      const claims = jwt === undefined ? undefined : await issuedTokenVerifier.verify(jwt);
       if (claims === undefined) return undefined;
       const { sub, session } = claims;
       // A client's own token has the client for its subject, and no account.

@@ -1,8 +1,8 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
-import type { OwnTokens } from '../session/issued-token-verifier.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { IssuedTokenVerifier } from '../session/issued-token-verifier.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { RevocationReason, Revoker } from '../session/revoker.ts';
 import type { GrantStore } from '../store/grant-store.ts';
 import type { SessionStore } from '../store/session-store.ts';
@@ -15,12 +15,12 @@ export type ProviderAdapterOptions = {
   sessions: SessionStore;
   revoker: Revoker;
   recovery: Pick<UseRecovery, 'settle'>;
-  ownTokens: OwnTokens;
+  issuedTokenVerifier: IssuedTokenVerifier;
   clock: Clock;
   /** The session unused for longest ends for a new one beyond. */
   maxSessionsPerAccount: number;
   /** The request that is being answered. */
-  scope(): RequestScope;
+  context(): RequestContext;
   /** How long after its rotation a refresh token is refused without ending its family; ms. */
   rotationLeewayMs: number;
   /** How long after its first use a refresh token or code gets the same successor again; ms, 0: never. */
@@ -48,7 +48,7 @@ export function payloadOf(token: StoredToken | undefined, id: string): AdapterPa
 }
 
 /** Why a family ends at the request that is being answered. */
-export function reasonOf({ route }: RequestScope): RevocationReason {
+export function reasonOf({ route }: RequestContext): RevocationReason {
   switch (route) {
     case 'token':
       return 'reuse';

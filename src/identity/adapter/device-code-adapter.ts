@@ -14,11 +14,11 @@ const handlePrefix = '#';
 
 /** Codes of the device flow (RFC 8628). */
 export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapter {
-  const { tokens, revoker, recovery, clock, scope } = options;
+  const { tokens, revoker, recovery, clock, context } = options;
 
   const find = async (id: string): Promise<StoredToken | undefined> => {
     if (id.startsWith(handlePrefix))
-      return scope().route === 'token' ? undefined : await tokens.findPlain(id.slice(1));
+      return context().route === 'token' ? undefined : await tokens.findPlain(id.slice(1));
     await recovery.settle(kind, id);
     return await tokens.findPlain(hashOf(kind, id));
   };
@@ -47,10 +47,10 @@ export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapte
     destroy: async (id) => {
       const grantId = (await find(id))?.grantId;
       if (grantId === undefined) await tokens.delete(kind, id);
-      else await revoker.revoke({ id: grantId }, reasonOf(scope()));
+      else await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
     revokeByGrantId: async (grantId) => {
-      await revoker.revoke({ id: grantId }, reasonOf(scope()));
+      await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
   };
 }

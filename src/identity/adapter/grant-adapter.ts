@@ -19,11 +19,11 @@ const untilFirstTokenMs = 15 * 60 * 1000;
 
 /** Grants: sessions of one account at one client. Destroying one is a revocation. */
 export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
-  const { grants, revoker, clock, scope, maxSessionsPerAccount } = options;
+  const { grants, revoker, clock, context, maxSessionsPerAccount } = options;
   return {
     ...emptyAdapter('Grant'),
     upsert: async (id, payload, expiresIn) => {
-      const { address, device, grantsRead, credentials, loginUid } = scope();
+      const { address, device, grantsRead, credentials, loginUid } = context();
       const { accountId, clientId } = payload;
       const expiresAtMs = expiryOf(clock, expiresIn);
       if (grantsRead.has(id)) {
@@ -53,12 +53,12 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
     find: async (id) => {
       const grant = await grants.find(id);
       if (grant === undefined) return undefined;
-      scope().grantsRead.set(id, grant.familyKey);
+      context().grantsRead.set(id, grant.familyKey);
       // The column moves with every refresh, the payload does not.
       return { ...withId(grant.payload, id), exp: Math.floor(grant.expiresAtMs / 1000) };
     },
     destroy: async (id) => {
-      await revoker.revoke({ id }, reasonOf(scope()));
+      await revoker.revoke({ id }, reasonOf(context()));
     },
   };
 }

@@ -8,15 +8,15 @@ const kind = 'Interaction';
 /** Pending logins. Each belongs to the browser it was begun in: for any other it isn't there. */
 export function createInteractionAdapter(options: ProviderAdapterOptions): Adapter {
   const plain = createTokenAdapter(options, kind);
-  const { scope } = options;
+  const { context } = options;
   return {
     ...plain,
     upsert: async (id, payload, expiresIn) => {
-      const browserHash = hashOf('Browser', scope().nameBrowser());
+      const browserHash = hashOf('Browser', context().nameBrowser());
       await plain.upsert(id, { ...payload, browserHash }, expiresIn);
     },
     find: async (id) => {
-      const { browser } = scope();
+      const { browser } = context();
       const payload = browser === undefined ? undefined : await plain.find(id);
       return payload?.['browserHash'] === hashOf('Browser', browser ?? '') ? payload : undefined;
     },

@@ -17,7 +17,7 @@ import type {
  * token was used, the second request ends the session (RFC 9700 §4.14.2, RFC 6749 §4.1.2).
  */
 
-type Successor = NewToken & { sessionUid: string | undefined };
+type NewSuccessor = NewToken & { sessionUid: string | undefined };
 
 /** A stored token as oidc-provider sees it: unused as long as the request that used it may be repeated. */
 export async function payloadOfOneUse(
@@ -25,7 +25,7 @@ export async function payloadOfOneUse(
   token: StoredToken | undefined,
   options: ProviderAdapterOptions,
 ): Promise<AdapterPayload | undefined> {
-  const isUsed = token?.consumedAtMs !== undefined && options.scope().route === 'token';
+  const isUsed = token?.consumedAtMs !== undefined && options.context().route === 'token';
   if (!isUsed) return payloadOf(token, id);
   const use = await options.tokens.findUse({ kind, id });
   return payloadOf(isRepeatable(kind, use, options) ? { ...token, consumedAtMs: undefined } : token, id);
@@ -36,13 +36,13 @@ export async function payloadOfOneUse(
  * @throws InvalidGrant when it was used already, and ends its session
  */
 export async function useCode(code: OneUseToken, options: ProviderAdapterOptions): Promise<void> {
-  const { tokens, scope } = options;
-  if (scope().mayRefresh) {
-    scope().rotation = code;
+  const { tokens, context } = options;
+  if (context().mayRefresh) {
+    context().rotation = code;
     return;
   }
   const use = useBy(options);
-  scope().uses.push({ token: code, use });
+  context().uses.push({ token: code, use });
   if (await tokens.consume(code, use)) return await noteDevice(code, options);
   await repeat(code, options);
 }
@@ -51,15 +51,15 @@ export async function useCode(code: OneUseToken, options: ProviderAdapterOptions
  * Replaces a used token by its successor, or hands out the one it has.
  * @throws InvalidGrant when the family has ended, or ends because the token was used already
  */
-export async function rotate(
+export async function rotateOrRepeat(
   used: OneUseToken,
-  successor: Successor,
+  successor: NewSuccessor,
   options: ProviderAdapterOptions,
 ): Promise<void> {
   const { tokens, refreshGraceMs } = options;
   const isKept = refreshGraceMs > 0;
   const use = useBy(options);
-  options.scope().uses.push({ token: used, use, successorId: successor.id });
+  options.context().uses.push({ token: used, use, successorId: successor.id });
   const refusal = await tokens.rotate(used, { ...successor, isKept }, use);
   if (refusal === undefined) return await noteDevice(used, options);
   if (refusal === 'gone') throw new errors.InvalidGrant({ detail: 'the grant is gone' });
@@ -69,21 +69,21 @@ export async function rotate(
 /** Two tabs of one browser: once the successor is used, the late one is refused, and the family lives. */
 export const isJustRotated = (
   use: Pick<UsedToken, 'consumedAtMs' | 'consumedBy'> | undefined,
-  { clock, scope, rotationLeewayMs }: ProviderAdapterOptions,
+  { clock, context, rotationLeewayMs }: ProviderAdapterOptions,
 ): boolean =>
   use?.consumedAtMs !== undefined &&
   clock.nowMs() - use.consumedAtMs < rotationLeewayMs &&
-  use.consumedBy === callerHash(scope());
+  use.consumedBy === callerHash(context());
 
 async function repeat({ kind, id }: OneUseToken, options: ProviderAdapterOptions): Promise<void> {
-  const { tokens, revoker, clock, scope, noteRepeat } = options;
+  const { tokens, revoker, clock, context, noteRepeat } = options;
   const use = await tokens.findUse({ kind, id });
   if (use?.consumedAtMs !== undefined && isRepeatable(kind, use, options)) {
     const times = { usedAtMs: use.consumedAtMs, nowMs: clock.nowMs() };
     if (!(await tokens.noteRepeat({ kind, id }, times)))
       throw new Fault('ERR_DATABASE_UNAVAILABLE', 'the first use of the token was just taken back');
-    scope().repeated = use.successor;
-    noteRepeat(kind, use.consumedBy === callerHash(scope()) ? 'same' : 'other');
+    context().repeated = use.successor;
+    noteRepeat(kind, use.consumedBy === callerHash(context()) ? 'same' : 'other');
     return;
   }
   const isForgiven = kind === 'RefreshToken' && isJustRotated(use, options);
@@ -95,24 +95,24 @@ async function repeat({ kind, id }: OneUseToken, options: ProviderAdapterOptions
 function isRepeatable(
   kind: OneUseKind,
   use: UsedToken | undefined,
-  { clock, scope, refreshGraceMs }: ProviderAdapterOptions,
+  { clock, context, refreshGraceMs }: ProviderAdapterOptions,
 ): boolean {
   if (use?.consumedAtMs === undefined || clock.nowMs() - use.consumedAtMs >= refreshGraceMs) return false;
-  return use.successor !== undefined || (kind !== 'RefreshToken' && !scope().mayRefresh);
+  return use.successor !== undefined || (kind !== 'RefreshToken' && !context().mayRefresh);
 }
 
 /** Until its code is used, a device's grant is known by the browser it was allowed in. */
 async function noteDevice(
   { kind, id }: OneUseToken,
-  { grants, tokens, scope }: ProviderAdapterOptions,
+  { grants, tokens, context }: ProviderAdapterOptions,
 ): Promise<void> {
   if (kind !== 'DeviceCode') return;
-  const { address, device } = scope();
+  const { address, device } = context();
   const grantId = (await tokens.findUse({ kind, id }))?.grantId;
   if (grantId !== undefined) await grants.setDevice(grantId, { address, device });
 }
 
-const useBy = ({ clock, scope }: ProviderAdapterOptions): TokenUse => ({
-  by: callerHash(scope()),
+const useBy = ({ clock, context }: ProviderAdapterOptions): TokenUse => ({
+  by: callerHash(context()),
   nowMs: clock.nowMs(),
 });

@@ -2,14 +2,14 @@ import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
 import { familyOf, isOfFamily } from '../session/refresh-token-id.ts';
 import { expiryOf, reasonOf, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 import type { GrantStore } from '../store/grant-store.ts';
-import { isJustRotated, payloadOfOneUse, rotate } from './one-use.ts';
+import { isJustRotated, payloadOfOneUse, rotateOrRepeat } from './one-use.ts';
 import { createTokenAdapter } from './token-adapter.ts';
 
 const kind = 'RefreshToken';
 
 /** Refresh tokens. Each is used once; the use and the successor are committed together. */
 export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adapter {
-  const { grants, tokens, revoker, recovery, clock, scope } = options;
+  const { grants, tokens, revoker, recovery, clock, context } = options;
   const plain = createTokenAdapter(options, kind);
 
   return {
@@ -19,28 +19,28 @@ export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adap
       const token = await tokens.find(kind, id);
       const payload = await payloadOfOneUse({ kind, id }, token, options);
       const isUsed = payload?.['consumed'] !== undefined;
-      if (isUsed && scope().route === 'token' && isJustRotated(token, options))
+      if (isUsed && context().route === 'token' && isJustRotated(token, options))
         throw new errors.InvalidGrant({ detail: 'refresh token was used a moment ago' });
       return payload ?? (await usedLongAgo(id, grants));
     },
     destroy: async (id) => {
       const grantId = (await tokens.find(kind, id))?.grantId ?? (await usedLongAgo(id, grants))?.grantId;
-      if (grantId !== undefined) await revoker.revoke({ id: grantId }, reasonOf(scope()));
+      if (grantId !== undefined) await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
     // Marked now, committed together with the successor: a crash between the two would cost the session.
     consume: (id) => {
-      scope().rotation = { kind, id };
+      context().rotation = { kind, id };
       return Promise.resolve();
     },
     upsert: async (id, payload, expiresIn) => {
-      const { rotation } = scope();
-      scope().rotation = undefined;
+      const { rotation } = context();
+      context().rotation = undefined;
       if (rotation === undefined) return await plain.upsert(id, payload, expiresIn);
       const { grantId } = payload;
       const sessionUid = rotation.kind === kind ? payload.sessionUid : undefined;
       const expiresAtMs = expiryOf(clock, expiresIn);
       const successor = { kind, id, grantId, payload: withoutId(payload), expiresAtMs, sessionUid } as const;
-      return await rotate(rotation, successor, options);
+      return await rotateOrRepeat(rotation, successor, options);
     },
   };
 }

@@ -1,14 +1,14 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { hashOf } from '../store/sealing.ts';
 import { emptyAdapter, expiryOf, withId, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 
 /** Logins of browsers. */
-export function createSessionAdapter({ sessions, revoker, clock, scope }: ProviderAdapterOptions): Adapter {
+export function createSessionAdapter({ sessions, revoker, clock, context }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('Session'),
     upsert: async (id, payload, expiresIn) => {
-      const { sessionsRead, credentials, isLoginRefused, beforeDevice } = scope();
+      const { sessionsRead, credentials, isLoginRefused, beforeDevice } = context();
       const uid = payload.uid ?? '';
       const session = {
         id,
@@ -27,7 +27,7 @@ export function createSessionAdapter({ sessions, revoker, clock, scope }: Provid
       const session = await sessions.find(id);
       if (session === undefined) return undefined;
       const payload = { ...withId(session.payload, id), exp: Math.floor(session.expiresAtMs / 1000) };
-      if (payload.uid !== undefined) scope().sessionsRead.set(id, payload.uid);
+      if (payload.uid !== undefined) context().sessionsRead.set(id, payload.uid);
       return payload;
     },
     findByUid: async (uid) => {
@@ -37,7 +37,7 @@ export function createSessionAdapter({ sessions, revoker, clock, scope }: Provid
       return { ...withId(session.payload, ''), exp: Math.floor(session.expiresAtMs / 1000) };
     },
     destroy: async (id) => {
-      const { route, sessionsRead } = scope();
+      const { route, sessionsRead } = context();
       // Elsewhere this is only the change of the id, which `upsert` does in one statement.
       if (route !== 'logout') return;
       const uid = sessionsRead.get(id);
@@ -49,7 +49,7 @@ export function createSessionAdapter({ sessions, revoker, clock, scope }: Provid
 }
 
 /** oidc-provider takes a device's grant for the browser's: the browser would lose its own, and end the device's. */
-function withoutDevice(payload: AdapterPayload, before: RequestScope['beforeDevice']): AdapterPayload {
+function withoutDevice(payload: AdapterPayload, before: RequestContext['beforeDevice']): AdapterPayload {
   if (before === undefined) return payload;
   const { clientId, authorization } = before;
   const { [clientId]: _, ...others } = payload.authorizations ?? {};

@@ -11,7 +11,7 @@ import type { TokenKind } from '../store/token-store.ts';
 
 /** What is found by a secret and goes with its grant. */
 export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {
-  const { tokens, revoker, clock, scope } = options;
+  const { tokens, revoker, clock, context } = options;
   return {
     ...emptyAdapter(kind),
     upsert: async (id, payload, expiresIn) => {
@@ -33,10 +33,10 @@ export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenK
       const grantId = (await tokens.find(kind, id))?.grantId;
       if (grantId === undefined) await tokens.delete(kind, id);
       // The whole family goes: a token of it goes with its grant.
-      else await revoker.revoke({ id: grantId }, reasonOf(scope()));
+      else await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
     revokeByGrantId: async (grantId) => {
-      await revoker.revoke({ id: grantId }, reasonOf(scope()));
+      await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
   };
 }

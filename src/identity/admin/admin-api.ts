@@ -2,15 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
 import { databaseRetrySeconds, Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { adminAudience, type AdminScope } from '../../vocabulary/admin-scopes.ts';
-import type { OwnToken, OwnTokens } from '../session/issued-token-verifier.ts';
-import { createOperationHandlers, type AdminWork, type Request } from './operation-handlers.ts';
+import type { IssuedToken, IssuedTokenVerifier } from '../session/issued-token-verifier.ts';
+import { createOperationHandlers, type AdminWork, type AuthorizedRequest } from './operation-handlers.ts';
 import { openApiDocument } from './openapi.ts';
-import { refusedScope, titles, type Refusal } from './refusal.ts';
+import { refusedScope, titles, type ApiRefusal } from './refusal.ts';
 import { openApiPath, operations, type Operation, type OperationName } from './operations.ts';
 
 export type AdminApiOptions = AdminWork & {
   issuer: string;
-  ownTokens: OwnTokens;
+  issuedTokenVerifier: IssuedTokenVerifier;
   /** The client's address, of the present request. */
   address(): string;
   /** Reads the body; undefined when it is too long. */
@@ -37,17 +37,17 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   async function handle(
     request: IncomingMessage,
     url: URL,
-  ): Promise<{ status: number; body: unknown } | Refusal> {
+  ): Promise<{ status: number; body: unknown } | ApiRefusal> {
     const found = byRoute.get(`${request.method ?? ''} ${url.pathname}`);
     if (found === undefined) return { refusal: knownPaths.has(url.pathname) ? 405 : 404 };
     const { name, operation } = found;
-    const token = await tokenOf(request, options.ownTokens);
+    const token = await tokenOf(request, options.issuedTokenVerifier);
     if (token === undefined) return { refusal: 401 };
     if (!operation.scopes.some((scope) => hasScope(token, scope))) return refusedScope(operation.scopes);
     const input = await inputOf(request, url, operation, options);
     if ('refusal' in input) return input;
     const actor = { kind: 'client' as const, id: token.clientId, address: options.address() };
-    const given: Request = { actor, mayDo: (scope) => hasScope(token, scope), input: input.value };
+    const given: AuthorizedRequest = { actor, mayDo: (scope) => hasScope(token, scope), input: input.value };
     const body = await handlers[name](given);
     return 'refusal' in body ? body : { status: operation.status, body: body.answer };
   }
@@ -63,13 +63,16 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   };
 }
 
-const hasScope = ({ scope }: OwnToken, wanted: AdminScope): boolean => scope.split(' ').includes(wanted);
+const hasScope = ({ scope }: IssuedToken, wanted: AdminScope): boolean => scope.split(' ').includes(wanted);
 
 const bearer = /^Bearer +(?<token>[\w.~+/-]+=*)$/i;
 
-async function tokenOf({ headers }: IncomingMessage, ownTokens: OwnTokens): Promise<OwnToken | undefined> {
+async function tokenOf(
+  { headers }: IncomingMessage,
+  issuedTokenVerifier: IssuedTokenVerifier,
+): Promise<IssuedToken | undefined> {
   const text = bearer.exec(headers.authorization ?? '')?.groups?.['token'];
-  const token = text === undefined ? undefined : await ownTokens.verify(text);
+  const token = text === undefined ? undefined : await issuedTokenVerifier.verify(text);
   // A person's token is never for this audience; this is the second lock.
   return token?.aud === adminAudience && token.session === undefined ? token : undefined;
 }
@@ -79,7 +82,7 @@ async function inputOf(
   url: URL,
   { query, body }: Operation,
   { readBody }: AdminApiOptions,
-): Promise<{ value: unknown } | Refusal> {
+): Promise<{ value: unknown } | ApiRefusal> {
   const schema = body ?? query;
   if (schema === undefined) return { value: undefined };
   const text = body === undefined ? '' : await readBody(request);
@@ -101,14 +104,14 @@ function parseJson(text: string): unknown {
 }
 
 /** What was asked for can't be done, or not now; other faults are ours. */
-function refusalOf(thrown: unknown): Refusal {
+function refusalOf(thrown: unknown): ApiRefusal {
   if (isDatabaseUnavailable(thrown)) return { refusal: 503, detail: 'try again later' };
   const isRefusal = thrown instanceof Fault && ['ERR_USAGE', 'ERR_REVOCATION_INVALID'].includes(thrown.code);
   if (!isRefusal) throw thrown;
   return { refusal: 400, detail: thrown.message };
 }
 
-function sendRefusal(response: ServerResponse, { refusal, detail }: Refusal): void {
+function sendRefusal(response: ServerResponse, { refusal, detail }: ApiRefusal): void {
   // RFC 6750 §3.
   if (refusal === 401) response.setHeader('www-authenticate', `Bearer realm="${adminAudience}"`);
   if (refusal === 403) response.setHeader('www-authenticate', 'Bearer error="insufficient_scope"');

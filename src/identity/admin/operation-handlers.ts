@@ -2,14 +2,14 @@ import type { InferOutput } from 'valibot';
 import type { Clock } from '../../runtime/clock.ts';
 import { namedAccount } from '../account/named-account.ts';
 import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
-import type { KeyRing } from '../key/key-ring.ts';
+import type { SigningKeyRing } from '../key/key-ring.ts';
 import type { RevocationTarget, RevokeTarget } from '../session/revoke-target.ts';
 import type { AccountStore } from '../store/account-store.ts';
 import type { Actor, AuditStore } from '../store/audit-store.ts';
 import type { GrantFilter, GrantStore } from '../store/grant-store.ts';
 import type * as messages from './messages.ts';
 import { scopeOf, type OperationName } from './operations.ts';
-import { refusedScope, type Refusal } from './refusal.ts';
+import { refusedScope, type ApiRefusal } from './refusal.ts';
 
 /** What the operations work on. */
 export type AdminWork = {
@@ -17,7 +17,7 @@ export type AdminWork = {
   grants: GrantStore;
   audit: AuditStore;
   revokeTarget: RevokeTarget;
-  keyRing: KeyRing;
+  keyRing: SigningKeyRing;
   /** Takes changed keys into use in this process; others notice within seconds. */
   refreshKeys(): Promise<void>;
   logName: string;
@@ -25,9 +25,9 @@ export type AdminWork = {
 };
 
 /** A request that is allowed, its input read. */
-export type Request = { actor: Actor; mayDo(scope: AdminScope): boolean; input: unknown };
+export type AuthorizedRequest = { actor: Actor; mayDo(scope: AdminScope): boolean; input: unknown };
 
-export type OperationHandler = (request: Request) => Promise<{ answer: unknown } | Refusal>;
+export type OperationHandler = (request: AuthorizedRequest) => Promise<{ answer: unknown } | ApiRefusal>;
 
 type Read<Name extends keyof typeof messages> = InferOutput<(typeof messages)[Name]>;
 

@@ -1,9 +1,9 @@
 import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
 
 /** A request that isn't carried out; the status decides the title. */
-export type Refusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413 | 503; detail?: string };
+export type ApiRefusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413 | 503; detail?: string };
 
-export const titles: Readonly<Record<Refusal['refusal'], string>> = {
+export const titles: Readonly<Record<ApiRefusal['refusal'], string>> = {
   400: 'Bad request',
   401: 'A token is needed that is good for this',
   403: 'Not allowed',
@@ -13,7 +13,7 @@ export const titles: Readonly<Record<Refusal['refusal'], string>> = {
   503: 'Not available at present',
 };
 
-export const refusedScope = (scopes: readonly AdminScope[]): Refusal => ({
+export const refusedScope = (scopes: readonly AdminScope[]): ApiRefusal => ({
   refusal: 403,
   detail: `the token needs the scope ${scopes.join(' or ')}`,
 });

@@ -1,36 +1,36 @@
 import type { Provider } from 'oidc-provider';
 import { databaseRetrySeconds, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import { errorPage } from '../interaction/pages.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { UseRecovery } from '../store/use-recovery.ts';
 
 export type AnswerUnavailableOptions = {
-  scope(): RequestScope;
+  context(): RequestContext;
   recovery: Pick<UseRecovery, 'add'>;
 };
 
 /** What oidc-provider met of a database that went away, whatever it made of it. */
-export function noteDatabaseLoss(scope: RequestScope, thrown: unknown): boolean {
+export function noteDatabaseLoss(context: RequestContext, thrown: unknown): boolean {
   let cause = thrown;
   for (let depth = 0; depth < maxCauses && cause instanceof Error; depth += 1) {
-    if (isDatabaseUnavailable(cause)) scope.isDatabaseLost = true;
+    if (isDatabaseUnavailable(cause)) context.isDatabaseLost = true;
     cause = cause.cause;
   }
-  return scope.isDatabaseLost;
+  return context.isDatabaseLost;
 }
 
 const maxCauses = 5;
 
 /** Answers with 503 where the database went away under a request, and takes back what the request had used up. */
 export const answerUnavailable =
-  ({ scope, recovery }: AnswerUnavailableOptions): Parameters<Provider['use']>[0] =>
+  ({ context, recovery }: AnswerUnavailableOptions): Parameters<Provider['use']>[0] =>
   async (ctx, next) => {
     try {
       await next();
     } catch (thrown) {
-      if (!noteDatabaseLoss(scope(), thrown)) throw thrown;
+      if (!noteDatabaseLoss(context(), thrown)) throw thrown;
     }
-    const { isDatabaseLost, uses, texts } = scope();
+    const { isDatabaseLost, uses, texts } = context();
     if (!isDatabaseLost) return;
     recovery.add(uses);
     const isPage = ctx.response.is('html') !== false || ctx.accepts('json', 'html') === 'html';

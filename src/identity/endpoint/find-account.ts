@@ -1,28 +1,28 @@
 import { errors, type FindAccount, type KoaContextWithOIDC } from 'oidc-provider';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { Account, AccountStore } from '../store/account-store.ts';
 import type { SessionStore } from '../store/session-store.ts';
 
 export type FindAccountOptions = {
   accounts: AccountStore;
   sessions: SessionStore;
-  scope(): RequestScope;
+  context(): RequestContext;
 };
 
 /** Key of a login's result: the version of the credentials it was made with. */
 export const credentialsVersion = 'credentialsChangedAtMs';
 
 /** Loads the account a request acts for, and refuses one that was disabled or got another password meanwhile. */
-export function createFindAccount({ accounts, sessions, scope }: FindAccountOptions): FindAccount {
+export function createFindAccount({ accounts, sessions, context }: FindAccountOptions): FindAccount {
   return async (ctx, id) => {
     const account = await accounts.find(id);
     if (account === undefined || account.isDisabled || !(await isLoginCurrent(ctx, account, sessions))) {
-      scope().isLoginRefused = true;
+      context().isLoginRefused = true;
       // At the token endpoint undefined is an answer; for a browser it is not.
       if (ctx.oidc.session === undefined) return undefined;
       throw new errors.AccessDenied('the login is no longer good');
     }
-    scope().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
+    context().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
     return {
       accountId: account.id,
       claims: () => ({ sub: account.id, preferred_username: account.username }),

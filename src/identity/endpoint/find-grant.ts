@@ -1,14 +1,14 @@
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
 import { accountClientId } from '../interaction/account-client.ts';
 import { sidOf } from '../session/logout-sid.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 
 /**
  * The grant an authorization request works on: the browser's own at this client, or a new one. What a client
  * of the operator's asks for is granted, others need the person's consent; the resources decide what there is.
  */
 export const createFindGrant =
-  ({ scope }: { scope(): RequestScope }) =>
+  ({ context }: { context(): RequestContext }) =>
   async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { client, session, account, provider, result } = ctx.oidc;
     if (client === undefined || session === undefined || account === undefined) return undefined;
@@ -16,7 +16,7 @@ export const createFindGrant =
     const isDevice = ctx.oidc.entities.DeviceCode !== undefined;
     const { clientId } = client;
     if (isDevice)
-      scope().beforeDevice ??= {
+      context().beforeDevice ??= {
         clientId,
         authorization: structuredClone(session.authorizations?.[clientId]),
       };
@@ -35,7 +35,7 @@ export const createFindGrant =
       return existing;
     }
     const isWider = grantRequested(ctx, grant);
-    scope().loginUid = isDevice ? undefined : session.uid;
+    context().loginUid = isDevice ? undefined : session.uid;
     if (existing === undefined || isWider) await grant.save();
     session.sidFor(clientId, sidOf(grant.jti));
     return grant;

@@ -10,7 +10,7 @@ import type { ClientThrottle } from './client-throttle.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
 import { providerForm, withResourceUri } from './provider-form.ts';
 import { mountPath } from './provider.ts';
-import { routes, type RequestScopes } from './request-contexts.ts';
+import { routes, type RequestContexts } from './request-contexts.ts';
 import type { VisitThrottle } from './visit-throttle.ts';
 import { contentSecurityPolicy, formTargetOf, setSecurityHeaders } from './security-headers.ts';
 
@@ -25,14 +25,14 @@ export type HandlerOptions = {
   clientThrottle: ClientThrottle;
   /** Left out where no client may use it. */
   adminApi: AdminApi | undefined;
-  scopes: RequestScopes;
+  contexts: RequestContexts;
 };
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** Everything between the socket and oidc-provider: whose host this is, whose form, which page. */
 export function createHandler(options: HandlerOptions): Handler {
-  const { issuer, scopes } = options;
+  const { issuer, contexts } = options;
   const { protocol, host, origin } = new URL(issuer);
   const mount = mountPath(issuer);
   const forwarded = { proto: protocol.slice(0, -1), host };
@@ -45,7 +45,7 @@ export function createHandler(options: HandlerOptions): Handler {
       return sendPage(response, { status: 404, body: errorPage(texts, texts.error.notFound) });
     if (isForeignForm(request, origin, path))
       return sendPage(response, { status: 403, body: errorPage(texts, texts.error.crossSite) });
-    await scopes.run(request, response, async () => {
+    await contexts.run(request, response, async () => {
       trustOnlyIssuer(request, forwarded);
       const tooOften = crowded(request, path, options);
       if (tooOften !== undefined) return sendPage(response, tooOften);
@@ -91,9 +91,9 @@ const typingCode = /^\/device\/?$/i;
 function crowded(
   { method }: IncomingMessage,
   path: string,
-  { visits, scopes }: HandlerOptions,
+  { visits, contexts }: HandlerOptions,
 ): Page | undefined {
-  const { address, texts } = scopes.current();
+  const { address, texts } = contexts.current();
   const isCode = method === 'POST' && typingCode.test(path);
   if (!isCode && !beginning.test(path)) return undefined;
   const waitMs = visits.take(isCode ? 'codes' : 'begun', address);
@@ -175,7 +175,7 @@ async function passOn(
   if (read.kind === 'too_large') return refuseLongForm(response);
   const { bytes } = read;
   const form = providerForm(request, path, { bytes, resources: options.resources });
-  const { address } = options.scopes.current();
+  const { address } = options.contexts.current();
   const attempt = options.clientThrottle.begin({ path, headers: request.headers, form: form.body, address });
   if (attempt !== undefined && attempt.waitMs > 0) return refuseGuess(response, attempt.waitMs);
   await listener(form.request, response);

@@ -1,5 +1,5 @@
 import { createResources, type AccessTokenSigning, type Resources } from '../grant/resources.ts';
-import { createOwnTokens, type OwnTokens } from '../session/issued-token-verifier.ts';
+import { createIssuedTokenVerifier, type IssuedTokenVerifier } from '../session/issued-token-verifier.ts';
 import { createRevokeTarget, type RevokeTarget } from '../session/revoke-target.ts';
 import { createRevoker, type Revoker, type RevokerOptions } from '../session/revoker.ts';
 import { createAccountStore, type AccountStore } from '../store/account-store.ts';
@@ -23,9 +23,9 @@ export type IdentityCore = {
   audit: AuditStore;
   revoker: Revoker;
   revokeTarget: RevokeTarget;
-  ownTokens: OwnTokens;
+  issuedTokenVerifier: IssuedTokenVerifier;
   /** Of the administration API. */
-  adminTokens: OwnTokens;
+  adminTokenVerifier: IssuedTokenVerifier;
   resources: Resources;
 };
 
@@ -52,13 +52,13 @@ export function createIdentityCore(
     audit,
     revoker,
     revokeTarget: createRevokeTarget({ issuer, accounts, grants, keys, publications, revoker, clock }),
-    ownTokens: createOwnTokens({
+    issuedTokenVerifier: createIssuedTokenVerifier({
       ...ownKeys,
       sharedKey,
       algorithm: sharedKey === undefined ? options.idTokenAlgorithm : 'HS256',
     }),
     // A shared secret is every service's, too: it could make itself a token for the administration.
-    adminTokens: createOwnTokens({
+    adminTokenVerifier: createIssuedTokenVerifier({
       ...ownKeys,
       sharedKey: undefined,
       algorithm: options.idTokenAlgorithm,

@@ -15,7 +15,7 @@ import type { PasswordCost } from '../account/password.ts';
 import { accountClient } from '../interaction/account-client.ts';
 import { createAccountPages } from '../interaction/account-pages.ts';
 import { createInteractions } from '../interaction/interactions.ts';
-import type { KeyRing } from '../key/key-ring.ts';
+import type { SigningKeyRing } from '../key/key-ring.ts';
 import type { IssuingClock } from '../session/issuing-clock.ts';
 import type { ProviderAdapterOptions } from '../adapter/adapter-parts.ts';
 import { createProviderAdapter } from '../adapter/provider-adapter.ts';
@@ -27,7 +27,7 @@ import { createHandler } from './handler.ts';
 import { createIdentityCore, type IdentityCore } from './identity-core.ts';
 import { createPasskeyService, type PasskeyServiceSettings } from './passkey-service.ts';
 import { createProviderHolder, type ProviderHolder } from './provider-holder.ts';
-import { createRequestScopes, type RequestScopes } from './request-contexts.ts';
+import { createRequestContexts, type RequestContexts } from './request-contexts.ts';
 import { createVisitThrottle, type VisitThrottleOptions } from './visit-throttle.ts';
 
 export type OpenIdServiceOptions = {
@@ -46,7 +46,7 @@ export type OpenIdServiceOptions = {
   refreshGraceMs: number;
   /** Signs access tokens; left out: the key that signs ID tokens. */
   sharedKey?: { kid: string; current(): Buffer };
-  keyRing: KeyRing;
+  keyRing: SigningKeyRing;
   /** Migrated before the start. */
   database: Database;
   outbox: Outbox;
@@ -72,15 +72,15 @@ const defaultRotationLeewayMs = 3000;
 /** The OpenID provider with its pages. Parts in order: what takes lost uses back, the provider, what it tells clients, the listener in front. */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { issuer, clock, log, metrics, keyRing } = options;
-  const scopes = createRequestScopes(options);
-  const scope = scopes.current;
+  const contexts = createRequestContexts(options);
+  const context = contexts.current;
   const notices = createClientNotices(options, () => holder.provider());
   const core = createIdentityCore(options, { ended: notices.add });
   const { accounts, sessions, resources } = core;
   const throttle = createLoginThrottle({ clock, ...options.throttle });
   const cost = options.passwordCost === undefined ? {} : { cost: options.passwordCost };
   const authenticate = await createAuthenticate({ accounts, throttle, metrics, log, ...cost });
-  const passkeys = await createPasskeyService(options, { core, authenticate, throttle, scope });
+  const passkeys = await createPasskeyService(options, { core, authenticate, throttle, context });
   const rotationLeewayMs = options.rotationLeewayMs ?? defaultRotationLeewayMs;
   const { maxSessionsPerAccount, refreshGraceMs } = options;
   const limits = { rotationLeewayMs, refreshGraceMs, maxSessionsPerAccount };
@@ -91,16 +91,22 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
       ...core,
       clients: [...options.clients, accountClient(issuer)],
       authenticate,
-      findAccount: createFindAccount({ accounts, sessions, scope }),
-      adapter: createProviderAdapter({ ...core, ...limits, clock, scope, noteRepeat: repeatNoter(options) }),
-      scope,
+      findAccount: createFindAccount({ accounts, sessions, context }),
+      adapter: createProviderAdapter({
+        ...core,
+        ...limits,
+        clock,
+        context,
+        noteRepeat: repeatNoter(options),
+      }),
+      context,
     },
     keyRing,
     metrics,
     log,
   });
   const { provider, listener } = holder;
-  const pages = { issuer, provider, scope, readForm };
+  const pages = { issuer, provider, context, readForm };
   const cookieSecrets = (): readonly string[] => keyRing.current().cookieSecrets;
   const handler = createHandler({
     issuer,
@@ -116,8 +122,8 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
     resources,
     visits: createVisitThrottle({ clock, ...options.visits }),
     clientThrottle: createClientThrottle({ clock }),
-    adminApi: adminApiOf(options, core, holder, scope),
-    scopes,
+    adminApi: adminApiOf(options, core, holder, context),
+    contexts,
   });
   return [core.recovery, holder, notices, listenerOf(options, handler)];
 }
@@ -155,11 +161,11 @@ function adminApiOf(
   { clients, issuer, logName, keyRing, clock }: OpenIdServiceOptions,
   core: IdentityCore,
   { refresh }: ProviderHolder,
-  scope: RequestScopes['current'],
+  context: RequestContexts['current'],
 ): AdminApi | undefined {
   if (!clients.some(({ admin_scopes: scopes }) => scopes !== undefined)) return undefined;
-  const address = (): string => scope().address;
-  const { adminTokens: ownTokens } = core;
-  const work = { ...core, ownTokens, keyRing, refreshKeys: refresh, logName, clock };
+  const address = (): string => context().address;
+  const { adminTokenVerifier: issuedTokenVerifier } = core;
+  const work = { ...core, issuedTokenVerifier, keyRing, refreshKeys: refresh, logName, clock };
   return createAdminApi({ ...work, issuer, address, readBody: readText });
 }

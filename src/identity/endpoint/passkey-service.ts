@@ -5,7 +5,7 @@ import { createAccountPasskeys, type AccountPasskeys } from '../interaction/acco
 import { createPasskeys } from '../passkey/passkeys.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
 import { passkeySiteOf, type PasskeySettings, type PasskeySite } from '../passkey/site.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { createPasskeyStore } from '../store/passkey-store.ts';
 import type { IdentityCore } from './identity-core.ts';
 import type { OpenIdServiceOptions } from './openid-service.ts';
@@ -20,13 +20,13 @@ type Surroundings = {
   core: IdentityCore;
   authenticate: Authenticate;
   throttle: LoginThrottle;
-  scope(): RequestScope;
+  context(): RequestContext;
 };
 
 /** @returns undefined, and a line in the log, where there can be none */
 export async function createPasskeyService(
   options: OpenIdServiceOptions,
-  { core, authenticate, throttle, scope }: Surroundings,
+  { core, authenticate, throttle, context }: Surroundings,
 ): Promise<PasskeyService | undefined> {
   const { issuer, database, clock, log, metrics, passkeys: settings } = options;
   const site = passkeySiteOf(issuer, settings);
@@ -36,7 +36,7 @@ export async function createPasskeyService(
   const passkeys = createPasskeyStore(database);
   const common = { ...core, passkeys, maxPerAccount, clock, log };
   const { login, adding } = await createPasskeys({ ...common, site, throttle, metrics });
-  return { login, account: createAccountPasskeys({ ...common, adding, authenticate, scope }) };
+  return { login, account: createAccountPasskeys({ ...common, adding, authenticate, context }) };
 }
 
 function tell(site: PasskeySite, issuer: string, log: Log): void {

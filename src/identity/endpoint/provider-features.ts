@@ -12,7 +12,7 @@ import type { ProviderOptions } from './provider.ts';
 
 /** What of oidc-provider is offered; what no client is configured for is off. */
 export function featuresOf(options: ProviderOptions): Configuration['features'] {
-  const { clients, resources, scope } = options;
+  const { clients, resources, context } = options;
   const isUsed = (grantType: string): boolean =>
     clients.some(({ grant_types: grants }) => grants?.includes(grantType));
   return {
@@ -23,9 +23,9 @@ export function featuresOf(options: ProviderOptions): Configuration['features'] 
     clientCredentials: { enabled: isUsed('client_credentials') },
     deviceFlow: {
       enabled: isUsed(deviceGrantType),
-      userCodeInputSource: deviceCodeSource(scope),
-      userCodeConfirmSource: deviceConfirmSource(scope),
-      successSource: deviceDoneSource(scope),
+      userCodeInputSource: deviceCodeSource(context),
+      userCodeConfirmSource: deviceConfirmSource(context),
+      successSource: deviceDoneSource(context),
     },
     backchannelLogout: {
       enabled: clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined),
@@ -54,8 +54,8 @@ export function featuresOf(options: ProviderOptions): Configuration['features'] 
     },
     rpInitiatedLogout: {
       enabled: true,
-      logoutSource: logoutSource(scope),
-      postLogoutSuccessSource: loggedOutSource(scope),
+      logoutSource: logoutSource(context),
+      postLogoutSuccessSource: loggedOutSource(context),
     },
   };
 }

@@ -6,24 +6,24 @@ import type { Part } from '../../runtime/lifecycle.ts';
 import { describeError, type Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import { deviceGrantType, loginGrantType } from '../grant/grant-types.ts';
-import type { KeyRing } from '../key/key-ring.ts';
+import type { SigningKeyRing } from '../key/key-ring.ts';
 import { noteDatabaseLoss } from './answer-unavailable.ts';
 import { createProvider, type ProviderOptions } from './provider.ts';
 
 export type ProviderHolderOptions = {
   provider: ProviderOptions;
-  keyRing: KeyRing;
+  keyRing: SigningKeyRing;
   metrics: Pick<OwnerMetrics, 'tokensIssued'>;
   log: Log;
 };
 
-export type Listener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+export type ProviderListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** The provider for the present keys. oidc-provider fixes its keys when it is made: other keys, another provider. */
 export type ProviderHolder = Part & {
   /** @throws ERR_INTERNAL before the start */
   provider(): Provider;
-  listener(): Listener;
+  listener(): ProviderListener;
   /** Takes changed keys into use. */
   refresh(): Promise<void>;
 };
@@ -33,7 +33,7 @@ const refreshEveryMs = 5000;
 
 export function createProviderHolder(options: ProviderHolderOptions): ProviderHolder {
   const { keyRing, log } = options;
-  let held: { provider: Provider; listener: Listener } | undefined;
+  let held: { provider: Provider; listener: ProviderListener } | undefined;
   let timer: NodeJS.Timeout | undefined;
   let refreshing: Promise<void> = Promise.resolve();
 
@@ -94,13 +94,13 @@ const grantLabels: Readonly<Record<string, string>> = {
 };
 
 /** Counts and logs. Only codes: a description may hold what a client sent. */
-function observe(provider: Provider, { provider: { scope }, metrics, log }: ProviderHolderOptions): void {
+function observe(provider: Provider, { provider: { context }, metrics, log }: ProviderHolderOptions): void {
   provider.on('grant.success', (ctx) => {
     const grant = grantLabels[String(ctx.oidc.params?.['grant_type'])];
     if (grant !== undefined) metrics.tokensIssued.inc({ grant });
   });
   const refused = (ctx: KoaContextWithOIDC, thrown: unknown): void => {
-    noteDatabaseLoss(scope(), thrown);
+    noteDatabaseLoss(context(), thrown);
     const { error } = thrown as { error?: unknown };
     log.debug('request refused', {
       route: ctx.oidc.route,
@@ -116,7 +116,7 @@ function observe(provider: Provider, { provider: { scope }, metrics, log }: Prov
   provider.on('device_authorization.error', refused);
   provider.on('code_verification.error', refused);
   provider.on('server_error', (ctx, thrown) => {
-    const level = noteDatabaseLoss(scope(), thrown) ? 'debug' : 'error';
+    const level = noteDatabaseLoss(context(), thrown) ? 'debug' : 'error';
     log[level]('request failed', { route: ctx.oidc.route, err: thrown });
   });
   // Koa's own; without a listener it prints to the console.

@@ -2,21 +2,21 @@ import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 import { deviceCodePage, deviceConfirmPage, deviceDonePage } from '../interaction/device-pages.ts';
 import { errorPage, loggedOutPage, logoutPage } from '../interaction/pages.ts';
 import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { formTargetOf } from './security-headers.ts';
 
 /** The present request's. */
-type Scope = () => RequestScope;
+type CurrentContext = () => RequestContext;
 type Context = KoaContextWithOIDC;
 
 /** What oidc-provider says that we say otherwise: its response modes, its pages. */
 export const correctAnswers =
-  (scope: Scope, responseModes: readonly string[]): Parameters<Provider['use']>[0] =>
+  (context: CurrentContext, responseModes: readonly string[]): Parameters<Provider['use']>[0] =>
   async (ctx, next) => {
     await next();
     if (ctx.path.startsWith('/.well-known/') && ctx.body !== null && typeof ctx.body === 'object')
       Object.assign(ctx.body, { response_modes_supported: responseModes });
-    const { texts } = scope();
+    const { texts } = context();
     const restyled = selfSubmittingPage(ctx.body, texts);
     if (restyled !== undefined) {
       ctx.body = restyled.body;
@@ -28,32 +28,32 @@ export const correctAnswers =
     ctx.status = 404;
   };
 
-export const logoutSource = (scope: Scope) => (ctx: Context, form: string) => {
+export const logoutSource = (context: CurrentContext) => (ctx: Context, form: string) => {
   allowRedirectTo(ctx, ctx.oidc.session?.state?.['postLogoutRedirectUri']);
-  ctx.body = logoutPage(scope().texts, form);
+  ctx.body = logoutPage(context().texts, form);
 };
 
-export const loggedOutSource = (scope: Scope) => (ctx: Context) => {
+export const loggedOutSource = (context: CurrentContext) => (ctx: Context) => {
   ctx.type = 'html';
-  ctx.body = loggedOutPage(scope().texts);
+  ctx.body = loggedOutPage(context().texts);
 };
 
 export const deviceCodeSource =
-  (scope: Scope) => (ctx: Context, _form: string, _out?: unknown, thrown?: unknown) => {
-    const { texts } = scope();
+  (context: CurrentContext) => (ctx: Context, _form: string, _out?: unknown, thrown?: unknown) => {
+    const { texts } = context();
     ctx.type = 'html';
-    ctx.body = deviceCodePage(texts, deviceForm(ctx), problemOf(thrown, scope));
+    ctx.body = deviceCodePage(texts, deviceForm(ctx), problemOf(thrown, context));
   };
 
 /** Why the code is asked for again. */
-function problemOf(thrown: unknown, scope: Scope): string | undefined {
+function problemOf(thrown: unknown, context: CurrentContext): string | undefined {
   if (!(thrown instanceof Error)) return undefined;
-  const { device } = scope().texts;
+  const { device } = context().texts;
   return thrown.name === 'AbortedError' ? device.stopped : device.wrong;
 }
 
 export const deviceConfirmSource =
-  (scope: Scope) =>
+  (context: CurrentContext) =>
   (
     ctx: Context,
     _form: string,
@@ -63,12 +63,12 @@ export const deviceConfirmSource =
   ) => {
     const form = { ...deviceForm(ctx), client: client.clientName ?? client.clientId, userCode };
     ctx.type = 'html';
-    ctx.body = deviceConfirmPage(scope().texts, form);
+    ctx.body = deviceConfirmPage(context().texts, form);
   };
 
-export const deviceDoneSource = (scope: Scope) => (ctx: Context) => {
+export const deviceDoneSource = (context: CurrentContext) => (ctx: Context) => {
   ctx.type = 'html';
-  ctx.body = deviceDonePage(scope().texts);
+  ctx.body = deviceDonePage(context().texts);
 };
 
 function deviceForm(ctx: Context): { action: string; xsrf: string } {
@@ -110,9 +110,9 @@ function allowFormTargets(ctx: PolicyContext, targets: readonly string[]): void 
 }
 
 export const renderError =
-  (scope: Scope) =>
+  (context: CurrentContext) =>
   (ctx: Context, out: { error: string; error_description?: string | undefined }, thrown: unknown): void => {
-    const { texts } = scope();
+    const { texts } = context();
     ctx.type = 'html';
     if (thrown instanceof errors.SessionNotFound) {
       ctx.body = errorPage(texts, texts.error.expired);

@@ -16,14 +16,14 @@ import { rotateForTarget } from '../grant/refresh-target.ts';
 import type { Resources } from '../grant/resources.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { UseRecovery } from '../store/use-recovery.ts';
 import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
 import { answerUnavailable } from './answer-unavailable.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
-import { refuseToMint } from './require-synchronised-clock.ts';
+import { requireSynchronisedClock } from './require-synchronised-clock.ts';
 import { routes } from './request-contexts.ts';
 
 export type ProviderOptions = {
@@ -37,7 +37,7 @@ export type ProviderOptions = {
   authenticate: Authenticate;
   findAccount: FindAccount;
   adapter: AdapterFactory;
-  scope(): RequestScope;
+  context(): RequestContext;
   recovery: Pick<UseRecovery, 'add'>;
 };
 
@@ -53,27 +53,27 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   const provider = new Provider(options.issuer, configurationOf(options, keys));
   // Host and scheme are the issuer's, whatever a request says: the server sets the headers that are trusted here.
   provider.proxy = true;
-  const { authenticate, resources, scope } = options;
+  const { authenticate, resources, context } = options;
   provider.registerGrantType(
     loginGrantType,
-    createLoginGrant({ provider, authenticate, resources, scope }),
+    createLoginGrant({ provider, authenticate, resources, context }),
     loginGrantParameters,
     'resource',
   );
-  nameFamilyInRefreshTokens(provider, scope);
-  handOutSuccessors(provider, scope);
+  nameFamilyInRefreshTokens(provider, context);
+  handOutSuccessors(provider, context);
   takeOverLogoutNotices(provider);
   provider.use(answerUnavailable(options));
-  provider.use(refuseToMint(scope));
-  provider.use(correctAnswers(scope, responseModes));
+  provider.use(requireSynchronisedClock(context));
+  provider.use(correctAnswers(context, responseModes));
   return provider;
 }
 
-function nameFamilyInRefreshTokens(provider: Provider, scope: () => RequestScope): void {
+function nameFamilyInRefreshTokens(provider: Provider, context: () => RequestContext): void {
   // What makes a token's value; the library's types leave it out.
   Object.defineProperty(provider.RefreshToken.prototype, 'generateTokenId', {
     value(this: RefreshToken): string {
-      const familyKey = scope().grantsRead.get(this.grantId ?? '');
+      const familyKey = context().grantsRead.get(this.grantId ?? '');
       if (this.grantId === undefined || familyKey === undefined)
         throw new Fault('ERR_INTERNAL', 'a refresh token needs a grant read in the same request');
       return generateRefreshTokenId(this.grantId, familyKey);
@@ -82,18 +82,18 @@ function nameFamilyInRefreshTokens(provider: Provider, scope: () => RequestScope
 }
 
 /** The answer to a repeated request holds the refresh token that is stored, not the one that was made for it. */
-function handOutSuccessors(provider: Provider, scope: () => RequestScope): void {
+function handOutSuccessors(provider: Provider, context: () => RequestContext): void {
   const { prototype } = provider.RefreshToken as { prototype: { save(): Promise<string> } };
   const { save } = prototype;
   Object.defineProperty(prototype, 'save', {
     async value(this: RefreshToken): Promise<string> {
       const made = await save.call(this);
-      return scope().repeated ?? made;
+      return context().repeated ?? made;
     },
   });
   provider.use(async (ctx, next) => {
     await next();
-    if (scope().rotation !== undefined && ctx.status === 200)
+    if (context().rotation !== undefined && ctx.status === 200)
       throw new Fault('ERR_INTERNAL', 'a code was answered and not used up');
   });
 }
@@ -127,7 +127,7 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
     },
     findAccount: options.findAccount,
     loadExistingGrant: createFindGrant(options),
-    renderError: renderError(options.scope),
+    renderError: renderError(options.context),
     fetch: fetchAnywhere,
     fetchResponseBodyLimits: { jwks_uri: 64 * 1024 },
     ...tokensOf(options),
@@ -144,7 +144,7 @@ function tokensOf({
   accessTokenLifetimeSeconds,
   refreshTokenLifetimeSeconds,
   resources,
-  scope,
+  context,
 }: ProviderOptions): Configuration {
   return {
     claims: {
@@ -160,8 +160,9 @@ function tokensOf({
     formats: {
       customizers: {
         jwt: (_, __, { payload }) => {
-          const { startedAt, isMintingRefused } = scope();
-          if (isMintingRefused) throw new Fault('ERR_INTERNAL', 'a token while the clocks disagree');
+          const { startedAt, isClockSynchronised } = context();
+          if (!isClockSynchronised)
+            throw new Fault('ERR_INTERNAL', 'a token would be issued while the clocks disagree');
           payload['iat'] = startedAt;
           payload['exp'] = startedAt + accessTokenLifetimeSeconds;
         },
@@ -170,7 +171,7 @@ function tokensOf({
     // Binds refresh tokens of a browser to its login: else a logout would revoke nothing. A device is another one.
     expiresWithSession: (_, source) => source.sessionUid !== undefined && source.kind !== 'DeviceCode',
     // Asked also where a code is used: it is committed with its refresh token.
-    issueRefreshToken: () => scope().mayRefresh,
+    issueRefreshToken: () => context().mayRefresh,
     rotateRefreshToken: (ctx) => rotateForTarget(ctx, resources),
     revokeGrantPolicy: () => true,
     ttl: {

@@ -5,7 +5,7 @@ import { clientAddress } from '../../runtime/client-address.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { textsFor } from '../text/strings.ts';
 import type { IssuingClock } from '../session/issuing-clock.ts';
-import { deviceLabel, type RequestScope, type RouteKind } from '../request/request-context.ts';
+import { deviceLabel, type RequestContext, type RouteKind } from '../request/request-context.ts';
 import { createBrowserCookie } from '../request/browser-cookie.ts';
 
 /** Paths of the provider's endpoints. */
@@ -27,29 +27,29 @@ const kinds: Readonly<Record<string, RouteKind>> = {
   end_session_confirm: 'logout',
 };
 
-/** The scope of each request, for code that oidc-provider calls without it. */
-export type RequestScopes = {
-  /** Runs a request's work under a scope of its own. */
+/** The context of each request, for code that oidc-provider calls without it. */
+export type RequestContexts = {
+  /** Runs a request's work under a context of its own. */
   run<Result>(request: IncomingMessage, response: ServerResponse, work: () => Result): Result;
   /** @throws ERR_INTERNAL outside of a request */
-  current(): RequestScope;
+  current(): RequestContext;
 };
 
-export type RequestScopesOptions = {
+export type RequestContextsOptions = {
   issuer: string;
   issuingClock: Pick<IssuingClock, 'now' | 'state'>;
   trustedProxyHops: number;
 };
 
-export function createRequestScopes(options: RequestScopesOptions): RequestScopes {
+export function createRequestContexts(options: RequestContextsOptions): RequestContexts {
   const cookie = createBrowserCookie(options.issuer);
-  const storage = new AsyncLocalStorage<RequestScope>();
+  const storage = new AsyncLocalStorage<RequestContext>();
   return {
     run: (request, response, work) => {
       let browser = cookie.read(request);
-      const scope: RequestScope = {
+      const context: RequestContext = {
         startedAt: options.issuingClock.now(),
-        isMintingRefused: options.issuingClock.state() !== 'agrees',
+        isClockSynchronised: options.issuingClock.state() === 'agrees',
         get route() {
           return kinds[Provider.ctx?.oidc.route ?? ''] ?? 'other';
         },
@@ -74,12 +74,12 @@ export function createRequestScopes(options: RequestScopesOptions): RequestScope
         isDatabaseLost: false,
         repeated: undefined,
       };
-      return storage.run(scope, work);
+      return storage.run(context, work);
     },
     current: () => {
-      const scope = storage.getStore();
-      if (scope === undefined) throw new Fault('ERR_INTERNAL', 'storage was used outside of a request');
-      return scope;
+      const context = storage.getStore();
+      if (context === undefined) throw new Fault('ERR_INTERNAL', 'storage was used outside of a request');
+      return context;
     },
   };
 }

@@ -5,7 +5,7 @@ import {
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
 import type { Authenticate } from '../account/authenticate.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { Account } from '../store/account-store.ts';
 import { loginGrantType } from './grant-types.ts';
 import type { Resources } from './resources.ts';
@@ -18,7 +18,7 @@ export type LoginGrantOptions = {
   provider: Provider;
   authenticate: Authenticate;
   resources: Resources;
-  scope(): RequestScope;
+  context(): RequestContext;
 };
 
 /** The handler of the grant type: one login makes one grant, with tokens like any other's. */
@@ -55,15 +55,15 @@ export function createLoginGrant(options: LoginGrantOptions): (ctx: Context) => 
   };
 }
 
-async function authenticated(ctx: Context, { authenticate, scope }: LoginGrantOptions): Promise<Account> {
+async function authenticated(ctx: Context, { authenticate, context }: LoginGrantOptions): Promise<Account> {
   const { username, password } = ctx.oidc.params;
   if (typeof username !== 'string' || typeof password !== 'string')
     throw new errors.InvalidRequest('username and password are required');
-  const authentication = await authenticate({ username, password, address: scope().address });
+  const authentication = await authenticate({ username, password, address: context().address });
   switch (authentication.kind) {
     case 'authenticated': {
       const { account } = authentication;
-      scope().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
+      context().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
       return account;
     }
     case 'refused':

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { default as Provider } from 'oidc-provider';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { RevocationOrder, RevokeTarget } from '../session/revoke-target.ts';
 import type { AccountStore } from '../store/account-store.ts';
 import type { GrantStore, StoredGrant } from '../store/grant-store.ts';
@@ -28,7 +28,7 @@ export type AccountPagesOptions = {
   revokeTarget: RevokeTarget;
   /** Left out where passkeys are off. */
   passkeys: AccountPasskeys | undefined;
-  scope(): RequestScope;
+  context(): RequestContext;
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
 };
 
@@ -46,20 +46,20 @@ export const isAccountPath = (path: string): boolean => paths.has(path);
 const maxListed = 1000;
 
 export function createAccountPages(options: AccountPagesOptions): AccountPages {
-  const { scope } = options;
+  const { context } = options;
   const loginUrl = urlOfLogin(options.issuer);
   return {
     answer: async (request, response, path) => {
       const visitor = await visitorOf(request, response, options);
       if (visitor === undefined) {
-        if (path === challengePath) return loggedOutMeanwhile(scope());
+        if (path === challengePath) return loggedOutMeanwhile(context());
         return isLoginAnswer(request) ? notLoggedIn(options) : redirect(loginUrl);
       }
       if (request.method !== 'POST')
         return path === accountPath ? await show(visitor, options) : redirect(pathOf(accountPath, options));
       const form = await options.readForm(request);
       const csrf = form?.get('csrf') ?? '';
-      const { texts } = scope();
+      const { texts } = context();
       if (form === undefined || !options.cookieSecrets().some((key) => isToken(csrf, key, visitor.uid)))
         return { status: 403, body: errorPage(texts, texts.error.crossSite) };
       const { passkeys } = options;
@@ -83,11 +83,11 @@ function isLoginAnswer({ url = '' }: IncomingMessage): boolean {
 /** Shows nothing of what the address says: any link can lead here. */
 const notLoggedIn = (options: AccountPagesOptions): Page => ({
   status: 200,
-  body: notLoggedInPage(options.scope().texts, pathOf(accountPath, options)),
+  body: notLoggedInPage(options.context().texts, pathOf(accountPath, options)),
 });
 
 /** For a script, which would follow a redirect without showing it. */
-const loggedOutMeanwhile = ({ texts }: RequestScope): Page => ({
+const loggedOutMeanwhile = ({ texts }: RequestContext): Page => ({
   status: 401,
   body: JSON.stringify({ problem: texts.passkeys.outdated }),
   isJson: true,
@@ -116,7 +116,7 @@ const pathOf = (path: string, options: AccountPagesOptions): string => `${mountO
 
 async function show(visitor: Visitor, options: AccountPagesOptions, problem?: string): Promise<Page> {
   const csrf = csrfToken(options.cookieSecrets()[0] ?? '', visitor.uid);
-  const body = sessionsPage(options.scope().texts, {
+  const body = sessionsPage(options.context().texts, {
     action: pathOf(endPath, options),
     everywhereAction: pathOf(everywherePath, options),
     username: visitor.account.username,
@@ -133,18 +133,18 @@ async function end(visitor: Visitor, key: string | null, options: AccountPagesOp
   if (chosen !== undefined)
     await options.revokeTarget({ kind: 'session', id: chosen.key }, order(visitor, options));
   return chosen?.isHere === true
-    ? { status: 200, body: loggedOutPage(options.scope().texts) }
+    ? { status: 200, body: loggedOutPage(options.context().texts) }
     : redirect(pathOf(accountPath, options));
 }
 
 async function endAll(visitor: Visitor, options: AccountPagesOptions): Promise<Page> {
   await options.revokeTarget({ kind: 'subject', id: visitor.account.id }, order(visitor, options));
-  const { texts } = options.scope();
+  const { texts } = options.context();
   return { status: 200, body: loggedOutPage(texts, texts.loggedOut.everywhere) };
 }
 
-const order = ({ account }: Visitor, { scope }: AccountPagesOptions): RevocationOrder => ({
-  actor: { kind: 'person', id: account.id, address: scope().address },
+const order = ({ account }: Visitor, { context }: AccountPagesOptions): RevocationOrder => ({
+  actor: { kind: 'person', id: account.id, address: context().address },
   reason: 'logout',
 });
 
@@ -170,13 +170,13 @@ function urlOfLogin(issuer: string): string {
 async function visitorOf(
   request: IncomingMessage,
   response: ServerResponse,
-  { provider, accounts, scope }: AccountPagesOptions,
+  { provider, accounts, context }: AccountPagesOptions,
 ): Promise<Visitor | undefined> {
-  const context = { req: request, res: response } as Parameters<Provider['Session']['get']>[0];
-  const { accountId, uid, loginTs = 0 } = await provider().Session.get(context);
+  const koaContext = { req: request, res: response } as Parameters<Provider['Session']['get']>[0];
+  const { accountId, uid, loginTs = 0 } = await provider().Session.get(koaContext);
   const account = accountId === undefined ? undefined : await accounts.find(accountId);
   if (account === undefined || account.isDisabled) return undefined;
-  scope().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
+  context().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
   return { account, uid, loginAtMs: loginTs * 1000 };
 }
 

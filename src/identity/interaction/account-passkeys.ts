@@ -1,7 +1,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Authenticate } from '../account/authenticate.ts';
 import type { PasskeyAdding, PasskeyAddition } from '../passkey/passkey-adding.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { Account } from '../store/account-store.ts';
 import type { Actor, AuditAction, AuditStore } from '../store/audit-store.ts';
 import type { PasskeyStore } from '../store/passkey-store.ts';
@@ -18,7 +18,7 @@ export type AccountPasskeysOptions = {
   authenticate: Authenticate;
   audit: AuditStore;
   clock: Clock;
-  scope(): RequestScope;
+  context(): RequestContext;
 };
 
 /** Whoever is logged in at the page. */
@@ -53,10 +53,10 @@ export const passkeyPaths: ReadonlySet<string> = new Set([
 const recentLoginMs = 5 * 60 * 1000;
 
 export function createAccountPasskeys(options: AccountPasskeysOptions): AccountPasskeys {
-  const { passkeys, scope, maxPerAccount } = options;
+  const { passkeys, context, maxPerAccount } = options;
   return {
     section: async (visitor, { base, csrf, problem }) => {
-      const { texts, device } = scope();
+      const { texts, device } = context();
       const listed = await passkeys.list(visitor.account.id);
       return passkeysSection(texts, {
         passkeys: listed,
@@ -104,7 +104,7 @@ async function challenge(
   form: URLSearchParams,
   options: AccountPasskeysOptions,
 ): Promise<PasskeyOutcome> {
-  const { texts, address } = options.scope();
+  const { texts, address } = options.context();
   const { uid: loginUid } = visitor;
   let { account } = visitor;
   if (!isRecent(visitor, options)) {
@@ -128,15 +128,15 @@ async function challenge(
 async function add(
   visitor: Visitor,
   form: URLSearchParams,
-  { adding, scope }: AccountPasskeysOptions,
+  { adding, context }: AccountPasskeysOptions,
 ): Promise<PasskeyOutcome> {
-  const { texts } = scope();
+  const { texts } = context();
   const addition = await adding.finish({
     answer: form.get('credential') ?? '',
     name: nameIn(form) ?? texts.passkeys.unnamed,
     accountId: visitor.account.id,
     loginUid: visitor.uid,
-    actor: actorOf(visitor, scope()),
+    actor: actorOf(visitor, context()),
   });
   if (addition === 'inserted') return { kind: 'done' };
   const status: Record<Exclude<PasskeyAddition, 'inserted'>, number> = {
@@ -151,12 +151,12 @@ async function add(
 async function rename(
   visitor: Visitor,
   form: URLSearchParams,
-  { passkeys, audit, clock, scope }: AccountPasskeysOptions,
+  { passkeys, audit, clock, context }: AccountPasskeysOptions,
 ): Promise<PasskeyOutcome> {
   const name = nameIn(form);
   const of = { accountId: visitor.account.id, id: form.get('passkey') ?? '' };
   if (name === undefined) return { kind: 'done' };
-  const entry = entryOf('passkey.rename', visitor, of.id, scope());
+  const entry = entryOf('passkey.rename', visitor, of.id, context());
   await passkeys.rename(of, name, (trx) => audit.record(trx, entry, clock.nowMs()));
   return { kind: 'done' };
 }
@@ -164,23 +164,23 @@ async function rename(
 async function remove(
   visitor: Visitor,
   form: URLSearchParams,
-  { passkeys, audit, clock, scope }: AccountPasskeysOptions,
+  { passkeys, audit, clock, context }: AccountPasskeysOptions,
 ): Promise<PasskeyOutcome> {
   const of = { accountId: visitor.account.id, id: form.get('passkey') ?? '' };
-  const entry = entryOf('passkey.remove', visitor, of.id, scope());
+  const entry = entryOf('passkey.remove', visitor, of.id, context());
   // Another tab may have removed it already.
   await passkeys.remove(of, (trx) => audit.record(trx, entry, clock.nowMs()));
   return { kind: 'done' };
 }
 
-const actorOf = ({ account }: Visitor, { address }: RequestScope): Actor => ({
+const actorOf = ({ account }: Visitor, { address }: RequestContext): Actor => ({
   kind: 'person',
   id: account.id,
   address,
 });
 
-const entryOf = (action: AuditAction, visitor: Visitor, passkey: string, scope: RequestScope) => ({
-  actor: actorOf(visitor, scope),
+const entryOf = (action: AuditAction, visitor: Visitor, passkey: string, context: RequestContext) => ({
+  actor: actorOf(visitor, context),
   action,
   target: visitor.account.id,
   details: { passkey },

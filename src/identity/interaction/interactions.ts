@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type default as Provider } from 'oidc-provider';
 import type { Authenticate, Authentication } from '../account/authenticate.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
-import type { RequestScope } from '../request/request-context.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
 import type { Texts } from '../text/strings.ts';
 
@@ -26,7 +26,7 @@ export type InteractionsOptions = {
   authenticate: Authenticate;
   /** Left out where passkeys are off. */
   passkeyLogin: PasskeyLogin | undefined;
-  scope(): RequestScope;
+  context(): RequestContext;
   /** Reads the form of a POST; undefined when it is too long. */
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
   /** The name a resource is configured under. */
@@ -66,7 +66,7 @@ export function createInteractions(options: InteractionsOptions): Interactions {
       const { uid, part } = pathPattern.exec(path)?.groups ?? {};
       const provider = options.provider();
       const details = await detailsOf(provider, request, response);
-      const { texts } = options.scope();
+      const { texts } = options.context();
       if (details === undefined || details.uid !== uid)
         return { status: 400, body: errorPage(texts, texts.error.expired) };
       const step = {
@@ -152,7 +152,7 @@ async function logIn(step: Step, options: InteractionsOptions): Promise<Page | u
   if (form === undefined) return { status: 413, body: errorPage(step.texts, step.texts.error.unknown) };
   const username = (form.get('username') ?? '').slice(0, 256);
   const password = form.get('password') ?? '';
-  const { address } = options.scope();
+  const { address } = options.context();
   const authentication = await options.authenticate({ username, password, address });
   const problem = step.texts.login.refused;
   return await conclude(step, authentication, { username, problem, amr: ['pwd'] }, options);
@@ -168,7 +168,7 @@ async function usePasskey(step: Step, part: string, options: InteractionsOptions
   const form = await options.readForm(step.request);
   if (form === undefined) return { status: 413, body: errorPage(step.texts, step.texts.error.unknown) };
   const answer = form.get('credential') ?? '';
-  const { address } = options.scope();
+  const { address } = options.context();
   const authentication = await passkeyLogin.finish({ answer, interaction, address });
   const problem = step.texts.login.passkeyRefused;
   // RFC 8176 §2: a key was used, and the device asked for a finger, a face or a PIN first.

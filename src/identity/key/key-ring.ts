@@ -29,7 +29,7 @@ export type Keys = {
   readonly cookieSecrets: readonly string[];
 };
 
-export type KeyRing = {
+export type SigningKeyRing = {
   /** @throws ERR_INTERNAL before the first `refresh` */
   current(): Keys;
   /**
@@ -53,7 +53,7 @@ export type KeyRing = {
   namesOf(name: string): Promise<readonly string[]>;
 };
 
-export type KeyRingOptions = {
+export type SigningKeyRingOptions = {
   store: KeyStore;
   sealer: MaterialSealer;
   algorithm: SigningAlgorithm;
@@ -62,7 +62,7 @@ export type KeyRingOptions = {
   log: Log;
 };
 
-export function createKeyRing(options: KeyRingOptions): KeyRing {
+export function createSigningKeyRing(options: SigningKeyRingOptions): SigningKeyRing {
   const { store, log } = options;
   let keys: Keys | undefined;
   let seen = '';
@@ -111,7 +111,7 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
   };
 }
 
-async function namesOf(name: string, { store, sealer }: KeyRingOptions): Promise<readonly string[]> {
+async function namesOf(name: string, { store, sealer }: SigningKeyRingOptions): Promise<readonly string[]> {
   const names = new Set([name]);
   const stored = (await store.list()).filter(({ purpose }) => purpose === 'signature');
   const keys = await Promise.all(
@@ -126,7 +126,7 @@ async function namesOf(name: string, { store, sealer }: KeyRingOptions): Promise
 }
 
 function scheduleOf(
-  { clock, periods }: KeyRingOptions,
+  { clock, periods }: SigningKeyRingOptions,
   stored: readonly StoredKey[],
   purpose: StoredKey['purpose'],
   algorithm: string,
@@ -138,7 +138,7 @@ function scheduleOf(
 type Material = { id: string; material: string };
 
 async function addIfDue(
-  options: KeyRingOptions,
+  options: SigningKeyRingOptions,
   purpose: StoredKey['purpose'],
   algorithm: string,
   generate: () => Material | Promise<Material>,
@@ -150,14 +150,14 @@ async function addIfDue(
   if (isAdded) log.info('key added', { keyId: key.id, kind: purpose });
 }
 
-async function addNow(options: KeyRingOptions, id: string, material: string): Promise<void> {
+async function addNow(options: SigningKeyRingOptions, id: string, material: string): Promise<void> {
   const key = storedKey(options, 'signature', options.algorithm, { id, material });
   await options.store.addUnlessNewer(key, key.createdAtMs);
   options.log.info('key added', { keyId: id, kind: key.purpose });
 }
 
 function storedKey(
-  { sealer, clock }: KeyRingOptions,
+  { sealer, clock }: SigningKeyRingOptions,
   purpose: StoredKey['purpose'],
   algorithm: string,
   { id, material }: Material,
@@ -181,7 +181,10 @@ async function signingMaterial(algorithm: SigningAlgorithm): Promise<Material> {
 }
 
 /** Encrypts what was stored before there was a key file. */
-async function sealOpenOnes({ store, sealer }: KeyRingOptions, stored: readonly StoredKey[]): Promise<void> {
+async function sealOpenOnes(
+  { store, sealer }: SigningKeyRingOptions,
+  stored: readonly StoredKey[],
+): Promise<void> {
   if (!sealer.isSealing) return;
   for (const { id, material, isSealed } of stored)
     if (!isSealed) await store.seal(id, sealer.seal(id, material));

@@ -4,7 +4,7 @@ import type { Log } from '../../runtime/log.ts';
 import { secretFromFile } from '../../runtime/secret.ts';
 import { createKeyStore } from '../store/key-store.ts';
 import { createMaterialSealer, type SigningAlgorithm } from './key-material.ts';
-import { createKeyRing, type KeyRing } from './key-ring.ts';
+import { createSigningKeyRing, type SigningKeyRing } from './key-ring.ts';
 import { keyPeriods } from './key-schedule.ts';
 
 /** What of identity's configuration its keys depend on. Durations in ms. */
@@ -24,10 +24,10 @@ export const keyAlgorithm = ({ tokens }: KeyConfig): SigningAlgorithm =>
 export function openKeyRing(
   config: KeyConfig,
   dependencies: { database: Database; clock: Clock; log: Log },
-): KeyRing {
+): SigningKeyRing {
   const { rotateEvery, encryptionKey } = config.keys;
   const { database, clock, log } = dependencies;
-  return createKeyRing({
+  return createSigningKeyRing({
     store: createKeyStore(database),
     sealer: createMaterialSealer(
       encryptionKey === undefined ? undefined : secretFromFile(encryptionKey.file),

@@ -2,14 +2,14 @@ import { Fault } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
 import { secretFromFile, watchSecret } from '../../runtime/secret.ts';
 
-export type SharedSecretOptions = {
+export type SharedSigningSecretOptions = {
   file: string;
   encoding: 'base64url' | 'raw';
   log: Log;
 };
 
 /** The key of HS256 access tokens, from a file that may change. */
-export type SharedSecret = {
+export type SharedSigningSecret = {
   current(): Buffer;
   /** Stops watching the file. */
   close(): void;
@@ -19,7 +19,7 @@ export type SharedSecret = {
 const minBytes = 32;
 
 /** @throws ERR_SECRET_UNREADABLE when the file is missing or its key too short */
-export function openSharedSecret({ file, encoding, log }: SharedSecretOptions): SharedSecret {
+export function openSharedSecret({ file, encoding, log }: SharedSigningSecretOptions): SharedSigningSecret {
   const secret = secretFromFile(file);
   const read = (): Buffer => {
     const bytes = encoding === 'raw' ? secret.bytes() : Buffer.from(secret.text().trim(), 'base64url');

@@ -26,10 +26,10 @@ export type PasskeyLoginOptions = PasskeyParts & {
   log: Log;
 };
 
-type Refusal = 'malformed' | 'challenge' | 'unknown' | 'signature' | 'counter';
-type Judgement = { kind: 'accepted'; account: Account } | { kind: 'refused'; reason: Refusal };
+type PasskeyRefusal = 'malformed' | 'challenge' | 'unknown' | 'signature' | 'counter';
+type Evaluation = { kind: 'accepted'; account: Account } | { kind: 'refused'; reason: PasskeyRefusal };
 
-const refused = (reason: Refusal): Judgement => ({ kind: 'refused', reason });
+const refused = (reason: PasskeyRefusal): Evaluation => ({ kind: 'refused', reason });
 
 /** Makes the log-in by passkey. Whoever is refused is not told why. */
 export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
@@ -52,19 +52,19 @@ export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
         metrics.logins.inc({ result: 'throttled' });
         return { kind: 'throttled', retryAfterSeconds: Math.ceil(waitMs / 1000) };
       }
-      const judgement = await judge(answer, interaction, options).catch((thrown: unknown) => {
+      const evaluation = await evaluate(answer, interaction, options).catch((thrown: unknown) => {
         if (isDatabaseUnavailable(thrown)) throttle.giveBack(key, address);
         throw thrown;
       });
-      if (judgement.kind === 'refused') return refuse(judgement.reason, options);
+      if (evaluation.kind === 'refused') return refuse(evaluation.reason, options);
       metrics.logins.inc({ result: 'ok' });
       throttle.giveBack(key, address);
-      return { kind: 'authenticated', account: judgement.account };
+      return { kind: 'authenticated', account: evaluation.account };
     },
   };
 }
 
-function refuse(reason: Refusal, { metrics, log }: PasskeyLoginOptions): Authentication {
+function refuse(reason: PasskeyRefusal, { metrics, log }: PasskeyLoginOptions): Authentication {
   metrics.logins.inc({ result: 'refused' });
   log.debug('passkey refused', { reason });
   return { kind: 'refused' };
@@ -74,11 +74,11 @@ function refuse(reason: Refusal, { metrics, log }: PasskeyLoginOptions): Authent
 export const bytesOf = (base64url: string): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.from(base64url, 'base64url'));
 
-async function judge(
+async function evaluate(
   { credential, challenge }: BrowserAnswer<Assertion>,
   interaction: string,
   options: PasskeyLoginOptions,
-): Promise<Judgement> {
+): Promise<Evaluation> {
   const { challenges, passkeys, accounts, clock, log } = options;
   const purpose = await challenges.take(challenge);
   if (purpose?.kind !== 'login' || purpose.interaction !== interaction) return refused('challenge');

@@ -12,14 +12,14 @@ export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';
 export type ClientAuthorization = NonNullable<AdapterPayload['authorizations']>[string];
 
 /** What one HTTP request knows about itself and collects on its way; made at its start, seen by storage. */
-export type RequestScope = {
+export type RequestContext = {
   /**
    * Taken before anything is read: `iat` of what the request mints. A token minted from a family that is revoked
    * meanwhile is then older than the revocation.
    */
   readonly startedAt: EpochSeconds;
   /** The clocks disagree: nothing may be minted. */
-  readonly isMintingRefused: boolean;
+  readonly isClockSynchronised: boolean;
   readonly route: RouteKind;
   /** The client's address and `User-Agent`, bounded. */
   readonly address: string;
@@ -63,5 +63,5 @@ export const deviceLabel = (userAgent: string | undefined): string =>
   (userAgent ?? '').slice(0, maxDeviceLength).replaceAll(unprintable, '?');
 
 /** Who used a token, without saying who: two tabs of one browser give the same. */
-export const callerHash = ({ address, device }: Pick<RequestScope, 'address' | 'device'>): string =>
+export const callerHash = ({ address, device }: Pick<RequestContext, 'address' | 'device'>): string =>
   hash('sha256', `${address} ${device}`, 'hex');

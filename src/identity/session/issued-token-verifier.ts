@@ -5,7 +5,7 @@ import type { Keys } from '../key/key-ring.ts';
 import type { PublicationStore } from '../store/publication-store.ts';
 
 /** What an access token of this identity says. Times in seconds. */
-export type OwnToken = {
+export type IssuedToken = {
   iat: number;
   exp: number;
   sub: string;
@@ -17,12 +17,12 @@ export type OwnToken = {
   session: string | undefined;
 };
 
-export type OwnTokens = {
+export type IssuedTokenVerifier = {
   /** Judges an access token by its signature, its times and all revocations. Cost: a signature and two look-ups. */
-  verify(token: string): Promise<OwnToken | undefined>;
+  verify(token: string): Promise<IssuedToken | undefined>;
 };
 
-export type OwnTokensOptions = {
+export type IssuedTokenVerifierOptions = {
   issuer: string;
   keys(): Keys;
   /** Where access tokens are signed with a shared secret. */
@@ -34,7 +34,7 @@ export type OwnTokensOptions = {
 
 const clockToleranceSeconds = 5;
 
-export function createOwnTokens(options: OwnTokensOptions): OwnTokens {
+export function createIssuedTokenVerifier(options: IssuedTokenVerifierOptions): IssuedTokenVerifier {
   const { issuer, sharedKey, algorithm, publications, clock } = options;
   const keySets = new WeakMap<Keys, JWTVerifyGetKey>();
 
@@ -78,7 +78,7 @@ type Jwk = Keys['signing'][number];
 const publicPart = ({ kty, crv, x, y, n, e, kid, alg, use }: Jwk): Jwk =>
   JSON.parse(JSON.stringify({ kty, crv, x, y, n, e, kid, alg, use })) as Jwk;
 
-function claimsOf(payload: JWTPayload): OwnToken | undefined {
+function claimsOf(payload: JWTPayload): IssuedToken | undefined {
   const { iat, exp, sub, aud, jti, client_id: clientId, scope, [grantIdClaim]: session } = payload;
   if (iat === undefined || exp === undefined || sub === undefined || jti === undefined) return undefined;
   if (typeof aud !== 'string' || typeof clientId !== 'string') return undefined;

@@ -19,7 +19,7 @@ export type RevocationTarget =
   /** An account's id or user name, or a client's id for its own tokens. */
   | { kind: 'subject'; id: string }
   | { kind: 'client'; id: string }
-  /** A `kid` or a thumbprint, and every name of the same key (`KeyRing.namesOf`): revoked permanently. */
+  /** A `kid` or a thumbprint, and every name of the same key (`SigningKeyRing.namesOf`): revoked permanently. */
   | { kind: 'key'; id: string; names: readonly string[] }
   /** Every token and session of the issuer. */
   | { kind: 'everything' };
