@@ -1,22 +1,9 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, sizeBytes, tcpAddress, url } from '../runtime/config-values.ts';
 import { jwks } from './jwks.ts';
+import { algorithmNames, isHmac } from '../vocabulary/algorithms.ts';
 import { presetNames } from '../vocabulary/preset-names.ts';
 import { logName, redisSchema } from './redis.ts';
-
-export const asymmetricAlgorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const;
-export const hmacAlgorithms = ['HS256', 'HS384', 'HS512'] as const;
 
 /** The spelling of the engine `native` in Curfew 0.1. */
 export const deprecatedEngine = 'lean';
@@ -42,13 +29,7 @@ const issuerSchema = v.pipe(
       ],
       'must be a list of audiences, or `any`',
     ),
-    algorithms: v.optional(
-      v.pipe(
-        v.array(v.picklist([...asymmetricAlgorithms, ...hmacAlgorithms])),
-        v.minLength(1),
-        v.maxLength(16),
-      ),
-    ),
+    algorithms: v.optional(v.pipe(v.array(v.picklist(algorithmNames)), v.minLength(1), v.maxLength(16))),
     jwks: v.optional(jwks),
     secret: v.optional(issuerSecret),
     types: v.optional(v.pipe(v.array(nonEmpty(64)), v.minLength(1), v.maxLength(16))),
@@ -60,16 +41,14 @@ const issuerSchema = v.pipe(
   }),
   v.forward(
     v.check(
-      ({ algorithms, secret: shared }) =>
-        (shared !== undefined) === (algorithms ?? []).some((name) => name.startsWith('HS')),
+      ({ algorithms, secret: shared }) => (shared !== undefined) === (algorithms ?? []).some(isHmac),
       'an HS* algorithm needs `secret`, and `secret` needs an HS* algorithm',
     ),
     ['algorithms'],
   ),
   v.forward(
     v.check(
-      ({ algorithms, secret: shared }) =>
-        shared === undefined || (algorithms ?? []).every((name) => name.startsWith('HS')),
+      ({ algorithms, secret: shared }) => shared === undefined || (algorithms ?? []).every(isHmac),
       'HS* algorithms cannot be mixed with others',
     ),
     ['algorithms'],

@@ -1,31 +1,9 @@
 import * as v from 'valibot';
 import { nonEmpty, secret, url } from '../runtime/config-values.ts';
+import { accountClientId } from '../vocabulary/account-client.ts';
+import { adminScopes } from '../vocabulary/admin-scopes.ts';
+import { grantTypes, loginGrantType } from '../vocabulary/grant-types.ts';
 import type { Problem } from './problems.ts';
-
-/** The grant type of first-party command lines and apps: user name and password for tokens. */
-const loginGrantType = 'urn:curfew:grant-type:login';
-/** RFC 8628: for command lines and devices without a browser. */
-const deviceGrantType = 'urn:ietf:params:oauth:grant-type:device_code';
-
-const grantTypes = [
-  'authorization_code',
-  'refresh_token',
-  'client_credentials',
-  loginGrantType,
-  deviceGrantType,
-] as const;
-
-/** Of the administration API. */
-const adminScopes = [
-  'sessions:read',
-  'sessions:revoke',
-  'everything:revoke',
-  'keys:read',
-  'keys:manage',
-  'audit:read',
-] as const;
-
-const accountClientId = 'curfew-account';
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
@@ -84,7 +62,9 @@ export const client = v.pipe(
     backchannel_logout_session_required: v.optional(v.boolean()),
     consent_required: v.optional(v.boolean()),
     may_introspect: v.optional(v.boolean()),
-    admin_scopes: v.optional(v.pipe(v.array(v.picklist(adminScopes)), v.minLength(1), v.maxLength(6))),
+    admin_scopes: v.optional(
+      v.pipe(v.array(v.picklist(adminScopes)), v.minLength(1), v.maxLength(adminScopes.length)),
+    ),
   }),
   v.forward(
     v.check(

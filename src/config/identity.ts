@@ -1,13 +1,13 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, tcpAddress, url } from '../runtime/config-values.ts';
+import { adminAudience } from '../vocabulary/admin-scopes.ts';
+import { signingAlgorithms } from '../vocabulary/algorithms.ts';
 import { database } from './database.ts';
 import { client, clientResourceProblems } from './identity-client.ts';
 import { receivingProblems } from './identity-receivers.ts';
 import { problemsIn } from './problems.ts';
 import { foreignIssuer, receivers } from './receivers.ts';
 import { logName, redisSchema } from './redis.ts';
-
-const adminAudience = 'urn:curfew:admin';
 
 // RFC 6749 §3.3: scope-token.
 const scopeName = v.pipe(
@@ -20,7 +20,7 @@ const scopeName = v.pipe(
 
 const tokensSchema = v.pipe(
   v.strictObject({
-    algorithm: v.optional(v.picklist(['RS256', 'ES256', 'EdDSA', 'HS256']), 'RS256'),
+    algorithm: v.optional(v.picklist([...signingAlgorithms, 'HS256']), 'RS256'),
     lifetime: v.optional(durationMs({ min: '10s', max: '1h' }), '60s'),
     refreshLifetime: v.optional(durationMs({ min: '5m', max: '365d' }), '14d'),
     refreshGrace: v.optional(durationMs({ max: '5m' }), '30s'),

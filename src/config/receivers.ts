@@ -1,8 +1,9 @@
 import * as v from 'valibot';
 import { durationMs, nonEmpty, secret } from '../runtime/config-values.ts';
-import { asymmetricAlgorithms, hmacAlgorithms } from './authorizer.ts';
 import { jwks } from './jwks.ts';
+import { algorithmNames, asymmetricAlgorithms, isHmac } from '../vocabulary/algorithms.ts';
 import { presetNames } from '../vocabulary/preset-names.ts';
+import { revocationKinds } from '../vocabulary/revocation-kinds.ts';
 import type { Problem } from './problems.ts';
 
 const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength(1), v.maxLength(16));
@@ -65,13 +66,7 @@ const fusionAuth = v.pipe(
     ...shared,
     issuer: nonEmpty(2048),
     tenant: v.optional(nonEmpty(256)),
-    algorithms: v.optional(
-      v.pipe(
-        v.array(v.picklist([...asymmetricAlgorithms, ...hmacAlgorithms])),
-        v.minLength(1),
-        v.maxLength(16),
-      ),
-    ),
+    algorithms: v.optional(v.pipe(v.array(v.picklist(algorithmNames)), v.minLength(1), v.maxLength(16))),
     jwks: v.optional(jwks),
     secret: v.optional(
       v.strictObject({
@@ -84,9 +79,7 @@ const fusionAuth = v.pipe(
   v.forward(
     v.check(
       ({ algorithms: names = [], secret: key }) =>
-        key === undefined
-          ? !names.some((name) => name.startsWith('HS'))
-          : names.every((name) => name.startsWith('HS')),
+        key === undefined ? !names.some(isHmac) : names.every(isHmac),
       'HS* algorithms need `secret`, and `secret` excludes others',
     ),
     ['algorithms'],
@@ -115,11 +108,7 @@ const webhook = v.strictObject({
     v.maxLength(2, 'must hold at most two secrets'),
   ),
   kinds: v.optional(
-    v.pipe(
-      v.array(v.picklist(['session', 'token', 'subject', 'client', 'issuer', 'key'])),
-      v.minLength(1),
-      v.maxLength(6),
-    ),
+    v.pipe(v.array(v.picklist(revocationKinds)), v.minLength(1), v.maxLength(revocationKinds.length)),
     ['session', 'token', 'subject', 'client'],
   ),
 });

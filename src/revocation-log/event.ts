@@ -1,8 +1,7 @@
 import type { EpochSeconds } from '../runtime/clock.ts';
+import { revocationKinds, type RevocationKind } from '../vocabulary/revocation-kinds.ts';
 
-/** What a revocation can revoke; `docs/revocation.md` describes each kind. */
-export const revocationKinds = ['session', 'token', 'subject', 'client', 'issuer', 'key'] as const;
-export type RevocationKind = (typeof revocationKinds)[number];
+export { revocationKinds, type RevocationKind };
 
 /** Version of the format of events, messages and the log's head. */
 export const formatVersion = 1;

@@ -1,6 +1,7 @@
 import { accessTokenType, grantIdClaim } from './claims.ts';
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
-import { presets, type PresetName, type SessionExemption } from './preset.ts';
+import type { PresetName } from '../vocabulary/preset-names.ts';
+import { presets, type SessionExemption } from './preset.ts';
 
 /**
  * An issuer as configured; durations in milliseconds. An absent setting has the preset's value, or else the

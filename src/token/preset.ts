@@ -1,3 +1,4 @@
+import type { PresetName } from '../vocabulary/preset-names.ts';
 import { accessTokenType } from './claims.ts';
 
 /** Tokens whose claim has this value need no session; a list is equal to the same list only. */
@@ -14,8 +15,6 @@ export type Preset = {
    */
   readonly clientClaims: readonly string[];
 };
-
-export type PresetName = 'keycloak' | 'auth0' | 'okta' | 'entra' | 'cognito' | 'fusionauth' | 'supertokens';
 
 const registeredClientClaims = ['client_id', 'azp'];
 

@@ -1,7 +1,7 @@
-/** Audience of the administration API's tokens. */
+/** The audience of access tokens for the administration API. */
 export const adminAudience = 'urn:curfew:admin';
 
-/** What a client may be allowed there. */
+/** The scopes of the administration API; a client gets those in its `admin_scopes`. */
 export const adminScopes = [
   'sessions:read',
   'sessions:revoke',

@@ -1,4 +1,4 @@
-/** What each signature algorithm asks of its key (RFC 7518 §3.1, RFC 8037 §3.1). */
+/** The signature algorithms that tokens may have, and the key that each one needs (RFC 7518 §3.1, RFC 8037 §3.1). */
 export const algorithms = {
   RS256: { kty: 'RSA', curve: undefined, hashBytes: 32 },
   RS384: { kty: 'RSA', curve: undefined, hashBytes: 48 },
@@ -16,6 +16,21 @@ export const algorithms = {
 } as const;
 
 export type Algorithm = keyof typeof algorithms;
+/** Algorithms with a shared secret (HMAC): whoever verifies a token can also make one. */
+export type HmacAlgorithm = Extract<Algorithm, `HS${string}`>;
+export type AsymmetricAlgorithm = Exclude<Algorithm, HmacAlgorithm>;
 
-/** Accepted where an issuer names none: one of each family, all asymmetric. */
+export const isHmac = (algorithm: Algorithm): algorithm is HmacAlgorithm =>
+  algorithms[algorithm].kty === 'oct';
+
+export const algorithmNames = Object.keys(algorithms) as readonly Algorithm[];
+export const asymmetricAlgorithms = algorithmNames.filter(
+  (name): name is AsymmetricAlgorithm => !isHmac(name),
+);
+
+/** Algorithms of the keys that identity generates. */
+export const signingAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const satisfies readonly Algorithm[];
+export type SigningAlgorithm = (typeof signingAlgorithms)[number];
+
+/** Accepted for an issuer without `algorithms`: one of each asymmetric family. */
 export const defaultAlgorithms: readonly Algorithm[] = ['RS256', 'PS256', 'ES256', 'EdDSA'];

@@ -1,4 +1,4 @@
-/** Providers whose access tokens need no description. */
+/** Identity providers whose access tokens Curfew knows: `preset` in the configuration of an issuer. */
 export const presetNames = [
   'keycloak',
   'auth0',
@@ -8,3 +8,5 @@ export const presetNames = [
   'fusionauth',
   'supertokens',
 ] as const;
+
+export type PresetName = (typeof presetNames)[number];

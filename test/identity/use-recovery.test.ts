@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { createUseRecovery } from '../../src/identity/store/use-recovery.ts';
-import type { LostUse } from '../../src/identity/store/token-store.ts';
+import type { LostUse } from '../../src/identity/store/stored-tokens.ts';
 import { createLog } from '../../src/runtime/log.ts';
 
 const log = createLog({ program: 'test', level: 'silent' });

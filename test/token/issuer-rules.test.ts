@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { issuerRules } from '../../src/token/issuer-rules.ts';
-import type { PresetName } from '../../src/token/preset.ts';
+import type { PresetName } from '../../src/vocabulary/preset-names.ts';
 import { testVerifier, trusted } from './fixtures.ts';
 import { issueToken, testIssuer, testNow } from './tokens.ts';
 

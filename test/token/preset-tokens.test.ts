@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { presetNames } from '../../src/vocabulary/preset-names.ts';
 import type { IssuerOptions } from '../../src/token/issuer-rules.ts';
-import { presets, type PresetName } from '../../src/token/preset.ts';
+import { presets } from '../../src/token/preset.ts';
+import type { PresetName } from '../../src/vocabulary/preset-names.ts';
 import { testVerifier, trusted } from './fixtures.ts';
 import { signCompact, testKey, testNow } from './tokens.ts';
 

@@ -6,7 +6,8 @@ import type { RequestContext } from '../request/request-context.ts';
 import type { RevocationReason, Revoker } from '../session/revoker.ts';
 import type { GrantStore } from '../store/grant-store.ts';
 import type { SessionStore } from '../store/session-store.ts';
-import type { OneUseKind, StoredToken, TokenStore } from '../store/token-store.ts';
+import type { TokenStore } from '../store/token-store.ts';
+import type { OneUseKind, StoredToken } from '../store/stored-tokens.ts';
 import type { UseRecovery } from '../store/use-recovery.ts';
 
 export type ProviderAdapterOptions = {

@@ -9,7 +9,7 @@ import type {
   StoredToken,
   TokenUse,
   UsedToken,
-} from '../store/token-store.ts';
+} from '../store/stored-tokens.ts';
 
 /*
  * Refresh tokens and codes are used once. A client that never got the answer asks again with the same token: for

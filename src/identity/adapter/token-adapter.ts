@@ -7,7 +7,7 @@ import {
   withoutId,
   type ProviderAdapterOptions,
 } from './adapter-parts.ts';
-import type { TokenKind } from '../store/token-store.ts';
+import type { TokenKind } from '../store/stored-tokens.ts';
 
 /** What is found by a secret and goes with its grant. */
 export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {

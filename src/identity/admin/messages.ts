@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { revocationKinds } from '../../revocation-log/event.ts';
+import { revocationKinds } from '../../vocabulary/revocation-kinds.ts';
 
 /*
  * What the administration API takes and gives: the OpenAPI document is made of these, and requests are read by them.

@@ -1,5 +1,5 @@
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
-import { accountClientId } from '../interaction/account-client.ts';
+import { accountClientId } from '../../vocabulary/account-client.ts';
 import { sidOf } from '../session/logout-sid.ts';
 import type { RequestContext } from '../request/request-context.ts';
 

@@ -9,7 +9,7 @@ import type { Resources } from '../grant/resources.ts';
 import type { ClientThrottle } from './client-throttle.ts';
 import { maxFormBytes, readFormBody } from './form-body.ts';
 import { providerForm, withResourceUri } from './provider-form.ts';
-import { mountPath } from './provider.ts';
+import { mountPath } from '../request/mount-path.ts';
 import { routes, type RequestContexts } from './request-contexts.ts';
 import type { VisitThrottle } from './visit-throttle.ts';
 import { contentSecurityPolicy, formTargetOf, setSecurityHeaders } from './security-headers.ts';

@@ -10,7 +10,7 @@ import { createPublicationStore } from '../store/publication-store.ts';
 import { createSessionStore, type SessionStore } from '../store/session-store.ts';
 import { createTokenStore, type TokenStore } from '../store/token-store.ts';
 import { createUseRecovery, type UseRecovery } from '../store/use-recovery.ts';
-import type { OpenIdServiceOptions } from './openid-service.ts';
+import type { OpenIdServiceOptions } from './openid-service-options.ts';
 
 /** What every way in works on: the stores, and what is decided about sessions and tokens. */
 export type IdentityCore = {

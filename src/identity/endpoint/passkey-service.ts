@@ -4,14 +4,11 @@ import type { LoginThrottle } from '../account/login-throttle.ts';
 import { createAccountPasskeys, type AccountPasskeys } from '../interaction/account-passkeys.ts';
 import { createPasskeys } from '../passkey/passkeys.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
-import { passkeySiteOf, type PasskeySettings, type PasskeySite } from '../passkey/site.ts';
+import { passkeySiteOf, type PasskeySite } from '../passkey/site.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import { createPasskeyStore } from '../store/passkey-store.ts';
 import type { IdentityCore } from './identity-core.ts';
-import type { OpenIdServiceOptions } from './openid-service.ts';
-
-/** Of the configuration. */
-export type PasskeyServiceSettings = PasskeySettings & { maxPerAccount: number };
+import type { OpenIdServiceOptions } from './openid-service-options.ts';
 
 /** What the pages have of passkeys. */
 export type PasskeyService = { login: PasskeyLogin; account: AccountPasskeys };

@@ -1,6 +1,6 @@
 import type { Configuration } from 'oidc-provider';
-import { deviceGrantType } from '../grant/grant-types.ts';
-import { accountClientId } from '../interaction/account-client.ts';
+import { deviceGrantType } from '../../vocabulary/grant-types.ts';
+import { accountClientId } from '../../vocabulary/account-client.ts';
 import {
   deviceCodeSource,
   deviceConfirmSource,
@@ -8,7 +8,7 @@ import {
   logoutSource,
   loggedOutSource,
 } from './provider-pages.ts';
-import type { ProviderOptions } from './provider.ts';
+import type { ProviderOptions } from './provider-options.ts';
 
 /** What of oidc-provider is offered; what no client is configured for is off. */
 export function featuresOf(options: ProviderOptions): Configuration['features'] {

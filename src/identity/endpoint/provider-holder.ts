@@ -5,10 +5,11 @@ import { Fault, isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import { describeError, type Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
-import { deviceGrantType, loginGrantType } from '../grant/grant-types.ts';
+import { deviceGrantType, loginGrantType } from '../../vocabulary/grant-types.ts';
 import type { SigningKeyRing } from '../key/key-ring.ts';
 import { noteDatabaseLoss } from './answer-unavailable.ts';
-import { createProvider, type ProviderOptions } from './provider.ts';
+import type { ProviderOptions } from './provider-options.ts';
+import { createProvider } from './provider.ts';
 
 export type ProviderHolderOptions = {
   provider: ProviderOptions;

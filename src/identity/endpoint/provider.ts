@@ -1,45 +1,21 @@
-import {
-  interactionPolicy,
-  Provider,
-  type AdapterFactory,
-  type ClientMetadata,
-  type Configuration,
-  type FindAccount,
-  type RefreshToken,
-} from 'oidc-provider';
+import { interactionPolicy, Provider, type Configuration, type RefreshToken } from 'oidc-provider';
 import { Fault } from '../../runtime/fault.ts';
 import { grantIdClaim } from '../../token/claims.ts';
-import type { Authenticate } from '../account/authenticate.ts';
-import { loginGrantType } from '../grant/grant-types.ts';
+import { loginGrantType } from '../../vocabulary/grant-types.ts';
 import { createLoginGrant, loginGrantParameters } from '../grant/login-grant.ts';
 import { rotateForTarget } from '../grant/refresh-target.ts';
-import type { Resources } from '../grant/resources.ts';
 import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
+import { mountPath } from '../request/mount-path.ts';
 import type { RequestContext } from '../request/request-context.ts';
-import type { UseRecovery } from '../store/use-recovery.ts';
 import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
 import { answerUnavailable } from './answer-unavailable.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
+import type { ProviderOptions } from './provider-options.ts';
 import { correctAnswers, renderError } from './provider-pages.ts';
 import { requireSynchronisedClock } from './require-synchronised-clock.ts';
 import { routes } from './request-contexts.ts';
-
-export type ProviderOptions = {
-  issuer: string;
-  clients: readonly ClientMetadata[];
-  /** Algorithm of ID tokens; the keys hold one of it. */
-  idTokenAlgorithm: 'RS256' | 'ES256' | 'EdDSA';
-  accessTokenLifetimeSeconds: number;
-  refreshTokenLifetimeSeconds: number;
-  resources: Resources;
-  authenticate: Authenticate;
-  findAccount: FindAccount;
-  adapter: AdapterFactory;
-  context(): RequestContext;
-  recovery: Pick<UseRecovery, 'add'>;
-};
 
 // The others need a script, or leave the code where scripts find it.
 const responseModes = ['query'];
@@ -189,9 +165,6 @@ function tokensOf({
     },
   };
 }
-
-/** The path of an issuer that isn't at the root of its host. */
-export const mountPath = (issuer: string): string => new URL(issuer).pathname.replace(/\/$/, '');
 
 function cookiesOf(issuer: string, keys: Keys): Configuration['cookies'] {
   const isSecure = issuer.startsWith('https:');

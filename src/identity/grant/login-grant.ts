@@ -7,7 +7,7 @@ import {
 import type { Authenticate } from '../account/authenticate.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { Account } from '../store/account-store.ts';
-import { loginGrantType } from './grant-types.ts';
+import { loginGrantType } from '../../vocabulary/grant-types.ts';
 import type { Resources } from './resources.ts';
 
 export const loginGrantParameters = ['username', 'password', 'scope', 'resource'] as const;

@@ -1,9 +1,10 @@
 import { errors, type Client, type ResourceServer } from 'oidc-provider';
+import type { SigningAlgorithm } from '../../vocabulary/algorithms.ts';
 import { adminAudience } from '../../vocabulary/admin-scopes.ts';
 
 /** What access tokens are signed with. */
 export type AccessTokenSigning =
-  | { alg: 'RS256' | 'ES256' | 'EdDSA'; kid: string }
+  | { alg: SigningAlgorithm; kid: string }
   | { alg: 'HS256'; kid: string; key: Buffer };
 
 export type ResourcesOptions = {

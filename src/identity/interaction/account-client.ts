@@ -1,10 +1,9 @@
 import type { ClientMetadata } from 'oidc-provider';
-
-/** The client as which the page of one's own sessions has people log in. It gets no code and no token. */
-export const accountClientId = 'curfew-account';
+import { accountClientId } from '../../vocabulary/account-client.ts';
 
 export const accountPath = '/account';
 
+/** The client that people log in at to see the account page. It gets neither a code nor a token. */
 export const accountClient = (issuer: string): ClientMetadata => ({
   client_id: accountClientId,
   client_name: 'Curfew',

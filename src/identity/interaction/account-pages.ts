@@ -1,12 +1,14 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { default as Provider } from 'oidc-provider';
+import { mountPath } from '../request/mount-path.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RevocationOrder, RevokeTarget } from '../session/revoke-target.ts';
 import type { AccountStore } from '../store/account-store.ts';
 import type { GrantStore, StoredGrant } from '../store/grant-store.ts';
 import { hashOf } from '../store/sealing.ts';
-import { accountClientId, accountPath } from './account-client.ts';
+import { accountClientId } from '../../vocabulary/account-client.ts';
+import { accountPath } from './account-client.ts';
 import {
   challengePath,
   passkeyPaths,
@@ -110,9 +112,7 @@ async function pageOf(
 
 const redirect = (location: string): Page => ({ status: 303, body: '', location });
 
-const mountOf = ({ issuer }: AccountPagesOptions): string => new URL(issuer).pathname.replace(/\/$/, '');
-
-const pathOf = (path: string, options: AccountPagesOptions): string => `${mountOf(options)}${path}`;
+const pathOf = (path: string, options: AccountPagesOptions): string => `${mountPath(options.issuer)}${path}`;
 
 async function show(visitor: Visitor, options: AccountPagesOptions, problem?: string): Promise<Page> {
   const csrf = csrfToken(options.cookieSecrets()[0] ?? '', visitor.uid);
@@ -122,7 +122,7 @@ async function show(visitor: Visitor, options: AccountPagesOptions, problem?: st
     username: visitor.account.username,
     csrf,
     devices: await devicesOf(visitor, options),
-    more: await options.passkeys?.section(visitor, { base: mountOf(options), csrf, problem }),
+    more: await options.passkeys?.section(visitor, { base: mountPath(options.issuer), csrf, problem }),
   });
   return { status: 200, body, hasPasskeys: options.passkeys !== undefined };
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type default as Provider } from 'oidc-provider';
 import type { Authenticate, Authentication } from '../account/authenticate.ts';
 import type { PasskeyLogin } from '../passkey/passkey-login.ts';
+import { mountPath } from '../request/mount-path.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
 import type { Texts } from '../text/strings.ts';
@@ -78,7 +79,7 @@ export function createInteractions(options: InteractionsOptions): Interactions {
         texts,
         hasPasskeys: options.passkeyLogin !== undefined,
         resourceName: options.resourceName,
-        action: `${new URL(options.issuer).pathname.replace(/\/$/, '')}/interaction/${uid}`,
+        action: `${mountPath(options.issuer)}/interaction/${uid}`,
       };
       if (request.method !== 'POST') return show(step);
       if (part === 'cancel') return await finish(step, cancelled);

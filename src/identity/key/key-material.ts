@@ -9,12 +9,10 @@ import {
 } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { Fault } from '../../runtime/fault.ts';
+import type { SigningAlgorithm } from '../../vocabulary/algorithms.ts';
 import type { Secret } from '../../runtime/secret.ts';
 import { decrypt, encrypt } from '../store/sealing.ts';
 import type { StoredKey } from '../store/key-store.ts';
-
-/** Algorithms of keys that are generated here. */
-export type SigningAlgorithm = 'RS256' | 'ES256' | 'EdDSA';
 
 /** HMAC with SHA-256, for cookies. */
 export const cookieAlgorithm = 'HS256';

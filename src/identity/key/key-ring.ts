@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { SigningAlgorithm } from '../../vocabulary/algorithms.ts';
 import type { KeyStore, StoredKey } from '../store/key-store.ts';
 import {
   cookieAlgorithm,
@@ -10,7 +11,6 @@ import {
   generateSigningKey,
   type MaterialSealer,
   type ReadKey,
-  type SigningAlgorithm,
 } from './key-material.ts';
 import {
   describeKeys,

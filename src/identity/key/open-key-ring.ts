@@ -3,7 +3,8 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { secretFromFile } from '../../runtime/secret.ts';
 import { createKeyStore } from '../store/key-store.ts';
-import { createMaterialSealer, type SigningAlgorithm } from './key-material.ts';
+import type { SigningAlgorithm } from '../../vocabulary/algorithms.ts';
+import { createMaterialSealer } from './key-material.ts';
 import { createSigningKeyRing, type SigningKeyRing } from './key-ring.ts';
 import { keyPeriods } from './key-schedule.ts';
 

@@ -6,8 +6,7 @@ import type { Actor, AuditStore } from '../store/audit-store.ts';
 import type { PasskeyInsertion } from '../store/passkey-store.ts';
 import { readAttestation, type Attestation } from './browser-answer.ts';
 import { challengeLifetimeMs } from './challenges.ts';
-import { bytesOf } from './passkey-login.ts';
-import type { PasskeyParts } from './passkeys.ts';
+import { bytesOf, type PasskeyParts } from './passkey-parts.ts';
 import { userHandleOf } from './user-handle.ts';
 
 /** Why no passkey was added: the browser's answer is not good, or no longer; or as storage says. */

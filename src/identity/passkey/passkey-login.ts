@@ -9,7 +9,7 @@ import type { Account, AccountStore } from '../store/account-store.ts';
 import type { Passkey } from '../store/passkey-store.ts';
 import { readAssertion, type Assertion, type BrowserAnswer } from './browser-answer.ts';
 import { challengeLifetimeMs } from './challenges.ts';
-import type { PasskeyParts } from './passkeys.ts';
+import { bytesOf, type PasskeyParts } from './passkey-parts.ts';
 import { userHandleOf } from './user-handle.ts';
 
 export type PasskeyLogin = {
@@ -69,10 +69,6 @@ function refuse(reason: PasskeyRefusal, { metrics, log }: PasskeyLoginOptions): 
   log.debug('passkey refused', { reason });
   return { kind: 'refused' };
 }
-
-/** The library takes a text for one still to be encoded. */
-export const bytesOf = (base64url: string): Uint8Array<ArrayBuffer> =>
-  new Uint8Array(Buffer.from(base64url, 'base64url'));
 
 async function evaluate(
   { credential, challenge }: BrowserAnswer<Assertion>,

@@ -1,5 +1,3 @@
-import type * as Library from '@simplewebauthn/server';
-import type { decodeAttestationObject as DecodeAttestation } from '@simplewebauthn/server/helpers';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
@@ -8,13 +6,13 @@ import type { AccountStore } from '../store/account-store.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { PasskeyStore } from '../store/passkey-store.ts';
 import type { TokenStore } from '../store/token-store.ts';
-import { createChallenges, type Challenges } from './challenges.ts';
+import { createChallenges } from './challenges.ts';
 import { createPasskeyAdding, type PasskeyAdding } from './passkey-adding.ts';
 import { createPasskeyLogin, type PasskeyLogin } from './passkey-login.ts';
-import type { PasskeySite } from './site.ts';
+import type { EnabledPasskeySite } from './site.ts';
 
 export type PasskeysOptions = {
-  site: Extract<PasskeySite, { kind: 'on' }>;
+  site: EnabledPasskeySite;
   passkeys: PasskeyStore;
   accounts: AccountStore;
   tokens: TokenStore;
@@ -24,22 +22,6 @@ export type PasskeysOptions = {
   maxPerAccount: number;
   clock: Clock;
   log: Log;
-};
-
-/** What adding and using a passkey have in common. */
-export type PasskeyParts = {
-  site: PasskeysOptions['site'];
-  library: Pick<
-    typeof Library,
-    | 'generateAuthenticationOptions'
-    | 'generateRegistrationOptions'
-    | 'verifyAuthenticationResponse'
-    | 'verifyRegistrationResponse'
-  >;
-  decodeAttestation: typeof DecodeAttestation;
-  passkeys: PasskeyStore;
-  challenges: Challenges;
-  clock: Clock;
 };
 
 export type Passkeys = { login: PasskeyLogin; adding: PasskeyAdding };

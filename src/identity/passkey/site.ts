@@ -1,15 +1,15 @@
 import { isIP } from 'node:net';
 
-/** Where passkeys are good, or why they are off. */
-export type PasskeySite =
-  | {
-      kind: 'on';
-      /** The domain they belong to. A browser gives them to its subdomains and to any port, too. */
-      rpId: string;
-      /** Where alone they may be used: scheme, host and port. */
-      origin: string;
-    }
-  | { kind: 'off'; why: 'configured' | 'insecure' | 'address' };
+export type EnabledPasskeySite = {
+  kind: 'on';
+  /** The domain that passkeys belong to. Browsers offer them on its subdomains and on every port, too. */
+  rpId: string;
+  /** The only origin that may use them: scheme, host and port. */
+  origin: string;
+};
+
+/** The site that passkeys are for, or why they are disabled. */
+export type PasskeySite = EnabledPasskeySite | { kind: 'off'; why: 'configured' | 'insecure' | 'address' };
 
 export type PasskeySettings = {
   enabled: boolean;

@@ -3,7 +3,7 @@ import type { AdapterPayload } from 'oidc-provider';
 import type { EpochSeconds } from '../../runtime/clock.ts';
 import type { Texts } from '../text/strings.ts';
 import type { Credentials } from '../store/account-store.ts';
-import type { LostUse } from '../store/token-store.ts';
+import type { LostUse } from '../store/stored-tokens.ts';
 
 /** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
 export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';

@@ -1,7 +1,14 @@
 import type { Database } from '../../database/database.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { insertToken, markUsed, unusedRow, useGrant, type Tables } from './token-rows.ts';
-import type { LostUse, OneUseToken, RotationRefusal, Successor, TokenUse, UsedToken } from './token-store.ts';
+import type {
+  LostUse,
+  OneUseToken,
+  RotationRefusal,
+  Successor,
+  TokenUse,
+  UsedToken,
+} from './stored-tokens.ts';
 
 /** Thrown so that the transaction is rolled back. */
 export class RefusedRotation extends Error {

@@ -1,7 +1,7 @@
 import type { Kysely, Selectable } from 'kysely';
 import { hashOf, seal } from './sealing.ts';
 import type { IdentityTables } from './tables.ts';
-import type { NewToken, StoredToken, TokenUse } from './token-store.ts';
+import type { NewToken, StoredToken, TokenUse } from './stored-tokens.ts';
 
 export const tokenOf = (row: Selectable<IdentityTables['identity_tokens']>): StoredToken => ({
   payload: row.payload,

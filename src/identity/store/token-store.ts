@@ -1,69 +1,20 @@
 import type { Database } from '../../database/database.ts';
 import { findUse, noteRepeat, RefusedRotation, rotate, takeBack } from './rotation.ts';
 import { hashOf, unseal } from './sealing.ts';
+import type {
+  LostUse,
+  NewDeviceCode,
+  NewToken,
+  OneUseToken,
+  RotationRefusal,
+  StoredToken,
+  Successor,
+  TokenKind,
+  TokenUse,
+  UsedToken,
+} from './stored-tokens.ts';
 import { identityTables } from './tables.ts';
 import { insertToken, markUsed, rowOf, unusedRow, tokenOf, useGrant, type Tables } from './token-rows.ts';
-
-/** What is stored under a token is found by its hash and opened by itself. */
-export type TokenKind =
-  | 'RefreshToken'
-  | 'AuthorizationCode'
-  | 'Interaction'
-  | 'ReplayDetection'
-  | 'DeviceCode'
-  | 'PasskeyChallenge';
-
-/** What is exchanged for a refresh token, or for an access token alone. */
-export type OneUseKind = 'RefreshToken' | 'AuthorizationCode' | 'DeviceCode';
-
-export type OneUseToken = { kind: OneUseKind; id: string };
-
-export type NewToken = {
-  kind: TokenKind;
-  id: string;
-  grantId: string | undefined;
-  payload: string;
-  expiresAtMs: number;
-};
-
-export type StoredToken = {
-  payload: string;
-  grantId: string | undefined;
-  consumedAtMs: number | undefined;
-  consumedBy: string | undefined;
-  expiresAtMs: number;
-};
-
-/** How a token was used. */
-export type UsedToken = Pick<StoredToken, 'grantId' | 'consumedAtMs' | 'consumedBy'> & {
-  /** The refresh token it was used for, while that is unused itself. */
-  successor: string | undefined;
-};
-
-export type Successor = NewToken & {
-  sessionUid: string | undefined;
-  /** Whether `findUse` is to find it. */
-  isKept: boolean;
-};
-
-/** Why a family got no new token: it is gone, or its token was used already. */
-export type RotationRefusal = 'gone' | 'used';
-
-/** By whom, as a hash, and when a token is used. */
-export type TokenUse = {
-  by: string;
-  nowMs: number;
-  /** Set by the store once the token is marked; whether that is committed is another question. */
-  isMarked?: boolean;
-};
-
-/** A use whose request failed: nobody was sent what it was used for. */
-export type LostUse = {
-  token: OneUseToken;
-  use: TokenUse;
-  /** The refresh token that was to take its place. */
-  successorId?: string;
-};
 
 export type TokenStore = {
   /** Writes a token, replacing one of the same id. @returns false if its grant is gone */
@@ -100,14 +51,6 @@ export type TokenStore = {
   /** Of a device code, by its hash. */
   findPlain(idHash: string): Promise<StoredToken | undefined>;
   findByUserCode(userCodeHash: string): Promise<(StoredToken & { idHash: string }) | undefined>;
-};
-
-export type NewDeviceCode = {
-  idHash: string;
-  userCodeHash: string | undefined;
-  grantId: string | undefined;
-  payload: string;
-  expiresAtMs: number;
 };
 
 export function createTokenStore(database: Database): TokenStore {

@@ -2,7 +2,8 @@ import { isDatabaseUnavailable } from '../../runtime/fault.ts';
 import type { Part } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
 import { hashOf } from './sealing.ts';
-import type { LostUse, TokenKind, TokenStore } from './token-store.ts';
+import type { TokenStore } from './token-store.ts';
+import type { LostUse, TokenKind } from './stored-tokens.ts';
 
 /**
  * Takes back the uses of tokens by requests that were answered with 503 because the database went away: the client was
