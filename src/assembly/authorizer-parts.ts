@@ -16,14 +16,14 @@ export type AuthorizerDependencies = {
   readonly metrics: AuthorizerMetrics;
 };
 
-/** What a decision rests on. */
+/** What a decision needs: the trusted issuers with their keys, the verifier, and the revocations. */
 export type AuthorizerParts = {
   readonly issuers: readonly ConfiguredIssuer[];
   readonly verifier: Verifier;
   readonly feed: RevocationFeed | undefined;
 };
 
-/** Constructs what judges tokens, as configured. Nothing is opened before the parts are started. */
+/** Constructs the configured parts of an authorizer. Nothing is opened before they are started. */
 export function createAuthorizerParts({
   config,
   clock,

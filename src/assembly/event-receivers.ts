@@ -1,6 +1,5 @@
 import type { RelayConfig } from '../config/relay.ts';
 import type { Outbox } from '../publisher/outbox.ts';
-import type { PublisherIssuer } from '../publisher/publisher-options.ts';
 import { configuredReceivers } from '../receivers/configured-receivers.ts';
 import { createReceivers, type Receivers } from '../receivers/receivers.ts';
 import type { Database } from '../database/database.ts';
@@ -9,18 +8,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { createAuthorizerMetrics, Registry, type OwnerMetrics } from '../runtime/metrics.ts';
 
-/** What the owners of a log, relay and identity, do for issuers of others. */
-export type ReceivingConfig = Pick<RelayConfig, 'issuers' | 'receivers'>;
+/** The other issuers whose tokens a log owner (identity or relay) revokes, and where their events arrive. */
+export type EventReceiversConfig = Pick<RelayConfig, 'issuers' | 'receivers'>;
 
-/** Issuers of others, for the publisher. */
-export const foreignIssuers = ({ issuers }: Pick<ReceivingConfig, 'issuers'>): PublisherIssuer[] =>
-  issuers.map(({ issuer, maxTokenLifetime }) => ({
-    issuer,
-    clock: 'foreign',
-    maxTokenLifetimeMs: maxTokenLifetime,
-  }));
-
-export type ReceivingDependencies = {
+export type EventReceiversDependencies = {
   readonly database: Database;
   readonly outbox: Outbox;
   readonly trustedProxyHops: number;
@@ -32,12 +23,12 @@ export type ReceivingDependencies = {
 };
 
 /**
- * The receivers as configured. Nothing is opened before their start.
- * @throws ERR_CONFIG_INVALID when an address of keys may not be used
+ * Constructs the configured receivers. Nothing is opened before they are started.
+ * @throws ERR_CONFIG_INVALID when a JWKS address may not be used
  */
 export function createConfiguredReceivers(
-  { issuers, receivers }: ReceivingConfig,
-  { trustedProxyHops, registry, ...dependencies }: ReceivingDependencies,
+  { issuers, receivers }: EventReceiversConfig,
+  { trustedProxyHops, registry, ...dependencies }: EventReceiversDependencies,
 ): Receivers {
   const metrics = keyMetrics(registry);
   return createReceivers({
@@ -48,7 +39,7 @@ export function createConfiguredReceivers(
   });
 }
 
-/** The two metrics of key sets, without the others of the authorizer. */
+/** Registers the metrics of key sets, which the authorizer also has, and none of the authorizer's others. */
 function keyMetrics(registry: Registry) {
   const { jwksRefreshes, jwksAge } = createAuthorizerMetrics(new Registry());
   registry.registerMetric(jwksRefreshes);
@@ -56,18 +47,20 @@ function keyMetrics(registry: Registry) {
   return { jwksRefreshes, jwksAge };
 }
 
-/** Says whose tokens are revoked by what. */
-export function announceReceivers({ issuers, receivers }: ReceivingConfig, log: Log): void {
+/** Logs which receivers revoke the tokens of each issuer, and which senders do not retry. */
+export function announceReceivers({ issuers, receivers }: EventReceiversConfig, log: Log): void {
   for (const { issuer } of issuers) {
-    const its = receivers.filter((one) => [one.issuer].flat().includes(issuer));
-    const kind = its.length === 0 ? 'by command only' : its.map((one) => one.kind).join(' ');
-    log.info('revoking tokens of issuer', { issuer, kind });
+    const kinds = receivers.filter((one) => [one.issuer].flat().includes(issuer)).map(({ kind }) => kind);
+    log.info('revoking tokens of issuer', {
+      issuer,
+      kind: kinds.length === 0 ? 'by command only' : kinds.join(' '),
+    });
   }
   for (const { path, kind, redelivery } of receivers) {
     if (redelivery > 0) continue;
-    log.info('its sender is taken to try once: whenever nobody listened, all tokens so far are revoked', {
-      route: path,
-      kind,
-    });
+    log.info(
+      'the sender of this receiver does not retry: after any downtime, every token issued before is revoked',
+      { route: path, kind },
+    );
   }
 }

@@ -24,19 +24,19 @@ import { createAuthorizerMetrics, createRegistry } from '../runtime/metrics.ts';
 import { createV8Tuning, type V8Tuning } from '../runtime/v8-tuning.ts';
 import type { ConfiguredIssuer } from '../assembly/trusted-issuers.ts';
 
-/** Goes from starting to ready once, and from there only to draining. */
+/** The state of the program. It becomes ready once; after that, it can only start to drain. */
 type Progress = {
   readiness(): Readiness;
-  /** Not ready any more. Checks are answered all the same, until their connections close. */
   isDraining(): boolean;
+  /** Ends readiness. Checks are still answered until their connections close. */
   drain(): void;
-  /** `waitForSync` has passed, or everything was proven that can be. */
+  /** Call when the revocation list is synchronised, or when `waitForSync` has passed. */
   synced(): void;
 };
 
-/** How soon after readiness health watchers and the log are told of it. */
+/** How often readiness is checked, to notify health watchers and to log it. */
 const readinessEveryMs = 100;
-/** Default of `drainDelay` for an address beyond this machine; ms. */
+/** Default of `drainDelay` for an address that other machines reach; ms. */
 const sharedDrainDelayMs = 5000;
 
 /**
@@ -64,9 +64,9 @@ export async function runAuthorizer(configFile: string): Promise<number> {
     readiness: progress.readiness,
     status: () => status(config, authorizerParts, progress, server),
   });
-  // Stopped in reverse: what answers Envoy goes before what its answers rest on.
+  // Parts stop in reverse order: the server stops before the parts that its decisions need.
   const parts = [
-    // First, because it only begins with its start: the rest starts while Redis answers.
+    // The feed comes first because its start only begins to connect: the other parts start while Redis answers.
     ...(authorizerParts.feed === undefined ? [] : [authorizerParts.feed]),
     admin,
     createKeysPart(authorizerParts.issuers),
@@ -77,7 +77,7 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   return runUntilSignal(createLifecycle(parts, { drainMs: drainDelayMs(config) + config.drain, log }), log);
 }
 
-/** A proxy beside a sidecar has no other authorizer to turn to, so the sidecar stops at once. */
+/** A sidecar stops without delay: the proxy beside it has no other authorizer to switch to. */
 function drainDelayMs({ drainDelay, listen }: AuthorizerConfig): number {
   if (drainDelay !== undefined) return drainDelay;
   return listen.kind === 'unix' || isLoopback(listen.host) ? 0 : sharedDrainDelayMs;
@@ -102,7 +102,7 @@ function createServer(
       record(...decided);
     },
     headers: wantedHeaders(config.token.sources, config.upstream.prefix, denied),
-    findToken: judges.verifier.find,
+    findToken: authorizerParts.verifier.find,
     clock,
     log,
   });
@@ -112,7 +112,7 @@ function createServer(
     engine: config.engine === deprecatedEngine ? 'native' : config.engine,
     methods: [authorization],
     health,
-    // The rest of the time is for the other parts.
+    // The other parts stop in the remaining tenth.
     drainMs: config.drain * 0.9,
     clock,
     log,
@@ -125,7 +125,8 @@ function createProgress({ issuers, verifier, feed }: AuthorizerParts): Progress 
   let isDraining = false;
 
   function readiness(): Readiness {
-    // Later staleness is a metric: an authorizer taken out of service helps nobody.
+    // A stale revocation list does not end readiness. The authorizer reports it as a metric and refuses tokens older
+    // than `maxExposure`; without the authorizer, Envoy would refuse every request.
     wasReady ||= verifier.isUsable() && (isSynced || feed?.wasSynced() === true);
     const keys = issuers.map(({ rules, keySet }) => [rules.issuer, keySet.state()]);
     const status = feed?.status();
@@ -152,11 +153,11 @@ function createProgress({ issuers, verifier, feed }: AuthorizerParts): Progress 
   };
 }
 
-/** The issuers about whom the log proves nothing, with the cause. */
+/** The issuers whose revocations may be incomplete, with the cause. */
 const unprovenOf = ({ unproven }: FeedStatus): Record<string, string> =>
   Object.fromEntries(unproven.map(({ issuer, cause }) => [issuer, cause]));
 
-/** Loads every issuer's keys. A local file must be right at start; a server may still be away. */
+/** Loads the keys of every issuer. A local key file must be valid at the start; a JWKS server may be unreachable. */
 function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
   return {
     name: 'keys',
@@ -171,8 +172,8 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
 }
 
 /**
- * Announces what was started and when it is ready. Stops first, so that clients learn of the shutdown `drainDelay` before
- * the port closes.
+ * Logs what has started and when the program is ready. Stops first, so that health watchers learn of the shutdown
+ * `drainDelay` before the port closes.
  */
 function createProgressPart(
   options: AuthorizerDependencies &
@@ -182,14 +183,14 @@ function createProgressPart(
   let timer: NodeJS.Timeout | undefined;
 
   function watchReadiness(startedMs: number): void {
-    const look = (): void => {
+    const checkReadiness = (): void => {
       if (!progress.readiness().ready) return;
       clearInterval(timer);
       health.refresh();
       log.info('ready', { durationMs: Math.round(clock.monotonicMs() - startedMs) });
     };
-    timer = setInterval(look, readinessEveryMs).unref();
-    look();
+    timer = setInterval(checkReadiness, readinessEveryMs).unref();
+    checkReadiness();
   }
 
   return {
@@ -205,7 +206,7 @@ function createProgressPart(
       health.drain();
       const durationMs = drainDelayMs(config);
       if (durationMs === 0) return;
-      log.info('draining: no longer ready; checks are still answered', { durationMs });
+      log.info('draining', { durationMs });
       await delay(durationMs);
     },
   };
@@ -223,15 +224,15 @@ function announce({
     log.info('trusting issuer', { issuer: rules.issuer, kind });
   }
   if (revocation === undefined)
-    log.warn('no `revocation` is configured: tokens are validated only, and pass until they expire');
-  if (mode === 'shadow') log.warn('mode is shadow: requests that are refused pass all the same', { mode });
+    log.warn('`revocation` is not configured: tokens are validated only, and are accepted until they expire');
+  if (mode === 'shadow') log.warn('mode is shadow: requests that would be denied are allowed', { mode });
   if (engine === deprecatedEngine) log.warn('deprecated value of `engine`: write `native`', { engine });
   if (listen.kind === 'tcp' && tls === undefined && !isLoopback(listen.host))
     log.warn(
-      '`listen` is beyond loopback without `tls`: whoever is in between reads tokens and can allow requests',
+      '`listen` is not a loopback address and has no `tls`: the network can read tokens and forge decisions',
     );
-  log.info('admin listens', { address: formatAddress(admin) });
-  log.info('authorizer listens', {
+  log.info('admin listening', { address: formatAddress(admin) });
+  log.info('authorizer listening', {
     address: formatAddress(server.boundAddress()),
     mode,
     engine: server.engine,

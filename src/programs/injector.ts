@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
+import { createReadinessPart } from '../assembly/readiness-part.ts';
 import { authorizerSchema } from '../config/authorizer.ts';
 import { injectorSchema, type InjectorConfig } from '../config/injector.ts';
 import type { EnvoyNeeds } from '../injection/envoy-bootstrap.ts';
@@ -32,34 +33,30 @@ export async function runInjector(configFile: string): Promise<number> {
     answer: (body, invocation) => answerReview(body, options, record, invocation),
     log,
   });
-  let isListening = false;
-  const readiness = {
-    name: 'readiness',
-    start: () => {
-      isListening = true;
-      log.info('injector listens', { address: formatAddress(config.listen) });
-    },
-    stop: () => {
-      isListening = false;
-    },
-  };
+  const readiness = createReadinessPart(() => {
+    log.info('admin listening', { address: formatAddress(config.admin) });
+    log.info('injector listening', { address: formatAddress(config.listen) });
+  });
   const admin = createAdminServer({
     address: config.admin,
     registry,
     log,
-    readiness: () => ({ ready: isListening, parts: { webhook: isListening ? 'listening' : 'stopped' } }),
+    readiness: () => {
+      const ready = readiness.isReady();
+      return { ready, parts: { webhook: ready ? 'listening' : 'stopped' } };
+    },
     status: () => ({ program: 'injector', images: config.images, capture: config.capture }),
   });
   return runUntilSignal(createLifecycle([admin, webhook, readiness], { drainMs: config.drain, log }), log);
 }
 
 /**
- * What the configuration says of every injection.
+ * The settings that every injection has in common.
  * @throws ERR_CONFIG_INVALID
  */
 export function injectionOptions(config: InjectorConfig): InjectionOptions {
   const authorizer = v.parse(authorizerSchema, config.authorizer);
-  // A source that Envoy can't match is refused at the start, not with each pod.
+  // Throws for a token source that Envoy can't match, so that the start fails instead of every injection.
   otherSpellings(authorizer.token.sources);
   const needs: EnvoyNeeds = {
     sources: authorizer.token.sources,
@@ -94,7 +91,7 @@ export function injectionOptions(config: InjectorConfig): InjectionOptions {
   };
 }
 
-// What the program itself and its token cache need, and two generations of revocations at their largest.
+// 64 MB for the program and its token cache, and two generations of revocations with 130 bytes an entry at most.
 const heapMb = (maxEntries: number): number => 64 + Math.ceil((maxEntries * 2 * 130) / 1024 / 1024);
 
 function createRecorder(log: Log, count: (result: string, reason: string) => void): InjectionRecorder {
@@ -108,7 +105,7 @@ function createRecorder(log: Log, count: (result: string, reason: string) => voi
       ...(namespace !== undefined && { namespace }),
       ...(pod !== undefined && { pod }),
     };
-    if (result === 'refused') log.warn(`pod refused: ${message ?? reason}`, fields);
-    else log.info(`pod ${result}`, fields);
+    if (result === 'refused') log.warn('pod refused', { ...fields, cause: message ?? reason });
+    else log.info(result === 'injected' ? 'pod injected' : 'pod skipped', fields);
   };
 }

@@ -50,7 +50,7 @@ export async function startAuthorizer(
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   const listening = eventually(`${name} listens`, () =>
-    log().find(({ msg }) => msg === 'authorizer listens'),
+    log().find(({ msg }) => msg === 'authorizer listening'),
   );
   const { address } = await Promise.race([listening, ended]);
   const answers = outputFile(`${name}-admin`);

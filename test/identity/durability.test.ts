@@ -166,7 +166,7 @@ log: { level: debug }
     expect(await program.stop('SIGTERM')).toBe(0);
     const lines = program.printed().trim().split('\n');
     const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
-    expect(messages).toContain('identity is ready');
+    expect(messages).toContain('identity listening');
     expect(messages.at(-1)).toBe('stopped');
   });
 });
