@@ -1,21 +1,20 @@
 import type { IssuerConfig } from '../config/authorizer.ts';
-import { secretFromFile } from '../runtime/secret.ts';
-import { createIssuerKeys, type IssuerKeysOptions, type KeyOrigin } from '../token/issuer-keys.ts';
+import { jwksOrigin, secretOrigin } from '../token/configured-origin.ts';
+import { createIssuerKeys, type IssuerKeysOptions } from '../token/issuer-keys.ts';
 import { issuerRules, type IssuerRules } from '../token/issuer-rules.ts';
-import { jwksOrigin } from '../token/jwks-settings.ts';
 import type { KeySet } from '../token/key-set.ts';
 
-/** An issuer as configured, its keys not yet loaded. */
+/** A configured issuer. Its keys are loaded when its key set is started. */
 export type ConfiguredIssuer = {
   readonly rules: IssuerRules;
   readonly keySet: KeySet;
-  /** The keys come from another server, which may be away at start. */
+  /** Whether the keys come from another server, which may be unreachable at the start. */
   readonly remote: boolean;
 };
 
 /**
- * The issuers of a configuration; nothing is read before their key sets are started.
- * @throws ERR_CONFIG_INVALID when an address may not be used
+ * Constructs the configured issuers. Nothing is read before their key sets are started.
+ * @throws ERR_CONFIG_INVALID when a JWKS address may not be used
  */
 export function trustedIssuers(
   issuers: readonly IssuerConfig[],
@@ -27,17 +26,10 @@ export function trustedIssuers(
       maxTokenLifetimeMs: issuer.maxTokenLifetime,
       clockToleranceMs: issuer.clockTolerance,
     });
-    const origin = keyOrigin(issuer);
+    const { secret, jwks } = issuer;
+    const origin = secret === undefined ? jwksOrigin(jwks) : secretOrigin(secret);
     const { issuer: name, algorithms } = rules;
     const keySet = createIssuerKeys({ ...dependencies, issuer: name, algorithms, origin });
     return { rules, keySet, remote: origin.kind === 'remote' };
   });
-}
-
-function keyOrigin({ secret, jwks }: IssuerConfig): KeyOrigin {
-  if (secret !== undefined) {
-    const { file, encoding, kid } = secret;
-    return { kind: 'secret', secret: secretFromFile(file), encoding, name: kid };
-  }
-  return jwksOrigin(jwks);
 }

@@ -1,7 +1,7 @@
-import { secretFromFile } from '../runtime/secret.ts';
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
+import { jwksOrigin, secretOrigin } from '../token/configured-origin.ts';
 import { createIssuerKeys, type IssuerKeysOptions, type KeyOrigin } from '../token/issuer-keys.ts';
-import { jwksOrigin } from '../token/jwks-settings.ts';
+import { jwksOrigin } from '../token/configured-origin.ts';
 import type { KeySet } from '../token/key-set.ts';
 import { presets } from '../token/preset.ts';
 import { createBackchannelLogout } from './backchannel-logout.ts';
@@ -111,13 +111,6 @@ function keysOf(
   const algorithms =
     settings.algorithms ?? (secret === undefined ? (issuer?.algorithms ?? defaultAlgorithms) : ['HS256']);
   const origin: KeyOrigin =
-    secret === undefined
-      ? jwksOrigin(settings.jwks ?? issuer?.jwks)
-      : {
-          kind: 'secret',
-          secret: secretFromFile(secret.file),
-          encoding: secret.encoding,
-          name: secret.kid,
-        };
+    secret === undefined ? jwksOrigin(settings.jwks ?? issuer?.jwks) : secretOrigin(secret);
   return { algorithms, keySet: createIssuerKeys({ ...options, issuer: sender, algorithms, origin }) };
 }

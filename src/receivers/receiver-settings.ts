@@ -1,6 +1,6 @@
 import type { Secret } from '../runtime/secret.ts';
 import type { Algorithm } from '../vocabulary/algorithms.ts';
-import type { JwksSettings } from '../token/jwks-settings.ts';
+import type { JwksSettings } from '../token/configured-origin.ts';
 import type { PresetName } from '../vocabulary/preset-names.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
 

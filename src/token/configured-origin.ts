@@ -1,6 +1,7 @@
+import { secretFromFile } from '../runtime/secret.ts';
 import type { KeyOrigin } from './issuer-keys.ts';
 
-/** Where an issuer's keys are, as every configuration file gives it. Durations in ms. */
+/** `jwks` in the configuration of an issuer. Durations in ms. */
 export type JwksSettings =
   | { readonly file: string }
   | {
@@ -14,7 +15,14 @@ export type JwksSettings =
       readonly ca?: string | undefined;
     };
 
-/** @param jwks undefined: the keys are found by discovery from the issuer, with the default limits */
+/** `secret` in the configuration of an issuer. */
+export type SecretSettings = {
+  readonly file: string;
+  readonly encoding: 'base64url' | 'raw';
+  readonly kid: string;
+};
+
+/** Where the configured keys come from. Without `jwks`: discovery from the issuer, with the default settings. */
 export function jwksOrigin(jwks: JwksSettings | undefined): KeyOrigin {
   if (jwks === undefined) return { kind: 'remote' };
   if ('file' in jwks) return { kind: 'file', path: jwks.file };
@@ -30,3 +38,10 @@ export function jwksOrigin(jwks: JwksSettings | undefined): KeyOrigin {
     caFile: jwks.ca,
   };
 }
+
+export const secretOrigin = ({ file, encoding, kid }: SecretSettings): KeyOrigin => ({
+  kind: 'secret',
+  secret: secretFromFile(file),
+  encoding,
+  name: kid,
+});
