@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { address, durationMs, nonEmpty, sizeBytes, tcpAddress, url } from '../runtime/config-values.ts';
-import { jwks } from './jwks.ts';
-import { algorithmNames, isHmac } from '../vocabulary/algorithms.ts';
+import { anyAlgorithms, jwks } from './jwks.ts';
+import { logLevel } from './log.ts';
+import { isHmac } from '../vocabulary/algorithms.ts';
 import { presetNames } from '../vocabulary/preset-names.ts';
 import { logName, redisSchema } from './redis.ts';
 
@@ -29,7 +30,7 @@ const issuerSchema = v.pipe(
       ],
       'must be a list of audiences, or `any`',
     ),
-    algorithms: v.optional(v.pipe(v.array(v.picklist(algorithmNames)), v.minLength(1), v.maxLength(16))),
+    algorithms: v.optional(anyAlgorithms),
     jwks: v.optional(jwks),
     secret: v.optional(issuerSecret),
     types: v.optional(v.pipe(v.array(nonEmpty(64)), v.minLength(1), v.maxLength(16))),
@@ -183,7 +184,7 @@ export const authorizerSchema = v.pipe(
     ),
     log: v.optional(
       v.strictObject({
-        level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info'),
+        level: logLevel,
         decisions: v.optional(v.picklist(['none', 'denied', 'all']), 'denied'),
       }),
       {},

@@ -5,9 +5,11 @@ import { signingAlgorithms } from '../vocabulary/algorithms.ts';
 import { database } from './database.ts';
 import { client, clientResourceProblems } from './identity-client.ts';
 import { receivingProblems } from './identity-receivers.ts';
+import { log } from './log.ts';
+import { ownedLog, trustedProxyHops } from './log-owner.ts';
 import { problemsIn } from './problems.ts';
 import { foreignIssuer, receivers } from './receivers.ts';
-import { logName, redisSchema } from './redis.ts';
+import { redisSchema } from './redis.ts';
 
 // RFC 6749 §3.3: scope-token.
 const scopeName = v.pipe(
@@ -79,16 +81,10 @@ export const identitySchema = v.pipe(
     listen: v.optional(address, ':8080'),
     admin: v.optional(tcpAddress, '127.0.0.1:9012'),
     drain: v.optional(durationMs({ max: '10m' }), '10s'),
-    trustedProxyHops: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(8)), 0),
+    trustedProxyHops: v.optional(trustedProxyHops, 0),
     database: v.optional(database, { sqlite: './identity.db' }),
     redis: redisSchema,
-    revocation: v.optional(
-      v.strictObject({
-        log: v.optional(logName, 'curfew'),
-        clockTolerance: v.optional(durationMs({ min: '0s', max: '1m' }), '5s'),
-      }),
-      {},
-    ),
+    revocation: ownedLog,
     tokens: v.optional(tokensSchema, {}),
     clients: v.pipe(
       v.array(client, 'must be a list of clients'),
@@ -135,10 +131,7 @@ export const identitySchema = v.pipe(
       }),
       {},
     ),
-    log: v.optional(
-      v.strictObject({ level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info') }),
-      {},
-    ),
+    log,
   }),
   v.forward(
     v.check(

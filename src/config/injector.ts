@@ -1,6 +1,9 @@
 import * as v from 'valibot';
 import { durationMs, nonEmpty, tcpAddress } from '../runtime/config-values.ts';
 import { authorizerSchema } from './authorizer.ts';
+import { log } from './log.ts';
+import { trustedProxyHops } from './log-owner.ts';
+import { pathItem } from './problems.ts';
 
 // RFC 1123 label: what Kubernetes calls namespaces.
 const namespaceName = v.pipe(
@@ -62,14 +65,7 @@ type Issue = Parameters<
 >[0];
 
 function issueAt(input: Record<string, unknown>, keys: readonly unknown[], message: string): Issue {
-  const path = keys.map((key) => ({
-    type: 'unknown' as const,
-    origin: 'value' as const,
-    input,
-    key,
-    value: undefined,
-  }));
-  const [first, ...rest] = path;
+  const [first, ...rest] = keys.map((key) => pathItem(key, input));
   return first === undefined ? { message } : { message, path: [first, ...rest] };
 }
 
@@ -125,7 +121,7 @@ export const injectorSchema = v.pipe(
         logLevel: v.optional(v.picklist(['debug', 'info', 'warning', 'error', 'off']), 'warning'),
         accessLog: v.optional(v.picklist(['stdout', 'none']), 'stdout'),
         // A pod is reached through an ingress, which ends TLS; see `docs/kubernetes.md`.
-        trustedProxyHops: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(8)), 1),
+        trustedProxyHops: v.optional(trustedProxyHops, 1),
       }),
       {},
     ),
@@ -148,10 +144,7 @@ export const injectorSchema = v.pipe(
       [],
     ),
     authorizer: authorizerSettings,
-    log: v.optional(
-      v.strictObject({ level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info') }),
-      {},
-    ),
+    log,
   }),
   v.forward(
     v.check(

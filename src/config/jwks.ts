@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { algorithmNames, asymmetricAlgorithms } from '../vocabulary/algorithms.ts';
 import { durationMs, nonEmpty, sizeBytes, url } from '../runtime/config-values.ts';
 
-/** Where an issuer's keys come from; left out: discovery. Durations in ms, sizes in bytes. */
+/** Where an issuer's keys come from. Default: discovery. Durations in ms, sizes in bytes. */
 export const jwks = v.union(
   [
     v.strictObject({ file: nonEmpty() }),
@@ -17,4 +18,12 @@ export const jwks = v.union(
     }),
   ],
   'must be { file: PATH } or { uri: URL, refresh, cooldown, timeout, maxBytes, maxStale, allowHttp, ca }',
+);
+
+/** The algorithms that an issuer's or a sender's keys may have; HMAC where it may have a shared secret. */
+export const anyAlgorithms = v.pipe(v.array(v.picklist(algorithmNames)), v.minLength(1), v.maxLength(16));
+export const asymmetricOnly = v.pipe(
+  v.array(v.picklist(asymmetricAlgorithms)),
+  v.minLength(1),
+  v.maxLength(16),
 );

@@ -1,25 +1,26 @@
 import * as v from 'valibot';
 
-/** What is wrong at a place of a configuration. */
+/** A problem at one place of a configuration. */
 export type Problem = {
   readonly path: readonly [string, ...(string | number)[]];
   readonly message: string;
 };
 
-/** Checks of a whole configuration, each of which names its place. */
+/** A check of a whole configuration that reports each problem at its own path. */
 export const problemsIn = <Value>(find: (value: Value) => readonly Problem[]) =>
   v.rawCheck<Value>(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     for (const { path, message } of find(dataset.value)) {
       const [first, ...rest] = path;
-      addIssue({ message, path: [step(first), ...rest.map(step)] });
+      addIssue({ message, path: [pathItem(first), ...rest.map((key) => pathItem(key))] });
     }
   });
 
-const step = (key: string | number): v.IssuePathItem => ({
+/** A step of the path to a problem, in valibot's form. */
+export const pathItem = (key: unknown, input?: unknown): v.IssuePathItem => ({
   type: 'unknown',
   origin: 'value',
-  input: undefined,
+  input,
   key,
   value: undefined,
 });

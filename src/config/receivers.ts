@@ -1,12 +1,10 @@
 import * as v from 'valibot';
 import { durationMs, nonEmpty, secret } from '../runtime/config-values.ts';
-import { jwks } from './jwks.ts';
-import { algorithmNames, asymmetricAlgorithms, isHmac } from '../vocabulary/algorithms.ts';
+import { anyAlgorithms, asymmetricOnly, jwks } from './jwks.ts';
+import { isHmac } from '../vocabulary/algorithms.ts';
 import { presetNames } from '../vocabulary/preset-names.ts';
 import { revocationKinds } from '../vocabulary/revocation-kinds.ts';
 import type { Problem } from './problems.ts';
-
-const algorithms = v.pipe(v.array(v.picklist(asymmetricAlgorithms)), v.minLength(1), v.maxLength(16));
 
 /** An issuer of others, whose tokens this log revokes. */
 export const foreignIssuer = v.strictObject({
@@ -15,7 +13,7 @@ export const foreignIssuer = v.strictObject({
   /** Default: the preset's, else `sid`. */
   sessionClaim: v.optional(nonEmpty(256)),
   maxTokenLifetime: v.optional(durationMs({ min: '1s', max: '1d' }), '5m'),
-  algorithms: v.optional(algorithms),
+  algorithms: v.optional(asymmetricOnly),
   jwks: v.optional(jwks),
 });
 
@@ -43,7 +41,7 @@ const setPush = v.strictObject({
   issuer: nonEmpty(2048),
   sender: v.optional(nonEmpty(2048)),
   audience,
-  algorithms: v.optional(algorithms),
+  algorithms: v.optional(asymmetricOnly),
   jwks: v.optional(jwks),
   credentialChange: v.optional(v.boolean(), false),
   trustSessionIds: v.optional(v.boolean(), false),
@@ -56,7 +54,7 @@ const backchannelLogout = v.strictObject({
   audience,
   exp: v.optional(v.picklist(['required', 'optional']), 'required'),
   tokensHoldSid: v.optional(v.boolean()),
-  algorithms: v.optional(algorithms),
+  algorithms: v.optional(asymmetricOnly),
   jwks: v.optional(jwks),
 });
 
@@ -66,7 +64,7 @@ const fusionAuth = v.pipe(
     ...shared,
     issuer: nonEmpty(2048),
     tenant: v.optional(nonEmpty(256)),
-    algorithms: v.optional(v.pipe(v.array(v.picklist(algorithmNames)), v.minLength(1), v.maxLength(16))),
+    algorithms: v.optional(anyAlgorithms),
     jwks: v.optional(jwks),
     secret: v.optional(
       v.strictObject({

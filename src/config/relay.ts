@@ -1,9 +1,11 @@
 import * as v from 'valibot';
 import { address, durationMs, tcpAddress } from '../runtime/config-values.ts';
 import { database } from './database.ts';
+import { log } from './log.ts';
+import { ownedLog, trustedProxyHops } from './log-owner.ts';
 import { problemsIn } from './problems.ts';
 import { foreignIssuer, receiverProblems, receivers } from './receivers.ts';
-import { logName, redisSchema } from './redis.ts';
+import { redisSchema } from './redis.ts';
 
 /** Configuration of the relay; see `docs/relay.md`. */
 export const relaySchema = v.pipe(
@@ -11,26 +13,17 @@ export const relaySchema = v.pipe(
     listen: v.optional(address, ':8081'),
     admin: v.optional(tcpAddress, '127.0.0.1:9012'),
     drain: v.optional(durationMs({ max: '10m' }), '10s'),
-    trustedProxyHops: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(8)), 0),
+    trustedProxyHops: v.optional(trustedProxyHops, 0),
     database: v.optional(database, { sqlite: './relay.db' }),
     redis: redisSchema,
-    revocation: v.optional(
-      v.strictObject({
-        log: v.optional(logName, 'curfew'),
-        clockTolerance: v.optional(durationMs({ min: '0s', max: '1m' }), '5s'),
-      }),
-      {},
-    ),
+    revocation: ownedLog,
     issuers: v.pipe(
       v.array(foreignIssuer, 'must be a list of issuers'),
       v.minLength(1, 'must name at least one issuer'),
       v.maxLength(64),
     ),
     receivers,
-    log: v.optional(
-      v.strictObject({ level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info') }),
-      {},
-    ),
+    log,
   }),
   problemsIn(({ issuers, receivers: all }) => receiverProblems('issuers', issuers, all)),
 );
