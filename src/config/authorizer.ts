@@ -24,7 +24,7 @@ const issuerSchema = v.pipe(
         v.literal('any'),
         v.pipe(
           v.array(nonEmpty()),
-          v.minLength(1, 'must name at least one audience, or say `any`'),
+          v.minLength(1, 'must name at least one audience, or be `any`'),
           v.maxLength(64),
         ),
       ],
@@ -118,7 +118,7 @@ const upstreamSchema = v.pipe(
   v.forward(
     v.check(
       ({ prefix, headers }) => Object.keys(headers).every((name) => name.startsWith(prefix)),
-      'every name must start with `upstream.prefix`, or a client could set it',
+      'every name must start with `upstream.prefix`; otherwise a client could set the header itself',
     ),
     ['headers'],
   ),

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { nonEmpty, secret } from '../runtime/config-values.ts';
 
-/** The database of an owner of a revocation log. */
+/** The database of a program that owns a revocation log. */
 export const database = v.union(
   [
     v.strictObject({ sqlite: nonEmpty() }),

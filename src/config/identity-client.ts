@@ -7,22 +7,23 @@ import type { Problem } from './problems.ts';
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-// An account id is a UUID, and a client's own tokens name the client as their subject: the two may not be mistaken.
+// The subject of a token is an account id (a UUID), or for client_credentials the client id. A client id that looked
+// like a UUID could be mistaken for an account.
 const clientId = v.pipe(
   v.string(),
   v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),
-  v.check((text) => !uuid.test(text), 'may not look like a UUID: those name accounts'),
-  v.check((text) => text !== accountClientId, 'is taken by the pages of one’s own sessions'),
+  v.check((text) => !uuid.test(text), 'must not look like a UUID: account ids are UUIDs'),
+  v.check((text) => text !== accountClientId, 'is reserved for the account page'),
 );
 
 const uris = v.pipe(v.array(nonEmpty(2048)), v.maxLength(64));
 
-/** As long as 128 random bits in hexadecimal (RFC 6749 §10.10); characters. */
+/** The length of 128 random bits in hexadecimal (RFC 6749 §10.10); characters. */
 export const minClientSecretLength = 32;
 
-export const shortClientSecret = `must have at least ${minClientSecretLength} characters, such as \`openssl rand -hex 32\` makes`;
+export const shortClientSecret = `must have at least ${minClientSecretLength} characters; \`openssl rand -hex 32\` generates one`;
 
-// One in a file is looked at when it is read.
+// The length of a secret in a file is checked when identity reads the file.
 const clientSecret = v.pipe(
   secret,
   v.check(
@@ -31,7 +32,7 @@ const clientSecret = v.pipe(
   ),
 );
 
-/** OAuth 2.0 client metadata (RFC 7591 §2), the part that is served here. */
+/** OAuth 2.0 client metadata (RFC 7591 §2), as far as identity supports it. */
 export const client = v.pipe(
   v.strictObject({
     client_id: clientId,
@@ -55,7 +56,7 @@ export const client = v.pipe(
     default_max_age: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
     require_auth_time: v.optional(v.boolean()),
     resources: v.optional(
-      v.pipe(v.array(nonEmpty(256), 'must be a list of resources; left out: all'), v.maxLength(256)),
+      v.pipe(v.array(nonEmpty(256), 'must be a list of resources; default: all'), v.maxLength(256)),
     ),
     default_resource: v.optional(nonEmpty(256)),
     backchannel_logout_uri: v.optional(url(['https', 'http'])),
@@ -102,7 +103,7 @@ export const client = v.pipe(
     v.check(
       ({ admin_scopes: scopes, grant_types: grants }) =>
         scopes === undefined || grants.includes('client_credentials'),
-      'admin_scopes are of a client’s own tokens: the grant type client_credentials',
+      'admin_scopes need the grant type client_credentials',
     ),
     ['admin_scopes'],
   ),
@@ -110,7 +111,7 @@ export const client = v.pipe(
     v.check(
       ({ consent_required: isAsked, grant_types: grants }) =>
         isAsked !== true || !grants.includes(loginGrantType),
-      'the login grant shows no page on which anyone could consent: it is for clients of the operator’s own',
+      'the login grant shows no consent page: it is for first-party clients only',
     ),
     ['consent_required'],
   ),
@@ -125,7 +126,7 @@ export const client = v.pipe(
 
 type Client = v.InferOutput<typeof client>;
 
-/** What clients name of the configured resources, and can't have. */
+/** Finds clients that name a resource which is not configured, or not theirs. */
 export function clientResourceProblems(clients: readonly Client[], configured: readonly string[]): Problem[] {
   return clients.flatMap(({ resources, default_resource: own }, index): Problem[] => {
     const unknown = (resources ?? []).flatMap((name, at): Problem[] =>

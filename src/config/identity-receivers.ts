@@ -2,14 +2,18 @@ import type { InferOutput } from 'valibot';
 import type { Problem } from './problems.ts';
 import { receiverProblems, type foreignIssuer, type receivers } from './receivers.ts';
 
-type Receiving = {
+type ReceiversConfig = {
   readonly issuer: string;
   readonly foreignIssuers: readonly InferOutput<typeof foreignIssuer>[];
   readonly receivers: InferOutput<typeof receivers>;
 };
 
-/** Identity's own sessions end with their refresh tokens, by its own ways: no receiver may touch them, nor take its paths. */
-export function receivingProblems({ issuer: own, foreignIssuers, receivers: all }: Receiving): Problem[] {
+/** A receiver may neither revoke tokens of identity's own issuer nor use one of identity's own paths. */
+export function identityReceiverProblems({
+  issuer: own,
+  foreignIssuers,
+  receivers: all,
+}: ReceiversConfig): Problem[] {
   const mount = URL.parse(own)?.pathname.replace(/\/$/, '') ?? '';
   return [
     ...foreignIssuers.flatMap(({ issuer: name }, index): Problem[] =>
@@ -20,7 +24,12 @@ export function receivingProblems({ issuer: own, foreignIssuers, receivers: all 
     ...receiverProblems('foreignIssuers', foreignIssuers, all),
     ...all.flatMap(({ path }, index): Problem[] =>
       isOwnPath(path, mount)
-        ? [{ path: ['receivers', index, 'path'], message: 'is taken by identity’s own pages and endpoints' }]
+        ? [
+            {
+              path: ['receivers', index, 'path'],
+              message: 'is reserved for identity’s own pages and endpoints',
+            },
+          ]
         : [],
     ),
   ];
@@ -39,7 +48,7 @@ const ownSegments: ReadonlySet<string> = new Set([
   'token',
 ]);
 
-/** Whether identity answers there, or could one day: whole first segments are its own. */
+/** Identity reserves whole first segments, so that it can add paths below them later. */
 function isOwnPath(path: string, mount: string): boolean {
   if (!path.startsWith(`${mount}/`)) return false;
   const [segment = ''] = path

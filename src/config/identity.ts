@@ -4,7 +4,7 @@ import { adminAudience } from '../vocabulary/admin-scopes.ts';
 import { signingAlgorithms } from '../vocabulary/algorithms.ts';
 import { database } from './database.ts';
 import { client, clientResourceProblems } from './identity-client.ts';
-import { receivingProblems } from './identity-receivers.ts';
+import { identityReceiverProblems } from './identity-receivers.ts';
 import { log } from './log.ts';
 import { ownedLog, trustedProxyHops } from './log-owner.ts';
 import { problemsIn } from './problems.ts';
@@ -53,11 +53,11 @@ const issuer = v.pipe(
     const parsed = URL.parse(text);
     return parsed === null || (parsed.search === '' && parsed.hash === '' && !/[?#]/.test(text));
   }, 'must have neither query nor fragment'),
-  v.check((text) => URL.parse(text)?.username === '', 'must not hold credentials'),
+  v.check((text) => URL.parse(text)?.username === '', 'must not contain credentials'),
   v.check((text) => !text.endsWith('/'), 'must not end in a slash: it is compared byte for byte'),
 );
 
-/** A domain name, as a browser compares it: lower case, punycode. */
+/** A domain name in the form that browsers compare: lower case, punycode. */
 const domainName = v.pipe(
   v.string(),
   v.regex(
@@ -66,13 +66,13 @@ const domainName = v.pipe(
   ),
 );
 
-/** WebAuthn Level 3 §5.1.2: the host itself or a domain above it, and no top-level domain. */
+/** WebAuthn Level 3 §5.1.2: the host itself or a parent domain, but no top-level domain. */
 function isDomainOf(issuerUrl: string, domain: string): boolean {
   const host = URL.parse(issuerUrl)?.hostname;
   return host === domain || (domain.includes('.') && host?.endsWith(`.${domain}`) === true);
 }
 
-const duplicates = (names: readonly string[]): boolean => new Set(names).size !== names.length;
+const hasDuplicates = (names: readonly string[]): boolean => new Set(names).size !== names.length;
 
 /** Configuration of the identity deployment; see `docs/identity.md`. */
 export const identitySchema = v.pipe(
@@ -100,7 +100,10 @@ export const identitySchema = v.pipe(
         (all) => Object.keys(all).length > 0,
         'must name at least one resource, the audience of tokens',
       ),
-      v.check((all) => !Object.hasOwn(all, adminAudience), `${adminAudience} is there already`),
+      v.check(
+        (all) => !Object.hasOwn(all, adminAudience),
+        `${adminAudience} is reserved for the administration API`,
+      ),
       v.check((all) => Object.keys(all).length <= 256, 'must be at most 256 resources'),
     ),
     foreignIssuers: v.optional(
@@ -137,19 +140,19 @@ export const identitySchema = v.pipe(
     v.check(
       ({ issuer: url, accounts }) =>
         accounts.passkeys.rpId === undefined || isDomainOf(url, accounts.passkeys.rpId),
-      'passkeys.rpId must be the issuer’s host or a domain above it',
+      'passkeys.rpId must be the issuer’s host or a parent domain',
     ),
     ['accounts'],
   ),
   v.forward(
     v.check(
-      ({ clients }) => !duplicates(clients.map((one) => one.client_id)),
+      ({ clients }) => !hasDuplicates(clients.map((one) => one.client_id)),
       'each client_id may appear once',
     ),
     ['clients'],
   ),
   problemsIn(({ clients, resources }) => clientResourceProblems(clients, Object.keys(resources))),
-  problemsIn((config) => receivingProblems(config)),
+  problemsIn((config) => identityReceiverProblems(config)),
 );
 
 export type IdentityConfig = v.InferOutput<typeof identitySchema>;

@@ -5,12 +5,12 @@ import { log } from './log.ts';
 import { trustedProxyHops } from './log-owner.ts';
 import { pathItem } from './problems.ts';
 
-// RFC 1123 label: what Kubernetes calls namespaces.
+// RFC 1123 label: the name of a Kubernetes namespace.
 const namespaceName = v.pipe(
   v.string(),
   v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be the name of a namespace'),
 );
-// RFC 1123 subdomain: what Kubernetes calls Secrets. It also becomes part of a volume's name.
+// RFC 1123 label, at most 49 characters: the name also becomes part of a volume's name.
 const secretName = v.pipe(
   v.string(),
   v.regex(/^[a-z0-9](?:[a-z0-9-]{0,47}[a-z0-9])?$/, 'must be the name of a Secret, at most 49 characters'),
@@ -27,8 +27,8 @@ const quantities = v.record(
 const resources = v.strictObject({ requests: v.optional(quantities), limits: v.optional(quantities) });
 
 /**
- * Settings that injected authorizers get. They travel in the pod's annotations, where every reader of the pod sees
- * them: so no secret, and no address of the socket between the sidecars.
+ * The configuration of injected authorizers. It is stored in the pod's annotations, where everyone who can read the pod
+ * sees it. So it must not contain secrets. The injector itself chooses the addresses of the sidecars.
  */
 const authorizerSettings = v.pipe(
   v.record(v.string(), v.unknown()),
@@ -48,12 +48,12 @@ const authorizerSettings = v.pipe(
         ),
       );
     }
-    for (const path of writtenSecrets(dataset.value)) {
+    for (const path of literalSecrets(dataset.value)) {
       addIssue(
         issueAt(
           dataset.value,
           path,
-          'must be { file: PATH } of a mounted Secret: the settings are not secret',
+          'must be { file: PATH } of a mounted Secret: everyone who can read the pod sees these settings',
         ),
       );
     }
@@ -69,8 +69,8 @@ function issueAt(input: Record<string, unknown>, keys: readonly unknown[], messa
   return first === undefined ? { message } : { message, path: [first, ...rest] };
 }
 
-/** Where a secret stands in the settings in so many words. */
-function writtenSecrets(settings: Record<string, unknown>): string[][] {
+/** The paths of secrets that the settings contain literally. */
+function literalSecrets(settings: Record<string, unknown>): string[][] {
   const redis = objectAt(objectAt(settings, 'revocation'), 'redis');
   const found = ['password', 'sentinelPassword'].filter((key) => typeof redis[key] === 'string');
   const url = redis['url'];
@@ -149,7 +149,7 @@ export const injectorSchema = v.pipe(
   v.forward(
     v.check(
       ({ allowSharedSecrets, authorizer }) => allowSharedSecrets || !hasSharedSecret(authorizer),
-      'an issuer with a shared `secret` would put what mints tokens into every pod; set allowSharedSecrets: true to accept that',
+      'with the shared `secret` of an issuer every pod could issue tokens; set allowSharedSecrets: true to accept that',
     ),
     ['allowSharedSecrets'],
   ),
@@ -157,7 +157,7 @@ export const injectorSchema = v.pipe(
     v.check(
       ({ capture, networkPolicy: { namespaces, managedExternally } }) =>
         capture !== 'proxy' || managedExternally || namespaces.length > 0,
-      'must name the namespaces whose NetworkPolicy closes the own ports of pods: with capture: proxy every pod would be refused',
+      'must name the namespaces whose NetworkPolicy blocks direct access to application ports; with capture: proxy, every pod would be refused otherwise',
     ),
     ['networkPolicy'],
   ),

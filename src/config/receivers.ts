@@ -6,7 +6,7 @@ import { presetNames } from '../vocabulary/preset-names.ts';
 import { revocationKinds } from '../vocabulary/revocation-kinds.ts';
 import type { Problem } from './problems.ts';
 
-/** An issuer of others, whose tokens this log revokes. */
+/** Another identity provider whose tokens this program revokes. */
 export const foreignIssuer = v.strictObject({
   issuer: nonEmpty(2048),
   preset: v.optional(v.picklist(presetNames)),
@@ -102,8 +102,8 @@ const webhook = v.strictObject({
   ),
   secrets: v.pipe(
     v.array(secret, 'must be a list of secrets'),
-    v.minLength(1, 'must hold one secret, or two while one replaces the other'),
-    v.maxLength(2, 'must hold at most two secrets'),
+    v.minLength(1, 'must contain one secret, or two during a rotation'),
+    v.maxLength(2, 'must contain at most two secrets'),
   ),
   kinds: v.optional(
     v.pipe(v.array(v.picklist(revocationKinds)), v.minLength(1), v.maxLength(revocationKinds.length)),
@@ -111,7 +111,7 @@ const webhook = v.strictObject({
   ),
 });
 
-/** Where notices of an identity provider come in. */
+/** An endpoint that receives events from an identity provider. */
 export const receiver = v.variant(
   'kind',
   [setPush, backchannelLogout, fusionAuth, webhook],
@@ -126,7 +126,7 @@ export const receivers = v.optional(
 type ForeignIssuer = v.InferOutput<typeof foreignIssuer>;
 type Receiver = v.InferOutput<typeof receiver>;
 
-/** What is wrong with issuers and receivers in the light of each other. @param key where the issuers are configured */
+/** Finds receivers that don't fit the configured issuers, and duplicates. @param key where the issuers are configured */
 export function receiverProblems(
   key: 'issuers' | 'foreignIssuers',
   issuers: readonly ForeignIssuer[],
@@ -157,14 +157,13 @@ export function receiverProblems(
   ];
 }
 
-const noKeys =
-  'keys are found by discovery from the sender: where that is no URL, give `jwks: { uri }` or `jwks: { file }`';
+const noKeys = 'discovery needs a sender that is a URL; otherwise give `jwks: { uri }` or `jwks: { file }`';
 
-/** Places of what was there before. */
+/** The indexes of values that occur earlier in the list. */
 const repeated = (all: readonly string[]): number[] =>
   all.flatMap((one, index) => (all.indexOf(one) < index ? [index] : []));
 
-/** Whether a receiver's keys have a place to come from: its own, its issuer's, or discovery. */
+/** Whether a receiver can get keys: from its own `jwks`, from that of its issuer, or by discovery. */
 function hasKeys(one: Exclude<Receiver, { kind: 'webhook' }>, issuers: readonly ForeignIssuer[]): boolean {
   if ('secret' in one && one.secret !== undefined) return true;
   const sender = ('sender' in one ? one.sender : undefined) ?? one.issuer;

@@ -19,7 +19,7 @@ const sentinel = v.strictObject({
   port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)), 26_379),
 });
 
-/** Redis, as one server by URL or as a group watched by sentinels. */
+/** A Redis server by URL, or a group of servers that sentinels monitor. */
 export const redisSchema = v.union(
   [
     v.strictObject({ url: url(['redis', 'rediss']), ...common }),
@@ -35,7 +35,7 @@ export const redisSchema = v.union(
 
 export type RedisConfig = v.InferOutput<typeof redisSchema>;
 
-// The log's name becomes a hash tag in key names: braces and glob characters would change what an ACL pattern covers.
+// The name becomes a hash tag in Redis keys. Braces and glob characters would change which keys an ACL pattern matches.
 export const logName = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9._:-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, colons, hyphens or underscores'),

@@ -66,7 +66,7 @@ describe('the configuration of identity', () => {
       [...refused.matchAll(/"(?<scope>[a-z]+:[a-z]+)"/g)].map(({ groups }) => groups?.['scope']),
     ).toEqual([...adminScopes, 'sessions:all']);
     expect(problems({ resources: { [adminAudience]: { scopes: [] } } })).toEqual([
-      `${adminAudience} is there already`,
+      `${adminAudience} is reserved for the administration API`,
     ]);
   });
 
@@ -85,7 +85,7 @@ describe('the configuration of identity', () => {
     ['an unknown key', { isuer: 'https://id.example' }, 'isuer'],
     ['an issuer with a slash at its end', { issuer: 'https://id.example/' }, 'must not end in a slash'],
     ['an issuer with a query', { issuer: 'https://id.example?a' }, 'neither query nor fragment'],
-    ['an issuer with credentials', { issuer: 'https://me:you@id.example' }, 'must not hold credentials'],
+    ['an issuer with credentials', { issuer: 'https://me:you@id.example' }, 'must not contain credentials'],
     ['HS256 without a secret', { tokens: { algorithm: 'HS256' } }, 'HS256 needs `secret'],
     ['a secret without HS256', { tokens: { secret: { file: 'f', kid: 'k' } } }, 'and only HS256'],
     ['a lifetime of a fraction', { tokens: { lifetime: '10500ms' } }, 'whole seconds'],
@@ -96,7 +96,7 @@ describe('the configuration of identity', () => {
     [
       'a client id that looks like an account’s',
       { clients: [{ ...web, client_id: '60effdfa-a4d7-471b-9946-186e8a05290e' }] },
-      'may not look like a UUID',
+      'must not look like a UUID',
     ],
     [
       'a public client with a secret',
@@ -139,7 +139,7 @@ describe('the configuration of identity', () => {
           },
         ],
       },
-      'shows no page on which anyone could consent',
+      'shows no consent page',
     ],
     [
       'an own token for a client that cannot prove who it is',

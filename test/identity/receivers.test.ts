@@ -325,7 +325,7 @@ describe('the configuration of identity’s receivers', () => {
     '/token/',
   ];
   it.each(ownPaths)('refuses a receiver at %s, which is identity’s own', (path) => {
-    const message = 'receivers[0].path: is taken by identity’s own pages and endpoints';
+    const message = 'receivers[0].path: is reserved for identity’s own pages and endpoints';
     expect(problemsOf({ receivers: [logout(path)] })).toEqual([message]);
     expect(problemsOf({ issuer: `${issuer}/id`, receivers: [logout(`/id${path}`)] })).toEqual([message]);
   });

@@ -64,7 +64,7 @@ describe('the relay’s configuration', () => {
     [
       'no secret',
       { receivers: [{ kind: 'webhook', path: '/hook', issuer, secrets: [] }] },
-      'must hold one secret',
+      'must contain one secret',
     ],
     [
       'three secrets',
@@ -93,7 +93,7 @@ describe('the relay’s configuration', () => {
         issuers: [{ issuer: 'acme.com' }],
         receivers: [{ kind: 'fusionauth', path: '/fa', issuer: 'acme.com' }],
       },
-      'keys are found by discovery',
+      'discovery needs a sender that is a URL',
     ],
     [
       'a sender that is no URL, though the issuer has keys',
@@ -101,7 +101,7 @@ describe('the relay’s configuration', () => {
         issuers: [{ issuer, jwks: { file: 'keys.json' } }],
         receivers: [{ kind: 'set-push', path: '/e', issuer, sender: 'acme', audience: 'a' }],
       },
-      'keys are found by discovery',
+      'discovery needs a sender that is a URL',
     ],
   ])('refuses %s', (_, overrides, message) => {
     const found = problems(overrides);
