@@ -102,7 +102,7 @@ onEachDatabase('storage', ({ create }) => {
       await rotateTo('second');
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([false, undefined]);
-      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(false);
+      expect(await tokens.recordRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(false);
       expect(await rotateTo('third')).toBeUndefined();
     });
 
@@ -110,12 +110,12 @@ onEachDatabase('storage', ({ create }) => {
       await rotateTo('second');
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       await tokens.consume(first, { ...use, nowMs: nowMs + 1 });
-      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs: nowMs + 2 })).toBe(false);
+      expect(await tokens.recordRepeat(first, { usedAtMs: nowMs, nowMs: nowMs + 2 })).toBe(false);
     });
 
     it('stays when its successor was handed out again before it could be taken back', async () => {
       await rotateTo('second');
-      expect(await tokens.noteRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(true);
+      expect(await tokens.recordRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(true);
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
     });
@@ -281,13 +281,13 @@ function adapterOf(model: string, route: RouteKind = 'token') {
     tokens,
     sessions: createSessionStore(database),
     revoker: revoker(),
-    recovery: { settle: () => Promise.resolve() },
+    recovery: { recover: () => Promise.resolve() },
     clock,
     issuedTokenVerifier: { verify: () => Promise.resolve(undefined) },
     context: () => context,
     rotationLeewayMs: 0,
     refreshGraceMs: 30_000,
-    noteRepeat: () => undefined,
+    onRepeat: () => undefined,
     maxSessionsPerAccount: 10,
   });
   return create(model);

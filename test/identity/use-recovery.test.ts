@@ -25,10 +25,10 @@ it('takes back a second lost use of a token that is added while the first is bei
   });
   const [first, second] = [useAt(1), useAt(2)];
   recovery.add([first]);
-  const settled = recovery.settle('RefreshToken', 'first');
+  const recovered = recovery.recover('RefreshToken', 'first');
   recovery.add([second]);
   answer();
-  await settled;
+  await recovered;
   await recovery.stop();
   expect(taken).toEqual([first, second]);
 });

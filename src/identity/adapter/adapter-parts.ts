@@ -15,7 +15,7 @@ export type ProviderAdapterOptions = {
   tokens: TokenStore;
   sessions: SessionStore;
   revoker: Revoker;
-  recovery: Pick<UseRecovery, 'settle'>;
+  recovery: Pick<UseRecovery, 'recover'>;
   issuedTokenVerifier: IssuedTokenVerifier;
   clock: Clock;
   /** The session unused for longest ends for a new one beyond. */
@@ -27,7 +27,7 @@ export type ProviderAdapterOptions = {
   /** How long after its first use a refresh token or code gets the same successor again; ms, 0: never. */
   refreshGraceMs: number;
   /** Called for each request that gets an earlier one's successor. `other`: from another address or `User-Agent`. */
-  noteRepeat(kind: OneUseKind, caller: 'same' | 'other'): void;
+  onRepeat(kind: OneUseKind, caller: 'same' | 'other'): void;
 };
 
 export const expiryOf = (clock: Clock, expiresInSeconds: number | undefined): number =>

@@ -11,7 +11,7 @@ export function createCodeAdapter(options: ProviderAdapterOptions): Adapter {
   return {
     ...createTokenAdapter(options, kind),
     find: async (id) => {
-      await recovery.settle(kind, id);
+      await recovery.recover(kind, id);
       return await payloadOfOneUse({ kind, id }, await tokens.find(kind, id), options);
     },
     consume: async (id) => await useCode({ kind, id }, options),

@@ -18,9 +18,9 @@ export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapte
 
   const find = async (id: string): Promise<StoredToken | undefined> => {
     if (id.startsWith(handlePrefix))
-      return context().route === 'token' ? undefined : await tokens.findPlain(id.slice(1));
-    await recovery.settle(kind, id);
-    return await tokens.findPlain(hashOf(kind, id));
+      return context().route === 'token' ? undefined : await tokens.findDeviceCode(id.slice(1));
+    await recovery.recover(kind, id);
+    return await tokens.findDeviceCode(hashOf(kind, id));
   };
 
   return {

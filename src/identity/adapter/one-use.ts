@@ -43,7 +43,7 @@ export async function useCode(code: OneUseToken, options: ProviderAdapterOptions
   }
   const use = useBy(options);
   context().uses.push({ token: code, use });
-  if (await tokens.consume(code, use)) return await noteDevice(code, options);
+  if (await tokens.consume(code, use)) return await recordDevice(code, options);
   await repeat(code, options);
 }
 
@@ -61,7 +61,7 @@ export async function rotateOrRepeat(
   const use = useBy(options);
   options.context().uses.push({ token: used, use, successorId: successor.id });
   const refusal = await tokens.rotate(used, { ...successor, isKept }, use);
-  if (refusal === undefined) return await noteDevice(used, options);
+  if (refusal === undefined) return await recordDevice(used, options);
   if (refusal === 'gone') throw new errors.InvalidGrant({ detail: 'the grant is gone' });
   await repeat(used, options);
 }
@@ -76,14 +76,14 @@ export const isJustRotated = (
   use.consumedBy === callerHash(context());
 
 async function repeat({ kind, id }: OneUseToken, options: ProviderAdapterOptions): Promise<void> {
-  const { tokens, revoker, clock, context, noteRepeat } = options;
+  const { tokens, revoker, clock, context, onRepeat } = options;
   const use = await tokens.findUse({ kind, id });
   if (use?.consumedAtMs !== undefined && isRepeatable(kind, use, options)) {
     const times = { usedAtMs: use.consumedAtMs, nowMs: clock.nowMs() };
-    if (!(await tokens.noteRepeat({ kind, id }, times)))
+    if (!(await tokens.recordRepeat({ kind, id }, times)))
       throw new Fault('ERR_DATABASE_UNAVAILABLE', 'the first use of the token was just taken back');
     context().repeated = use.successor;
-    noteRepeat(kind, use.consumedBy === callerHash(context()) ? 'same' : 'other');
+    onRepeat(kind, use.consumedBy === callerHash(context()) ? 'same' : 'other');
     return;
   }
   const isForgiven = kind === 'RefreshToken' && isJustRotated(use, options);
@@ -102,7 +102,7 @@ function isRepeatable(
 }
 
 /** Until its code is used, a device's grant is known by the browser it was allowed in. */
-async function noteDevice(
+async function recordDevice(
   { kind, id }: OneUseToken,
   { grants, tokens, context }: ProviderAdapterOptions,
 ): Promise<void> {

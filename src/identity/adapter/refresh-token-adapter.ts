@@ -15,7 +15,7 @@ export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adap
   return {
     ...plain,
     find: async (id) => {
-      await recovery.settle(kind, id);
+      await recovery.recover(kind, id);
       const token = await tokens.find(kind, id);
       const payload = await payloadOfOneUse({ kind, id }, token, options);
       const isUsed = payload?.['consumed'] !== undefined;

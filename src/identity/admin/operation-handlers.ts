@@ -61,7 +61,7 @@ export function createOperationHandlers(work: AdminWork): Record<OperationName, 
     },
     rotateKeys: async ({ actor }) => {
       const id = await keyRing.rotate();
-      await audit.note({ actor, action: 'key.rotate', target: id }, clock.nowMs());
+      await audit.recordAlone({ actor, action: 'key.rotate', target: id }, clock.nowMs());
       await refreshKeys();
       return { answer: { id } satisfies Read<'newKeyAnswer'> };
     },

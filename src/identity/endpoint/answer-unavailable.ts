@@ -10,7 +10,7 @@ export type AnswerUnavailableOptions = {
 };
 
 /** What oidc-provider met of a database that went away, whatever it made of it. */
-export function noteDatabaseLoss(context: RequestContext, thrown: unknown): boolean {
+export function recordDatabaseLoss(context: RequestContext, thrown: unknown): boolean {
   let cause = thrown;
   for (let depth = 0; depth < maxCauses && cause instanceof Error; depth += 1) {
     if (isDatabaseUnavailable(cause)) context.isDatabaseLost = true;
@@ -28,7 +28,7 @@ export const answerUnavailable =
     try {
       await next();
     } catch (thrown) {
-      if (!noteDatabaseLoss(context(), thrown)) throw thrown;
+      if (!recordDatabaseLoss(context(), thrown)) throw thrown;
     }
     const { isDatabaseLost, uses, texts } = context();
     if (!isDatabaseLost) return;

@@ -75,14 +75,14 @@ function providerOptions(
     rotationLeewayMs = defaultRotationLeewayMs,
   } = options;
   const limits = { maxSessionsPerAccount, refreshGraceMs, rotationLeewayMs };
-  const noteRepeat = repeatNoter(options);
+  const onRepeat = repeatRecorder(options);
   return {
     ...options,
     ...core,
     clients: [...options.clients, accountClient(options.issuer)],
     authenticate,
     findAccount: createFindAccount({ ...core, context }),
-    adapter: createProviderAdapter({ ...core, ...limits, clock, context, noteRepeat }),
+    adapter: createProviderAdapter({ ...core, ...limits, clock, context, onRepeat }),
     context,
   };
 }
@@ -93,8 +93,8 @@ const grantOfKind = {
   DeviceCode: 'device_code',
 } as const;
 
-const repeatNoter =
-  ({ metrics, log }: OpenIdServiceOptions): ProviderAdapterOptions['noteRepeat'] =>
+const repeatRecorder =
+  ({ metrics, log }: OpenIdServiceOptions): ProviderAdapterOptions['onRepeat'] =>
   (kind, caller) => {
     metrics.tokenRepeats.inc({ grant: grantOfKind[kind], caller });
     log.info('token request answered again', { kind: grantOfKind[kind] });

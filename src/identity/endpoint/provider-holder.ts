@@ -7,7 +7,7 @@ import { describeError, type Log } from '../../runtime/log.ts';
 import type { OwnerMetrics } from '../../runtime/metrics.ts';
 import { deviceGrantType, loginGrantType } from '../../vocabulary/grant-types.ts';
 import type { SigningKeyRing } from '../key/key-ring.ts';
-import { noteDatabaseLoss } from './answer-unavailable.ts';
+import { recordDatabaseLoss } from './answer-unavailable.ts';
 import type { ProviderOptions } from './provider-options.ts';
 import { createProvider } from './provider.ts';
 
@@ -101,7 +101,7 @@ function observe(provider: Provider, { provider: { context }, metrics, log }: Pr
     if (grant !== undefined) metrics.tokensIssued.inc({ grant });
   });
   const refused = (ctx: KoaContextWithOIDC, thrown: unknown): void => {
-    noteDatabaseLoss(context(), thrown);
+    recordDatabaseLoss(context(), thrown);
     const { error } = thrown as { error?: unknown };
     log.debug('request refused', {
       route: ctx.oidc.route,
@@ -117,7 +117,7 @@ function observe(provider: Provider, { provider: { context }, metrics, log }: Pr
   provider.on('device_authorization.error', refused);
   provider.on('code_verification.error', refused);
   provider.on('server_error', (ctx, thrown) => {
-    const level = noteDatabaseLoss(context(), thrown) ? 'debug' : 'error';
+    const level = recordDatabaseLoss(context(), thrown) ? 'debug' : 'error';
     log[level]('request failed', { route: ctx.oidc.route, err: thrown });
   });
   // Koa's own; without a listener it prints to the console.

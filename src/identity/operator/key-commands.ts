@@ -25,7 +25,7 @@ export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
     const id = await ring.rotate();
-    await audit.note({ actor: operator(), action: 'key.rotate', target: id }, clock.nowMs());
+    await audit.recordAlone({ actor: operator(), action: 'key.rotate', target: id }, clock.nowMs());
     return id;
   });
 
@@ -51,7 +51,7 @@ export const importKey = (config: KeyCommandConfig, text: string, kid?: string):
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
     if (!(await ring.add(key))) return { kind: 'refused', id, why: 'exists' };
-    await audit.note({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
+    await audit.recordAlone({ actor: operator(), action: 'key.import', target: id }, clock.nowMs());
     return { kind: 'added', id };
   });
 

@@ -125,7 +125,7 @@ async function planOf(
     case 'key': {
       const { id, names } = target;
       const before = async (trx: DatabaseTransaction): Promise<void> => {
-        for (const name of names) await keys.deleteWith(trx, name);
+        for (const name of names) await keys.deleteIn(trx, name);
       };
       const aliases = names.filter((name) => name !== id);
       return { selection: { none: true }, before, event: { kind: 'key', id }, aliases, eachSession: false };

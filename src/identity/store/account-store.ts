@@ -7,13 +7,13 @@ export type Account = {
   id: string;
   username: string;
   passwordHash: string;
-  /** Also the version of the credentials: whoever holds an older one is out. */
+  /** Also the version of the credentials: logins and grants with an older version are refused. */
   credentialsChangedAtMs: number;
   isDisabled: boolean;
 };
 
 export type AccountStore = {
-  /** @param also done in the same transaction. @returns false if the name is taken */
+  /** @param also runs in the same transaction. @returns false if the user name is taken */
   insert(
     account: Account,
     nowMs: number,
@@ -21,26 +21,26 @@ export type AccountStore = {
   ): Promise<boolean>;
   find(id: string): Promise<Account | undefined>;
   findByName(username: string): Promise<Account | undefined>;
-  /** Some of the password hashes that don't begin like this. Cost: a look at every account, at worst. */
+  /** Password hashes without this prefix, at most `limit`. Cost: scans all accounts at worst. */
   hashesUnlike(prefix: string, limit: number): Promise<readonly string[]>;
-  /** User names by id. */
+  /** User names by account id. */
   namesOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  /** Replaces a hash by a stronger one of the same password: no new credentials. Unless it is another one by now. */
+  /** Replaces the hash of an unchanged password, unless the stored hash has changed meanwhile. Keeps the version. */
   rehash(account: Pick<Account, 'id' | 'passwordHash'>, passwordHash: string): Promise<void>;
-  /** To be called where the account's grants are removed. Also ends its browser logins. */
+  /** Also ends the account's browser logins. Call it in the transaction that removes the account's grants. */
   setPassword(trx: DatabaseTransaction, id: string, passwordHash: string, nowMs: number): Promise<void>;
   disable(trx: DatabaseTransaction, id: string, nowMs: number): Promise<void>;
   /**
-   * Ends the browser logins of an account, or of all, and those that are under way: to be called where the grants
-   * are removed.
+   * Ends the browser logins of one account or of all accounts, including logins in progress. Call it in the
+   * transaction that removes the grants.
    */
   endLogins(trx: DatabaseTransaction, of: { id: string } | { all: true }, nowMs: number): Promise<void>;
 };
 
-/** The credentials an account had when it was read. */
+/** The version of an account's credentials at the time it was read. */
 export type Credentials = { accountId: string; changedAtMs: number };
 
-/** Whether an account is enabled and still has these credentials. Call it in the transaction that relies on it. */
+/** Whether an account is enabled and its credentials are unchanged. Call it in the transaction that depends on it. */
 export async function holdsCredentials(
   trx: Kysely<IdentityTables>,
   dialect: Database['dialect'],
@@ -51,7 +51,8 @@ export async function holdsCredentials(
     .select('password_changed_at_ms')
     .where('id', '=', accountId)
     .where('disabled_at_ms', 'is', null)
-    // The lock makes a concurrent change wait, and then see what was added. SQLite has one writer anyway.
+    // The lock makes a concurrent change of the account wait until this transaction's rows are visible to it.
+    // SQLite allows only one writer.
     .$if(dialect === 'postgres', (query) => query.forShare())
     .executeTakeFirst();
   return account?.password_changed_at_ms === changedAtMs;
@@ -136,7 +137,7 @@ const endLogins: AccountStore['endLogins'] = async (trx, of, nowMs) => {
   const one = 'id' in of ? of.id : undefined;
   await tables
     .updateTable('identity_accounts')
-    // Later than the last version, whatever the clock says.
+    // The version must grow even if the clock was set back.
     .set(({ eb, ref }) => ({
       password_changed_at_ms: eb
         .case()

@@ -2,7 +2,7 @@ import { sql, type SqlBool } from 'kysely';
 import type { Database, DatabaseTransaction } from '../../database/database.ts';
 import { identityTables, type ActorKind } from './tables.ts';
 
-/** Who acts: an operator's login, a client id, or an account id; and from where. */
+/** Who acts (`id`: an operator's login, a client id or an account id) and from which address. */
 export type Actor = { kind: ActorKind; id: string; address?: string };
 
 export type AuditAction =
@@ -25,13 +25,14 @@ export type AuditDetails = {
   sessions?: number;
   reason?: string;
   issuedBefore?: string;
-  /** Whose sessions ended, and at which client, where that is one. */
+  /** The account and the client of the sessions that ended, if they all have the same. */
   subject?: string;
   client?: string;
-  /** Whose tokens were revoked, where that is an issuer of others. */
+  /** The other issuer whose tokens were revoked. */
   issuer?: string;
-  /** Which passkey of the account, or how many. */
+  /** The id of a passkey of the account. */
   passkey?: string;
+  /** How many passkeys of the account. */
   passkeys?: number;
 };
 
@@ -40,22 +41,22 @@ export type AuditEntry = { actor: Actor; action: AuditAction; target: string; de
 export type StoredAuditEntry = Required<AuditEntry> & { id: number; atMs: number };
 
 export type AuditStore = {
-  /** Notes an action in the transaction that carries it out. */
+  /** Records an action in the transaction that carries it out. */
   record(trx: DatabaseTransaction, entry: AuditEntry, nowMs: number): Promise<void>;
-  /** Notes one that needs no other change. */
-  note(entry: AuditEntry, nowMs: number): Promise<void>;
-  /** The newest first. Cost: with a filter a look at every row, at worst. */
+  /** Records an action in a transaction of its own. */
+  recordAlone(entry: AuditEntry, nowMs: number): Promise<void>;
+  /** The newest entries first. Cost: with a filter, scans the whole table at worst. */
   list(query: AuditQuery): Promise<StoredAuditEntry[]>;
 };
 
 export type AuditQuery = {
   /** Only entries with a smaller id. */
   before?: number | undefined;
-  /** Only entries from then on. */
+  /** Only entries from this time on. */
   sinceMs?: number | undefined;
-  /** What an account did, or had done to it or its sessions. */
+  /** Only actions by this account, or on it or its sessions. */
   accountId?: string | undefined;
-  /** The same of a client. */
+  /** Only actions by this client, or on it or its sessions. */
   clientId?: string | undefined;
   /** 1 to 1000. */
   limit: number;
@@ -82,13 +83,13 @@ export function createAuditStore(database: Database): AuditStore {
     sql<SqlBool>`${position}(details, ${`"${member}":${JSON.stringify(id)}`}) > 0`;
   const ofAccount = (id: string) =>
     sql<SqlBool>`(target = ${id} or (actor_kind = 'person' and actor = ${id}) or ${inDetails('subject', id)})`;
-  // A client's own tokens have it for their subject.
+  // With client_credentials, the client itself is the subject of its tokens.
   const ofClient = (id: string) =>
     sql<SqlBool>`((target = ${id} and action in ('revoke.client', 'revoke.subject'))
       or (actor_kind = 'client' and actor = ${id}) or ${inDetails('client', id)})`;
   return {
     record,
-    note: (entry, nowMs) => database.db.transaction().execute((trx) => record(trx, entry, nowMs)),
+    recordAlone: (entry, nowMs) => database.db.transaction().execute((trx) => record(trx, entry, nowMs)),
     list: async ({ before, sinceMs, accountId, clientId, limit }) => {
       const rows = await db
         .selectFrom('identity_audit')

@@ -11,11 +11,11 @@ export type NewGrant = {
   familyKey: string;
   device: string;
   address: string;
-  /** Hash of the browser login it is made in. */
+  /** Hash of the browser login that the grant belongs to. */
   loginHash?: string | undefined;
   nowMs: number;
   expiresAtMs: number;
-  /** The grant is refused unless the account still has these. */
+  /** The grant is inserted only if the account's credentials are still these. */
   credentials: Credentials;
 };
 
@@ -35,44 +35,48 @@ export type StoredGrant = {
 
 export type GrantSelection =
   | { id: string }
-  /** Everything of one browser login, the login itself included. */
+  /** All grants of one browser login. The login itself ends, too. */
   | { loginHash: string }
-  /** With `beyond`, all but so many that were used last. */
+  /** All grants of an account; with `beyond`, all except that many most recently used ones. */
   | { accountId: string; beyond?: number }
   | { clientId: string }
   | { all: true }
-  /** What is recorded beside them stands alone. */
+  /** No grants: only what `record` writes. */
   | { none: true };
 
 export type GrantFilter = { accountId?: string; clientId?: string };
 
-/** The id comes first: it is what a revocation names. */
+/** A deleted grant. `id` is what the revocation event names. */
 export type RemovedGrant = { id: string; accountId: string; clientId: string };
 
 export type GrantStore = {
-  /** @returns false if the account is disabled, gone, or has another password by now */
+  /** @returns false if the account is disabled, no longer exists or has another password */
   insert(grant: NewGrant): Promise<boolean>;
-  /** The expiry is that of a browser's session; others live as long as their tokens. @returns false if the grant is gone */
+  /**
+   * Sets the payload, and the expiry of a grant that belongs to a browser login. Other grants live as long as their
+   * tokens.
+   * @returns false if the grant no longer exists
+   */
   update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;
   find(id: string): Promise<StoredGrant | undefined>;
-  /** Notes where a session is used that was begun elsewhere. */
+  /** Replaces the recorded device and address: a device code is allowed in a browser and used elsewhere. */
   setDevice(id: string, used: { device: string; address: string }): Promise<void>;
-  /** The one used last first. @param page `limit` 1 to 1000, `offset` how many to leave out */
+  /** The most recently used first. @param page `limit` 1 to 1000, `offset` how many to skip */
   list(filter: GrantFilter, page: { limit: number; offset: number }): Promise<StoredGrant[]>;
   /**
-   * Deletes grants with everything under them and records that, in one transaction. Cost: one commit.
-   * @param steps.createdBeforeMs leaves out younger ones
-   * @returns what `record` did
+   * Deletes grants with their tokens and runs the steps, in one transaction. Cost: one commit.
+   * @returns the result of `steps.record`
    */
   remove<Recorded>(selection: GrantSelection, steps: RemovalSteps<Recorded>): Promise<Recorded>;
 };
 
-/** Called inside the transaction that removes grants. */
+/** Steps of the transaction that removes grants. */
 export type RemovalSteps<Recorded> = {
+  /** Only grants that were created before this time. */
   createdBeforeMs?: number | undefined;
-  /** First: what must keep new grants from being added meanwhile. */
+  /** Runs first. Takes the locks that keep new grants from being added concurrently. */
   before?: (trx: DatabaseTransaction) => Promise<void>;
-  /** Last: told what was deleted. */
+  /** Runs last, with the deleted grants. */
   record(trx: DatabaseTransaction, removed: readonly RemovedGrant[]): Promise<Recorded>;
 };
 
@@ -172,13 +176,13 @@ function ofAccount(
     .where('account_id', '=', accountId)
     .orderBy('last_used_at_ms', 'desc')
     .orderBy('id')
-    // SQLite has no offset without a limit.
-    .limit(maxCrowd)
+    // SQLite allows OFFSET only together with LIMIT.
+    .limit(maxRemovedAtOnce)
     .offset(beyond);
   return eb('id', 'in', old);
 }
 
-const maxCrowd = 1000;
+const maxRemovedAtOnce = 1000;
 
 const rowOf = (grant: NewGrant): IdentityTables['identity_grants'] => ({
   id: grant.id,

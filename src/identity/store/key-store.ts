@@ -16,15 +16,16 @@ export type KeyStore = {
   /** Every key, the oldest first. */
   list(): Promise<StoredKey[]>;
   /**
-   * Adds a key unless one of its purpose and algorithm exists that is as new: of several replicas, one adds.
+   * Adds a key unless there is one of the same purpose and algorithm that was created after `thanMs`. So only one of
+   * several replicas adds a key.
    * @returns whether it was added
    */
   addUnlessNewer(key: StoredKey, thanMs: number): Promise<boolean>;
-  /** Replaces open material by its encrypted form. */
+  /** Replaces unencrypted key material with its encrypted form. */
   seal(id: string, material: string): Promise<void>;
   delete(id: string): Promise<void>;
-  /** The same in the transaction that revokes it. */
-  deleteWith(trx: DatabaseTransaction, id: string): Promise<void>;
+  /** Deletes a signing key in the transaction that revokes it. */
+  deleteIn(trx: DatabaseTransaction, id: string): Promise<void>;
 };
 
 export function createKeyStore(database: Database): KeyStore {
@@ -42,7 +43,7 @@ export function createKeyStore(database: Database): KeyStore {
     addUnlessNewer: (key, thanMs) =>
       database.db.transaction().execute(async (raw) => {
         const trx = identityTables(raw);
-        // Under read committed two replicas would both find nothing.
+        // At isolation level read committed, two replicas would otherwise both find no newer key.
         if (database.dialect === 'postgres')
           await sql`lock table identity_keys in exclusive mode`.execute(raw);
         const newer = await trx
@@ -67,7 +68,7 @@ export function createKeyStore(database: Database): KeyStore {
     delete: async (id) => {
       await db.deleteFrom('identity_keys').where('id', '=', id).execute();
     },
-    deleteWith: async (trx, id) => {
+    deleteIn: async (trx, id) => {
       await identityTables(trx)
         .deleteFrom('identity_keys')
         .where('id', '=', id)

@@ -26,7 +26,7 @@ async function createGrants({ schema }: Kysely<NoTables>): Promise<void> {
   await schema
     .createTable('identity_grants')
     .addColumn('id', 'text', (column) => column.primaryKey())
-    // Restrict: an account's grants end by revocation, never by a cascade that publishes nothing.
+    // RESTRICT: an account's grants may end only by a revocation. A cascade would not publish one.
     .addColumn('account_id', 'text', (column) =>
       column.notNull().references('identity_accounts.id').onDelete('restrict'),
     )
@@ -46,7 +46,7 @@ async function createTokens({ schema }: Kysely<NoTables>): Promise<void> {
     .createTable('identity_tokens')
     .addColumn('id_hash', 'text', (column) => column.primaryKey())
     .addColumn('kind', 'text', (column) => column.notNull())
-    // Cascade: no refresh token survives its grant, whoever deletes it.
+    // CASCADE: a refresh token never outlives its grant.
     .addColumn('grant_id', 'text', (column) => column.references('identity_grants.id').onDelete('cascade'))
     .addColumn('payload', 'text', (column) => column.notNull())
     .addColumn('consumed_at_ms', 'bigint')

@@ -21,17 +21,18 @@ export type Passkey = {
 
 export type PasskeyInsertion =
   | 'inserted'
-  /** The credential is there already, whosever it is. */
+  /** The credential is already stored, for this or another account. */
   | 'taken'
+  /** The account has `maxPerAccount` passkeys. */
   | 'full'
-  /** The account is disabled, gone, or has another password by now. */
+  /** The account is disabled, no longer exists or has another password. */
   | 'outdated';
 
-/** Noted in the transaction of the change. */
+/** Runs in the transaction of the change. */
 type Also = (trx: DatabaseTransaction) => Promise<void>;
 
 export type PasskeyStore = {
-  /** @param options.maxPerAccount most an account may have. @param options.credentials the account must still have these */
+  /** @param options.credentials the passkey is inserted only if the account's credentials are still these */
   insert(
     passkey: Passkey,
     options: { credentials: Credentials; maxPerAccount: number; also: Also },
@@ -40,8 +41,8 @@ export type PasskeyStore = {
   list(accountId: string): Promise<Passkey[]>;
   findByCredential(credentialId: string): Promise<Passkey | undefined>;
   /**
-   * Notes a signature. One statement: of two signatures with one count only one is taken.
-   * @returns false if the passkey is gone, or has counted as far already (WebAuthn Level 3 §6.1.1)
+   * Records a signature in one statement, so that of two signatures with the same count only one is accepted.
+   * @returns false if the passkey no longer exists, or if its stored count is not lower (WebAuthn Level 3 §6.1.1)
    */
   use(id: string, signature: { counter: number; isBackedUp: boolean; nowMs: number }): Promise<boolean>;
   /** @returns false if the account has no such passkey */
@@ -80,7 +81,7 @@ function readingOf(database: Database): Pick<PasskeyStore, 'list' | 'findByCrede
         .updateTable('identity_passkeys')
         .set({ counter, is_backed_up: Number(isBackedUp), last_used_at_ms: nowMs })
         .where('id', '=', id)
-        // One that does not count says 0 each time.
+        // An authenticator without a counter always sends 0.
         .where('counter', counter === 0 ? '=' : '<', counter)
         .executeTakeFirst();
       return numUpdatedRows > 0n;
@@ -120,7 +121,7 @@ function changesOf({ db, dialect }: Database): Pick<PasskeyStore, 'insert' | 're
   };
 }
 
-/** Removes one passkey of an account, or all: to be called where that is noted. @returns how many went */
+/** Removes one passkey of an account, or all. Call it in the transaction that records it. @returns how many were removed */
 export async function removePasskeys(
   trx: DatabaseTransaction,
   { accountId, id }: { accountId: string; id?: string },
@@ -133,7 +134,7 @@ export async function removePasskeys(
   return Number(numDeletedRows);
 }
 
-/** Orders additions to one account, so that its passkeys can be counted, and puts them before or after a new password. */
+/** Locks the account row: concurrent insertions are counted one after the other, and a password change waits. */
 async function lockAccount(
   tables: Kysely<IdentityTables>,
   dialect: Database['dialect'],

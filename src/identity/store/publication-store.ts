@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { OutboxTables } from '../../publisher/outbox-tables.ts';
 import type { Database } from '../../database/database.ts';
 
-/** What a token must not be, to be good. Times in seconds. */
+/** The claims of a token that revocations can name. Times in seconds. */
 export type RevocableClaims = {
   issuedAt: number;
   keyId: string;
@@ -13,17 +13,17 @@ export type RevocableClaims = {
   session: string | undefined;
 };
 
-/** What became of revocations, read where they are recorded. */
+/** Reads recorded revocations and the state of their publication. */
 export type PublicationStore = {
   /**
-   * The highest number that published rows of the outbox have in the log. The leader tells that they are published
-   * before it notes their numbers: waits a moment for those.
-   * @returns undefined if they aren't noted within a second
+   * The highest sequence number in the log of these published outbox rows. The leader reports a publication before it
+   * stores the numbers, so this waits for them up to one second.
+   * @returns undefined if the numbers are not stored by then
    */
   seqOf(rows: readonly number[]): Promise<number | undefined>;
-  /** Whether a token is revoked, published or not. */
+  /** Whether a token is revoked, including revocations that are not published yet. */
   isRevoked(issuer: string, claims: RevocableClaims): Promise<boolean>;
-  /** Whether a key is revoked, which it then is for ever. */
+  /** Whether a key is revoked. A key is revoked permanently. */
   isKeyRevoked(issuer: string, keyId: string): Promise<boolean>;
 };
 
@@ -85,5 +85,5 @@ async function readSeq(db: Kysely<OutboxTables>, rows: readonly number[]): Promi
   return missing === 0 ? (seq ?? undefined) : undefined;
 }
 
-/** The last rows have the highest numbers; a statement takes so many. */
+/** Most rows in one statement. The last rows have the highest numbers. */
 const maxRows = 500;

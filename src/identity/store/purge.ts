@@ -8,16 +8,16 @@ import { identityTables } from './tables.ts';
 
 const everyMs = 60_000;
 const rowsPerStatement = 500;
-/** An expired grant stays a little: what was minted last from it is gone by then. */
+/** How long an expired grant is kept: by then, its last access token has expired, too. */
 const graceMs = 2 * 60 * 60 * 1000;
 
-/** A used refresh token is known by its mark; its row serves the first moments only. */
+/** How long the row of a used refresh token is kept. Later, its mark identifies it (see `session/refresh-token-id.ts`). */
 const usedKeptMs = 60 * 60 * 1000;
 
-/** The longest `tokens.refreshGrace`: afterwards no sealed successor is handed out. */
+/** The maximum of `tokens.refreshGrace`: after that, a sealed successor is no longer returned. */
 const successorKeptMs = 5 * 60 * 1000;
 
-/** How long it is known who did what. */
+/** How long audit entries are kept. */
 const auditKeptMs = 400 * 24 * 60 * 60 * 1000;
 
 const purged = [
@@ -28,7 +28,7 @@ const purged = [
   ['identity_audit', 'id', 'at_ms', auditKeptMs],
 ] as const;
 
-/** Deletes what has expired, a bounded number of rows at a time. @returns how many rows went */
+/** Deletes expired rows, a bounded number in each statement. @returns how many rows were deleted */
 export async function purgeExpired(database: Database, nowMs: number): Promise<number> {
   const db = identityTables(database.db);
   let count = 0;
@@ -41,11 +41,11 @@ export async function purgeExpired(database: Database, nowMs: number): Promise<n
       deleted = Number(numAffectedRows ?? 0n);
     }
   }
-  await forgetSuccessors(database, nowMs - successorKeptMs);
+  await deleteSuccessors(database, nowMs - successorKeptMs);
   return count;
 }
 
-async function forgetSuccessors(database: Database, usedBeforeMs: number): Promise<void> {
+async function deleteSuccessors(database: Database, usedBeforeMs: number): Promise<void> {
   const db = identityTables(database.db);
   const old = db
     .selectFrom('identity_tokens')
@@ -63,7 +63,7 @@ async function forgetSuccessors(database: Database, usedBeforeMs: number): Promi
   }
 }
 
-/** Purges once a minute. */
+/** Deletes expired rows once a minute. */
 export function createPurge(options: { database: Database; clock: Clock; log: Log }): Part {
   const { database, clock, log } = options;
   let timer: NodeJS.Timeout | undefined;

@@ -10,7 +10,7 @@ import type {
   UsedToken,
 } from './stored-tokens.ts';
 
-/** Thrown so that the transaction is rolled back. */
+/** Thrown to roll the transaction back. */
 export class RefusedRotation extends Error {
   readonly refusal: RotationRefusal;
   constructor(refusal: RotationRefusal) {
@@ -33,7 +33,8 @@ export async function rotate(
     successor_hash: hashOf('RefreshToken', successor.id),
   };
   if (!(await markUsed(trx, idHash, use, isKept ? kept : undefined))) throw new RefusedRotation('used');
-  // The token before is not answered again: its successor has now been used. A grant may have tokens of several tabs.
+  // The previous token no longer gets its successor again, because the successor has now been used. Only the token with
+  // this successor is changed: several browser tabs may use tokens of the same grant.
   await trx
     .updateTable('identity_tokens')
     .set({ sealed_successor: null })
@@ -61,7 +62,7 @@ export async function findUse(db: Tables, { kind, id }: OneUseToken): Promise<Us
   };
 }
 
-export async function noteRepeat(
+export async function recordRepeat(
   db: Tables,
   { kind, id }: OneUseToken,
   { usedAtMs, nowMs }: { usedAtMs: number; nowMs: number },
@@ -81,7 +82,7 @@ export async function takeBack(
   { token, use, successorId }: LostUse,
 ): Promise<void> {
   const idHash = hashOf(token.kind, token.id);
-  // The lock waits for a commit under way. An update alone would not: its snapshot still has the token unused.
+  // The lock waits for a concurrent commit. An UPDATE alone would not wait: in its snapshot the token is unused.
   await trx
     .selectFrom('identity_tokens')
     .select('id_hash')

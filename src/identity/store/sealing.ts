@@ -1,20 +1,20 @@
 import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from 'node:crypto';
 
 /*
- * What is stored under a secret is stored twice over: found by the secret's hash, opened by a key made of the secret.
- * Whoever reads the database holds neither tokens nor what belongs to them.
+ * A row that belongs to a token is found by the hash of the token, and its payload is encrypted with a key derived from
+ * the token. So a copy of the database contains neither tokens nor their payloads.
  */
 
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** What a row is found by. `kind` keeps a code from being found as a refresh token. */
+/** The hash that a row is found by. Because of `kind`, a code can't be found as a refresh token. */
 export const hashOf = (kind: string, secret: string): string => hash('sha256', `${kind}:${secret}`, 'hex');
 
 const keyFrom = (secret: string, kind: string): Buffer =>
   Buffer.from(hkdfSync('sha256', secret, '', `curfew/${kind}`, 32));
 
-/** AES-256-GCM (NIST SP 800-38D) under a 32-byte key; the text is base64url of nonce, ciphertext and tag. */
+/** AES-256-GCM (NIST SP 800-38D) with a 32-byte key. @returns nonce, ciphertext and tag, base64url */
 export function encrypt(key: Uint8Array, plain: string, context: string): string {
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(context));
@@ -23,7 +23,7 @@ export function encrypt(key: Uint8Array, plain: string, context: string): string
   );
 }
 
-/** The plain text; undefined when the key or the context is another one, or the text was changed. */
+/** @returns undefined for another key, another context or a modified text */
 export function decrypt(key: Uint8Array, sealed: string, context: string): string | undefined {
   const bytes = Buffer.from(sealed, 'base64url');
   if (bytes.length < ivBytes + tagBytes) return undefined;
@@ -38,7 +38,7 @@ export function decrypt(key: Uint8Array, sealed: string, context: string): strin
   }
 }
 
-/** Seals a text with a token, code or cookie value of at least 126 random bits. */
+/** Encrypts a text with a token, code or cookie value of at least 126 random bits. */
 export const seal = (secret: string, kind: string, plain: string): string =>
   encrypt(keyFrom(secret, kind), plain, kind);
 

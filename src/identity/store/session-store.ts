@@ -3,7 +3,7 @@ import { holdsCredentials, type Credentials } from './account-store.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { identityTables } from './tables.ts';
 
-/** A browser's login. `id` is in its cookie and changes; `uid` stays, and binds refresh tokens to it. */
+/** A browser's login. `id` is in the cookie and changes. `uid` is constant; refresh tokens are bound to it. */
 export type NewSession = {
   id: string;
   uid: string;
@@ -16,9 +16,9 @@ export type StoredSession = { payload: string; expiresAtMs: number };
 
 export type SessionStore = {
   /**
-   * Writes a session, or gives the one of its uid new content and, if changed, a new id.
-   * @param options.isNew otherwise it must still be there
-   * @param options.credentials the account must still have these
+   * Inserts a session, or updates the one with this `uid`, including its `id`.
+   * @param options.isNew whether to insert
+   * @param options.credentials the session is written only if the account's credentials are still these
    * @returns false if nothing was written
    */
   put(session: NewSession, options: { isNew: boolean; credentials?: Credentials }): Promise<boolean>;
@@ -27,7 +27,7 @@ export type SessionStore = {
 };
 
 /*
- * Two secrets may open a session, so the payload is sealed with the uid, and the uid with the id.
+ * Either `id` or `uid` opens a session: the payload is encrypted with the `uid`, and the `uid` with the `id`.
  */
 export function createSessionStore(database: Database): SessionStore {
   const db = identityTables(database.db);

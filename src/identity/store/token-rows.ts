@@ -13,7 +13,11 @@ export const tokenOf = (row: Selectable<IdentityTables['identity_tokens']>): Sto
 
 export type Tables = Kysely<IdentityTables>;
 
-/** Notes a use of the grant and keeps it as long as its newest token. Also the lock that orders this with a revocation. */
+/**
+ * Records a use of the grant and extends its expiry to that of its newest token. The row lock also orders this with a
+ * concurrent revocation.
+ * @returns false if the grant no longer exists
+ */
 export async function useGrant(db: Tables, id: string, expiresAtMs: number, nowMs: number): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('identity_grants')
@@ -54,7 +58,7 @@ export async function markUsed(
   return use.isMarked;
 }
 
-/** What the row of an unused token has of its use. */
+/** The columns about the use of a token, for one that is unused. */
 export const unusedRow = {
   consumed_at_ms: null,
   consumed_by: null,

@@ -1,5 +1,5 @@
 import type { Database } from '../../database/database.ts';
-import { findUse, noteRepeat, RefusedRotation, rotate, takeBack } from './rotation.ts';
+import { findUse, recordRepeat, RefusedRotation, rotate, takeBack } from './rotation.ts';
 import { hashOf, unseal } from './sealing.ts';
 import type {
   LostUse,
@@ -17,39 +17,39 @@ import { identityTables } from './tables.ts';
 import { insertToken, markUsed, rowOf, unusedRow, tokenOf, useGrant, type Tables } from './token-rows.ts';
 
 export type TokenStore = {
-  /** Writes a token, replacing one of the same id. @returns false if its grant is gone */
+  /** Writes a token, replacing one with the same id. @returns false if its grant no longer exists */
   put(token: NewToken, nowMs: number): Promise<boolean>;
-  /** Writes a token unless there is one of this id. @returns false if there is */
+  /** Writes a token. @returns false if there already is one with this id */
   putOnce(token: NewToken): Promise<boolean>;
   find(kind: TokenKind, id: string): Promise<StoredToken | undefined>;
-  /** Marks a token used. @returns false if it was already, or is gone */
+  /** Marks a token as used. @returns false if it was already used or no longer exists */
   consume(token: OneUseToken, use: TokenUse): Promise<boolean>;
   /**
-   * Replaces a refresh token or code in one transaction: a crash leaves either the old one unused or the new one in
-   * place. When it is refused, nothing is written.
-   * @param successor its grant lives as long as it does, and so does the browser session it is bound to
+   * Replaces a refresh token or code with a new refresh token in one transaction: after a crash, either the old one is
+   * unused or the new one is stored. If the rotation is refused, nothing is written.
+   * @param successor the new token. Its grant, and the browser session that it is bound to, live at least as long
    */
   rotate(used: OneUseToken, successor: Successor, use: TokenUse): Promise<RotationRefusal | undefined>;
-  /** Cost: at most two look-ups. @returns undefined for a token that is gone */
+  /** Cost: at most two queries. @returns undefined if the token no longer exists */
   findUse(token: OneUseToken): Promise<UsedToken | undefined>;
   /**
-   * Notes that the successor of a used token is handed out again, so that the use isn't taken back.
-   * @param times.usedAtMs when it was used, as `findUse` told
+   * Records that the successor of a used token is returned again, so that `takeBack` leaves the use as it is.
+   * @param times.usedAtMs `consumedAtMs` from `findUse`
    * @returns false if that use was taken back meanwhile
    */
-  noteRepeat(token: OneUseToken, times: { usedAtMs: number; nowMs: number }): Promise<boolean>;
+  recordRepeat(token: OneUseToken, times: { usedAtMs: number; nowMs: number }): Promise<boolean>;
   /**
-   * Takes a use back: the token is unused again and its successor deleted, whether or not they were committed. Waits for
-   * a commit that is still under way. A use whose successor was handed out again stays as it is.
+   * Undoes a use, whether or not it was committed: marks the token as unused and deletes its successor. Waits for a
+   * concurrent commit. A use whose successor was returned again is not undone.
    */
   takeBack(lost: LostUse): Promise<void>;
   delete(kind: TokenKind, id: string): Promise<void>;
-  /** Deletes a token and hands it to one caller alone. @returns its payload; undefined if it is gone or too old */
+  /** Deletes a token; of concurrent callers, only one gets it. @returns its payload; undefined if missing or expired */
   take(kind: TokenKind, id: string, nowMs: number): Promise<string | undefined>;
-  /** Writes a device code, or what became of it. Its payload is no secret. @returns false if its grant is gone */
+  /** Inserts or updates a device code, whose payload is not secret. @returns false if its grant no longer exists */
   putDeviceCode(code: NewDeviceCode, nowMs: number): Promise<boolean>;
-  /** Of a device code, by its hash. */
-  findPlain(idHash: string): Promise<StoredToken | undefined>;
+  /** Finds a device code by its hash. */
+  findDeviceCode(idHash: string): Promise<StoredToken | undefined>;
   findByUserCode(userCodeHash: string): Promise<(StoredToken & { idHash: string }) | undefined>;
 };
 
@@ -81,7 +81,7 @@ export function createTokenStore(database: Database): TokenStore {
       const payload = row === undefined ? undefined : unseal(id, kind, row.payload);
       return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
-    // In a transaction: a statement alone could still be carried out by a server that hung, after it was taken back.
+    // In a transaction: a single statement could still be executed by a stalled server after the use was taken back.
     consume: ({ kind, id }, use) => db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), use)),
     rotate: async (used, successor, use) => {
       try {
@@ -93,7 +93,7 @@ export function createTokenStore(database: Database): TokenStore {
       }
     },
     findUse: (token) => findUse(db, token),
-    noteRepeat: (token, times) => noteRepeat(db, token, times),
+    recordRepeat: (token, times) => recordRepeat(db, token, times),
     takeBack: (lost) => db.transaction().execute((trx) => takeBack(trx, database.dialect, lost)),
     delete: async (kind, id) => {
       await db.deleteFrom('identity_tokens').where('id_hash', '=', hashOf(kind, id)).execute();
@@ -115,7 +115,7 @@ async function take(
   return row === undefined || row.expires_at_ms <= nowMs ? undefined : unseal(id, kind, row.payload);
 }
 
-type DeviceCodes = Pick<TokenStore, 'putDeviceCode' | 'findPlain' | 'findByUserCode'>;
+type DeviceCodes = Pick<TokenStore, 'putDeviceCode' | 'findDeviceCode' | 'findByUserCode'>;
 
 function deviceCodes(db: Tables): DeviceCodes {
   const find = async (column: 'id_hash' | 'user_code_hash', hash: string) => {
@@ -140,7 +140,7 @@ function deviceCodes(db: Tables): DeviceCodes {
           .execute();
         return true;
       }),
-    findPlain: (idHash) => find('id_hash', idHash),
+    findDeviceCode: (idHash) => find('id_hash', idHash),
     findByUserCode: (userCodeHash) => find('user_code_hash', userCodeHash),
   };
 }

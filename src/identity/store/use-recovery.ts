@@ -6,21 +6,21 @@ import type { TokenStore } from './token-store.ts';
 import type { LostUse, TokenKind } from './stored-tokens.ts';
 
 /**
- * Takes back the uses of tokens by requests that were answered with 503 because the database went away: the client was
- * sent nothing for its token and sends it again. Without this the second use would end its session.
+ * Undoes the uses of tokens by requests that were answered with 503 because the database became unavailable. The client
+ * received nothing for its token and will send it again; without this, the second use would end its session.
  */
 export type UseRecovery = Part & {
-  /** To be called before the request is answered. Costs nothing but memory. */
+  /** Call before the request is answered. Cost: memory only. */
   add(uses: readonly LostUse[]): void;
   /**
-   * To be called before a token is looked at: takes its lost use back, if there is one.
+   * Call before a token is read: undoes its lost use, if there is one.
    * @throws ERR_DATABASE_UNAVAILABLE
    */
-  settle(kind: TokenKind, id: string): Promise<void>;
+  recover(kind: TokenKind, id: string): Promise<void>;
 };
 
 const retryMs = 500;
-/** Beyond, a use stays as it is; so many connections are not lost in the middle of a commit. */
+/** Most uses to undo. Further ones are not undone, but so many requests are never in the middle of a commit. */
 const maxUses = 10_000;
 
 export function createUseRecovery(options: UseRecoveryOptions): UseRecovery {
@@ -28,7 +28,7 @@ export function createUseRecovery(options: UseRecoveryOptions): UseRecovery {
   return {
     name: 'use recovery',
     add: (uses) => lost.add(uses),
-    settle: (kind, id) => lost.settle(kind, id),
+    recover: (kind, id) => lost.recover(kind, id),
     start: () => undefined,
     stop: () => lost.stop(),
   };
@@ -53,7 +53,7 @@ class LostUses {
     this.#retryLater();
   }
 
-  async settle(kind: TokenKind, id: string): Promise<void> {
+  async recover(kind: TokenKind, id: string): Promise<void> {
     if (this.#lost.size === 0) return;
     const hash = hashOf(kind, id);
     const lost = this.#lost.get(hash);
@@ -64,7 +64,8 @@ class LostUses {
     clearTimeout(this.#timer);
     await this.#takeAllBack();
     const { size } = this.#lost;
-    if (size > 0) this.#options.log.warn('uses of tokens were not taken back: stopped', { count: size });
+    if (size > 0)
+      this.#options.log.warn('stopped before all lost uses of tokens were undone', { count: size });
     this.#lost.clear();
   }
 
@@ -74,7 +75,7 @@ class LostUses {
       this.#options.tokens.takeBack(lost).finally(() => this.#running.delete(lost));
     this.#running.set(lost, work);
     await work;
-    this.#forget(hash, lost);
+    this.#remove(hash, lost);
   }
 
   async #takeAllBack(): Promise<void> {
@@ -84,14 +85,14 @@ class LostUses {
       } catch (thrown) {
         if (isDatabaseUnavailable(thrown)) return;
         const fields = { kind: lost.token.kind, err: thrown };
-        this.#options.log.error('the use of a token could not be taken back', fields);
-        this.#forget(hash, lost);
+        this.#options.log.error('could not undo the use of a token', fields);
+        this.#remove(hash, lost);
       }
     }
   }
 
-  /** The token may have been used and lost again meanwhile. */
-  #forget(hash: string, lost: LostUse): void {
+  /** Removes this use only: the token may have been used and lost again meanwhile. */
+  #remove(hash: string, lost: LostUse): void {
     if (this.#lost.get(hash) === lost) this.#lost.delete(hash);
   }
 
