@@ -2,7 +2,7 @@ import { identitySchema, type IdentityConfig } from '../config/identity.ts';
 import { relaySchema, type RelayConfig } from '../config/relay.ts';
 import type { AdminClient } from '../identity/admin/admin-client.ts';
 import { revokeKey } from '../identity/operator/key-commands.ts';
-import { revoke, revokeOfOthers } from '../identity/operator/session-commands.ts';
+import { revoke, revokeOfForeignIssuer } from '../identity/operator/session-commands.ts';
 import { revokeForeign } from '../receivers/operator-commands.ts';
 import { publishRevocations } from '../publisher/ownerless-log.ts';
 import type { RevocationKind } from '../revocation-log/event.ts';
@@ -153,7 +153,8 @@ async function revokeWithOwner(order: Order, file: string): Promise<Outcome> {
   }
   const { issuer: own, foreignIssuers: issuers } = owner.config;
   const iss = chooseIssuer([own, ...namesOf(issuers)], order.issuer);
-  if (iss !== own) return { ...(await revokeOfOthers(owner.config, { ...requestOf(order), iss })), log };
+  if (iss !== own)
+    return { ...(await revokeOfForeignIssuer(owner.config, { ...requestOf(order), iss })), log };
   const { kind, id, reason, issuedBefore } = order;
   if (kind === 'key') return { ...(await revokeKey(owner.config, id, reason)), log };
   const target = kind === 'everything' ? { kind } : { kind, id };

@@ -7,8 +7,8 @@ import type { Problem } from './problems.ts';
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-// The subject of a token is an account id (a UUID), or for client_credentials the client id. A client id that looked
-// like a UUID could be mistaken for an account.
+// The subject of a token is an account id (a UUID), or for client_credentials the client id. A client id that
+// looked like a UUID could be mistaken for an account.
 const clientId = v.pipe(
   v.string(),
   v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),

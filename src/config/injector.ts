@@ -27,8 +27,9 @@ const quantities = v.record(
 const resources = v.strictObject({ requests: v.optional(quantities), limits: v.optional(quantities) });
 
 /**
- * The configuration of injected authorizers. It is stored in the pod's annotations, where everyone who can read the pod
- * sees it. So it must not contain secrets. The injector itself chooses the addresses of the sidecars.
+ * The configuration of injected authorizers. It is stored in the pod's annotations, where everyone who can
+ * read the pod sees it. So it must not contain secrets. The injector itself chooses the addresses of the
+ * sidecars.
  */
 const authorizerSettings = v.pipe(
   v.record(v.string(), v.unknown()),

@@ -126,7 +126,10 @@ export const receivers = v.optional(
 type ForeignIssuer = v.InferOutput<typeof foreignIssuer>;
 type Receiver = v.InferOutput<typeof receiver>;
 
-/** Finds receivers that don't fit the configured issuers, and duplicates. @param key where the issuers are configured */
+/**
+ * Finds receivers that don't fit the configured issuers, and duplicates.
+ * @param key where the issuers are configured
+ */
 export function receiverProblems(
   key: 'issuers' | 'foreignIssuers',
   issuers: readonly ForeignIssuer[],

@@ -35,7 +35,8 @@ export const redisSchema = v.union(
 
 export type RedisConfig = v.InferOutput<typeof redisSchema>;
 
-// The name becomes a hash tag in Redis keys. Braces and glob characters would change which keys an ACL pattern matches.
+// The name becomes a hash tag in Redis keys. Braces and glob characters would change which keys an ACL
+// pattern matches.
 export const logName = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9._:-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, colons, hyphens or underscores'),

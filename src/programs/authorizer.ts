@@ -42,7 +42,8 @@ const sharedDrainDelayMs = 5000;
 /**
  * Runs the ext_authz server until SIGTERM or SIGINT.
  * @returns the exit code
- * @throws ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE, ERR_SECRET_UNREADABLE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ * @throws ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE, ERR_SECRET_UNREADABLE, ERR_ADDRESS_IN_USE,
+ * ERR_LISTEN_FAILED
  */
 export async function runAuthorizer(configFile: string): Promise<number> {
   const config = loadConfig({ schema: authorizerSchema, file: configFile });
@@ -66,7 +67,8 @@ export async function runAuthorizer(configFile: string): Promise<number> {
   });
   // Parts stop in reverse order: the server stops before the parts that its decisions need.
   const parts = [
-    // The feed comes first because its start only begins to connect: the other parts start while Redis answers.
+    // The feed comes first because its start only begins to connect: the other parts start while Redis
+    // answers.
     ...(authorizerParts.feed === undefined ? [] : [authorizerParts.feed]),
     admin,
     createKeysPart(authorizerParts.issuers),
@@ -125,8 +127,8 @@ function createProgress({ issuers, verifier, feed }: AuthorizerParts): Progress 
   let isDraining = false;
 
   function readiness(): Readiness {
-    // A stale revocation list does not end readiness. The authorizer reports it as a metric and refuses tokens older
-    // than `maxExposure`; without the authorizer, Envoy would refuse every request.
+    // A stale revocation list does not end readiness. The authorizer reports it as a metric and refuses
+    // tokens older than `maxExposure`; without the authorizer, Envoy would refuse every request.
     wasReady ||= verifier.isUsable() && (isSynced || feed?.wasSynced() === true);
     const keys = issuers.map(({ rules, keySet }) => [rules.issuer, keySet.state()]);
     const status = feed?.status();
@@ -157,7 +159,10 @@ function createProgress({ issuers, verifier, feed }: AuthorizerParts): Progress 
 const unprovenOf = ({ unproven }: FeedStatus): Record<string, string> =>
   Object.fromEntries(unproven.map(({ issuer, cause }) => [issuer, cause]));
 
-/** Loads the keys of every issuer. A local key file must be valid at the start; a JWKS server may be unreachable. */
+/**
+ * Loads the keys of every issuer. A local key file must be valid at the start; a JWKS server may be
+ * unreachable.
+ */
 function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
   return {
     name: 'keys',
@@ -172,8 +177,8 @@ function createKeysPart(issuers: readonly ConfiguredIssuer[]): Part {
 }
 
 /**
- * Logs what has started and when the program is ready. Stops first, so that health watchers learn of the shutdown
- * `drainDelay` before the port closes.
+ * Logs what has started and when the program is ready. Stops first, so that health watchers learn of the
+ * shutdown `drainDelay` before the port closes.
  */
 function createProgressPart(
   options: AuthorizerDependencies &

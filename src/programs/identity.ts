@@ -31,7 +31,8 @@ import type { Secret } from '../runtime/secret.ts';
  * Runs identity until SIGTERM or SIGINT.
  * @param configFile path of its YAML configuration
  * @returns the exit code
- * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE,
+ * ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
  */
 export async function runIdentity(configFile: string): Promise<number> {
   const config = loadConfig({ schema: identitySchema, file: configFile });
@@ -80,8 +81,8 @@ export async function createIdentity(
     status: { issuer },
   });
   const purge = createPurge({ database, clock, log });
-  // Parts stop in reverse order. The receivers start before the publisher, so that its first log already holds the
-  // revocations for deliveries that were missed while the program was down.
+  // Parts stop in reverse order. The receivers start before the publisher, so that its first log already
+  // holds the revocations for deliveries that were missed while the program was down.
   const first = [
     admin,
     createDatabasePart(database, [identityMigrations]),

@@ -18,7 +18,8 @@ import { createRegistry } from '../runtime/metrics.ts';
 /**
  * Runs the admission webhook until SIGTERM or SIGINT.
  * @returns the exit code
- * @throws ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE, ERR_SECRET_UNREADABLE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ * @throws ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE, ERR_SECRET_UNREADABLE, ERR_ADDRESS_IN_USE,
+ * ERR_LISTEN_FAILED
  */
 export async function runInjector(configFile: string): Promise<number> {
   const config = loadConfig({ schema: injectorSchema, file: configFile });
@@ -91,7 +92,8 @@ export function injectionOptions(config: InjectorConfig): InjectionOptions {
   };
 }
 
-// 64 MB for the program and its token cache, and two generations of revocations with 130 bytes an entry at most.
+// 64 MB for the program and its token cache, and two generations of revocations with 130 bytes an entry at
+// most.
 const heapMb = (maxEntries: number): number => 64 + Math.ceil((maxEntries * 2 * 130) / 1024 / 1024);
 
 function createRecorder(log: Log, count: (result: string, reason: string) => void): InjectionRecorder {

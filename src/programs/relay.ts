@@ -22,7 +22,8 @@ import { createRegistry } from '../runtime/metrics.ts';
  * Runs the relay, which owns a revocation log for other identity providers, until SIGTERM or SIGINT.
  * @param configFile path of its YAML configuration
  * @returns the exit code
- * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE, ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
+ * @throws ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_SECRET_UNREADABLE, ERR_JWKS_UNAVAILABLE,
+ * ERR_JWKS_INVALID, ERR_DATABASE, ERR_ADDRESS_IN_USE, ERR_LISTEN_FAILED
  */
 export async function runRelay(configFile: string): Promise<number> {
   const config = loadConfig({ schema: relaySchema, file: configFile });
@@ -51,8 +52,8 @@ export function createRelay(config: RelayConfig, dependencies: LogOwnerDependenc
     isReady: readiness.isReady,
     states: () => ({ receivers: receivers.states() }),
   });
-  // Parts stop in reverse order. The receivers start before the publisher, so that its first log already holds the
-  // revocations for deliveries that were missed while the program was down.
+  // Parts stop in reverse order. The receivers start before the publisher, so that its first log already
+  // holds the revocations for deliveries that were missed while the program was down.
   const parts = [
     admin,
     createDatabasePart(database),

@@ -1,7 +1,6 @@
 import { defaultAlgorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { jwksOrigin, secretOrigin } from '../token/configured-origin.ts';
 import { createIssuerKeys, type IssuerKeysOptions, type KeyOrigin } from '../token/issuer-keys.ts';
-import { jwksOrigin } from '../token/configured-origin.ts';
 import type { KeySet } from '../token/key-set.ts';
 import { presets } from '../token/preset.ts';
 import { createBackchannelLogout } from './backchannel-logout.ts';

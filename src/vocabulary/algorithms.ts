@@ -1,4 +1,7 @@
-/** The signature algorithms that tokens may have, and the key that each one needs (RFC 7518 §3.1, RFC 8037 §3.1). */
+/**
+ * The signature algorithms that tokens may have, and the key that each one needs (RFC 7518 §3.1, RFC 8037
+ * §3.1).
+ */
 export const algorithms = {
   RS256: { kty: 'RSA', curve: undefined, hashBytes: 32 },
   RS384: { kty: 'RSA', curve: undefined, hashBytes: 48 },

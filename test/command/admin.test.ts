@@ -128,7 +128,7 @@ describe('curfew over the administration API', () => {
     const bad = await curfew(['audit', ...by]);
     expect([bad.exitCode, bad.warned]).toEqual([
       1,
-      'curfew: the administration API refused (401): A token is needed that is good for this\n',
+      'curfew: the administration API refused (401): A valid access token is required\n',
     ]);
   }, 60_000);
 
@@ -151,7 +151,7 @@ describe('curfew over the administration API', () => {
     const again = await curfew(bring);
     expect([again.exitCode, again.warned]).toEqual([1, 'key ours exists already\n']);
     writeFileSync(pem, 'no key');
-    expect((await curfew(bring)).warned).toContain('no private key in PEM');
+    expect((await curfew(bring)).warned).toContain('not a private key in PEM');
     const missing = await curfew(['keys', 'import', `${pem}-none`, '--config', configFile]);
     expect([missing.exitCode, missing.warned]).toEqual([1, expect.stringContaining('cannot read')]);
     const remote = await as('console', 'keys', 'import', pem);

@@ -120,7 +120,7 @@ describe('identity while PostgreSQL is away', () => {
     expectUnavailable(answer, 'application/json');
     expect(JSON.parse(answer.body)).toEqual({
       error: 'temporarily_unavailable',
-      error_description: 'the service is unavailable at present, try again later',
+      error_description: 'the service is temporarily unavailable, try again later',
     });
   });
 

@@ -106,7 +106,9 @@ describe('the time tokens are dated by', () => {
     setMachine(60_000);
     await eventually('noticed', () => (state() === 'ahead' ? true : undefined));
     setDown(true);
-    await eventually('gone', () => (logged().includes('does not tell its time') ? true : undefined));
+    await eventually('gone', () =>
+      logged().includes('could not read the clock of the database') ? true : undefined,
+    );
     pass(3000);
     expect(now()).toBe(startSeconds + 3);
     setDown(false);

@@ -61,7 +61,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     [told, status, loggedBefore] = [[], 200, logged()];
   });
 
-  const logged = (): number => identity.logged().match(/client (?:not )?told of a logout/g)?.length ?? 0;
+  const logged = (): number => identity.logged().match(/logout notice (?:sent|failed|dropped)/g)?.length ?? 0;
 
   async function logIn(
     username = 'katherine',
@@ -175,7 +175,7 @@ describe('notices of logouts', () => {
   const removed = (count: number, clientId = 'web') =>
     Array.from({ length: count }, (_, index) => ({ id: `g${index}`, accountId: 'a', clientId }));
 
-  function notices(tell: (notice: LogoutNotice) => Promise<void>, more: object = {}) {
+  function notices(send: (notice: LogoutNotice) => Promise<void>, more: object = {}) {
     let logged = '';
     const log = createLog({
       program: 'test',
@@ -184,7 +184,7 @@ describe('notices of logouts', () => {
     });
     let nowMs = 0;
     const clock = { ...systemClock, monotonicMs: () => nowMs };
-    const made = createLogoutNotices({ clients: named, tell, clock, log, ...more });
+    const made = createLogoutNotices({ clients: named, send, clock, log, ...more });
     onTestFinished(() => made.stop());
     return { ...made, logged: () => logged, pass: (ms: number) => void (nowMs += ms) };
   }

@@ -192,7 +192,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       const name = 'curfew_token_repeats_total';
       expect(await identity.metric(`${name}{grant="refresh_token",caller="same"}`)).toBe(1);
       expect(await identity.metric(`${name}{grant="refresh_token",caller="other"}`)).toBe(1);
-      expect(identity.logged()).toContain('token request answered again');
+      expect(identity.logged()).toContain('token request repeated');
     });
   });
 

@@ -181,7 +181,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect([await send(7), await send(7), await send(3), await send(0), await send(8)]).toEqual([
       303, 401, 401, 401, 303,
     ]);
-    expect(identity.logged()).toContain('there may be a copy of it');
+    expect(identity.logged()).toContain('it may have been copied');
   });
 
   it('takes passkeys that do not count, as synced ones', async () => {
@@ -507,20 +507,20 @@ onEachDatabase('passkeys, as time goes by', ({ start }) => {
   });
 });
 
-describe('where passkeys are off', () => {
+describe('with passkeys disabled', () => {
   it.each([
     [
       'the configuration says so',
       { accounts: { passkeys: { enabled: false } } },
       atLocalhost,
-      'as configured',
+      'by configuration',
     ],
-    ['the issuer is an address', {}, () => Promise.resolve({}), 'not for addresses'],
+    ['the issuer is an address', {}, () => Promise.resolve({}), 'not for IP addresses'],
   ])('because %s, nothing is shown of them, and nothing taken', async (_, more, place, reason) => {
     const identity = await startIdentity({ ...(await place()), ...more });
     try {
       await identity.addUser('grace');
-      expect(identity.logged()).toMatch(new RegExp(`passkeys are off.*${reason}`));
+      expect(identity.logged()).toMatch(new RegExp(`passkeys disabled.*${reason}`));
       const { browser, page } = await logInAtAccount(identity, 'grace');
       expect(page.body).not.toContain('passkey');
       const { csrf = '' } = formTo(page, '/logout-everywhere').fields;

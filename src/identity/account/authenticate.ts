@@ -19,7 +19,7 @@ import { normalizeUsername } from '../store/username.ts';
 
 export type Authentication =
   | { kind: 'authenticated'; account: Account }
-  /** No such user, wrong password, or disabled: which one is nobody's business. */
+  /** Unknown user, wrong password or disabled account. The result must not show which one. */
   | { kind: 'refused' }
   | { kind: 'throttled'; retryAfterSeconds: number };
 
@@ -38,28 +38,30 @@ export type AuthenticateOptions = {
   derive?: Derive;
   /** Most password hashes computed at once, each with its memory. Default 4. */
   maxConcurrent?: number;
-  /** Most attempts waiting for one; beyond that they are told to come back. Default 64. */
+  /** Most attempts that wait for one; further attempts are throttled. Default 64. */
   maxWaiting?: number;
 };
 
 /**
- * Makes the log-in by user name and password. Whether a user exists shows neither in the answer nor in its time.
- * Cost of the call itself: one hash, for users who don't exist.
+ * Creates the login by user name and password. Neither the result nor its timing shows whether a user exists.
+ * Cost: one password hash, which is then used for unknown users.
  */
 export async function createAuthenticate(options: AuthenticateOptions): Promise<Authenticate> {
   const { accounts, throttle, metrics, log, cost = defaultPasswordCost, derive = argon2id } = options;
   const limit = createLimiter(options.maxConcurrent ?? 4, options.maxWaiting ?? 64);
   const costs = createCostsInUse(accounts, cost);
-  const nobodysHash = await hashPassword('nobody has this password', cost, derive);
+  const unknownUserHash = await hashPassword('password of unknown users', cost, derive);
 
-  /** One hash of each cost in use, whoever is asked for; the account's own is among them. */
+  /**
+   * Computes one hash of each cost in use for every attempt, so that the time doesn't depend on the account.
+   */
   async function check(password: string, stored: string | undefined): Promise<PasswordCheck> {
     const own = stored === undefined ? undefined : costOf(stored);
-    const hash = stored === undefined || own === undefined ? nobodysHash : stored;
+    const hash = stored === undefined || own === undefined ? unknownUserHash : stored;
     const ownPrefix = hashPrefix(own ?? cost);
     for (const other of await costs.all())
       if (hashPrefix(other) !== ownPrefix)
-        await checkPassword(password, `${hashPrefix(other)}${saltAndTagOf(nobodysHash)}`, cost, derive);
+        await checkPassword(password, `${hashPrefix(other)}${saltAndTagOf(unknownUserHash)}`, cost, derive);
     return await checkPassword(password, hash, cost, derive);
   }
 
@@ -83,7 +85,7 @@ export async function createAuthenticate(options: AuthenticateOptions): Promise<
     }
     try {
       const account = await verify(name, password).catch((thrown: unknown) => {
-        // Nothing was learnt about the password.
+        // The attempt showed nothing about the password.
         if (isDatabaseUnavailable(thrown)) throttle.giveBack(key, address);
         throw thrown;
       });
@@ -105,7 +107,10 @@ export async function createAuthenticate(options: AuthenticateOptions): Promise<
 
 const saltAndTagOf = (stored: string): string => stored.split('$').slice(-2).join('$');
 
-/** Lets so many run at once and so many wait; undefined: too many. */
+/**
+ * Limits concurrency. The returned function waits for a slot and resolves to its release; undefined: too many
+ * wait.
+ */
 function createLimiter(maxConcurrent: number, maxWaiting: number): () => Promise<(() => void) | undefined> {
   let running = 0;
   const waiting: (() => void)[] = [];

@@ -1,30 +1,33 @@
 import type { Clock } from '../../runtime/clock.ts';
 import { networkOf } from '../../runtime/network.ts';
 
-/** A bucket of attempts: so many at once, then one every `refillEveryMs`. */
+/** A token bucket: `burst` attempts at once, then one every `refillEveryMs`. */
 export type ThrottleLimit = { burst: number; refillEveryMs: number };
 
 export type LoginThrottleOptions = {
   clock: Clock;
-  /** Per account name, known or not. Default: 10 at once, then one every 30 s. */
+  /** Per user name, whether or not it exists. Default: 10 at once, then one every 30 s. */
   perAccount?: ThrottleLimit;
   /** Per client address. Default: 50 at once, then one every 6 s. */
   perAddress?: ThrottleLimit;
-  /** Most names and addresses remembered, each; the ones unused for longest are forgotten. Default 20,000. */
+  /**
+   * Most user names, and most addresses, that are tracked; the least recently used are evicted. Default
+   * 20,000.
+   */
   maxEntries?: number;
 };
 
 export type LoginThrottle = {
   /**
-   * Takes an attempt before it is made, so that parallel ones count too.
-   * @returns how long to wait; 0: go ahead
+   * Takes an attempt before it is made, so that concurrent attempts count, too.
+   * @returns how long to wait; 0: no wait
    */
   take(username: string, address: string): number;
-  /** Gives the attempt back: it was a good one. */
+  /** Returns the attempt to the bucket, after a successful login. */
   giveBack(username: string, address: string): void;
 };
 
-/** Slows down guessing. In memory and per replica. */
+/** Slows down password guessing. The state is in memory, per replica. */
 export function createLoginThrottle({
   clock,
   perAccount = { burst: 10, refillEveryMs: 30_000 },
@@ -51,9 +54,9 @@ export function createLoginThrottle({
 
 type Bucket = { level: number; atMs: number };
 
-/** Buckets by key, the ones unused for longest forgotten. */
+/** Token buckets by key; the least recently used are evicted. */
 export function createBuckets({ burst, refillEveryMs }: ThrottleLimit, maxEntries: number, clock: Clock) {
-  // Insertion order is the order of last use.
+  // In order of last use.
   const buckets = new Map<string, Bucket>();
 
   function levelOf(key: string): number {

@@ -1,7 +1,7 @@
 import type { Account, AccountStore } from '../store/account-store.ts';
 import { normalizeUsername } from '../store/username.ts';
 
-/** The account of a name as somebody wrote it. */
+/** Finds the account of a user name that a person entered. */
 export async function namedAccount(
   accounts: Pick<AccountStore, 'findByName'>,
   text: string,

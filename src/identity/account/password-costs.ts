@@ -2,28 +2,29 @@ import type { AccountStore } from '../store/account-store.ts';
 import { costOf, hashPrefix, type PasswordCost } from './password.ts';
 
 /**
- * The costs that stored hashes have. While there are hashes of a former cost, a check of one takes another time than
- * one of the present: every attempt computes a hash of each, so that none tells whether there is such an account.
+ * The costs of the stored password hashes. Checking a hash of an earlier cost takes a different time than
+ * checking one of the current cost. So every attempt computes a hash of each cost, and its time doesn't show
+ * whether an account exists.
  */
 export type CostsInUse = {
-  /** Each cost, the present one too. Cost: the first time one statement that looks at every account. */
+  /** All costs, including the current one. Cost: the first call scans all accounts in one statement. */
   all(): Promise<readonly PasswordCost[]>;
 };
 
-/** As many as there are releases that changed it, at most; beyond, hashes tell that there are many kinds. */
+/** Most costs that every attempt computes: one for each release that changed it, at most. */
 const maxCosts = 4;
 const sampleSize = 1000;
 
 export function createCostsInUse(
   accounts: Pick<AccountStore, 'hashesUnlike'>,
-  present: PasswordCost,
+  current: PasswordCost,
 ): CostsInUse {
   let known: readonly PasswordCost[] | undefined;
   return {
     all: async () => {
       if (known !== undefined) return known;
-      const byPrefix = new Map([[hashPrefix(present), present]]);
-      for (const stored of await accounts.hashesUnlike(hashPrefix(present), sampleSize)) {
+      const byPrefix = new Map([[hashPrefix(current), current]]);
+      for (const stored of await accounts.hashesUnlike(hashPrefix(current), sampleSize)) {
         const cost = costOf(stored);
         if (cost !== undefined && byPrefix.size < maxCosts) byPrefix.set(hashPrefix(cost), cost);
       }

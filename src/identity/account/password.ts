@@ -3,10 +3,10 @@ import { promisify } from 'node:util';
 
 const argon2Async = promisify(argon2);
 
-/** Cost of a hash: memory in KiB, passes over it, lanes. */
+/** The cost of an argon2id hash: memory in KiB, passes, lanes. */
 export type PasswordCost = { memory: number; passes: number; parallelism: number };
 
-/** RFC 9106 §4 asks for as much as one can afford; this is OWASP's advice for argon2id, some 25 ms. */
+/** OWASP's recommendation for argon2id (compare RFC 9106 §4); about 25 ms. */
 export const defaultPasswordCost: PasswordCost = { memory: 19_456, passes: 2, parallelism: 1 };
 
 const minPasswordLength = 8;
@@ -14,7 +14,9 @@ const maxPasswordBytes = 1024;
 const saltBytes = 16;
 const tagBytes = 32;
 
-/** Why a password can't be set; undefined when it can. Length only, as NIST SP 800-63B §3.1.1.2 has it. */
+/**
+ * Why a password is not acceptable; undefined if it is. Checks only the length (NIST SP 800-63B §3.1.1.2).
+ */
 export function passwordProblem(password: string): string | undefined {
   if (password.length < minPasswordLength) return `must be at least ${minPasswordLength} characters`;
   if (Buffer.byteLength(password) > maxPasswordBytes) return `must be at most ${maxPasswordBytes} bytes`;
@@ -35,12 +37,12 @@ function parse(text: string): ParsedHash | undefined {
   return { cost, salt: Buffer.from(salt, 'base64'), tag: Buffer.from(tag, 'base64') };
 }
 
-/** Makes a hash. Cost: as it says, on the thread pool. */
+/** Derives a hash. Cost: as given, on the thread pool. */
 export type Derive = (password: string, salt: Buffer, cost: PasswordCost, length: number) => Promise<Buffer>;
 
 export const argon2id: Derive = (password, salt, cost, length) =>
   argon2Async('argon2id', {
-    // Two keyboards may write the same letter in two ways.
+    // Keyboards may encode the same letter differently.
     message: Buffer.from(password.normalize('NFKC')),
     nonce: salt,
     ...cost,
@@ -49,11 +51,11 @@ export const argon2id: Derive = (password, salt, cost, length) =>
 
 const unpadded = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '');
 
-/** What every stored hash of a cost begins with. */
+/** The prefix of all stored hashes of a cost. */
 export const hashPrefix = ({ memory, passes, parallelism }: PasswordCost): string =>
   `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$`;
 
-/** The cost of a stored hash; undefined for what is none. */
+/** The cost of a stored hash; undefined for a text that is not a hash. */
 export const costOf = (stored: string): PasswordCost | undefined => parse(stored)?.cost;
 
 /** Hashes a new password. Cost: as configured, on the thread pool. */
@@ -69,11 +71,11 @@ export async function hashPassword(
 
 export type PasswordCheck = {
   isMatch: boolean;
-  /** The hash was made at another cost than the present one: time to make it again. */
+  /** Whether the hash has another cost than the current one and has to be replaced. */
   isOutdated: boolean;
 };
 
-/** Compares a password with a stored hash, in time that tells nothing of where they differ. */
+/** Compares a password with a stored hash in constant time. */
 export async function checkPassword(
   password: string,
   stored: string,

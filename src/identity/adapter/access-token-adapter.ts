@@ -2,12 +2,12 @@ import type { Adapter } from 'oidc-provider';
 import { emptyAdapter, type ProviderAdapterOptions } from './adapter-parts.ts';
 
 /*
- * Access tokens are JWTs and not stored. oidc-provider tells nobody about such tokens (RFC 7662), so they reach it in
- * a wrapping that it takes for one of its own kind of tokens and asks us for.
+ * Access tokens are JWTs and are not stored. oidc-provider does not introspect such tokens (RFC 7662), so a
+ * request's token is wrapped into an id of the form that oidc-provider looks up in storage: here.
  */
 const prefix = 'at~';
 
-/** The wrapping of a JWT for introspection; other texts as they are. */
+/** Wraps a JWT for introspection. Other texts are returned unchanged. */
 export const wrapAccessToken = (token: string): string =>
   token.includes('.') && token.startsWith('eyJ')
     ? `${prefix}${Buffer.from(token).toString('base64url')}`
@@ -18,17 +18,18 @@ function unwrap(id: string): string | undefined {
   return Buffer.from(id.slice(prefix.length), 'base64url').toString();
 }
 
-/** Finds what a JWT of ours says, if it is good and not revoked. */
+/** Finds the claims of an access token of this identity if it is valid and not revoked. */
 export function createAccessTokenAdapter({ issuedTokenVerifier, context }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('AccessToken'),
     find: async (id) => {
-      // Revoking one would end its session, and every service has seen one.
+      // Not for the revocation endpoint: revoking an access token would end its session, and every service
+      // that has received the token could do that.
       const jwt = context().route === 'revocation' ? undefined : unwrap(id);
       const claims = jwt === undefined ? undefined : await issuedTokenVerifier.verify(jwt);
       if (claims === undefined) return undefined;
       const { sub, session } = claims;
-      // A client's own token has the client for its subject, and no account.
+      // With client_credentials, the client is the subject, and there is no account.
       const account = session === undefined ? {} : { accountId: sub, grantId: session };
       return {
         kind: 'AccessToken',

@@ -18,22 +18,25 @@ export type ProviderAdapterOptions = {
   recovery: Pick<UseRecovery, 'recover'>;
   issuedTokenVerifier: IssuedTokenVerifier;
   clock: Clock;
-  /** The session unused for longest ends for a new one beyond. */
+  /** Most sessions of an account. A new one beyond that ends the least recently used one. */
   maxSessionsPerAccount: number;
-  /** The request that is being answered. */
+  /** The context of the current request. */
   context(): RequestContext;
-  /** How long after its rotation a refresh token is refused without ending its family; ms. */
+  /** How long after its rotation a refresh token is refused without ending its session; ms. */
   rotationLeewayMs: number;
-  /** How long after its first use a refresh token or code gets the same successor again; ms, 0: never. */
+  /** How long after its first use a refresh token or code returns the same successor again; ms, 0: never. */
   refreshGraceMs: number;
-  /** Called for each request that gets an earlier one's successor. `other`: from another address or `User-Agent`. */
+  /**
+   * Called when a request gets the successor of an earlier one. `other`: from another address or
+   * `User-Agent`.
+   */
   onRepeat(kind: OneUseKind, caller: 'same' | 'other'): void;
 };
 
 export const expiryOf = (clock: Clock, expiresInSeconds: number | undefined): number =>
   clock.nowMs() + (expiresInSeconds ?? 0) * 1000;
 
-/** What is stored under a token, without the token itself. */
+/** The payload to store: it must not contain the token itself. */
 export const withoutId = (payload: AdapterPayload): string => JSON.stringify({ ...payload, jti: undefined });
 
 export const withId = (payload: string, id: string): AdapterPayload => ({
@@ -48,7 +51,7 @@ export function payloadOf(token: StoredToken | undefined, id: string): AdapterPa
   return { ...withId(token.payload, id), ...consumed };
 }
 
-/** Why a family ends at the request that is being answered. */
+/** The reason of a revocation that the current request causes. */
 export function reasonOf({ route }: RequestContext): RevocationReason {
   switch (route) {
     case 'token':
@@ -61,10 +64,10 @@ export function reasonOf({ route }: RequestContext): RevocationReason {
   }
 }
 
-/** For models that are never stored: JWT access tokens, and what isn't offered. */
+/** For models that are never stored: JWT access tokens, and those of disabled features. */
 export function emptyAdapter(model: string): Adapter {
   const refuse = (): Promise<never> =>
-    Promise.reject(new Fault('ERR_INTERNAL', `${model} is not meant to be stored`));
+    Promise.reject(new Fault('ERR_INTERNAL', `${model} must not be stored`));
   const nothing = (): Promise<undefined> => Promise.resolve(undefined);
   return {
     upsert: refuse,

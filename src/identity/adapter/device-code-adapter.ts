@@ -7,8 +7,9 @@ import type { StoredToken } from '../store/stored-tokens.ts';
 const kind = 'DeviceCode';
 
 /*
- * A device code is found by two secrets: the device's own, and the short code a person types in. The short one could
- * be guessed from its hash, so it opens nothing: what it finds goes by a handle, which no device can redeem.
+ * A device code is found by two secrets: the device's own code, and the short code that a person enters. The
+ * short code could be guessed from its hash, so it decrypts nothing. A lookup by it returns a handle instead
+ * of the device's code, and a device can't redeem a handle.
  */
 const handlePrefix = '#';
 
@@ -34,7 +35,7 @@ export function createDeviceCodeAdapter(options: ProviderAdapterOptions): Adapte
         expiresAtMs: expiryOf(clock, expiresIn),
       };
       if (!(await tokens.putDeviceCode(device, clock.nowMs())))
-        throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+        throw new errors.InvalidGrant({ detail: 'the grant no longer exists' });
     },
     find: async (id) => await payloadOfOneUse({ kind, id }, await find(id), options),
     findByUserCode: async (userCode) => {

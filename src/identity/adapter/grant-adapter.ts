@@ -12,12 +12,13 @@ import {
 import { hashOf } from '../store/sealing.ts';
 
 /**
- * A grant without a browser's login lives as long as its tokens. One whose first token never came, since the process
- * died before that, is nobody's: longer than a device may take to fetch its own, and then it goes. ms.
+ * The initial lifetime of a grant without a browser login; ms. Each token extends it. If the process crashes
+ * before the first token, the grant expires after this time, which is longer than a device may take to fetch
+ * its token.
  */
 const untilFirstTokenMs = 15 * 60 * 1000;
 
-/** Grants: sessions of one account at one client. Destroying one is a revocation. */
+/** Grants: the sessions of an account at a client. Destroying one revokes it. */
 export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
   const { grants, revoker, clock, context, maxSessionsPerAccount } = options;
   return {
@@ -28,9 +29,9 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
       const expiresAtMs = expiryOf(clock, expiresIn);
       if (grantsRead.has(id)) {
         if (await grants.update(id, withoutId(payload), expiresAtMs)) return;
-        throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+        throw new errors.InvalidGrant({ detail: 'the grant no longer exists' });
       }
-      const isOfBrowser = loginUid !== undefined;
+      const belongsToBrowser = loginUid !== undefined;
       if (accountId === undefined || clientId === undefined || credentials?.accountId !== accountId)
         throw new Fault('ERR_INTERNAL', 'a grant needs a client and an account read in the same request');
       const familyKey = generateFamilyKey();
@@ -41,9 +42,11 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
         familyKey,
         device,
         address,
-        loginHash: isOfBrowser ? hashOf('SessionUid', loginUid) : undefined,
+        loginHash: belongsToBrowser ? hashOf('SessionUid', loginUid) : undefined,
         nowMs: clock.nowMs(),
-        expiresAtMs: isOfBrowser ? expiresAtMs : Math.min(expiresAtMs, clock.nowMs() + untilFirstTokenMs),
+        expiresAtMs: belongsToBrowser
+          ? expiresAtMs
+          : Math.min(expiresAtMs, clock.nowMs() + untilFirstTokenMs),
         credentials,
       });
       if (!isInserted) throw new errors.InvalidGrant({ detail: 'the account has changed' });
@@ -54,7 +57,7 @@ export function createGrantAdapter(options: ProviderAdapterOptions): Adapter {
       const grant = await grants.find(id);
       if (grant === undefined) return undefined;
       context().grantsRead.set(id, grant.familyKey);
-      // The column moves with every refresh, the payload does not.
+      // Every refresh extends the column, but not the payload.
       return { ...withId(grant.payload, id), exp: Math.floor(grant.expiresAtMs / 1000) };
     },
     destroy: async (id) => {

@@ -5,7 +5,7 @@ import { createTokenAdapter } from './token-adapter.ts';
 
 const kind = 'Interaction';
 
-/** Pending logins. Each belongs to the browser it was begun in: for any other it isn't there. */
+/** Pending logins. A login can be found only by the browser that began it. */
 export function createInteractionAdapter(options: ProviderAdapterOptions): Adapter {
   const plain = createTokenAdapter(options, kind);
   const { context } = options;

@@ -12,14 +12,15 @@ import type {
 } from '../store/stored-tokens.ts';
 
 /*
- * Refresh tokens and codes are used once. A client that never got the answer asks again with the same token: for
- * `tokens.refreshGrace` it gets the same refresh token again, as long as nobody used that. Later, or once the refresh
- * token was used, the second request ends the session (RFC 9700 §4.14.2, RFC 6749 §4.1.2).
+ * Refresh tokens and codes are used once. A client that did not receive the response sends the same token
+ * again. Within `tokens.refreshGrace`, it gets the same refresh token again, as long as that one is unused.
+ * After that time, or when the new refresh token has been used, a second request ends the session (RFC 9700
+ * §4.14.2, RFC 6749 §4.1.2).
  */
 
 type NewSuccessor = NewToken & { sessionUid: string | undefined };
 
-/** A stored token as oidc-provider sees it: unused as long as the request that used it may be repeated. */
+/** The payload for oidc-provider. A used token looks unused as long as its request may be repeated. */
 export async function payloadOfOneUse(
   { kind, id }: OneUseToken,
   token: StoredToken | undefined,
@@ -32,8 +33,9 @@ export async function payloadOfOneUse(
 }
 
 /**
- * Uses up a code: with the refresh token it is exchanged for, in one transaction, or now if the client gets none.
- * @throws InvalidGrant when it was used already, and ends its session
+ * Uses a code. If the client gets a refresh token, the use is committed with it; otherwise it is committed
+ * now.
+ * @throws InvalidGrant when the code was already used. That also ends its session
  */
 export async function useCode(code: OneUseToken, options: ProviderAdapterOptions): Promise<void> {
   const { tokens, context } = options;
@@ -48,8 +50,8 @@ export async function useCode(code: OneUseToken, options: ProviderAdapterOptions
 }
 
 /**
- * Replaces a used token by its successor, or hands out the one it has.
- * @throws InvalidGrant when the family has ended, or ends because the token was used already
+ * Replaces a token with its successor, or returns the existing successor again.
+ * @throws InvalidGrant when the session has ended, or ends now because the token was already used
  */
 export async function rotateOrRepeat(
   used: OneUseToken,
@@ -62,11 +64,14 @@ export async function rotateOrRepeat(
   options.context().uses.push({ token: used, use, successorId: successor.id });
   const refusal = await tokens.rotate(used, { ...successor, isKept }, use);
   if (refusal === undefined) return await recordDevice(used, options);
-  if (refusal === 'gone') throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+  if (refusal === 'gone') throw new errors.InvalidGrant({ detail: 'the grant no longer exists' });
   await repeat(used, options);
 }
 
-/** Two tabs of one browser: once the successor is used, the late one is refused, and the family lives. */
+/**
+ * Whether the same caller used the token a moment ago. Two tabs of a browser may refresh at the same time:
+ * when the first tab has already used the successor, the second one is refused, but the session goes on.
+ */
 export const isJustRotated = (
   use: Pick<UsedToken, 'consumedAtMs' | 'consumedBy'> | undefined,
   { clock, context, rotationLeewayMs }: ProviderAdapterOptions,
@@ -81,17 +86,20 @@ async function repeat({ kind, id }: OneUseToken, options: ProviderAdapterOptions
   if (use?.consumedAtMs !== undefined && isRepeatable(kind, use, options)) {
     const times = { usedAtMs: use.consumedAtMs, nowMs: clock.nowMs() };
     if (!(await tokens.recordRepeat({ kind, id }, times)))
-      throw new Fault('ERR_DATABASE_UNAVAILABLE', 'the first use of the token was just taken back');
+      throw new Fault('ERR_DATABASE_UNAVAILABLE', 'the first use of the token was undone concurrently');
     context().repeated = use.successor;
     onRepeat(kind, use.consumedBy === callerHash(context()) ? 'same' : 'other');
     return;
   }
-  const isForgiven = kind === 'RefreshToken' && isJustRotated(use, options);
-  if (use?.grantId !== undefined && !isForgiven) await revoker.revoke({ id: use.grantId }, 'reuse');
+  const isTolerated = kind === 'RefreshToken' && isJustRotated(use, options);
+  if (use?.grantId !== undefined && !isTolerated) await revoker.revoke({ id: use.grantId }, 'reuse');
   throw new errors.InvalidGrant({ detail: `${kind} already used` });
 }
 
-/** A code of a client without refresh tokens has no successor: its access tokens are short-lived. */
+/**
+ * A code without a refresh token has no successor to return; its request can be repeated, as access tokens
+ * are short-lived.
+ */
 function isRepeatable(
   kind: OneUseKind,
   use: UsedToken | undefined,
@@ -101,7 +109,10 @@ function isRepeatable(
   return use.successor !== undefined || (kind !== 'RefreshToken' && !context().mayRefresh);
 }
 
-/** Until its code is used, a device's grant is known by the browser it was allowed in. */
+/**
+ * Records the device itself. Until its code is used, the grant has the address of the browser that allowed
+ * it.
+ */
 async function recordDevice(
   { kind, id }: OneUseToken,
   { grants, tokens, context }: ProviderAdapterOptions,

@@ -9,7 +9,7 @@ import { createRefreshTokenAdapter } from './refresh-token-adapter.ts';
 import { createReplayAdapter } from './replay-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
 
-/** The storage oidc-provider works on, by the name of its models. */
+/** The storage of oidc-provider, by the names of its models. */
 export function createProviderAdapter(options: ProviderAdapterOptions): AdapterFactory {
   return (model) => {
     switch (model) {

@@ -7,7 +7,7 @@ import { createTokenAdapter } from './token-adapter.ts';
 
 const kind = 'RefreshToken';
 
-/** Refresh tokens. Each is used once; the use and the successor are committed together. */
+/** Refresh tokens. Each is used once, and the use is committed together with the successor. */
 export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adapter {
   const { grants, tokens, revoker, recovery, clock, context } = options;
   const plain = createTokenAdapter(options, kind);
@@ -21,13 +21,14 @@ export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adap
       const isUsed = payload?.['consumed'] !== undefined;
       if (isUsed && context().route === 'token' && isJustRotated(token, options))
         throw new errors.InvalidGrant({ detail: 'refresh token was used a moment ago' });
-      return payload ?? (await usedLongAgo(id, grants));
+      return payload ?? (await usedBeforePurge(id, grants));
     },
     destroy: async (id) => {
-      const grantId = (await tokens.find(kind, id))?.grantId ?? (await usedLongAgo(id, grants))?.grantId;
+      const grantId = (await tokens.find(kind, id))?.grantId ?? (await usedBeforePurge(id, grants))?.grantId;
       if (grantId !== undefined) await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
-    // Marked now, committed together with the successor: a crash between the two would cost the session.
+    // Only remembered here and committed with the successor: a crash between two commits would end the
+    // session.
     consume: (id) => {
       context().rotation = { kind, id };
       return Promise.resolve();
@@ -45,19 +46,20 @@ export function createRefreshTokenAdapter(options: ProviderAdapterOptions): Adap
   };
 }
 
-/** What is known of a token whose row is gone, if it was one. */
-async function usedLongAgo(id: string, grants: GrantStore): Promise<AdapterPayload | undefined> {
+/** The payload of a refresh token whose row was deleted, if its mark shows that it was one. */
+async function usedBeforePurge(id: string, grants: GrantStore): Promise<AdapterPayload | undefined> {
   const grantId = familyOf(id);
   const grant = grantId === undefined ? undefined : await grants.find(grantId);
   if (grant === undefined || !isOfFamily(id, grant.familyKey)) return undefined;
   const [iat, exp] = [grant.createdAtMs, grant.expiresAtMs].map((ms) => Math.floor(ms / 1000));
   const { accountId, clientId } = grant;
-  // Its scope is forgotten, and is asked for before the use is looked at: the widest there can have been.
+  // The scope of the token is unknown, but oidc-provider checks the scope before it sees that the token was
+  // used. So this is the widest scope that it can have had.
   const scope = grantedScope(grant.payload);
   return { kind, jti: id, grantId, accountId, clientId, scope, iat, exp, consumed: iat };
 }
 
-/** All that a grant's tokens may do, at all of its resources. */
+/** All scopes of a grant, at all of its resources. */
 function grantedScope(payload: string): string {
   const { openid, resources = {} } = JSON.parse(payload) as GrantPayload;
   return [openid?.scope ?? [], ...Object.values(resources)].flat().join(' ');

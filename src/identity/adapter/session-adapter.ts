@@ -3,7 +3,7 @@ import type { RequestContext } from '../request/request-context.ts';
 import { hashOf } from '../store/sealing.ts';
 import { emptyAdapter, expiryOf, withId, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 
-/** Logins of browsers. */
+/** Browser logins. */
 export function createSessionAdapter({ sessions, revoker, clock, context }: ProviderAdapterOptions): Adapter {
   return {
     ...emptyAdapter('Session'),
@@ -18,7 +18,8 @@ export function createSessionAdapter({ sessions, revoker, clock, context }: Prov
         expiresAtMs: expiryOf(clock, expiresIn),
       };
       const isNew = ![...sessionsRead.values()].includes(uid);
-      // One that was read and is gone was ended meanwhile; then the browser keeps a cookie to nothing.
+      // A session that was read but no longer exists was ended meanwhile. The browser then has a cookie
+      // without a session.
       if (!isLoginRefused)
         await sessions.put(session, { isNew, ...(credentials === undefined ? {} : { credentials }) });
       sessionsRead.set(id, uid);
@@ -33,22 +34,25 @@ export function createSessionAdapter({ sessions, revoker, clock, context }: Prov
     findByUid: async (uid) => {
       const session = await sessions.findByUid(uid);
       if (session === undefined) return undefined;
-      // Only the cookie knows the id; whoever looks by uid reads the session and never saves it.
+      // Only the cookie contains the id. Callers that find a session by `uid` never save it.
       return { ...withId(session.payload, ''), exp: Math.floor(session.expiresAtMs / 1000) };
     },
     destroy: async (id) => {
       const { route, sessionsRead } = context();
-      // Elsewhere this is only the change of the id, which `upsert` does in one statement.
+      // Outside of a logout, oidc-provider only changes the id, which `upsert` does in one statement.
       if (route !== 'logout') return;
       const uid = sessionsRead.get(id);
       sessionsRead.delete(id);
-      // With what was begun in it since oidc-provider read it, and ended what it found there.
+      // Also ends grants that were added to this login after oidc-provider read it.
       if (uid !== undefined) await revoker.revoke({ loginHash: hashOf('SessionUid', uid) }, 'logout');
     },
   };
 }
 
-/** oidc-provider takes a device's grant for the browser's: the browser would lose its own, and end the device's. */
+/**
+ * oidc-provider stores a device's grant as the browser's own at this client. The browser would then lose its
+ * grant, and its logout would end that of the device.
+ */
 function withoutDevice(payload: AdapterPayload, before: RequestContext['beforeDevice']): AdapterPayload {
   if (before === undefined) return payload;
   const { clientId, authorization } = before;

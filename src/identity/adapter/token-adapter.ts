@@ -9,7 +9,7 @@ import {
 } from './adapter-parts.ts';
 import type { TokenKind } from '../store/stored-tokens.ts';
 
-/** What is found by a secret and goes with its grant. */
+/** Tokens that are found by a secret and deleted with their grant. */
 export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenKind): Adapter {
   const { tokens, revoker, clock, context } = options;
   return {
@@ -24,7 +24,7 @@ export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenK
         expiresAtMs: expiryOf(clock, expiresIn),
       };
       if (!(await tokens.put(token, clock.nowMs())))
-        throw new errors.InvalidGrant({ detail: 'the grant is gone' });
+        throw new errors.InvalidGrant({ detail: 'the grant no longer exists' });
     },
     find: async (id) => {
       return payloadOf(await tokens.find(kind, id), id);
@@ -32,7 +32,7 @@ export function createTokenAdapter(options: ProviderAdapterOptions, kind: TokenK
     destroy: async (id) => {
       const grantId = (await tokens.find(kind, id))?.grantId;
       if (grantId === undefined) await tokens.delete(kind, id);
-      // The whole family goes: a token of it goes with its grant.
+      // Ends the whole session: its tokens are deleted with the grant.
       else await revoker.revoke({ id: grantId }, reasonOf(context()));
     },
     revokeByGrantId: async (grantId) => {

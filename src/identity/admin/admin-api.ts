@@ -11,13 +11,13 @@ import { openApiPath, operations, type Operation, type OperationName } from './o
 export type AdminApiOptions = AdminWork & {
   issuer: string;
   issuedTokenVerifier: IssuedTokenVerifier;
-  /** The client's address, of the present request. */
+  /** The client's address in the current request. */
   address(): string;
   /** Reads the body; undefined when it is too long. */
   readBody(request: IncomingMessage): Promise<string | undefined>;
 };
 
-/** The administration API: JSON over HTTP, for clients that have their own tokens for it. */
+/** The administration API: JSON over HTTP, for clients with tokens from the grant type client_credentials. */
 export type AdminApi = { answer(request: IncomingMessage, response: ServerResponse): Promise<void> };
 
 export const isAdminPath = (path: string): boolean => path.startsWith('/admin/');
@@ -73,7 +73,7 @@ async function tokenOf(
 ): Promise<IssuedToken | undefined> {
   const text = bearer.exec(headers.authorization ?? '')?.groups?.['token'];
   const token = text === undefined ? undefined : await issuedTokenVerifier.verify(text);
-  // A person's token is never for this audience; this is the second lock.
+  // Tokens of accounts never have this audience. The check of `session` is a second line of defence.
   return token?.aud === adminAudience && token.session === undefined ? token : undefined;
 }
 
@@ -103,7 +103,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What was asked for can't be done, or not now; other faults are ours. */
+/** The answer to a fault that the request or the database caused. Rethrows other faults. */
 function refusalOf(thrown: unknown): ApiRefusal {
   if (isDatabaseUnavailable(thrown)) return { refusal: 503, detail: 'try again later' };
   const isRefusal = thrown instanceof Fault && ['ERR_USAGE', 'ERR_REVOCATION_INVALID'].includes(thrown.code);

@@ -7,16 +7,19 @@ import { adminAudience, type AdminScope } from '../../vocabulary/admin-scopes.ts
 import { problem, type revocationBody } from './messages.ts';
 import { operations, scopeOf, type Operation, type OperationName } from './operations.ts';
 
-/** What a caller shows: a token it has, or a client's credentials, for a token of each call's own scope. */
+/**
+ * How a caller authenticates: with a token, or with client credentials, which get a token with the scope of
+ * each call.
+ */
 export type AdminCredentials =
   | { kind: 'token'; token: Pick<Secret, 'text'> }
   | { kind: 'client'; clientId: string; clientSecret: Pick<Secret, 'text'> };
 
 export type AdminClientOptions = {
-  /** Where identity is: its issuer, or another address of the same; https but on this machine. */
+  /** The issuer of identity, or another address of it. https, except on this machine. */
   url: string;
   credentials: AdminCredentials;
-  /** For each request; ms. Default 10 s. */
+  /** For each request; ms, default 10 s. */
   timeoutMs?: number;
   fetch?: typeof globalThis.fetch;
 };
@@ -27,19 +30,19 @@ export type RemoteAnswer<Name extends OperationName> = v.InferOutput<(typeof ope
 
 export type RemoteOutcome<Answer> =
   | { kind: 'done'; answer: Answer }
-  /** By identity: the token is not good (401), may not do this (403), or the request is wrong. */
+  /** Identity refused: the token is not valid (401), lacks the scope (403), or the request is invalid. */
   | { kind: 'refused'; status: number; detail: string }
   | { kind: 'unreachable'; detail: string };
 
-/** The administration API from afar, for command lines that aren't beside the database. */
+/** A client of the administration API, for command lines without access to the database. */
 export type AdminClient = {
   revoke(revocation: RemoteRevocation): Promise<RemoteOutcome<RemoteAnswer<'revoke'>>>;
-  /** Asks for a list, or for what takes no input. Cost: two requests with a client's credentials, else one. */
+  /** Calls an operation without a body. Cost: one request; with client credentials two. */
   call<Name extends Exclude<OperationName, 'revoke'>>(
     name: Name,
     query?: Readonly<Record<string, string | undefined>>,
   ): Promise<RemoteOutcome<RemoteAnswer<Name>>>;
-  /** The issuer behind the address. */
+  /** The issuer at the address. */
   issuer(): Promise<RemoteOutcome<string>>;
 };
 
@@ -48,7 +51,7 @@ type Send = (path: string, init: RequestInit) => Promise<Sent>;
 
 const maxAnswerBytes = 1024 * 1024;
 
-/** @throws ERR_USAGE for an address where the credentials would travel in the clear */
+/** @throws ERR_USAGE for an address that would send the credentials unencrypted */
 export function createAdminClient(options: AdminClientOptions): AdminClient {
   const { fetch = globalThis.fetch, timeoutMs = 10_000 } = options;
   const url = checkedUrl(options.url);
@@ -56,7 +59,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   const send: Send = async (path, init) => {
     const answer = await fetch(`${url}${path}`, {
       ...init,
-      // Neither the secret nor the token is for anyone else.
+      // A redirect could send the secret or the token to another host.
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -100,10 +103,13 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
 function checkedUrl(text: string): string {
   const parsed = URL.parse(text);
   if (parsed === null || parsed.search !== '' || parsed.hash !== '' || parsed.username !== '')
-    throw new Fault('ERR_USAGE', 'the address of the administration is not a plain URL');
+    throw new Fault(
+      'ERR_USAGE',
+      'the address of the administration API must be a URL without user, query and fragment',
+    );
   const isLocal = parsed.protocol === 'http:' && isLoopback(parsed.hostname.replaceAll(/[[\]]/g, ''));
   if (parsed.protocol !== 'https:' && !isLocal)
-    throw new Fault('ERR_USAGE', `${text} is not https: credentials would travel in the clear`);
+    throw new Fault('ERR_USAGE', `${text} is not https: credentials would be sent unencrypted`);
   return text.replace(/\/$/, '');
 }
 
@@ -146,7 +152,7 @@ function outcomeOf<Answer>(sent: Sent, schema: v.GenericSchema<unknown, Answer>)
   const refusal = v.safeParse(problem, sent.body);
   const detail = refusal.success
     ? (refusal.output.detail ?? refusal.output.title)
-    : 'the answer is none of the administration API: is this the address of identity?';
+    : 'the response is not from the administration API: is this the address of identity?';
   return { kind: 'refused', status: sent.status, detail };
 }
 
@@ -158,7 +164,7 @@ function orUnreachable<Answer>(outcome: Promise<RemoteOutcome<Answer>>): Promise
   });
 }
 
-/** Undefined for what isn't JSON, or is too long. */
+/** The body as JSON; undefined if it is not JSON or too long. */
 async function jsonOf(answer: Response): Promise<unknown> {
   const chunks: Uint8Array[] = [];
   let length = 0;

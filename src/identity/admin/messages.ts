@@ -2,7 +2,8 @@ import * as v from 'valibot';
 import { revocationKinds } from '../../vocabulary/revocation-kinds.ts';
 
 /*
- * What the administration API takes and gives: the OpenAPI document is made of these, and requests are read by them.
+ * The messages of the administration API. Requests are validated with these schemas, and the OpenAPI document
+ * is generated from them.
  */
 
 const dateTime = v.pipe(v.string(), v.isoTimestamp(), v.maxLength(32));
@@ -39,24 +40,24 @@ const session = v.strictObject({
 
 export const sessionsAnswer = v.strictObject({
   sessions: v.array(session),
-  /** The offset of the next page; absent on the last. */
+  /** The offset of the next page; absent on the last page. */
   next: v.optional(v.number()),
 });
 
-/** As in the log of revocations; `everything` of this issuer is its `issuer`. */
+/** The kinds of the revocation log, with `everything` in place of `issuer`: the API serves one issuer. */
 const kinds = [...revocationKinds.filter((kind) => kind !== 'issuer'), 'everything'] as const;
 
 export const revocationBody = v.pipe(
   v.strictObject({
     kind: v.picklist(kinds),
-    /** Left out for `everything`. */
+    /** Absent for `everything`. */
     id: v.optional(id),
     issuedBefore: v.optional(dateTime),
     reason: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9_-]{1,64}$/))),
   }),
   v.check(
     ({ kind, id: given }) => (kind === 'everything') === (given === undefined),
-    '`id` is needed, but for `everything`, where there is none',
+    '`id` is required, except for `everything`, which has none',
   ),
   v.check(
     ({ kind, issuedBefore }) =>
@@ -67,7 +68,7 @@ export const revocationBody = v.pipe(
 
 export const revocationAnswer = v.strictObject({
   log: v.string(),
-  /** Its number in the log; absent while it is recorded only. */
+  /** Its sequence number in the log; absent until it is published. */
   seq: v.optional(v.number()),
   published: v.boolean(),
   sessionsEnded: v.number(),
@@ -88,7 +89,7 @@ export const keysAnswer = v.strictObject({
 export const newKeyAnswer = v.strictObject({ id });
 
 export const auditQuery = v.strictObject({
-  /** Of the account: what it did, and what was done to it and its sessions. */
+  /** Actions by this account, or on it and its sessions. */
   user: v.optional(id),
   client: v.optional(id),
   since: v.optional(dateTime),
@@ -120,7 +121,7 @@ export const auditAnswer = v.strictObject({
       ),
     }),
   ),
-  /** `before` of the next page; absent on the last. */
+  /** `before` of the next page; absent on the last page. */
   next: v.optional(v.number()),
 });
 

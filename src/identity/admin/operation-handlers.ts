@@ -11,20 +11,20 @@ import type * as messages from './messages.ts';
 import { scopeOf, type OperationName } from './operations.ts';
 import { refusedScope, type ApiRefusal } from './refusal.ts';
 
-/** What the operations work on. */
+/** What the operations need. */
 export type AdminWork = {
   accounts: AccountStore;
   grants: GrantStore;
   audit: AuditStore;
   revokeTarget: RevokeTarget;
   keyRing: SigningKeyRing;
-  /** Takes changed keys into use in this process; others notice within seconds. */
+  /** Loads changed keys in this process. Other replicas load them within seconds. */
   refreshKeys(): Promise<void>;
   logName: string;
   clock: Clock;
 };
 
-/** A request that is allowed, its input read. */
+/** An authorized request with its validated input. */
 export type AuthorizedRequest = { actor: Actor; mayDo(scope: AdminScope): boolean; input: unknown };
 
 export type OperationHandler = (request: AuthorizedRequest) => Promise<{ answer: unknown } | ApiRefusal>;
@@ -127,7 +127,7 @@ async function revoke(
     reason,
     issuedBefore: issuedBefore === undefined ? undefined : Date.parse(issuedBefore) / 1000,
   });
-  // If it was the signing one, another is needed at once.
+  // If it was the signing key, another one must take over at once.
   if (kind === 'key') await refreshKeys();
   const { seq, isPublished, removed } = revocation;
   return { log: logName, seq, published: isPublished, sessionsEnded: removed.length };

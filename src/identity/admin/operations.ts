@@ -6,12 +6,12 @@ const prefix = '/admin/v1';
 
 export const openApiPath = '/admin/openapi.json';
 
-/** One operation of the API, as the document describes it. */
+/** An operation of the API, as the OpenAPI document describes it. */
 export type Operation = {
   method: 'GET' | 'POST';
   path: string;
   summary: string;
-  /** What the token needs; for a revocation by its kind, see `scopeOf`. */
+  /** The token needs one of these. A revocation needs the one of its kind, see `scopeOf`. */
   scopes: readonly AdminScope[];
   query?: GenericSchema;
   body?: GenericSchema;
@@ -23,7 +23,7 @@ export const operations = {
   listSessions: {
     method: 'GET',
     path: `${prefix}/sessions`,
-    summary: 'Sessions, of all or by user name, subject or client, the one used last first.',
+    summary: 'Lists sessions, optionally of one user name, subject or client, the most recently used first.',
     scopes: ['sessions:read'],
     query: messages.sessionsQuery,
     status: 200,
@@ -33,7 +33,7 @@ export const operations = {
     method: 'POST',
     path: `${prefix}/revocations`,
     summary:
-      'Ends sessions and revokes tokens: of one session, a subject (by id or user name), a client, a key, or everything.',
+      'Ends sessions and revokes tokens: of a session, a token, a subject (by id or user name), a client, a key, or everything.',
     scopes: ['sessions:revoke', 'keys:manage', 'everything:revoke'],
     body: messages.revocationBody,
     status: 200,
@@ -42,7 +42,7 @@ export const operations = {
   listKeys: {
     method: 'GET',
     path: `${prefix}/keys`,
-    summary: 'The signing keys, the oldest first.',
+    summary: 'Lists the signing keys, the oldest first.',
     scopes: ['keys:read'],
     status: 200,
     answer: messages.keysAnswer,
@@ -50,7 +50,7 @@ export const operations = {
   rotateKeys: {
     method: 'POST',
     path: `${prefix}/keys`,
-    summary: 'Adds a key that takes over in ten minutes.',
+    summary: 'Adds a signing key, which takes over in ten minutes.',
     scopes: ['keys:manage'],
     status: 201,
     answer: messages.newKeyAnswer,
@@ -58,7 +58,7 @@ export const operations = {
   listAudit: {
     method: 'GET',
     path: `${prefix}/audit`,
-    summary: 'Who did what, the newest first.',
+    summary: 'Lists the audit log, the newest entry first.',
     scopes: ['audit:read'],
     query: messages.auditQuery,
     status: 200,

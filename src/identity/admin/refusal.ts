@@ -1,16 +1,16 @@
 import type { AdminScope } from '../../vocabulary/admin-scopes.ts';
 
-/** A request that isn't carried out; the status decides the title. */
+/** A request that the API refuses. */
 export type ApiRefusal = { refusal: 400 | 401 | 403 | 404 | 405 | 413 | 503; detail?: string };
 
 export const titles: Readonly<Record<ApiRefusal['refusal'], string>> = {
   400: 'Bad request',
-  401: 'A token is needed that is good for this',
+  401: 'A valid access token is required',
   403: 'Not allowed',
   404: 'No such path',
-  405: 'No such method here',
-  413: 'Too long',
-  503: 'Not available at present',
+  405: 'Method not allowed',
+  413: 'Request body too long',
+  503: 'Temporarily unavailable',
 };
 
 export const refusedScope = (scopes: readonly AdminScope[]): ApiRefusal => ({

@@ -9,7 +9,10 @@ export type AnswerUnavailableOptions = {
   recovery: Pick<UseRecovery, 'add'>;
 };
 
-/** What oidc-provider met of a database that went away, whatever it made of it. */
+/**
+ * Records in the request context if an error, or one of its causes, is an unavailable database.
+ * @returns whether the database was lost during the request
+ */
 export function recordDatabaseLoss(context: RequestContext, thrown: unknown): boolean {
   let cause = thrown;
   for (let depth = 0; depth < maxCauses && cause instanceof Error; depth += 1) {
@@ -21,7 +24,9 @@ export function recordDatabaseLoss(context: RequestContext, thrown: unknown): bo
 
 const maxCauses = 5;
 
-/** Answers with 503 where the database went away under a request, and takes back what the request had used up. */
+/**
+ * Answers 503 if the database became unavailable during the request, and undoes the request's uses of tokens.
+ */
 export const answerUnavailable =
   ({ context, recovery }: AnswerUnavailableOptions): Parameters<Provider['use']>[0] =>
   async (ctx, next) => {
@@ -37,7 +42,7 @@ export const answerUnavailable =
     ctx.status = 503;
     ctx.set('retry-after', String(databaseRetrySeconds));
     ctx.set('cache-control', 'no-store');
-    // A cookie may name a session that was not stored: the browser keeps the one it has.
+    // The new cookie may name a session that was not stored, so the browser keeps its old one.
     ctx.remove('set-cookie');
     ctx.remove('location');
     if (isPage) ctx.type = 'html';
@@ -46,6 +51,6 @@ export const answerUnavailable =
       ? errorPage(texts, texts.error.unavailable)
       : {
           error: 'temporarily_unavailable',
-          error_description: 'the service is unavailable at present, try again later',
+          error_description: 'the service is temporarily unavailable, try again later',
         };
   };

@@ -4,47 +4,52 @@ import { Fault } from '../../runtime/fault.ts';
 import type { Log } from '../../runtime/log.ts';
 import { createLogoutNotices, type LogoutNotice, type LogoutNotices } from '../session/logout-notices.ts';
 
-type Tell = (subject: string, sid: string | undefined) => Promise<void>;
+type SendLogout = (subject: string, sid: string | undefined) => Promise<void>;
 
-const originals = new WeakMap<Provider, Tell>();
+const originals = new WeakMap<Provider, SendLogout>();
 
 /**
- * Takes the telling of clients over from oidc-provider: it does so at `end_session` only, before anything is
- * committed, and only for the clients it remembers there. The library's types leave the method out.
+ * Disables oidc-provider's own logout notices and keeps its method for `createClientNotices`. oidc-provider
+ * notifies only at `end_session`, before anything is committed, and only the clients in its session. Its
+ * types don't declare the method.
  */
 export function takeOverLogoutNotices(provider: Provider): void {
   const { prototype } = provider.Client as unknown as { prototype: { backchannelLogout?: unknown } };
   if (typeof prototype.backchannelLogout !== 'function')
-    throw new Fault('ERR_INTERNAL', 'oidc-provider has no back-channel logout');
-  originals.set(provider, prototype.backchannelLogout as Tell);
+    throw new Fault('ERR_INTERNAL', 'oidc-provider has no method for back-channel logout');
+  originals.set(provider, prototype.backchannelLogout as SendLogout);
   Object.defineProperty(prototype, 'backchannelLogout', { value: () => Promise.resolve() });
 }
 
-/** Tells clients of sessions that ended, in the name of whichever provider there is by then. */
+/**
+ * Notifies clients of sessions that ended. Each notice is signed by the provider that is current when it is
+ * sent.
+ */
 export const createClientNotices = (
   { clients, clock, log }: { clients: readonly ClientMetadata[]; clock: Clock; log: Log },
   provider: () => Provider,
 ): LogoutNotices =>
   createLogoutNotices({
-    clients: clientsToTell(clients),
-    tell: (notice) => tellClient(provider(), notice),
+    clients: clientsToNotify(clients),
+    send: (notice) => sendNotice(provider(), notice),
     clock,
     log,
   });
 
 /**
- * Sends one logout token (OpenID Connect Back-Channel Logout 1.0 §2.5). Cost: a signature and a request of 2.5 s at most.
- * @throws what the request or its answer failed with
+ * Sends one logout token (OpenID Connect Back-Channel Logout 1.0 §2.5). Cost: a signature and a request of at
+ * most 2.5 s.
+ * @throws the error of the request, also for an unsuccessful response
  */
-async function tellClient(provider: Provider, { clientId, subject, sid }: LogoutNotice): Promise<void> {
+async function sendNotice(provider: Provider, { clientId, subject, sid }: LogoutNotice): Promise<void> {
   const client = await provider.Client.find(clientId);
-  const tell = originals.get(provider);
-  if (client === undefined || tell === undefined) throw new Fault('ERR_INTERNAL', 'no such client to tell');
-  await tell.call(client, subject, sid);
+  const send = originals.get(provider);
+  if (client === undefined || send === undefined) throw new Fault('ERR_INTERNAL', 'no such client to notify');
+  await send.call(client, subject, sid);
 }
 
-/** Clients that want to be told of sessions that end. */
-const clientsToTell = (
+/** The clients with a back-channel logout URI. */
+const clientsToNotify = (
   clients: readonly ClientMetadata[],
 ): ReadonlyMap<string, { isSessionNamed: boolean }> =>
   new Map(
@@ -56,6 +61,8 @@ const clientsToTell = (
       ]),
   );
 
-/** Sessions are named to clients unless they say otherwise: else the end of one would end all of the person's. */
+/**
+ * By default, notices name the session. Otherwise the end of one session would end all sessions of the user.
+ */
 export const logoutDefaults = (clients: readonly ClientMetadata[]): Partial<ClientMetadata> =>
-  clientsToTell(clients).size === 0 ? {} : { backchannel_logout_session_required: true };
+  clientsToNotify(clients).size === 0 ? {} : { backchannel_logout_session_required: true };

@@ -7,41 +7,41 @@ import type { Clock } from '../../runtime/clock.ts';
 
 export type ClientThrottleOptions = {
   clock: Clock;
-  /** Failures as one client from one address (of IPv6, a /64). Default: 10 at once, then one every 30 s. */
+  /** Failures of one client id from one address (IPv6: one /64). Default: 10 at once, then one every 30 s. */
   perClient?: ThrottleLimit;
-  /** Failures from an address, as whatever client. Default: 50 at once, then one every 6 s. */
+  /** Failures from one address, with any client id. Default: 50 at once, then one every 6 s. */
   perAddress?: ThrottleLimit;
 };
 
-/** A request that says which client sends it. */
+/** A request that may authenticate a client. */
 export type ClientRequest = {
   path: string;
   headers: IncomingHttpHeaders;
-  /** The body as oidc-provider gets it. */
+  /** The body that oidc-provider receives. */
   form: Buffer;
   address: string;
 };
 
 export type ClientAttempt = {
-  /** How long to wait before the request is looked at; 0: go ahead. */
+  /** How long the client has to wait; 0: no wait. */
   readonly waitMs: number;
-  /** Tells the status it was answered with. */
+  /** Call with the status of the response. */
   answered(status: number): void;
 };
 
 /**
- * Slows down who guesses clients' secrets. Only failures count, since a service may ask as often as it likes; and a
- * client is never kept waiting for what others do in its name elsewhere. In memory, per replica.
+ * Slows down guessing of client secrets. Only failures count, because a service may send any number of valid
+ * requests. Failures from other networks never delay a client. The state is in memory, per replica.
  */
 export type ClientThrottle = {
-  /** @returns undefined where no client authenticates */
+  /** @returns undefined for an endpoint without client authentication */
   begin(request: ClientRequest): ClientAttempt | undefined;
 };
 
 const maxEntries = 20_000;
 const maxIdLength = 128;
 
-// oidc-provider takes capitals and a slash at the end, too.
+// oidc-provider ignores case and a trailing slash, too.
 const authenticating = /^\/(?:token(?:\/introspection|\/revocation)?|device\/auth)\/?$/i;
 
 export function createClientThrottle({
@@ -60,7 +60,7 @@ export function createClientThrottle({
       return {
         waitMs: Math.max(clients.waitMs(client), addresses.waitMs(network)),
         answered: (status) => {
-          // RFC 6749 §5.2: invalid_client. Nothing else is answered so here.
+          // RFC 6749 §5.2: these endpoints answer 401 only for invalid_client.
           if (status !== 401) return;
           for (const [buckets, key] of [
             [clients, client],
@@ -74,11 +74,11 @@ export function createClientThrottle({
 }
 
 /*
- * Everything here reads a request as oidc-provider does, with the same parsers. Read otherwise, one client could be
- * named in many ways, and each would get a limit of its own.
+ * The functions below read a request exactly as oidc-provider does. Otherwise an attacker could write one
+ * client id in many ways, and each would have a limit of its own.
  */
 
-/** The client that a request names. What no client can be called counts as one. */
+/** The client id of a request. All impossible ids count as the same one. */
 function clientOf({ authorization = '' }: IncomingHttpHeaders, form: Buffer): string {
   const named = authorization === '' ? clientOfForm(form) : clientOfHeader(authorization);
   return named.length > maxIdLength ? '' : named;
@@ -103,7 +103,7 @@ function clientOfForm(form: Buffer): string {
   return id === undefined || id === '' ? subjectOf(assertion) : '';
 }
 
-/** RFC 7523 §3: a client's assertion names it, and no `client_id` has to. */
+/** RFC 7523 §3: a client assertion names its client, and `client_id` may be absent. */
 function subjectOf(assertion: unknown): string {
   try {
     return typeof assertion === 'string' ? (decodeJwt(assertion).sub ?? '') : '';

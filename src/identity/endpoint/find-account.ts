@@ -9,18 +9,20 @@ export type FindAccountOptions = {
   context(): RequestContext;
 };
 
-/** Key of a login's result: the version of the credentials it was made with. */
+/** The key in a login result for the version of the credentials that were used. */
 export const credentialsVersion = 'credentialsChangedAtMs';
 
-/** Loads the account a request acts for, and refuses one that was disabled or got another password meanwhile. */
+/**
+ * Loads the account of a request. Refuses one that is disabled, or whose password changed after the login.
+ */
 export function createFindAccount({ accounts, sessions, context }: FindAccountOptions): FindAccount {
   return async (ctx, id) => {
     const account = await accounts.find(id);
     if (account === undefined || account.isDisabled || !(await isLoginCurrent(ctx, account, sessions))) {
       context().isLoginRefused = true;
-      // At the token endpoint undefined is an answer; for a browser it is not.
+      // The token endpoint handles undefined; the authorization endpoint does not.
       if (ctx.oidc.session === undefined) return undefined;
-      throw new errors.AccessDenied('the login is no longer good');
+      throw new errors.AccessDenied('the login is no longer valid');
     }
     context().credentials = { accountId: account.id, changedAtMs: account.credentialsChangedAtMs };
     return {
@@ -37,8 +39,9 @@ async function isLoginCurrent(
 ): Promise<boolean> {
   const { session, result } = ctx.oidc;
   if (session === undefined) return true;
-  // A login that was begun with the old password and is finished now.
+  // A login that is completed now may have used the old password.
   if (result?.login !== undefined) return result.login[credentialsVersion] === account.credentialsChangedAtMs;
-  // Asked after the account was read: a change before that has ended the session, a later one refuses the new grant.
+  // Read after the account: an earlier password change has ended the session, and after a later one the grant
+  // is refused.
   return (await sessions.findByUid(session.uid)) !== undefined;
 }

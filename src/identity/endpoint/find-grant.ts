@@ -4,15 +4,15 @@ import { sidOf } from '../session/logout-sid.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
 /**
- * The grant an authorization request works on: the browser's own at this client, or a new one. What a client
- * of the operator's asks for is granted, others need the person's consent; the resources decide what there is.
+ * Finds or creates the grant of an authorization request. A first-party client gets the scopes that it
+ * requests; other clients need the user's consent. Only scopes of the requested resources can be granted.
  */
 export const createFindGrant =
   ({ context }: { context(): RequestContext }) =>
   async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { client, session, account, provider, result } = ctx.oidc;
     if (client === undefined || session === undefined || account === undefined) return undefined;
-    // A device gets a grant of its own: it isn't the browser it is allowed in.
+    // A device gets its own grant, not that of the browser in which it is allowed.
     const isDevice = ctx.oidc.entities.DeviceCode !== undefined;
     const { clientId } = client;
     if (isDevice)
@@ -25,11 +25,11 @@ export const createFindGrant =
     const existing = found?.accountId === account.accountId ? found : undefined;
     const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId });
     if (clientId === accountClientId) {
-      // For a look at one's own sessions nothing is granted that would be kept.
+      // The account page needs no stored grant.
       grant.addOIDCScope('openid');
       return grant;
     }
-    // What isn't granted, the person is asked for.
+    // oidc-provider asks the user for scopes that are not granted.
     if (client['consent_required'] === true && result?.consent === undefined) {
       if (existing !== undefined) session.sidFor(clientId, sidOf(existing.jti));
       return existing;
@@ -41,7 +41,7 @@ export const createFindGrant =
     return grant;
   };
 
-/** Adds what is asked for and not yet granted. @returns whether there was anything */
+/** Adds the requested scopes to the grant. @returns whether the grant has changed */
 function grantRequested(ctx: KoaContextWithOIDC, grant: Grant): boolean {
   const { requestParamOIDCScopes, requestParamScopes, resourceServers = {} } = ctx.oidc;
   const before = JSON.stringify([grant.openid, grant.resources]);

@@ -16,21 +16,24 @@ import { contentSecurityPolicy, formTargetOf, setSecurityHeaders } from './secur
 
 export type HandlerOptions = {
   issuer: string;
-  /** oidc-provider's request listener; it changes with the keys. */
+  /** oidc-provider's current request listener. It changes with the keys. */
   listener(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   interactions: Interactions;
   resources: Resources;
   accountPages: AccountPages;
   visits: VisitThrottle;
   clientThrottle: ClientThrottle;
-  /** Left out where no client may use it. */
+  /** Undefined if no client may use it. */
   adminApi: AdminApi | undefined;
   contexts: RequestContexts;
 };
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Everything between the socket and oidc-provider: whose host this is, whose form, which page. */
+/**
+ * Handles every request before oidc-provider: sets security headers, checks the path and the origin of forms,
+ * applies rate limits, and serves identity's own pages and the administration API.
+ */
 export function createHandler(options: HandlerOptions): Handler {
   const { issuer, contexts } = options;
   const { protocol, host, origin } = new URL(issuer);
@@ -47,15 +50,15 @@ export function createHandler(options: HandlerOptions): Handler {
       return sendPage(response, { status: 403, body: errorPage(texts, texts.error.crossSite) });
     await contexts.run(request, response, async () => {
       trustOnlyIssuer(request, forwarded);
-      const tooOften = crowded(request, path, options);
-      if (tooOften !== undefined) return sendPage(response, tooOften);
+      const throttled = throttledPage(request, path, options);
+      if (throttled !== undefined) return sendPage(response, throttled);
       if (options.adminApi !== undefined && isAdminPath(path))
         return await options.adminApi.answer(request, response);
       const answer = pageAt(path, options);
       if (answer === undefined) return await passOn(request, response, path, options);
       const page = await answer(request, response, path).catch((thrown: unknown) => {
         if (!isDatabaseUnavailable(thrown) || response.headersSent) throw thrown;
-        // A cookie may name a session that was not stored: the browser keeps the one it has.
+        // The new cookie may name a session that was not stored, so the browser keeps its old one.
         response.removeHeader('set-cookie');
         return unavailablePage(path, texts);
       });
@@ -64,31 +67,31 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
-const askedByScript = /(?:\/passkey-challenge|\/passkeys\/challenge)$/;
+const calledByScript = /(?:\/passkey-challenge|\/passkeys\/challenge)$/;
 
 function unavailablePage(path: string, texts: Texts): Page {
   const answer = { status: 503, retryAfterSeconds: databaseRetrySeconds };
   const { unavailable } = texts.error;
-  if (askedByScript.test(path))
+  if (calledByScript.test(path))
     return { ...answer, body: JSON.stringify({ problem: unavailable }), isJson: true };
   return { ...answer, body: errorPage(texts, unavailable) };
 }
 
 type Answer = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<Page | undefined>;
 
-/** What answers a page of ours; undefined: oidc-provider answers. */
+/** The handler of one of identity's own pages; undefined: oidc-provider handles the path. */
 function pageAt(path: string, { interactions, accountPages }: HandlerOptions): Answer | undefined {
   if (isInteractionPath(path)) return interactions.answer;
   return isAccountPath(path) ? accountPages.answer : undefined;
 }
 
-// oidc-provider takes capitals and a slash at the end, too.
+// oidc-provider ignores case and a trailing slash, too.
 const beginning =
   /^(?:\/auth|\/device(?:\/auth)?|\/session\/end|\/interaction\/[\w-]+\/passkey-challenge|\/account\/passkeys\/challenge)\/?$/i;
 const typingCode = /^\/device\/?$/i;
 
-/** The page for a visitor who comes too often. */
-function crowded(
+/** The page for a visitor who exceeds a rate limit; undefined if none is exceeded. */
+function throttledPage(
   { method }: IncomingMessage,
   path: string,
   { visits, contexts }: HandlerOptions,
@@ -102,33 +105,37 @@ function crowded(
   return { status: 429, body, retryAfterSeconds: Math.ceil(waitMs / 1000) };
 }
 
-// RFC 9112 §3.2.2: a target may be a whole URL. oidc-provider would take its host for ours.
+// RFC 9112 §3.2.2: a request target may be an absolute URL. oidc-provider would use its host as the issuer's.
 const originOfTarget = /^https?:\/\/[^/?#]*/i;
 
-// RFC 3986 §3.3. oidc-provider reads other characters its own way: `/token#` and `/token\#` are `/token` to it.
+// RFC 3986 §3.3. oidc-provider interprets other characters differently: for it, `/token#` and `/token\#` are
+// `/token`.
 const pathPattern = /^\/(?:[\w!$&'()*+,;=:@%.~-][\w!$&'()*+,;=:@%.~/-]*)?$/;
 
-/** The path below the issuer's, which is taken off the request's URL; undefined when it lies elsewhere. */
+/**
+ * Removes the issuer's path from the request's URL.
+ * @returns the rest; undefined if the URL is not below the issuer
+ */
 function pathBelow(mount: string, request: IncomingMessage, resources: Resources): string | undefined {
   const url = withResourceUri((request.url ?? '/').replace(originOfTarget, ''), resources);
   if (!url.startsWith(`${mount}/`)) return undefined;
-  // Where oidc-provider looks for the part that is taken off.
+  // oidc-provider reads the removed part from `originalUrl`.
   if (mount !== '') Object.assign(request, { originalUrl: url });
   request.url = url.slice(mount.length);
   const path = request.url.split('?', 1)[0] ?? '';
   return pathPattern.test(path) ? path : undefined;
 }
 
-/** Host and scheme are the issuer's, whatever a header says. */
+/** Overrides the headers for host and scheme, which oidc-provider trusts, with those of the issuer. */
 function trustOnlyIssuer({ headers }: IncomingMessage, forwarded: { proto: string; host: string }): void {
   headers['x-forwarded-proto'] = forwarded.proto;
   headers['x-forwarded-host'] = forwarded.host;
 }
 
-// A device's own request comes from no page: `/device/auth` is none.
+// `/device/auth` is missing here: devices call it, no page does.
 const formPaths = [routes.end_session, routes.code_verification];
 
-/** A form of a page that another site made. The cookies are SameSite already; this is the second lock. */
+/** Whether a form was sent by a page of another site. A second line of defence: the cookies are SameSite. */
 function isForeignForm({ method, headers }: IncomingMessage, origin: string, path: string): boolean {
   const isPage =
     isInteractionPath(path) ||
@@ -157,7 +164,7 @@ function sendPage(response: ServerResponse, page: Page): void {
     .end(page.body);
 }
 
-/** How long a copy of the keys may be kept: far less than a new key is published before it signs. */
+/** How long the key set may be cached: much shorter than a new key is published before it signs. */
 const keysMaxAgeSeconds = 300;
 
 async function passOn(
@@ -170,19 +177,19 @@ async function passOn(
     response.setHeader('cache-control', `public, max-age=${keysMaxAgeSeconds}`);
   const listener = options.listener();
   if (request.method !== 'POST') return await listener(request, response);
-  // Whatever its media type says: oidc-provider authenticates clients also without one.
+  // For every media type: oidc-provider authenticates clients even without one.
   const read = await readFormBody(request);
   if (read.kind === 'too_large') return refuseLongForm(response);
   const { bytes } = read;
   const form = providerForm(request, path, { bytes, resources: options.resources });
   const { address } = options.contexts.current();
   const attempt = options.clientThrottle.begin({ path, headers: request.headers, form: form.body, address });
-  if (attempt !== undefined && attempt.waitMs > 0) return refuseGuess(response, attempt.waitMs);
+  if (attempt !== undefined && attempt.waitMs > 0) return refuseThrottledClient(response, attempt.waitMs);
   await listener(form.request, response);
   attempt?.answered(response.statusCode);
 }
 
-function refuseGuess(response: ServerResponse, waitMs: number): void {
+function refuseThrottledClient(response: ServerResponse, waitMs: number): void {
   const error = { error: 'temporarily_unavailable', error_description: 'too many attempts, try again later' };
   response
     .writeHead(429, {

@@ -12,7 +12,7 @@ import { createTokenStore, type TokenStore } from '../store/token-store.ts';
 import { createUseRecovery, type UseRecovery } from '../store/use-recovery.ts';
 import type { OpenIdServiceOptions } from './openid-service-options.ts';
 
-/** What every way in works on: the stores, and what is decided about sessions and tokens. */
+/** What all endpoints share: the stores, and the rules for sessions and tokens. */
 export type IdentityCore = {
   accounts: AccountStore;
   sessions: SessionStore;
@@ -24,7 +24,7 @@ export type IdentityCore = {
   revoker: Revoker;
   revokeTarget: RevokeTarget;
   issuedTokenVerifier: IssuedTokenVerifier;
-  /** Of the administration API. */
+  /** For tokens of the administration API. */
   adminTokenVerifier: IssuedTokenVerifier;
   resources: Resources;
 };
@@ -57,7 +57,7 @@ export function createIdentityCore(
       sharedKey,
       algorithm: sharedKey === undefined ? options.idTokenAlgorithm : 'HS256',
     }),
-    // A shared secret is every service's, too: it could make itself a token for the administration.
+    // Never with the shared secret: every service has it and could issue a token for the administration API.
     adminTokenVerifier: createIssuedTokenVerifier({
       ...ownKeys,
       sharedKey: undefined,

@@ -18,30 +18,30 @@ export type OpenIdServiceOptions = {
   issuer: string;
   address: Address;
   trustedProxyHops: number;
-  /** Of the revocation log. */
+  /** The name of the revocation log. */
   logName: string;
   clients: readonly ClientMetadata[];
   resources: Readonly<Record<string, { readonly scopes: readonly string[] }>>;
-  /** Algorithm of ID tokens. */
+  /** The algorithm of ID tokens. */
   idTokenAlgorithm: SigningAlgorithm;
   accessTokenLifetimeSeconds: number;
   refreshTokenLifetimeSeconds: number;
   /** See `ProviderAdapterOptions`. */
   refreshGraceMs: number;
-  /** Signs access tokens; left out: the key that signs ID tokens. */
+  /** Signs access tokens. Default: the key that signs ID tokens. */
   sharedKey?: { kid: string; current(): Buffer };
   keyRing: SigningKeyRing;
-  /** Migrated before the start. */
+  /** Must be migrated before the start. */
   database: Database;
   outbox: Outbox;
-  /** Asked first: notices about issuers of others come in at the same listener. */
+  /** Handles requests first: events of other issuers arrive at the same listener. */
   receivers: Pick<Receivers, 'handle' | 'crowdedOut'>;
   clock: Clock;
-  /** Started before. */
+  /** Must be started before. */
   issuingClock: Pick<IssuingClock, 'now' | 'state'>;
   log: Log;
   metrics: Pick<OwnerMetrics, 'tokensIssued' | 'tokenRepeats' | 'refreshReuse' | 'logins'>;
-  /** Most sessions of an account; the one unused for longest ends for a new one. */
+  /** See `ProviderAdapterOptions`. */
   maxSessionsPerAccount: number;
   passkeys: PasskeySettings & { maxPerAccount: number };
   visits?: Omit<VisitThrottleOptions, 'clock'>;

@@ -25,7 +25,8 @@ const defaultRotationLeewayMs = 3000;
 
 /**
  * The OpenID provider and its pages.
- * @returns its parts in start order: recovery of lost token uses, the provider, logout notices, the public listener
+ * @returns its parts in start order: recovery of lost token uses, the provider, logout notices, the public
+ * listener
  */
 export async function createOpenIdService(options: OpenIdServiceOptions): Promise<Part[]> {
   const { clock, log, metrics, keyRing } = options;
@@ -97,7 +98,7 @@ const repeatRecorder =
   ({ metrics, log }: OpenIdServiceOptions): ProviderAdapterOptions['onRepeat'] =>
   (kind, caller) => {
     metrics.tokenRepeats.inc({ grant: grantOfKind[kind], caller });
-    log.info('token request answered again', { kind: grantOfKind[kind] });
+    log.info('token request repeated', { kind: grantOfKind[kind] });
   };
 
 function listenerOf(
@@ -115,7 +116,7 @@ function listenerOf(
   });
 }
 
-/** The administration API, if there is a client that may use it. */
+/** The administration API, if a client may use it. */
 function adminApiOf(
   { clients, issuer, logName, keyRing, clock }: OpenIdServiceOptions,
   core: IdentityCore,

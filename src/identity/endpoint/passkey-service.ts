@@ -10,24 +10,24 @@ import { createPasskeyStore } from '../store/passkey-store.ts';
 import type { IdentityCore } from './identity-core.ts';
 import type { OpenIdServiceOptions } from './openid-service-options.ts';
 
-/** What the pages have of passkeys. */
+/** The passkey functions of the pages. */
 export type PasskeyService = { login: PasskeyLogin; account: AccountPasskeys };
 
-type Surroundings = {
+type PasskeyServiceDependencies = {
   core: IdentityCore;
   authenticate: Authenticate;
   throttle: LoginThrottle;
   context(): RequestContext;
 };
 
-/** @returns undefined, and a line in the log, where there can be none */
+/** Logs whether passkeys are enabled. @returns undefined if they are not */
 export async function createPasskeyService(
   options: OpenIdServiceOptions,
-  { core, authenticate, throttle, context }: Surroundings,
+  { core, authenticate, throttle, context }: PasskeyServiceDependencies,
 ): Promise<PasskeyService | undefined> {
   const { issuer, database, clock, log, metrics, passkeys: settings } = options;
   const site = passkeySiteOf(issuer, settings);
-  tell(site, issuer, log);
+  logSite(site, issuer, log);
   if (site.kind === 'off') return undefined;
   const { maxPerAccount } = settings;
   const passkeys = createPasskeyStore(database);
@@ -36,14 +36,17 @@ export async function createPasskeyService(
   return { login, account: createAccountPasskeys({ ...common, adding, authenticate, context }) };
 }
 
-function tell(site: PasskeySite, issuer: string, log: Log): void {
-  if (site.kind === 'on') return log.info('passkeys are on', { host: site.rpId });
+function logSite(site: PasskeySite, issuer: string, log: Log): void {
+  if (site.kind === 'on') return log.info('passkeys enabled', { host: site.rpId });
   switch (site.why) {
     case 'configured':
-      return log.info('passkeys are off, as configured');
+      return log.info('passkeys disabled by configuration');
     case 'insecure':
-      return log.warn('passkeys are off: browsers keep them for https only, and for localhost', { issuer });
+      return log.warn('passkeys disabled: browsers support them only for https and localhost', { issuer });
     case 'address':
-      return log.warn('passkeys are off: browsers keep them for names, not for addresses', { issuer });
+      return log.warn(
+        'passkeys disabled: browsers support them only for domain names, not for IP addresses',
+        { issuer },
+      );
   }
 }

@@ -10,7 +10,7 @@ import {
 } from './provider-pages.ts';
 import type { ProviderOptions } from './provider-options.ts';
 
-/** What of oidc-provider is offered; what no client is configured for is off. */
+/** The enabled features of oidc-provider. A feature that no client is configured for is disabled. */
 export function featuresOf(options: ProviderOptions): Configuration['features'] {
   const { clients, resources, context } = options;
   const isUsed = (grantType: string): boolean =>
@@ -32,7 +32,8 @@ export function featuresOf(options: ProviderOptions): Configuration['features'] 
     },
     introspection: {
       enabled: true,
-      // RFC 7662 §2.1: only whoever authenticates; others' tokens only where the operator says so.
+      // RFC 7662 §2.1: only for authenticated clients; for tokens of other clients only with
+      // `may_introspect`.
       allowedPolicy: (_, client, token) =>
         client.clientAuthMethod !== 'none' &&
         (token.clientId === client.clientId || client['may_introspect'] === true),
@@ -43,7 +44,7 @@ export function featuresOf(options: ProviderOptions): Configuration['features'] 
     },
     resourceIndicators: {
       enabled: true,
-      // The page of one's own sessions gets no tokens, so it needs no resource.
+      // The account page gets no tokens, so it needs no resource.
       defaultResource: (_, client, oneOf) =>
         client.clientId === accountClientId
           ? []

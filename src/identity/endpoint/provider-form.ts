@@ -5,7 +5,7 @@ import { wrapAccessToken } from '../adapter/access-token-adapter.ts';
 
 const formType = 'application/x-www-form-urlencoded';
 
-/** The body of a request as oidc-provider will read it, and the request that holds it. */
+/** The body that oidc-provider will read, and the request with that body. */
 export type ProviderForm = { body: Buffer; request: IncomingMessage };
 
 /** Rewrites the body of a POST for oidc-provider. */
@@ -27,7 +27,7 @@ const introspecting = /^\/token\/introspection\/?$/i;
 const rewrite = (bytes: Buffer, path: string, resources: Resources): Buffer =>
   introspecting.test(path) ? formWithWrappedToken(bytes) : formWithResourceUri(bytes, resources);
 
-/** The request with its body to be read again. */
+/** The request with a body that can be read again. */
 function replay(request: IncomingMessage, body: Buffer): IncomingMessage {
   return Object.create(request, {
     readable: { value: true },
@@ -38,7 +38,7 @@ function replay(request: IncomingMessage, body: Buffer): IncomingMessage {
 
 const hasResource = /(?:^|[?&])resource=/;
 
-/** Resources may be named as they are configured; oidc-provider wants absolute URIs. */
+/** Requests may name resources as configured, but oidc-provider needs absolute URIs. */
 export function withResourceUri(url: string, resources: Resources): string {
   if (!hasResource.test(url)) return url;
   const [path = '', ...query] = url.split('?');

@@ -20,16 +20,19 @@ export type ProviderHolderOptions = {
 
 export type ProviderListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** The provider for the present keys. oidc-provider fixes its keys when it is made: other keys, another provider. */
+/**
+ * Holds the provider for the current keys. oidc-provider can't change its keys, so new keys need a new
+ * provider.
+ */
 export type ProviderHolder = Part & {
   /** @throws ERR_INTERNAL before the start */
   provider(): Provider;
   listener(): ProviderListener;
-  /** Takes changed keys into use. */
+  /** Loads changed keys. */
   refresh(): Promise<void>;
 };
 
-/** Also how soon a key that was added or revoked at a command line is noticed. */
+/** Also the time after which a key that a command added or revoked takes effect. */
 const refreshEveryMs = 5000;
 
 export function createProviderHolder(options: ProviderHolderOptions): ProviderHolder {
@@ -61,7 +64,7 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
       timer = setInterval(() => {
         refreshing = refresh().catch((thrown: unknown) => {
           const level = isDatabaseUnavailable(thrown) ? 'debug' : 'error';
-          log[level]('keys could not be read; the former stay in use', { err: thrown });
+          log[level]('could not load the keys; still using the previous ones', { err: thrown });
         });
       }, refreshEveryMs);
       timer.unref();
@@ -73,7 +76,7 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
   };
 }
 
-/** oidc-provider looks at a client when it is first used; we want to know at the start. */
+/** Validates the clients at the start. By itself, oidc-provider validates a client at its first use. */
 async function checkClients(provider: Provider, { clients }: ProviderOptions): Promise<void> {
   for (const { client_id: id } of clients) {
     try {
@@ -94,7 +97,9 @@ const grantLabels: Readonly<Record<string, string>> = {
   [deviceGrantType]: 'device_code',
 };
 
-/** Counts and logs. Only codes: a description may hold what a client sent. */
+/**
+ * Counts and logs the provider's events. Logs only error codes: descriptions may contain what a client sent.
+ */
 function observe(provider: Provider, { provider: { context }, metrics, log }: ProviderHolderOptions): void {
   provider.on('grant.success', (ctx) => {
     const grant = grantLabels[String(ctx.oidc.params?.['grant_type'])];
@@ -120,7 +125,7 @@ function observe(provider: Provider, { provider: { context }, metrics, log }: Pr
     const level = recordDatabaseLoss(context(), thrown) ? 'debug' : 'error';
     log[level]('request failed', { route: ctx.oidc.route, err: thrown });
   });
-  // Koa's own; without a listener it prints to the console.
+  // Koa's own event. Without a listener, Koa prints errors to the console.
   EventEmitter.prototype.on.call(provider, 'error', (thrown: unknown, ctx?: KoaContextWithOIDC) => {
     if (thrown === ctx?.req.socket.errored) log.debug('request aborted', { err: thrown });
     else log.error('request failed', { err: thrown });

@@ -8,7 +8,7 @@ import type { UseRecovery } from '../store/use-recovery.ts';
 export type ProviderOptions = {
   issuer: string;
   clients: readonly ClientMetadata[];
-  /** Algorithm of ID tokens; the keys hold one of it. */
+  /** The algorithm of ID tokens. The keys contain one with it. */
   idTokenAlgorithm: SigningAlgorithm;
   accessTokenLifetimeSeconds: number;
   refreshTokenLifetimeSeconds: number;

@@ -5,11 +5,11 @@ import { selfSubmittingPage } from '../interaction/self-submitting-page.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import { formTargetOf } from './security-headers.ts';
 
-/** The present request's. */
+/** Returns the context of the current request. */
 type CurrentContext = () => RequestContext;
 type Context = KoaContextWithOIDC;
 
-/** What oidc-provider says that we say otherwise: its response modes, its pages. */
+/** Replaces parts of oidc-provider's responses: the response modes in the metadata, and its pages. */
 export const correctAnswers =
   (context: CurrentContext, responseModes: readonly string[]): Parameters<Provider['use']>[0] =>
   async (ctx, next) => {
@@ -45,7 +45,7 @@ export const deviceCodeSource =
     ctx.body = deviceCodePage(texts, deviceForm(ctx), problemOf(thrown, context));
   };
 
-/** Why the code is asked for again. */
+/** Why the page asks for the code again. */
 function problemOf(thrown: unknown, context: CurrentContext): string | undefined {
   if (!(thrown instanceof Error)) return undefined;
   const { device } = context().texts;
@@ -80,9 +80,10 @@ function deviceForm(ctx: Context): { action: string; xsrf: string } {
 }
 
 /**
- * Where a form that submits itself may lead. Chromium checks each redirect after it against the page's policy. A form
- * for an app leads there alone (`response_mode=form_post`). One for us ends a login; after that it leads to where a
- * logout goes, or, when another person logs in, to the app that asked for the log-in.
+ * The targets of a self-submitting form. Chromium also checks each redirect after it against the page's
+ * policy. A form for an app (`response_mode=form_post`) leads only to the app. A form for identity ends a
+ * login, and then redirects to where a logout leads or, if another user logs in, to the app that requested
+ * the login.
  */
 function targetsOf({ issuer, session, entities }: Context['oidc'], action: string): string[] {
   const own = new URL(issuer).origin;
@@ -100,7 +101,7 @@ function allowRedirectTo(ctx: PolicyContext, uri: unknown): void {
 
 type PolicyContext = Pick<Context, 'response' | 'set'>;
 
-/** Changes the policy, which may hold a script's hash by now. */
+/** Changes the existing policy, because it may already contain the hash of a script. */
 function allowFormTargets(ctx: PolicyContext, targets: readonly string[]): void {
   const policy = ctx.response.get('content-security-policy');
   ctx.set(

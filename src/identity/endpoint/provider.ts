@@ -17,17 +17,18 @@ import { correctAnswers, renderError } from './provider-pages.ts';
 import { requireSynchronisedClock } from './require-synchronised-clock.ts';
 import { routes } from './request-contexts.ts';
 
-// The others need a script, or leave the code where scripts find it.
+// Other modes need a script, or expose the code to scripts.
 const responseModes = ['query'];
 const codeLifetimeSeconds = 60;
 const deviceCodeLifetimeSeconds = 10 * 60;
 const idTokenLifetimeSeconds = 60 * 60;
 const interactionLifetimeSeconds = 15 * 60;
 
-/** Builds the OpenID provider for one set of keys; another set needs another one. Cost: some milliseconds. */
+/** Creates the OpenID provider for one set of keys. Cost: some milliseconds. */
 export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   const provider = new Provider(options.issuer, configurationOf(options, keys));
-  // Host and scheme are the issuer's, whatever a request says: the server sets the headers that are trusted here.
+  // Makes oidc-provider trust the headers for host and scheme, which `createHandler` sets to those of the
+  // issuer.
   provider.proxy = true;
   const { authenticate, resources, context } = options;
   provider.registerGrantType(
@@ -36,8 +37,8 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
     loginGrantParameters,
     'resource',
   );
-  nameFamilyInRefreshTokens(provider, context);
-  handOutSuccessors(provider, context);
+  nameGrantInRefreshTokens(provider, context);
+  returnStoredSuccessors(provider, context);
   takeOverLogoutNotices(provider);
   provider.use(answerUnavailable(options));
   provider.use(requireSynchronisedClock(context));
@@ -45,8 +46,8 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   return provider;
 }
 
-function nameFamilyInRefreshTokens(provider: Provider, context: () => RequestContext): void {
-  // What makes a token's value; the library's types leave it out.
+function nameGrantInRefreshTokens(provider: Provider, context: () => RequestContext): void {
+  // The method that generates a token's value. The library's types don't declare it.
   Object.defineProperty(provider.RefreshToken.prototype, 'generateTokenId', {
     value(this: RefreshToken): string {
       const familyKey = context().grantsRead.get(this.grantId ?? '');
@@ -57,20 +58,23 @@ function nameFamilyInRefreshTokens(provider: Provider, context: () => RequestCon
   });
 }
 
-/** The answer to a repeated request holds the refresh token that is stored, not the one that was made for it. */
-function handOutSuccessors(provider: Provider, context: () => RequestContext): void {
+/**
+ * The response to a repeated request contains the stored refresh token, not the one generated for this
+ * request.
+ */
+function returnStoredSuccessors(provider: Provider, context: () => RequestContext): void {
   const { prototype } = provider.RefreshToken as { prototype: { save(): Promise<string> } };
   const { save } = prototype;
   Object.defineProperty(prototype, 'save', {
     async value(this: RefreshToken): Promise<string> {
-      const made = await save.call(this);
-      return context().repeated ?? made;
+      const generated = await save.call(this);
+      return context().repeated ?? generated;
     },
   });
   provider.use(async (ctx, next) => {
     await next();
     if (context().rotation !== undefined && ctx.status === 200)
-      throw new Fault('ERR_INTERNAL', 'a code was answered and not used up');
+      throw new Fault('ERR_INTERNAL', 'a token was issued without using up its code');
   });
 }
 
@@ -91,7 +95,7 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
     responseTypes: ['code', 'none'],
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     pkce: { required: () => true },
-    // An app's own scheme has the origin `null`, and so does every sandboxed frame.
+    // The origin of an app's own URL scheme is `null`, but so is that of every sandboxed frame.
     clientBasedCORS: (_, origin, client) =>
       client.clientAuthMethod === 'none' &&
       origin !== 'null' &&
@@ -104,14 +108,17 @@ function configurationOf(options: ProviderOptions, keys: Keys): Configuration {
     findAccount: options.findAccount,
     loadExistingGrant: createFindGrant(options),
     renderError: renderError(options.context),
-    fetch: fetchAnywhere,
+    fetch: fetchAnyAddress,
     fetchResponseBodyLimits: { jwks_uri: 64 * 1024 },
     ...tokensOf(options),
   };
 }
 
-/** Without oidc-provider's refusal of private addresses: the operator names every address, and clients are in clusters. */
-const fetchAnywhere: NonNullable<Configuration['fetch']> = (url, options = {}) => {
+/**
+ * oidc-provider refuses private addresses. Here, the operator configures all addresses, and clients may be in
+ * a cluster.
+ */
+const fetchAnyAddress: NonNullable<Configuration['fetch']> = (url, options = {}) => {
   Reflect.deleteProperty(options, 'dispatcher');
   return globalThis.fetch(url, options);
 };
@@ -144,9 +151,10 @@ function tokensOf({
         },
       },
     },
-    // Binds refresh tokens of a browser to its login: else a logout would revoke nothing. A device is another one.
+    // Binds refresh tokens of a browser to its login, so that a logout revokes them. A device is not that
+    // browser.
     expiresWithSession: (_, source) => source.sessionUid !== undefined && source.kind !== 'DeviceCode',
-    // Asked also where a code is used: it is committed with its refresh token.
+    // Also decides how a code is used: together with its refresh token, or alone.
     issueRefreshToken: () => context().mayRefresh,
     rotateRefreshToken: (ctx) => rotateForTarget(ctx, resources),
     revokeGrantPolicy: () => true,
@@ -159,7 +167,7 @@ function tokensOf({
       Interaction: interactionLifetimeSeconds,
       Grant: refreshTokenLifetimeSeconds,
       RefreshToken: refreshTokenLifetimeSeconds,
-      // Of nobody yet, it only carries a form's secret.
+      // Without an account, a session only contains the secret of a form.
       Session: (_, session) =>
         session.accountId === undefined ? interactionLifetimeSeconds : refreshTokenLifetimeSeconds,
     },
@@ -169,7 +177,8 @@ function tokensOf({
 function cookiesOf(issuer: string, keys: Keys): Configuration['cookies'] {
   const isSecure = issuer.startsWith('https:');
   const options = { httpOnly: true, sameSite: 'lax', secure: isSecure, signed: true } as const;
-  // The prefix makes a browser refuse such a cookie from a neighbour domain or over plain HTTP (RFC 6265bis §4.1.3).
+  // With the prefix, browsers refuse such a cookie over plain HTTP (RFC 6265bis §4.1.3.1); `__Host-` also
+  // refuses one from a sibling domain (§4.1.3.2).
   const prefix = isSecure ? '__Secure-' : '';
   return {
     keys: [...keys.cookieSecrets],

@@ -8,7 +8,7 @@ import type { IssuingClock } from '../session/issuing-clock.ts';
 import { deviceLabel, type RequestContext, type RouteKind } from '../request/request-context.ts';
 import { createBrowserCookie } from '../request/browser-cookie.ts';
 
-/** Paths of the provider's endpoints. */
+/** The paths of the provider's endpoints. */
 export const routes = {
   authorization: '/auth',
   code_verification: '/device',
@@ -20,18 +20,18 @@ export const routes = {
   token: '/token',
 } as const;
 
-// By oidc-provider's names of routes, not by path: it matches paths more freely than one would.
+// By the names of oidc-provider's routes, because its matching of paths is lenient.
 const kinds: Readonly<Record<string, RouteKind>> = {
   token: 'token',
   revocation: 'revocation',
   end_session_confirm: 'logout',
 };
 
-/** The context of each request, for code that oidc-provider calls without it. */
+/** The contexts of requests, for code that oidc-provider calls without passing the request. */
 export type RequestContexts = {
-  /** Runs a request's work under a context of its own. */
+  /** Runs `work` with a new context for the request. */
   run<Result>(request: IncomingMessage, response: ServerResponse, work: () => Result): Result;
-  /** @throws ERR_INTERNAL outside of a request */
+  /** @throws ERR_INTERNAL outside of `run` */
   current(): RequestContext;
 };
 
@@ -78,7 +78,8 @@ export function createRequestContexts(options: RequestContextsOptions): RequestC
     },
     current: () => {
       const context = storage.getStore();
-      if (context === undefined) throw new Fault('ERR_INTERNAL', 'storage was used outside of a request');
+      if (context === undefined)
+        throw new Fault('ERR_INTERNAL', 'the request context was read outside of a request');
       return context;
     },
   };

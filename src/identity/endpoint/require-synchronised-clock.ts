@@ -1,11 +1,14 @@
 import type { Provider } from 'oidc-provider';
 import type { RequestContext } from '../request/request-context.ts';
 
-// oidc-provider takes capitals and a slash at the end, too.
+// oidc-provider ignores case and a trailing slash, too.
 const tokenPath = /^\/token\/?$/i;
 const retryAfterSeconds = 5;
 
-/** Refuses requests for tokens while none may be issued, before anything of theirs is used up. The rest goes on. */
+/**
+ * Answers 503 to token requests while this machine's clock and the database's differ, before the request uses
+ * up a token. Other requests are not affected.
+ */
 export const requireSynchronisedClock =
   (context: () => RequestContext): Parameters<Provider['use']>[0] =>
   async (ctx, next) => {
@@ -15,6 +18,6 @@ export const requireSynchronisedClock =
     ctx.set('cache-control', 'no-store');
     ctx.body = {
       error: 'temporarily_unavailable',
-      error_description: 'no tokens are issued at present, try again later',
+      error_description: 'tokens are temporarily not issued, try again later',
     };
   };

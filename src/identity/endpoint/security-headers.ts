@@ -2,20 +2,21 @@ import type { ServerResponse } from 'node:http';
 import { styleSource } from '../interaction/layout.ts';
 import { passkeyScriptSource } from '../interaction/passkey-script.ts';
 
-/** What of a page its policy depends on. */
+/** The properties of a page that its Content-Security-Policy depends on. */
 export type PageNeeds = {
-  /** Origins or schemes that a form's answer may redirect to; browsers check those too. */
+  /** Origins or schemes that the response to a form may redirect to. Browsers check redirects, too. */
   formTargets?: readonly string[];
-  /** The script of passkeys, which asks here for a challenge. */
+  /** Whether the page contains the passkey script, which fetches a challenge from this origin. */
   hasPasskeys?: boolean;
 };
 
-/** What a page may do: show our style, send forms here and be sent on to the given client's address. */
+/** Allows a page identity's own style, forms to identity itself, and redirects to the given targets. */
 export const contentSecurityPolicy = ({ formTargets = [], hasPasskeys = false }: PageNeeds = {}): string =>
   [
     "default-src 'none'",
     `style-src ${styleSource}`,
-    // Else none, but oidc-provider adds the hash of its self-submitting form, beside which 'none' must not stand.
+    // An empty directive allows no script. It can't be 'none', because oidc-provider appends the hash of the
+    // script in its self-submitting form.
     ...(hasPasskeys ? [`script-src ${passkeyScriptSource}`, "connect-src 'self'"] : ['script-src']),
     `form-action ${["'self'", ...formTargets].join(' ')}`,
     "frame-ancestors 'none'",
@@ -26,7 +27,7 @@ const fixedHeaders = {
   'content-security-policy': contentSecurityPolicy(),
   'cross-origin-opener-policy': 'same-origin',
   'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-  // Not no-referrer: with that a browser sends `Origin: null` with our own forms.
+  // With no-referrer, browsers would send `Origin: null` with identity's own forms.
   'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
@@ -36,7 +37,7 @@ export function setSecurityHeaders(response: ServerResponse): void {
   for (const [name, value] of Object.entries(fixedHeaders)) response.setHeader(name, value);
 }
 
-// A URL's host may hold a semicolon, which would end the directive.
+// A URL's host may contain a semicolon, which would end the directive.
 const cspSource = /^[a-z][a-z0-9+.-]*:(?:\/\/[a-z0-9.:[\]-]+)?$/;
 
 /** The CSP source of a redirect URI: an origin, or the scheme of an app's own address. */

@@ -1,18 +1,21 @@
 import { networkOf } from '../../runtime/network.ts';
-import { createBuckets } from '../account/login-throttle.ts';
+import { createBuckets, type ThrottleLimit } from '../account/login-throttle.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 export type VisitThrottleOptions = {
   clock: Clock;
-  /** Log-ins begun from an address (of IPv6, a /64). Default: 300 at once, then five a second. */
-  begun?: { burst: number; refillEveryMs: number };
-  /** Codes of devices typed in. Default: 20 at once, then one every 5 s. */
-  codes?: { burst: number; refillEveryMs: number };
+  /** Logins begun from an address (IPv6: one /64). Default: 300 at once, then five a second. */
+  begun?: ThrottleLimit;
+  /** Device codes entered. Default: 20 at once, then one every 5 s. */
+  codes?: ThrottleLimit;
 };
 
-/** Bounds what a visitor can make the database keep, and how many codes one can try. In memory, per replica. */
+/**
+ * Limits how many rows a visitor can add to the database, and how many device codes they can try. In memory,
+ * per replica.
+ */
 export type VisitThrottle = {
-  /** @returns how long to wait; 0: go ahead */
+  /** @returns how long to wait; 0: no wait */
   take(kind: 'begun' | 'codes', address: string): number;
 };
 

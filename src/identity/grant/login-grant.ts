@@ -21,7 +21,7 @@ export type LoginGrantOptions = {
   context(): RequestContext;
 };
 
-/** The handler of the grant type: one login makes one grant, with tokens like any other's. */
+/** Creates the handler of the login grant type. Each login creates a grant of its own. */
 export function createLoginGrant(options: LoginGrantOptions): (ctx: Context) => Promise<void> {
   const { provider } = options;
   return async (ctx) => {
@@ -85,7 +85,7 @@ function requestedResource(ctx: Context, { provider, resources }: LoginGrantOpti
   return new provider.ResourceServer(identifier, server);
 }
 
-/** The requested scopes the resource has; all of them when none are requested. */
+/** The requested scopes that the resource has; all its scopes if none are requested. */
 function grantedScopes(ctx: Context, resource: ResourceServerInstance): string {
   const { scope } = ctx.oidc.params;
   if (typeof scope !== 'string') return [...resource.scopes].join(' ');

@@ -2,10 +2,10 @@ import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Resources } from './resources.ts';
 
 /**
- * Finds the resource of a refresh before its token is used up: refused afterwards, the client would be left without
- * one. For oidc-provider's question whether to rotate.
+ * Checks the resource of a refresh before the refresh token is used: after a later refusal, the client would
+ * have no token. Called by oidc-provider to decide whether to rotate.
  * @returns true: every refresh token is used once
- * @throws InvalidTarget for a resource the token isn't for, or when it can't be told which
+ * @throws InvalidTarget for a resource that the token is not for, or when the resource is ambiguous
  */
 export function rotateForTarget({ oidc }: KoaContextWithOIDC, resources: Resources): boolean {
   const { client, params } = oidc;

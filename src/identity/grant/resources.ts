@@ -2,7 +2,7 @@ import { errors, type Client, type ResourceServer } from 'oidc-provider';
 import type { SigningAlgorithm } from '../../vocabulary/algorithms.ts';
 import { adminAudience } from '../../vocabulary/admin-scopes.ts';
 
-/** What access tokens are signed with. */
+/** How access tokens are signed. */
 export type AccessTokenSigning =
   | { alg: SigningAlgorithm; kid: string }
   | { alg: 'HS256'; kid: string; key: Buffer };
@@ -11,42 +11,45 @@ export type ResourcesOptions = {
   /** Scopes by resource name; the name is the audience of its tokens. */
   resources: Readonly<Record<string, { readonly scopes: readonly string[] }>>;
   accessTokenLifetimeSeconds: number;
-  /** Asked for each token. */
+  /** Called for each token. */
   signing(): AccessTokenSigning;
-  /** The same for the administration API; never a secret that services have, too. */
+  /** The same for tokens of the administration API. Never a secret that services share. */
   adminSigning(): AccessTokenSigning;
 };
 
-/** Who asks for a resource, and by which grant type. */
-export type AskedBy = { client: Client; grantType: unknown };
+/** The client that requests a resource, and its grant type. */
+export type ResourceRequester = { client: Client; grantType: unknown };
 
-/** The services tokens are for (RFC 8707). */
+/** The services that tokens are for (RFC 8707). */
 export type Resources = {
-  /** A resource's absolute URI, as RFC 8707 §2 wants it; other texts as they are. */
+  /** The absolute URI of a resource (RFC 8707 §2). Other texts are returned unchanged. */
   identifierOf(name: string): string;
-  /** The name a resource is configured under; other texts as they are. */
+  /** The configured name of a resource. Other texts are returned unchanged. */
   nameOf(identifier: string): string;
-  /** @throws InvalidTarget for a resource that isn't configured, or isn't for this client */
-  serverFor(identifier: string, asked: AskedBy): ResourceServer;
+  /** @throws InvalidTarget for a resource that is not configured or not allowed for this client */
+  serverFor(identifier: string, requester: ResourceRequester): ResourceServer;
   /**
-   * The resource of a request that names none: the client's own, else the only one it may have.
-   * @param oneOf those to choose from
-   * @throws InvalidTarget when it can't be told
+   * The resource of a request that names none: the client's default, else the only one that it may have.
+   * @param oneOf the resources to choose from
+   * @throws InvalidTarget when the resource is ambiguous
    */
   defaultFor(client: Client, oneOf?: readonly string[]): string;
 };
 
 const prefix = 'urn:curfew:resource:';
 
-/** The administration API: only for a client's own tokens, and only with the scopes it is configured with. */
-function adminScopesOf({ client, grantType }: AskedBy): readonly string[] | undefined {
+/**
+ * The scopes for the administration API: only for client_credentials, and only those in the client's
+ * `admin_scopes`.
+ */
+function adminScopesOf({ client, grantType }: ResourceRequester): readonly string[] | undefined {
   const scopes = client['admin_scopes'];
-  const isOwn = grantType === 'client_credentials';
-  return isOwn && Array.isArray(scopes) && scopes.length > 0 ? scopes.map(String) : undefined;
+  const isClientItself = grantType === 'client_credentials';
+  return isClientItself && Array.isArray(scopes) && scopes.length > 0 ? scopes.map(String) : undefined;
 }
 
-/** A client that lists resources gets tokens for those alone. */
-function mayHave(client: Client, name: string): boolean {
+/** A client with `resources` gets tokens only for those. */
+function mayRequest(client: Client, name: string): boolean {
   const listed = client['resources'];
   return !Array.isArray(listed) || listed.includes(name);
 }
@@ -60,12 +63,13 @@ export function createResources(options: ResourcesOptions): Resources {
 
   const identifierOf = (name: string): string => identifiers.get(name) ?? name;
 
-  function serverFor(identifier: string, asked: AskedBy): ResourceServer {
+  function serverFor(identifier: string, requester: ResourceRequester): ResourceServer {
     const name = byIdentifier.get(identifier) ?? identifier;
     const isAdmin = identifier === adminAudience;
-    const scopes = isAdmin ? adminScopesOf(asked) : options.resources[name]?.scopes;
+    const scopes = isAdmin ? adminScopesOf(requester) : options.resources[name]?.scopes;
     if (scopes === undefined) throw new errors.InvalidTarget('no such resource');
-    if (!isAdmin && !mayHave(asked.client, name)) throw new errors.InvalidTarget('not for this client');
+    if (!isAdmin && !mayRequest(requester.client, name))
+      throw new errors.InvalidTarget('not for this client');
     return {
       audience: name,
       scope: scopes.join(' '),
@@ -76,7 +80,7 @@ export function createResources(options: ResourcesOptions): Resources {
   }
 
   function onlyIdentifierFor(client: Client): string | undefined {
-    const [single, ...others] = names.filter((name) => mayHave(client, name));
+    const [single, ...others] = names.filter((name) => mayRequest(client, name));
     return single === undefined || others.length > 0 ? undefined : identifierOf(single);
   }
 

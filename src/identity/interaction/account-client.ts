@@ -3,7 +3,7 @@ import { accountClientId } from '../../vocabulary/account-client.ts';
 
 export const accountPath = '/account';
 
-/** The client that people log in at to see the account page. It gets neither a code nor a token. */
+/** The client with which users log in at the account page. It gets neither a code nor a token. */
 export const accountClient = (issuer: string): ClientMetadata => ({
   client_id: accountClientId,
   client_name: 'Curfew',

@@ -23,18 +23,18 @@ import { sessionsPage, type ListedDevice } from './sessions-page.ts';
 export type AccountPagesOptions = {
   issuer: string;
   provider(): Provider;
-  /** The first signs forms, all are accepted. */
+  /** The first secret signs forms; all are accepted. */
   cookieSecrets(): readonly string[];
   accounts: AccountStore;
   grants: GrantStore;
   revokeTarget: RevokeTarget;
-  /** Left out where passkeys are off. */
+  /** Undefined if passkeys are disabled. */
   passkeys: AccountPasskeys | undefined;
   context(): RequestContext;
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
 };
 
-/** The pages of a person's own sessions and passkeys. */
+/** The account page, where users see and end their sessions and manage their passkeys. */
 export type AccountPages = {
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<Page>;
 };
@@ -74,21 +74,21 @@ export function createAccountPages(options: AccountPagesOptions): AccountPages {
 }
 
 /**
- * Whether a log-in that began here ended (RFC 9207 §2: every answer has `iss`). Another one must not begin by itself: the
- * browser could go round in a circle.
+ * Whether this is the redirect after a login from this page (RFC 9207 §2: every authorization response has
+ * `iss`). The page must not begin another login then, because the browser could end up in a redirect loop.
  */
 function isLoginAnswer({ url = '' }: IncomingMessage): boolean {
   const parameters = new URLSearchParams(url.split('?')[1]);
   return parameters.has('error') || parameters.has('iss');
 }
 
-/** Shows nothing of what the address says: any link can lead here. */
+/** Shows nothing from the URL, which can come from any link. */
 const notLoggedIn = (options: AccountPagesOptions): Page => ({
   status: 200,
   body: notLoggedInPage(options.context().texts, pathOf(accountPath, options)),
 });
 
-/** For a script, which would follow a redirect without showing it. */
+/** For the page's script, which would follow a redirect without showing it. */
 const loggedOutMeanwhile = ({ texts }: RequestContext): Page => ({
   status: 401,
   body: JSON.stringify({ problem: texts.passkeys.outdated }),
@@ -128,7 +128,7 @@ async function show(visitor: Visitor, options: AccountPagesOptions, problem?: st
 }
 
 async function end(visitor: Visitor, key: string | null, options: AccountPagesOptions): Promise<Page> {
-  // Only what is one's own; another tab may have ended it already.
+  // Only sessions of the visitor. Another tab may already have ended it.
   const chosen = (await devicesOf(visitor, options)).find((one) => one.key === key);
   if (chosen !== undefined)
     await options.revokeTarget({ kind: 'session', id: chosen.key }, order(visitor, options));
@@ -156,7 +156,9 @@ async function devicesOf(
   return groupByLogin(all, hashOf('SessionUid', visitor.uid), await clientNames(provider(), all));
 }
 
-/** Where one logs in to see the page; nobody redeems anything, so the challenge is anyone's. */
+/**
+ * The authorization request that leads to the account page. It gets no code, so it needs no PKCE challenge.
+ */
 function urlOfLogin(issuer: string): string {
   const parameters = new URLSearchParams({
     client_id: accountClientId,
@@ -200,7 +202,7 @@ async function clientNames(
   return new Map(await Promise.all(named));
 }
 
-/** One entry for each browser, and for each login without one; the one here first. */
+/** One entry for each browser login and for each session without one. This browser comes first. */
 function groupByLogin(
   all: readonly StoredGrant[],
   hereHash: string,

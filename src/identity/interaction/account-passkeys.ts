@@ -21,19 +21,19 @@ export type AccountPasskeysOptions = {
   context(): RequestContext;
 };
 
-/** Whoever is logged in at the page. */
+/** The user who is logged in at the page. */
 export type Visitor = { account: Account; uid: string; loginAtMs: number };
 
-/** A change that was made, or what to tell the person. */
+/** The result of a change: done, or what to show. */
 export type PasskeyOutcome =
   | { kind: 'done' }
   | { kind: 'problem'; text: string; status: number }
   | { kind: 'answer'; page: Page };
 
-/** The part of a person's own page that is about passkeys. */
+/** The part of the account page about passkeys. */
 export type AccountPasskeys = {
   section(visitor: Visitor, page: { base: string; csrf: string; problem: string | undefined }): Promise<Html>;
-  /** Does what a form asks for; its csrf is checked. */
+  /** Handles a form whose CSRF token was checked. */
   change(visitor: Visitor, path: string, form: URLSearchParams): Promise<PasskeyOutcome>;
 };
 
@@ -49,7 +49,7 @@ export const passkeyPaths: ReadonlySet<string> = new Set([
   removePath,
 ]);
 
-/** A login proves for so long who is there, that no password is asked for again. */
+/** After a login, adding a passkey needs no password for this time. */
 const recentLoginMs = 5 * 60 * 1000;
 
 export function createAccountPasskeys(options: AccountPasskeysOptions): AccountPasskeys {
@@ -93,7 +93,7 @@ export function createAccountPasskeys(options: AccountPasskeysOptions): AccountP
 const isRecent = ({ loginAtMs }: Visitor, { clock }: AccountPasskeysOptions): boolean =>
   clock.nowMs() - loginAtMs <= recentLoginMs;
 
-/** For the script of the page. */
+/** A response for the page's script. */
 const json = (status: number, body: object): PasskeyOutcome => ({
   kind: 'answer',
   page: { status, body: JSON.stringify(body), isJson: true },
@@ -109,7 +109,7 @@ async function challenge(
   let { account } = visitor;
   if (!isRecent(visitor, options)) {
     const password = form.get('password') ?? '';
-    // The page was opened while the login was recent.
+    // The form has no password field: the login was recent when the page was opened.
     if (password === '') return json(403, { problem: texts.passkeys.stale });
     const attempt = { username: account.username, password, address };
     const authentication = await options.authenticate(attempt);
@@ -121,8 +121,8 @@ async function challenge(
       return json(403, { problem: texts.passkeys.wrongPassword });
     account = authentication.account;
   }
-  const asked = await options.adding.begin({ account, loginUid });
-  return asked === undefined ? json(409, { problem: texts.passkeys.full }) : json(200, asked);
+  const creation = await options.adding.begin({ account, loginUid });
+  return creation === undefined ? json(409, { problem: texts.passkeys.full }) : json(200, creation);
 }
 
 async function add(
@@ -186,7 +186,10 @@ const entryOf = (action: AuditAction, visitor: Visitor, passkey: string, context
   details: { passkey },
 });
 
-/** What a person calls a passkey; undefined: nothing. It ends up in pages and at terminals: no control characters. */
+/**
+ * The name in a form; undefined if empty. It is shown on pages and terminals, so control characters are
+ * removed.
+ */
 function nameIn(form: URLSearchParams): string | undefined {
   const text = (form.get('name') ?? '').normalize('NFC').replaceAll(/\p{C}/gu, '').trim();
   return text === '' ? undefined : Array.from(text).slice(0, maxNameLength).join('');

@@ -8,7 +8,7 @@ export type DeviceForm = {
   xsrf: string;
 };
 
-/** Where a person types in the code of a device (RFC 8628 §3.3). */
+/** The page where a user enters the code of a device (RFC 8628 §3.3). */
 export function deviceCodePage(texts: Texts, { action, xsrf }: DeviceForm, problem?: string): string {
   const { device } = texts;
   const alarm = problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`;
@@ -37,7 +37,7 @@ export function deviceCodePage(texts: Texts, { action, xsrf }: DeviceForm, probl
 
 export type DeviceConfirmation = DeviceForm & { client: string; userCode: string };
 
-/** Asks whether the code is the one on a device of one's own (RFC 8628 §5.4). */
+/** The page that asks whether the user's own device shows this code (RFC 8628 §5.4). */
 export function deviceConfirmPage(texts: Texts, options: DeviceConfirmation): string {
   const { action, xsrf, client, userCode } = options;
   const { device } = texts;

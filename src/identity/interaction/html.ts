@@ -1,4 +1,4 @@
-/** Text that is HTML already. */
+/** Trusted HTML markup. */
 export type Html = { readonly markup: string };
 
 type Value = string | Html | readonly Html[] | undefined;
@@ -21,10 +21,10 @@ function render(value: Value): string {
   return value.map(({ markup }) => markup).join('');
 }
 
-/** A template whose values are escaped, unless they are `Html`. Attributes must be quoted. */
+/** An HTML template. Values are escaped unless they are `Html`. Attributes must be quoted. */
 export function html(strings: TemplateStringsArray, ...values: readonly Value[]): Html {
   return { markup: strings.map((text, index) => text + render(values[index])).join('') };
 }
 
-/** For markup that is ours or a library's, and holds nothing a client sent. */
+/** Marks markup as trusted. It must not contain anything that a client sent. */
 export const trustedHtml = (markup: string): Html => ({ markup });

@@ -7,17 +7,17 @@ import type { RequestContext } from '../request/request-context.ts';
 import { confirmPage, consentPage, errorPage, loginPage } from './pages.ts';
 import type { Texts } from '../text/strings.ts';
 
-/** A page to send; `formTarget` is where its form's answer may lead. */
+/** A page to send. `formTarget` is where the response to its form may redirect to. */
 export type Page = {
   status: number;
   body: string;
   formTarget?: unknown;
   retryAfterSeconds?: number;
-  /** Where a redirect leads. */
+  /** The target of a redirect. */
   location?: string;
-  /** The page holds the script of passkeys. */
+  /** Whether the page contains the passkey script. */
   hasPasskeys?: boolean;
-  /** The body is JSON, for that script. */
+  /** Whether the body is JSON, for that script. */
   isJson?: boolean;
 };
 
@@ -25,20 +25,20 @@ export type InteractionsOptions = {
   issuer: string;
   provider(): Provider;
   authenticate: Authenticate;
-  /** Left out where passkeys are off. */
+  /** Undefined if passkeys are disabled. */
   passkeyLogin: PasskeyLogin | undefined;
   context(): RequestContext;
-  /** Reads the form of a POST; undefined when it is too long. */
+  /** Reads the form of a POST; undefined if it is too long. */
   readForm(request: IncomingMessage): Promise<URLSearchParams | undefined>;
-  /** The name a resource is configured under. */
+  /** The configured name of a resource. */
   resourceName(identifier: string): string;
-  /** Key of the login's result that holds the version of the credentials. */
+  /** The key in the login result for the version of the credentials. */
   credentialsVersion: string;
 };
 
-/** Steps between an authorization request and its answer: the log-in page and what follows it. */
+/** The pages between an authorization request and its response: login, confirmation and consent. */
 export type Interactions = {
-  /** @returns a page, or undefined when the answer was a redirect and is sent */
+  /** @returns a page, or undefined if a redirect was already sent */
   answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<Page | undefined>;
 };
 
@@ -90,9 +90,9 @@ export function createInteractions(options: InteractionsOptions): Interactions {
   };
 }
 
-const cancelled = { error: 'access_denied', error_description: 'the person said no' };
+const cancelled = { error: 'access_denied', error_description: 'the user refused' };
 
-/** The interaction whose cookie the browser sent; undefined when there is none or it is over. */
+/** The interaction of the browser's cookie; undefined if there is none or it has expired. */
 async function detailsOf(
   provider: Provider,
   request: IncomingMessage,
@@ -145,7 +145,7 @@ function askPage(
   });
 }
 
-/** What oidc-provider found not to be granted yet. */
+/** The scopes that are requested but not granted yet, as oidc-provider found them. */
 type Missing = { missingOIDCScope?: string[]; missingResourceScopes?: Record<string, string[]> };
 
 async function logIn(step: Step, options: InteractionsOptions): Promise<Page | undefined> {
@@ -159,7 +159,7 @@ async function logIn(step: Step, options: InteractionsOptions): Promise<Page | u
   return await conclude(step, authentication, { username, problem, amr: ['pwd'] }, options);
 }
 
-/** Hands out a challenge, or takes its answer. */
+/** Returns a challenge, or verifies the response to one. */
 async function usePasskey(step: Step, part: string, options: InteractionsOptions): Promise<Page | undefined> {
   const { passkeyLogin } = options;
   if (passkeyLogin === undefined) return show(step);
@@ -172,7 +172,8 @@ async function usePasskey(step: Step, part: string, options: InteractionsOptions
   const { address } = options.context();
   const authentication = await passkeyLogin.finish({ answer, interaction, address });
   const problem = step.texts.login.passkeyRefused;
-  // RFC 8176 §2: a key was used, and the device asked for a finger, a face or a PIN first.
+  // RFC 8176 §2: proof of possession of a key, and user verification by the device (fingerprint, face or
+  // PIN).
   return await conclude(step, authentication, { username: '', problem, amr: ['pop', 'mfa'] }, options);
 }
 

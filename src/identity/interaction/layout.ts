@@ -44,13 +44,13 @@ dd { margin: 0; }
   text-align: center; }
 `;
 
-/** What the Content-Security-Policy allows: this very style, and nothing else. */
+/** The only style that the Content-Security-Policy allows. */
 export const styleSource = `'sha256-${hash('sha256', style, 'base64')}'`;
 
-// In one piece: white space around it would be hashed by the browser too.
+// Without white space around the style: browsers hash the whole content of the element.
 const styleElement = trustedHtml(`<style>${style}</style>`);
 
-/** A whole page. No script, no request but its own. */
+/** A complete page. It loads no further resources. */
 export function page(texts: Texts, title: string, body: Html, width: 'narrow' | 'wide' = 'narrow'): string {
   return html`<!doctype html>
     <html lang="${texts.language}">

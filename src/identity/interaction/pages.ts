@@ -19,7 +19,7 @@ export function loginPage(
 ): string {
   const { login } = texts;
   const alarm = problem === undefined ? undefined : html`<p class="alarm" role="alert">${problem}</p>`;
-  // The field to fill in next has the focus.
+  // The next field to fill in has the focus.
   const [focusName, focusPassword] =
     username === '' ? [trustedHtml('autofocus'), undefined] : [undefined, trustedHtml('autofocus')];
   return page(
@@ -60,7 +60,7 @@ export function loginPage(
   );
 }
 
-/** Hidden until the script finds that the browser can do it. */
+/** Hidden until the script has found that the browser supports passkeys. */
 function passkeyButton({ login, passkeys }: Texts, action: string): Html {
   return html`<form
     method="post"
@@ -78,7 +78,7 @@ function passkeyButton({ login, passkeys }: Texts, action: string): Html {
 
 export type ConfirmPage = { action: string; cancelAction: string; client: string };
 
-/** For apps on the device, where anyone may pose as the client (RFC 8252 §8.6). */
+/** Confirmation for native apps, because any app on the device can pose as the client (RFC 8252 §8.6). */
 export function confirmPage(texts: Texts, { action, cancelAction, client }: ConfirmPage): string {
   const { confirm } = texts;
   return page(
@@ -100,12 +100,12 @@ export type ConsentPage = ConfirmPage & {
   resources: Readonly<Record<string, readonly string[]>>;
 };
 
-/** For clients that aren't the operator's own: what they ask for. */
+/** Consent to the scopes that a third-party client requests. */
 export function consentPage(texts: Texts, options: ConsentPage): string {
   const { action, cancelAction, client, openid, resources } = options;
   const { consent } = texts;
   const known: Readonly<Record<string, string>> = { openid: consent.openid, profile: consent.profile };
-  const wishes = [
+  const requested = [
     ...openid.map((scope) => known[scope] ?? scope),
     ...Object.entries(resources).flatMap(([name, scopes]) =>
       scopes.map((scope) => consent.scope(scope, name)),
@@ -116,7 +116,7 @@ export function consentPage(texts: Texts, options: ConsentPage): string {
     consent.title,
     html`<p>${consent.text(client)}</p>
       <ul>
-        ${wishes.map((wish) => html`<li>${wish}</li>`)}
+        ${requested.map((scope) => html`<li>${scope}</li>`)}
       </ul>
       <form method="post" action="${action}">
         <button type="submit">${consent.submit}</button>
@@ -128,7 +128,7 @@ export function consentPage(texts: Texts, options: ConsentPage): string {
 }
 
 /**
- * @param form the form that carries the request, id `op.logoutForm`, as oidc-provider made it
+ * @param form oidc-provider's form with the request; its id is `op.logoutForm`
  */
 export function logoutPage(texts: Texts, form: string): string {
   const { logout } = texts;
@@ -146,7 +146,7 @@ export function loggedOutPage({ loggedOut, ...texts }: Texts, text = loggedOut.t
   return page({ loggedOut, ...texts }, loggedOut.title, html`<p>${text}</p>`);
 }
 
-/** The end of a log-in that didn't succeed. `path` is where another one begins. */
+/** The page after an unsuccessful login. `path` is where another login begins. */
 export function notLoggedInPage({ notLoggedIn, ...texts }: Texts, path: string): string {
   const { title, text, logIn } = notLoggedIn;
   return page(
@@ -158,8 +158,8 @@ export function notLoggedInPage({ notLoggedIn, ...texts }: Texts, path: string):
 }
 
 /**
- * @param problem for the reader
- * @param details OAuth's error code and description, for the makers of the app
+ * @param problem for the user
+ * @param details OAuth error code and description, for the app's developers
  */
 export function errorPage(
   texts: Texts,

@@ -1,4 +1,4 @@
-// Runs in the browser, inside a page: the one thing passkeys can't do without. A form it can't serve stays hidden.
+// Runs in the browser: passkeys need a script. Forms that the browser does not support stay hidden.
 for (const form of document.querySelectorAll('form[data-passkey]')) {
   const { passkey: verb, challenge, failed } = form.dataset;
   const parse = { get: 'parseRequestOptionsFromJSON', create: 'parseCreationOptionsFromJSON' }[verb];
@@ -20,7 +20,7 @@ for (const form of document.querySelectorAll('form[data-passkey]')) {
     const publicKey = PublicKeyCredential[parse](answer);
     const credential = await navigator.credentials[verb]({ publicKey });
     form.elements.credential.value = JSON.stringify(credential.toJSON());
-    // It has been checked; it isn't sent twice.
+    // The password was already checked, so it is not sent a second time.
     if (form.elements.password) form.elements.password.value = '';
     form.submit();
   };

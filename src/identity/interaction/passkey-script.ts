@@ -4,8 +4,8 @@ import { trustedHtml } from './html.ts';
 
 const script = readFileSync(new URL('./passkey-forms.js', import.meta.url), 'utf8');
 
-/** Goes at the end of a page with a form for passkeys. */
+/** Belongs at the end of a page with passkey forms. */
 export const passkeyScript = trustedHtml(`<script>${script}</script>`);
 
-/** What the Content-Security-Policy of such a page allows: this very script. */
+/** The only script that the Content-Security-Policy of such a page allows. */
 export const passkeyScriptSource = `'sha256-${hash('sha256', script, 'base64')}'`;

@@ -15,11 +15,11 @@ export type ListedPasskey = {
 export type PasskeysSection = {
   passkeys: readonly ListedPasskey[];
   csrf: string;
-  /** Where the forms lead. */
+  /** The URLs of the forms. */
   actions: { add: string; challenge: string; rename: string; remove: string };
-  /** For a new one. */
+  /** Suggested for a new passkey. */
   suggestedName: string;
-  /** The login is not so recent that it proves who is there. */
+  /** Whether the login is too old to add a passkey without the password. */
   isPasswordNeeded: boolean;
   isFull: boolean;
   /** Why the last attempt to add one failed. */
@@ -29,7 +29,7 @@ export type PasskeysSection = {
 /** In characters. */
 export const maxNameLength = 64;
 
-/** A person's own passkeys, below their sessions. */
+/** The passkeys on the account page, below the sessions. */
 export function passkeysSection(texts: Texts, section: PasskeysSection): Html {
   const { passkeys } = texts;
   const { problem, isFull, passkeys: listed } = section;
@@ -40,7 +40,7 @@ export function passkeysSection(texts: Texts, section: PasskeysSection): Html {
     ${isFull ? html`<p>${passkeys.full}</p>` : addForm(texts, section)}`;
 }
 
-/** Far down the page: the focus brings it into view. */
+/** The alarm may be far down the page, so it gets the focus, which scrolls it into view. */
 const alarm = (problem: string): Html =>
   html`<p class="alarm" role="alert" tabindex="-1" autofocus>${problem}</p>`;
 
@@ -85,7 +85,7 @@ function card(texts: Texts, passkey: ListedPasskey, { actions, csrf }: PasskeysS
   </li>`;
 }
 
-/** Hidden until the script finds that the browser can do it. */
+/** Hidden until the script has found that the browser supports passkeys. */
 function addForm({ passkeys }: Texts, section: PasskeysSection): Html {
   const { actions, csrf, suggestedName, isPasswordNeeded } = section;
   return html`<p data-without-passkeys>${passkeys.unsupported}</p>

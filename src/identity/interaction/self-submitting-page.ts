@@ -2,16 +2,19 @@ import { html, trustedHtml } from './html.ts';
 import { page } from './layout.ts';
 import type { Texts } from '../text/strings.ts';
 
-// What oidc-provider sends where a form has to be posted on: no hook makes it another page.
+// oidc-provider's page for a form that submits itself. The library has no hook to replace it.
 const theirs =
   /<title>Submitting Callback<\/title>\s*<script>(?<script>.*?)<\/script>.*?(?<form><form\b.*?<\/form>)/s;
 
 const actionPattern = / action="(?<action>[^"]*)"/;
 
-/** A page, and where its form is sent. */
+/** A page and the target of its form. */
 export type SelfSubmittingPage = { body: string; action: string };
 
-/** Our page around oidc-provider's self-submitting form and its script; undefined for any other body. */
+/**
+ * Wraps oidc-provider's self-submitting form and its script in identity's layout.
+ * @returns undefined for other bodies
+ */
 export function selfSubmittingPage(body: unknown, texts: Texts): SelfSubmittingPage | undefined {
   const { script, form } = (typeof body === 'string' ? theirs.exec(body)?.groups : undefined) ?? {};
   if (script === undefined || form === undefined) return undefined;

@@ -2,9 +2,9 @@ import { html, type Html } from './html.ts';
 import { page } from './layout.ts';
 import type { Texts } from '../text/strings.ts';
 
-/** A device a person is logged in at; times in ms. */
+/** A device that the user is logged in on. Times in ms since 1970. */
 export type ListedDevice = {
-  /** What the form sends to log it out. */
+  /** The value that the form sends to log it out. */
   key: string;
   device: string;
   address: string;
@@ -20,11 +20,11 @@ export type SessionsPage = {
   username: string;
   csrf: string;
   devices: readonly ListedDevice[];
-  /** What follows below. */
+  /** Shown below the sessions. */
   more: Html | undefined;
 };
 
-/** Where one is logged in, and how to end that. */
+/** The user's sessions, with forms to end them. */
 export function sessionsPage(texts: Texts, options: SessionsPage): string {
   const { sessions } = texts;
   const { username, devices, everywhereAction, csrf, more } = options;
@@ -78,7 +78,7 @@ export function time({ language }: Texts, atMs: number): Html {
   return html`<time datetime="${at.toISOString()}">${format.format(at)} UTC</time>`;
 }
 
-// The first that fits: most browsers say that they are several others, too.
+// The first match counts: most browsers also name several others.
 const browsers = [
   [/\bEdgA?\//, 'Edge'],
   [/\bOPR\//, 'Opera'],
@@ -98,7 +98,7 @@ const systems = [
 
 const maxNameLength = 60;
 
-/** A `User-Agent` in words, where it is a browser's; else its beginning. */
+/** A readable name for a browser's `User-Agent`; the beginning of any other one. */
 export function deviceName({ sessions }: Texts, userAgent: string): string {
   const browser = browsers.find(([pattern]) => pattern.test(userAgent))?.[1];
   const system = systems.find(([pattern]) => pattern.test(userAgent))?.[1];

@@ -19,7 +19,7 @@ export const cookieAlgorithm = 'HS256';
 
 const minKeyFileBytes = 32;
 
-/** A fresh private JWK. Cost: an RSA key takes some 100 ms. */
+/** Generates a private JWK. Cost: about 100 ms for an RSA key. */
 export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<JWK & { kid: string }> {
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true, modulusLength: 2048 });
   const jwk = await exportJWK(privateKey);
@@ -29,20 +29,21 @@ export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<J
 const curves = { ES256: 'P-256', EdDSA: 'Ed25519' } as const;
 const rsaBits = { min: 2048, max: 4096 } as const;
 
-// What a header and a URL can hold as it is.
+// Needs no escaping in a header or a URL.
 const keyName = /^[\x21-\x7e]{1,128}$/;
 
-/** An operator's key, fit for storage. */
+/** An operator's private key, validated. */
 export type ReadKey = {
   jwk: JWK & { kid: string };
-  /** RFC 7638: the name that such a key has when nobody gives it another. */
+  /** RFC 7638: the default `kid`. */
   thumbprint: string;
 };
 
 /**
  * Reads an operator's private key, as PEM (PKCS #8) or JWK.
- * @param kid its name, 1 to 128 printable ASCII characters without spaces; default the JWK's own, else its thumbprint
- * @throws ERR_USAGE when it is none, or not one for the algorithm
+ * @param kid its name, 1 to 128 printable ASCII characters without spaces; default the JWK's own, else its
+ * thumbprint
+ * @throws ERR_USAGE when it is not a private key, or not one for the algorithm
  */
 export async function readSigningKey(
   text: string,
@@ -54,7 +55,7 @@ export async function readSigningKey(
   if (!isFor(algorithm, key, jwk))
     throw new Fault(
       'ERR_USAGE',
-      `the key is not one for ${algorithm}: it takes ${algorithm === 'RS256' ? `RSA of ${rsaBits.min} to ${rsaBits.max} bits` : curves[algorithm]}`,
+      `the key is not for ${algorithm}, which needs ${algorithm === 'RS256' ? `RSA with ${rsaBits.min} to ${rsaBits.max} bits` : curves[algorithm]}`,
     );
   const thumbprint = await calculateJwkThumbprint(jwk);
   const id = kid ?? name ?? thumbprint;
@@ -75,15 +76,15 @@ function parsePrivateKey(
 ): { key: KeyObject; name: string | undefined } {
   const parsed = tryToParse(text);
   if (parsed === undefined || !signsWhatItVerifies(parsed.key))
-    throw new Fault('ERR_USAGE', 'that is no private key in PEM (PKCS #8, not encrypted) or JWK');
+    throw new Fault('ERR_USAGE', 'not a private key in PEM (PKCS #8, not encrypted) or JWK');
   const { key, alg, use, kid } = parsed;
-  // RFC 7517 §4.2, §4.4: whoever made it says what it is for.
+  // RFC 7517 §4.2, §4.4: the JWK says what it may be used for.
   if ((alg !== undefined && alg !== algorithm) || (use !== undefined && use !== 'sig'))
-    throw new Fault('ERR_USAGE', `the JWK is meant for something else than signing with ${algorithm}`);
+    throw new Fault('ERR_USAGE', `the JWK is not for signing with ${algorithm}`);
   return { key, name: kid === '' ? undefined : kid };
 }
 
-/** Its error could quote the key: there is none. */
+/** Returns undefined instead of an error: the error's message could contain the key. */
 function tryToParse(text: string): (Pick<JWK, 'alg' | 'use' | 'kid'> & { key: KeyObject }) | undefined {
   try {
     if (!text.trimStart().startsWith('{')) return { key: createPrivateKey(text) };
@@ -100,7 +101,7 @@ function tryToParse(text: string): (Pick<JWK, 'alg' | 'use' | 'kid'> & { key: Ke
   }
 }
 
-/** A JWK's parts need not belong together, and nothing else looks. */
+/** Checks that the private and the public part of a JWK belong together. Node does not. */
 function signsWhatItVerifies(key: KeyObject): boolean {
   const probe = Buffer.from('probe');
   const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
@@ -113,11 +114,11 @@ function signsWhatItVerifies(key: KeyObject): boolean {
 
 export const generateCookieSecret = (): string => randomBytes(32).toString('base64url');
 
-/** Encrypts and decrypts key material with a key made of the operator's file, if there is one. */
+/** Encrypts and decrypts key material with a key derived from the operator's key file, if there is one. */
 export type MaterialSealer = {
   readonly isSealing: boolean;
   seal(id: string, material: string): string;
-  /** @throws ERR_SECRET_UNREADABLE when the key file is missing, or another one */
+  /** @throws ERR_SECRET_UNREADABLE when the key file is missing or is a different one */
   open(key: StoredKey): string;
 };
 

@@ -20,9 +20,9 @@ import {
   type ListedKey,
 } from './key-schedule.ts';
 
-/** The keys in use now. Private: never leaves the process. */
+/** The current keys. They contain private keys and must not leave the process. */
 export type Keys = {
-  /** Private JWKs, the signing one first. */
+  /** Private JWKs, the one that signs first. */
   readonly signing: readonly JWK[];
   readonly signingKeyId: string;
   /** The first signs, all verify. */
@@ -33,21 +33,22 @@ export type SigningKeyRing = {
   /** @throws ERR_INTERNAL before the first `refresh` */
   current(): Keys;
   /**
-   * Reads the stored keys, adds one where it is time, drops those nobody needs.
-   * @returns whether anything changed
+   * Reads the stored keys, adds a key when one is due and deletes expired ones.
+   * @returns whether the keys have changed
    */
   refresh(): Promise<boolean>;
-  /** Adds a successor to the signing key, which takes over when it has been published long enough. @returns its id */
+  /** Adds a signing key, which takes over when it has been published long enough. @returns its id */
   rotate(): Promise<string>;
   /**
-   * Adds an operator's key in the same way.
-   * @returns false if there is one of that id
+   * Adds an operator's key, which takes over in the same way.
+   * @returns false if there already is a key with this id
    */
   add(key: ReadKey): Promise<boolean>;
   /** The stored signing keys, the oldest first. */
   list(): Promise<ListedKey[]>;
   /**
-   * Every name of a key: the given one first, its thumbprint, and the id of each stored key with the same key material.
+   * All names of a key: the given one first, then its thumbprint and the id of every stored key with the same
+   * material.
    * @throws ERR_SECRET_UNREADABLE
    */
   namesOf(name: string): Promise<readonly string[]>;
@@ -65,7 +66,7 @@ export type SigningKeyRingOptions = {
 export function createSigningKeyRing(options: SigningKeyRingOptions): SigningKeyRing {
   const { store, log } = options;
   let keys: Keys | undefined;
-  let seen = '';
+  let currentIds = '';
 
   async function refresh(): Promise<boolean> {
     await addIfDue(options, 'signature', options.algorithm, () => signingMaterial(options.algorithm));
@@ -78,18 +79,18 @@ export function createSigningKeyRing(options: SigningKeyRingOptions): SigningKey
       log.info('key removed', { keyId: id, kind: purpose });
     }
     const published = [...signing.published, ...cookie.published];
-    await sealOpenOnes(options, published);
-    const now = published.map(({ id }) => id).join(' ');
-    if (now === seen) return false;
+    await sealUnencrypted(options, published);
+    const ids = published.map(({ id }) => id).join(' ');
+    if (ids === currentIds) return false;
     keys = openKeys(options.sealer, signing, cookie);
-    seen = now;
+    currentIds = ids;
     log.info('keys in use', { keyId: keys.signingKeyId, count: signing.published.length });
     return true;
   }
 
   return {
     current: () => {
-      if (keys === undefined) throw new Fault('ERR_INTERNAL', 'keys are not loaded yet');
+      if (keys === undefined) throw new Fault('ERR_INTERNAL', 'the keys are not loaded yet');
       return keys;
     },
     refresh,
@@ -180,8 +181,8 @@ async function signingMaterial(algorithm: SigningAlgorithm): Promise<Material> {
   return { id: jwk.kid, material: JSON.stringify(jwk) };
 }
 
-/** Encrypts what was stored before there was a key file. */
-async function sealOpenOnes(
+/** Encrypts keys that were stored before a key file was configured. */
+async function sealUnencrypted(
   { store, sealer }: SigningKeyRingOptions,
   stored: readonly StoredKey[],
 ): Promise<void> {

@@ -3,26 +3,28 @@ import type { StoredKey } from '../store/key-store.ts';
 export type KeyPeriods = {
   /** Age at which a key gets a successor. */
   rotateEveryMs: number;
-  /** How long a key is published before it signs: longer than anyone keeps a copy of the key set. */
+  /** How long a key is published before it signs: longer than anyone caches the key set. */
   publishAheadMs: number;
-  /** How long a key is published after its successor took over: longer than what it signed is used. */
+  /**
+   * How long a key is published after its successor took over: longer than the tokens that it signed live.
+   */
   keepMs: number;
 };
 
 export type KeySchedule = {
-  /** What signs now; undefined when there is no key of the algorithm. */
+  /** The key that signs; undefined if there is none with the algorithm. */
   active: StoredKey | undefined;
-  /** What is published: the active key first. */
+  /** The published keys, the active one first. */
   published: readonly StoredKey[];
-  /** What nobody needs any more. */
+  /** Keys to delete. */
   expired: readonly StoredKey[];
-  /** Whether it is time for a new key. */
+  /** Whether a new key is due. */
   isDue: boolean;
 };
 
 /**
- * Decides what each key of one purpose is good for now. Keys of another algorithm than the configured one, left from
- * before a change of configuration, sign no more and expire like predecessors.
+ * Decides which keys of one purpose sign, are published, or have expired. Keys with another algorithm than
+ * the configured one no longer sign, and expire like predecessors of the active key.
  */
 export function scheduleKeys(
   keys: readonly StoredKey[],
@@ -37,7 +39,7 @@ export function scheduleKeys(
   const active = usable.findLast((key) => key.createdAtMs + periods.publishAheadMs <= nowMs) ?? usable[0];
   if (active === undefined || newest === undefined)
     return { active: undefined, published: keys, expired: [], isDue: true };
-  // The first key of an algorithm signs at once; every other waits.
+  // The first key with an algorithm signs at once. Every other key is published first.
   const tookOverAtMs = active.createdAtMs + (active === usable[0] ? 0 : periods.publishAheadMs);
   const isExpired = (key: StoredKey): boolean =>
     key !== active && key.createdAtMs <= active.createdAtMs && tookOverAtMs + periods.keepMs <= nowMs;
@@ -54,7 +56,10 @@ const keepMs = 24 * 60 * 60 * 1000;
 
 export const keyPeriods = (rotateEveryMs: number): KeyPeriods => ({ rotateEveryMs, publishAheadMs, keepMs });
 
-/** `signing`: in use; `next`: published, and signs later; `former`: published for what it signed. */
+/**
+ * `signing`: signs now; `next`: published, will sign later; `former`: published for the tokens that it
+ * signed.
+ */
 export type ListedKey = {
   id: string;
   algorithm: string;
@@ -63,7 +68,7 @@ export type ListedKey = {
   isEncrypted: boolean;
 };
 
-/** Stored keys as one wants to see them. */
+/** Describes stored keys for operators. */
 export function describeKeys(keys: readonly StoredKey[], active: StoredKey | undefined): ListedKey[] {
   return keys.map(({ id, algorithm, createdAtMs, isSealed }) => {
     const isLater = algorithm === active?.algorithm && createdAtMs >= active.createdAtMs;

@@ -8,7 +8,7 @@ import { createMaterialSealer } from './key-material.ts';
 import { createSigningKeyRing, type SigningKeyRing } from './key-ring.ts';
 import { keyPeriods } from './key-schedule.ts';
 
-/** What of identity's configuration its keys depend on. Durations in ms. */
+/** The part of identity's configuration that its keys depend on. Durations in ms. */
 export type KeyConfig = {
   readonly tokens: { readonly algorithm: SigningAlgorithm | 'HS256' };
   readonly keys: {
@@ -17,11 +17,11 @@ export type KeyConfig = {
   };
 };
 
-/** HS256 signs access tokens only: ID tokens go to clients, which must not be able to make one. */
+/** The algorithm of ID tokens. Not HS256: a client could issue ID tokens with the shared secret. */
 export const keyAlgorithm = ({ tokens }: KeyConfig): SigningAlgorithm =>
   tokens.algorithm === 'HS256' ? 'RS256' : tokens.algorithm;
 
-/** The key ring that a configuration describes. @throws ERR_SECRET_UNREADABLE */
+/** Creates the configured key ring. @throws ERR_SECRET_UNREADABLE */
 export function openKeyRing(
   config: KeyConfig,
   dependencies: { database: Database; clock: Clock; log: Log },

@@ -8,17 +8,17 @@ export type SharedSigningSecretOptions = {
   log: Log;
 };
 
-/** The key of HS256 access tokens, from a file that may change. */
+/** The key of HS256 access tokens. It is reloaded when its file changes. */
 export type SharedSigningSecret = {
   current(): Buffer;
   /** Stops watching the file. */
   close(): void;
 };
 
-/** RFC 7518 §3.2: a key is at least as long as the hash. */
+/** RFC 7518 §3.2: a key must be at least as long as the hash. */
 const minBytes = 32;
 
-/** @throws ERR_SECRET_UNREADABLE when the file is missing or its key too short */
+/** @throws ERR_SECRET_UNREADABLE when the file is missing or its key is too short */
 export function openSharedSecret({ file, encoding, log }: SharedSigningSecretOptions): SharedSigningSecret {
   const secret = secretFromFile(file);
   const read = (): Buffer => {
@@ -26,7 +26,7 @@ export function openSharedSecret({ file, encoding, log }: SharedSigningSecretOpt
     if (bytes.length >= minBytes) return bytes;
     throw new Fault(
       'ERR_SECRET_UNREADABLE',
-      `${file} holds a key of ${bytes.length} bytes; HS256 needs at least ${minBytes}`,
+      `${file} contains a key of ${bytes.length} bytes; HS256 needs at least ${minBytes}`,
     );
   };
   let key = read();
@@ -35,7 +35,7 @@ export function openSharedSecret({ file, encoding, log }: SharedSigningSecretOpt
       key = read();
       log.info('secret reloaded', { file });
     } catch (thrown) {
-      log.error('secret not reloaded; the former stays in use', { err: thrown });
+      log.error('secret not reloaded; still using the previous one', { err: thrown });
     }
   });
   return { current: () => key, close };

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseTransaction } from '../../database/database.ts';
-import { systemClock } from '../../runtime/clock.ts';
 import { Fault } from '../../runtime/fault.ts';
 import { operator, withCommandContext, type CommandConfig, type CommandContext } from './session-commands.ts';
 import type { Revocation } from '../session/revoker.ts';
@@ -8,6 +7,7 @@ import type { AuditAction, AuditEntry } from '../store/audit-store.ts';
 import { createAccountStore, type Account } from '../store/account-store.ts';
 import { createGrantStore, type StoredGrant } from '../store/grant-store.ts';
 import { createPasskeyStore, removePasskeys, type Passkey } from '../store/passkey-store.ts';
+import { namedAccount } from '../account/named-account.ts';
 import { hashPassword, passwordProblem } from '../account/password.ts';
 import { normalizeUsername } from '../store/username.ts';
 
@@ -16,14 +16,14 @@ export type UserCredentials = { username: string; password: string };
 /**
  * Adds an account.
  * @returns its id, the subject of its tokens; undefined if the name is taken
- * @throws ERR_USAGE for a name or password that can't be one, ERR_DATABASE
+ * @throws ERR_USAGE for an invalid name or password, ERR_DATABASE
  */
 export async function addUser(config: CommandConfig, user: UserCredentials): Promise<string | undefined> {
   const username = validUsername(user.username);
   const passwordHash = await hashPassword(validPassword(user.password));
-  return await withCommandContext(config, async ({ database, audit }) => {
+  return await withCommandContext(config, async ({ database, audit, clock }) => {
     const id = randomUUID();
-    const nowMs = systemClock.nowMs();
+    const nowMs = clock.nowMs();
     const account = { id, username, passwordHash, credentialsChangedAtMs: nowMs, isDisabled: false };
     const also = (trx: DatabaseTransaction) => audit.record(trx, entryOf('user.add', id), nowMs);
     return (await createAccountStore(database).insert(account, nowMs, also)) ? id : undefined;
@@ -31,7 +31,7 @@ export async function addUser(config: CommandConfig, user: UserCredentials): Pro
 }
 
 /**
- * Locks an account out and revokes its sessions, in one transaction.
+ * Disables an account and revokes its sessions, in one transaction.
  * @returns undefined if there is no such user
  * @throws ERR_DATABASE
  */
@@ -40,21 +40,21 @@ export const disableUser = (config: CommandConfig, username: string): Promise<Re
     const accounts = createAccountStore(context.database);
     const account = await accountOf(context, username);
     if (account === undefined) return undefined;
-    const before = (trx: DatabaseTransaction) => accounts.disable(trx, account.id, systemClock.nowMs());
+    const before = (trx: DatabaseTransaction) => accounts.disable(trx, account.id, context.clock.nowMs());
     return await context.revoker.revoke({ accountId: account.id }, 'disabled', {
       before,
       audit: entryOf('user.disable', account.id),
     });
   });
 
-/** What became of an account's passkeys with its password. */
+/** The result of a password change, with the number of passkeys that were removed and kept. */
 export type PasswordChange = Revocation & { passkeys: { removed: number; kept: number } };
 
 /**
- * Sets a password and revokes the account's sessions, in one transaction. Its passkeys go, too: whoever had the
- * password may have added one.
+ * Sets a password and revokes the account's sessions, in one transaction. Also removes its passkeys, because
+ * someone who knew the password may have added one.
  * @returns undefined if there is no such user
- * @throws ERR_USAGE for a password that can't be one, ERR_DATABASE
+ * @throws ERR_USAGE for an invalid password, ERR_DATABASE
  */
 export async function changePassword(
   config: CommandConfig,
@@ -66,8 +66,8 @@ export async function changePassword(
     const accounts = createAccountStore(context.database);
     const account = await accountOf(context, user.username);
     if (account === undefined) return undefined;
-    // Later than the last one, whatever the clock says: it is the version of the credentials.
-    const nowMs = Math.max(systemClock.nowMs(), account.credentialsChangedAtMs + 1);
+    // The time is the version of the credentials, which must grow even if the clock was set back.
+    const nowMs = Math.max(context.clock.nowMs(), account.credentialsChangedAtMs + 1);
     let removed = 0;
     const before = async (trx: DatabaseTransaction): Promise<void> => {
       await accounts.setPassword(trx, account.id, passwordHash, nowMs);
@@ -94,9 +94,9 @@ export const listPasskeys = (config: CommandConfig, username: string): Promise<P
   });
 
 /**
- * Removes passkeys of an account; its sessions go on.
+ * Removes passkeys of an account. Its sessions continue.
  * @param which an id from the list, or `all`
- * @returns how many; undefined if there is no such user
+ * @returns how many were removed; undefined if there is no such user
  * @throws ERR_DATABASE
  */
 export const removeUserPasskeys = (
@@ -112,12 +112,12 @@ export const removeUserPasskeys = (
       const removed = await removePasskeys(trx, selection);
       const details = which === 'all' ? { passkeys: removed } : { passkey: which };
       const entry = { ...entryOf('passkey.remove', account.id), details };
-      if (removed > 0) await context.audit.record(trx, entry, systemClock.nowMs());
+      if (removed > 0) await context.audit.record(trx, entry, context.clock.nowMs());
       return removed;
     });
   });
 
-/** An account's sessions, the one used last first. @returns undefined if there is no such user */
+/** An account's sessions, the most recently used first. @returns undefined if there is no such user */
 export const listSessions = (config: CommandConfig, username: string): Promise<StoredGrant[] | undefined> =>
   withCommandContext(config, async (context) => {
     const account = await accountOf(context, username);
@@ -129,10 +129,8 @@ export const listSessions = (config: CommandConfig, username: string): Promise<S
 
 const entryOf = (action: AuditAction, target: string): AuditEntry => ({ actor: operator(), action, target });
 
-async function accountOf({ database }: CommandContext, username: string): Promise<Account | undefined> {
-  const name = normalizeUsername(username);
-  return name === undefined ? undefined : await createAccountStore(database).findByName(name);
-}
+const accountOf = ({ database }: CommandContext, username: string): Promise<Account | undefined> =>
+  namedAccount(createAccountStore(database), username);
 
 function validUsername(text: string): string {
   const username = normalizeUsername(text);

@@ -15,8 +15,8 @@ export const listKeys = (config: KeyCommandConfig): Promise<ListedKey[]> =>
   withCommandContext(config, ({ database, clock }) => openKeyRing(config, { database, clock, log }).list());
 
 /**
- * Adds a key that takes over in ten minutes, when everybody knows it. A running identity publishes it within
- * seconds.
+ * Adds a signing key. A running identity publishes it within seconds, and it takes over after ten minutes,
+ * when every service has loaded it.
  * @returns its id
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE
  */
@@ -29,16 +29,16 @@ export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
     return id;
   });
 
-/** What became of a key to import. */
+/** The result of a key import. */
 export type KeyImport =
   | { kind: 'added'; id: string }
-  /** There is one of that name, or it was revoked: under its name or under the one it would have by itself. */
+  /** There already is a key with this id, or the key was revoked, under this id or under its thumbprint. */
   | { kind: 'refused'; id: string; why: 'exists' | 'revoked' };
 
 /**
- * Adds a private key of the operator's, PEM (PKCS #8) or JWK, which takes over as `rotateKeys`' does.
- * @param kid its name in tokens; default the JWK's own, else its thumbprint
- * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for what is no key of the configured algorithm
+ * Adds a private key of the operator, PEM (PKCS #8) or JWK. It takes over like a key of `rotateKeys`.
+ * @param kid its id in tokens; default: the JWK's `kid`, else its thumbprint
+ * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for a key that does not fit the configured algorithm
  */
 export const importKey = (config: KeyCommandConfig, text: string, kid?: string): Promise<KeyImport> =>
   withCommandContext(config, async ({ database, audit, clock }) => {
@@ -55,17 +55,17 @@ export const importKey = (config: KeyCommandConfig, text: string, kid?: string):
     return { kind: 'added', id };
   });
 
-/** `isKnown` is false for a key that isn't stored here: another issuer's, or the shared secret of HS256. */
+/** `isKnown` is false for a key that isn't stored in the database, such as the shared secret of HS256. */
 export type KeyRevocation = TargetRevocation & { isKnown: boolean };
 
 /**
- * Revokes a key permanently, under each of its names: nothing it signed is accepted any more. If it was the signing key,
- * another takes over at once. Sessions go on with their next refresh.
+ * Revokes a key permanently, under each of its names: tokens that it signed are refused. If it was the
+ * signing key, another one takes over at once. Sessions continue with their next refresh.
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_REVOCATION_INVALID
  */
 export const revokeKey = (config: KeyCommandConfig, id: string, reason?: string): Promise<KeyRevocation> =>
   withCommandContext(config, async ({ database, revokeTarget, clock }) => {
-    // Opened before anything is changed: a wrong key file must not cost the keys.
+    // Read before anything is changed: with a wrong key file, the command must fail before it deletes keys.
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
     const names = await ring.namesOf(id);

@@ -27,7 +27,7 @@ import {
 } from '../session/revoke-target.ts';
 import { createRevoker, type Revoker } from '../session/revoker.ts';
 
-/** What a command needs of identity's configuration. Durations in ms. */
+/** The part of identity's configuration that commands need. Durations in ms. */
 export type CommandConfig = {
   readonly issuer: string;
   readonly database: DatabaseOptions;
@@ -42,12 +42,12 @@ export type CommandContext = {
   clock: Clock;
 };
 
-/** How long a command waits for a running identity to publish what it recorded. */
+/** How long a command waits for a running identity to publish its revocations. */
 const publishWaitMs = 5000;
 
 /**
- * Works on identity's database, beside a running identity or without one: what is recorded is published by the
- * leader, at once or when there is one.
+ * Runs a command on identity's database. Identity need not be running: recorded revocations are published as
+ * soon as one is.
  * @throws ERR_DATABASE
  */
 export async function withCommandContext<Outcome>(
@@ -75,7 +75,7 @@ function contextOf({ issuer, revocation }: CommandConfig, database: Database): C
     issuer,
     clock,
     metrics: undefined,
-    // A command tells its caller, and nobody else.
+    // A command reports to its caller only.
     log: createLog({ program: 'curfew', level: 'silent' }),
     publishWaitMs,
   });
@@ -91,20 +91,21 @@ function contextOf({ issuer, revocation }: CommandConfig, database: Database): C
   return { database, revoker, revokeTarget, audit, clock };
 }
 
-/** Who runs this command: a login of this machine. */
+/** The actor for the audit log: the login name on this machine that runs the command. */
 export function operator(): Actor {
   try {
     return { kind: 'operator', id: `${userInfo().username}@${hostname()}` };
   } catch {
-    // A container's user need not have a name.
+    // In a container, the user may have no name.
     return { kind: 'operator', id: `uid ${process.getuid?.() ?? '?'}@${hostname()}` };
   }
 }
 
 /**
- * Revokes for an operator, by default in the name of who runs this process. Keys have a command of their own,
+ * Revokes for an operator; the default actor is the login name that runs this process. For keys see
  * `revokeKey`, which also replaces them.
- * @throws ERR_DATABASE, ERR_USAGE for a time in the future, ERR_REVOCATION_INVALID for an impossible id or reason
+ * @throws ERR_DATABASE, ERR_USAGE for a time in the future, ERR_REVOCATION_INVALID for an impossible id or
+ * reason
  */
 export const revoke = (
   config: CommandConfig,
@@ -113,16 +114,16 @@ export const revoke = (
 ): Promise<TargetRevocation> =>
   withCommandContext(config, ({ revokeTarget }) => revokeTarget(target, { actor: operator(), ...order }));
 
-export type OthersCommandConfig = CommandConfig & {
+export type ForeignCommandConfig = CommandConfig & {
   readonly foreignIssuers: readonly { readonly issuer: string }[];
 };
 
 /**
- * Revokes tokens of an issuer of others, whose log identity owns, and notes it.
+ * Revokes tokens of another issuer whose log identity owns, and records it in the audit log.
  * @throws ERR_DATABASE, ERR_REVOCATION_INVALID for an unknown issuer, an impossible id or reason
  */
-export function revokeOfOthers(
-  config: OthersCommandConfig,
+export function revokeOfForeignIssuer(
+  config: ForeignCommandConfig,
   request: RevocationRequest,
 ): Promise<ForeignRevocation> {
   const { iss: issuer, kind, id, at, reason } = request;
@@ -142,7 +143,7 @@ export function revokeOfOthers(
   });
 }
 
-/** Which entries of the audit log: of an account by its name, of a client, from a time on. */
+/** Selects entries of the audit log: by user name, by client, from a time on. */
 export type AuditFilter = {
   user?: string | undefined;
   client?: string | undefined;

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 
 /*
- * What a browser sends: `PublicKeyCredential.toJSON()` (WebAuthn Level 3 §5.1). Members that decide nothing are left out.
+ * The browser's response: `PublicKeyCredential.toJSON()` (WebAuthn Level 3 §5.1). Members that are not used
+ * are ignored.
  */
 
 const base64url = (maxBytes: number) =>
@@ -45,13 +46,16 @@ const collectedClientData = v.object({
 export type Assertion = v.InferOutput<typeof assertion>;
 export type Attestation = v.InferOutput<typeof attestation>;
 
-/** A browser's answer, and the challenge it answers; neither is verified. */
+/** A browser's response and the challenge that it contains. Neither is verified. */
 export type BrowserAnswer<Credential> = { credential: Credential; challenge: string };
 
-/** Of a login. @returns undefined for anything else, also from a page in a frame of another site */
+/**
+ * Parses the response of a login.
+ * @returns undefined if it is invalid or comes from a page in another site's frame
+ */
 export const readAssertion = (text: string): BrowserAnswer<Assertion> | undefined => read(assertion, text);
 
-/** Of a new passkey. */
+/** Parses the response of a registration, in the same way. */
 export const readAttestation = (text: string): BrowserAnswer<Attestation> | undefined =>
   read(attestation, text);
 

@@ -3,21 +3,24 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Credentials } from '../store/account-store.ts';
 import type { TokenStore } from '../store/token-store.ts';
 
-/** What a challenge was made for; it is good for nothing else. */
+/** The purpose of a challenge. It can't be used for another one. */
 export type ChallengePurpose =
-  /** A pending login, which belongs to one browser. */
+  /** A login, by the id of its interaction, which belongs to one browser. */
   | { kind: 'login'; interaction: string }
-  /** A browser's login whose owner has just proved who they are, with these credentials. */
+  /**
+   * The registration of a passkey in a browser login whose user has just authenticated with these
+   * credentials.
+   */
   | { kind: 'add'; loginUid: string; credentials: Credentials };
 
-/** In the database, so that every replica knows them. */
+/** WebAuthn challenges, stored in the database for all replicas. */
 export type Challenges = {
   make(purpose: ChallengePurpose): Promise<string>;
-  /** Whatever follows, the challenge is gone. @returns undefined if it was taken before, is too old, or never was */
+  /** Deletes a challenge. @returns undefined if it was already taken, has expired or never existed */
   take(challenge: string): Promise<ChallengePurpose | undefined>;
 };
 
-/** Also how long a browser waits for the person. */
+/** Also the time that a browser gives the user. */
 export const challengeLifetimeMs = 5 * 60 * 1000;
 
 const challengeBytes = 32;

@@ -9,14 +9,16 @@ import { challengeLifetimeMs } from './challenges.ts';
 import { bytesOf, type PasskeyParts } from './passkey-parts.ts';
 import { userHandleOf } from './user-handle.ts';
 
-/** Why no passkey was added: the browser's answer is not good, or no longer; or as storage says. */
+/**
+ * The result of a registration. `refused`: the browser's response is invalid or its challenge has expired.
+ */
 export type PasskeyAddition = PasskeyInsertion | 'refused';
 
 export type PasskeyAdding = {
   /**
-   * To be called once the person has just proved who they are.
-   * @param of.loginUid of the browser's login
-   * @returns undefined if the account can have no more
+   * Begins a registration. Call it only when the user has just authenticated.
+   * @param of.loginUid `uid` of the browser login
+   * @returns undefined if the account has as many passkeys as allowed
    */
   begin(of: {
     account: Account;
@@ -37,7 +39,7 @@ export type PasskeyAddingOptions = PasskeyParts & {
   log: Log;
 };
 
-// EdDSA, ES256, RS256, the best first (RFC 9053 §2, RFC 8812 §2): what authenticators have.
+// EdDSA, ES256 and RS256, in order of preference (RFC 9053 §2, RFC 8812 §2).
 const algorithms = [-8, -7, -257];
 
 export function createPasskeyAdding(options: PasskeyAddingOptions): PasskeyAdding {
@@ -92,7 +94,8 @@ async function verify(
 ) {
   try {
     const statement = decodeAttestation(bytesOf(credential.response.attestationObject));
-    // None was asked for: no certificate is looked at, nor an address in one asked for what it revokes.
+    // No attestation was requested. Others are refused before the library reads their certificates, because
+    // it would fetch revocation lists from addresses that the sender has chosen.
     const isPlain = statement.get('fmt') === 'none' || isOwnSignature(statement);
     if (!isPlain) return undefined;
     const { verified, registrationInfo } = await library.verifyRegistrationResponse({
@@ -103,7 +106,7 @@ async function verify(
       requireUserVerification: true,
       supportedAlgorithmIDs: algorithms,
     });
-    // The id that is signed, not the one beside it.
+    // The unsigned id must be the one that is signed.
     if (!verified || registrationInfo.credential.id !== credential.id) return undefined;
     return {
       credentialId: registrationInfo.credential.id,
@@ -114,13 +117,16 @@ async function verify(
       isBackedUp: registrationInfo.credentialBackedUp,
     };
   } catch (thrown) {
-    log.debug('new passkey not verified', { err: thrown });
+    log.debug('new passkey refused', { err: thrown });
     return undefined;
   }
 }
 
 type Statement = ReturnType<PasskeyParts['decodeAttestation']>;
 
-/** Self attestation, which browsers pass on unasked (WebAuthn Level 3 §5.1.3): signed with the new key, no certificate. */
+/**
+ * Self attestation: signed with the new key, without a certificate. Browsers may send it unrequested
+ * (WebAuthn Level 3 §5.1.3).
+ */
 const isOwnSignature = (statement: Statement): boolean =>
   statement.get('fmt') === 'packed' && statement.get('attStmt').get('x5c') === undefined;

@@ -13,9 +13,9 @@ import { bytesOf, type PasskeyParts } from './passkey-parts.ts';
 import { userHandleOf } from './user-handle.ts';
 
 export type PasskeyLogin = {
-  /** What the browser is asked for: any passkey of this site, without a word of who is known here. */
+  /** The options for the browser: any passkey of this site. They don't show which accounts exist. */
   begin(interaction: string): Promise<PublicKeyCredentialRequestOptionsJSON>;
-  /** Judges a browser's answer, as JSON. @param attempt.interaction the pending login it was sent to */
+  /** Verifies the browser's response (JSON). @param attempt.interaction the login that it was sent to */
   finish(attempt: { answer: string; interaction: string; address: string }): Promise<Authentication>;
 };
 
@@ -31,7 +31,7 @@ type Evaluation = { kind: 'accepted'; account: Account } | { kind: 'refused'; re
 
 const refused = (reason: PasskeyRefusal): Evaluation => ({ kind: 'refused', reason });
 
-/** Makes the log-in by passkey. Whoever is refused is not told why. */
+/** Creates the login by passkey. The result does not show why an attempt was refused. */
 export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
   const { site, library, challenges, throttle, metrics } = options;
   return {
@@ -45,7 +45,7 @@ export function createPasskeyLogin(options: PasskeyLoginOptions): PasskeyLogin {
     finish: async ({ answer: text, interaction, address }) => {
       const answer = readAssertion(text);
       if (answer === undefined) return refuse('malformed', options);
-      // A user name holds no space. Known and unknown passkeys are counted alike.
+      // User names contain no space, so the keys don't collide. Unknown passkeys count like known ones.
       const key = `passkey ${hash('sha256', answer.credential.id)}`;
       const waitMs = throttle.take(key, address);
       if (waitMs > 0) {
@@ -81,14 +81,17 @@ async function evaluate(
   const passkey = await passkeys.findByCredential(credential.id);
   const account = passkey === undefined ? undefined : await accounts.find(passkey.accountId);
   if (passkey === undefined || account === undefined || account.isDisabled) return refused('unknown');
-  // WebAuthn Level 3 §7.2 step 6: the person wasn't named before, so the passkey must name its owner.
+  // WebAuthn Level 3 §7.2 step 6: without a user name, the passkey itself must name its account.
   if (credential.response.userHandle !== userHandleOf(account.id)) return refused('unknown');
   const signature = await verify({ credential, challenge, passkey }, options);
   if (signature === undefined) return refused('signature');
   if (await passkeys.use(passkey.id, { ...signature, nowMs: clock.nowMs() }))
     return { kind: 'accepted', account };
-  // §6.1.1: two devices with one key, or one signature sent twice; or it was removed this very moment.
-  log.warn('a passkey has not counted on: there may be a copy of it', { found: passkey.id });
+  // §6.1.1: two devices use the same key, a signature was sent twice, or the passkey was removed a moment
+  // ago.
+  log.warn('the signature counter of a passkey did not increase: it may have been copied', {
+    found: passkey.id,
+  });
   return refused('counter');
 }
 
@@ -105,13 +108,13 @@ async function verify(
       expectedOrigin: site.origin,
       expectedRPID: site.rpId,
       requireUserVerification: true,
-      // Storage compares the counters, in the statement that writes.
+      // The store compares the counters, in the statement that writes the new one.
       credential: { id: passkey.credentialId, publicKey: passkey.publicKey, counter: 0 },
     });
     const { newCounter, credentialBackedUp } = authenticationInfo;
     return verified ? { counter: newCounter, isBackedUp: credentialBackedUp } : undefined;
   } catch (thrown) {
-    log.debug('passkey not verified', { err: thrown });
+    log.debug('passkey signature not verified', { err: thrown });
     return undefined;
   }
 }

@@ -26,7 +26,10 @@ export type PasskeysOptions = {
 
 export type Passkeys = { login: PasskeyLogin; adding: PasskeyAdding };
 
-/** Logging in with passkeys, and adding them (WebAuthn Level 3 §7). Cost: the library takes 25 MB, so it is loaded here. */
+/**
+ * Creates login and registration with passkeys (WebAuthn Level 3 §7). Loads the library here because it takes
+ * 25 MB.
+ */
 export async function createPasskeys(options: PasskeysOptions): Promise<Passkeys> {
   const library = await import('@simplewebauthn/server');
   const { decodeAttestationObject } = await import('@simplewebauthn/server/helpers');

@@ -17,7 +17,7 @@ export type PasskeySettings = {
   rpId?: string | undefined;
 };
 
-/** Browsers keep passkeys for domains only, and only in secure contexts (WebAuthn Level 3 §5.1, §13.4.9). */
+/** Browsers store passkeys only for domains, and only in secure contexts (WebAuthn Level 3 §5.1, §13.4.9). */
 export function passkeySiteOf(issuer: string, { enabled, rpId }: PasskeySettings): PasskeySite {
   const { protocol, hostname, origin } = new URL(issuer);
   if (!enabled) return { kind: 'off', why: 'configured' };

@@ -1,22 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** Names a browser while it logs in. */
+/** A cookie that identifies a browser while it logs in. */
 export type BrowserCookie = {
-  /** The name this browser was given; undefined when it has none. */
+  /** The value of the cookie; undefined if the browser has none. */
   read(request: Pick<IncomingMessage, 'headers'>): string | undefined;
-  /** Gives it one, or the same for longer. */
+  /** Sets the cookie, or extends the known one. @returns its value */
   write(response: ServerResponse, known: string | undefined): string;
 };
 
 const valueBytes = 32;
 const value = '[\\w-]{43}';
-/** Longer than a login may take; every page of one prolongs it. */
+/** Longer than a login may take. Every page of a login extends it. */
 const maxAgeSeconds = 60 * 60;
 
 /**
- * oidc-provider keeps its cookies of a pending login apart by their path, and such a cookie a neighbour domain can set
- * as well: it could have a person finish a login that it began. This one it can't set (RFC 6265bis §4.1.3.2).
+ * oidc-provider's cookies of a pending login have a path, so their names can't have the prefix `__Host-`. A
+ * sibling domain can set such cookies and make a user finish a login that an attacker began. It can't set
+ * this cookie (RFC 6265bis §4.1.3.2).
  */
 export function createBrowserCookie(issuer: string): BrowserCookie {
   const isSecure = issuer.startsWith('https:');

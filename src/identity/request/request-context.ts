@@ -5,63 +5,77 @@ import type { Texts } from '../text/strings.ts';
 import type { Credentials } from '../store/account-store.ts';
 import type { LostUse } from '../store/stored-tokens.ts';
 
-/** Why the route is there, as far as storage cares: it decides the reason a revocation is recorded under. */
+/** The endpoint of a request, as far as storage needs it: it decides the reason of revocations. */
 export type RouteKind = 'token' | 'revocation' | 'logout' | 'other';
 
-/** A browser login's session at one client, as oidc-provider keeps it. */
+/** The session of a browser login at one client, as oidc-provider stores it. */
 export type ClientAuthorization = NonNullable<AdapterPayload['authorizations']>[string];
 
-/** What one HTTP request knows about itself and collects on its way; made at its start, seen by storage. */
+/**
+ * What storage needs to know about the current HTTP request, and state that is shared while it is processed.
+ */
 export type RequestContext = {
   /**
-   * Taken before anything is read: `iat` of what the request mints. A token minted from a family that is revoked
-   * meanwhile is then older than the revocation.
+   * `iat` of the tokens that the request issues. Read before anything else: if the session is revoked
+   * meanwhile, the tokens are then older than the revocation.
    */
   readonly startedAt: EpochSeconds;
-  /** The clocks disagree: nothing may be minted. */
+  /** Whether this machine's clock agrees with the database's. If not, no token may be issued. */
   readonly isClockSynchronised: boolean;
   readonly route: RouteKind;
-  /** The client's address and `User-Agent`, bounded. */
+  /** The client's address. */
   readonly address: string;
+  /** The client's `User-Agent`, shortened. */
   readonly device: string;
-  /** In the language of who asks. */
+  /** The texts of pages, in the language of the request. */
   readonly texts: Texts;
-  /** The name the browser was given for its logins; undefined for one that has none. */
+  /** The value of the browser cookie; undefined if there is none. */
   readonly browser: string | undefined;
-  /** Gives the browser a name, or leaves it the one it has, and tells it. */
+  /** Sets or extends the browser cookie. @returns its value */
   nameBrowser(): string;
-  /** Family keys of the grants read so far. One of these is updated when saved: inserted again it could undo a revocation. */
+  /**
+   * Family keys of the grants that the request has read. Saving one of these updates it: inserting it again
+   * could undo a revocation.
+   */
   readonly grantsRead: Map<string, string>;
-  /** Browser sessions read so far, uid by id; the same holds for them. */
+  /** The browser sessions that the request has read, `uid` by id. They are updated for the same reason. */
   readonly sessionsRead: Map<string, string>;
-  /** What the browser's login knew of a client before a device was allowed in it: the device's session isn't its own. */
+  /** The browser's own session at a client, before a device was allowed at the same client. */
   beforeDevice: { clientId: string; authorization: ClientAuthorization | undefined } | undefined;
-  /** The browser login that new grants of this request belong to. */
+  /** The `uid` of the browser login that new grants of this request belong to. */
   loginUid: string | undefined;
-  /** The credentials the account had when it was read; a new grant needs them unchanged. */
+  /** The account's credentials when the request read it. A new grant is stored only if they are unchanged. */
   credentials: Credentials | undefined;
-  /** The account of the browser's login is out: the login ends with this request. */
+  /**
+   * The account of the browser login is disabled or has new credentials: the login ends with this request.
+   */
   isLoginRefused: boolean;
-  /** Tokens that the request uses up. Where the database goes away before the answer, they are taken back. */
+  /**
+   * The tokens that the request uses. If the database becomes unavailable before the response, the uses are
+   * undone.
+   */
   readonly uses: LostUse[];
-  /** The database went away under the request: the answer is 503, whatever became of it. */
+  /** The database became unavailable during the request. The response is then 503 in any case. */
   isDatabaseLost: boolean;
-  /** Whether the client that authenticated gets refresh tokens. */
+  /** Whether the authenticated client gets refresh tokens. */
   readonly mayRefresh: boolean;
-  /** A refresh token or code that is used, to be committed together with its successor. */
+  /** The refresh token or code that the request uses; the use is committed together with the successor. */
   rotation: { kind: 'RefreshToken' | 'AuthorizationCode' | 'DeviceCode'; id: string } | undefined;
-  /** The refresh token that an earlier request with the same token got: this one gets it, too. */
+  /** The refresh token that an earlier request got for the same token; this request returns it again. */
   repeated: string | undefined;
 };
 
 const maxDeviceLength = 256;
 
-// A User-Agent ends up in pages and tables: printable characters only.
+// A `User-Agent` is shown on pages and in tables, so it keeps only printable characters.
 const unprintable = /[^\x20-\x7e]/g;
 
 export const deviceLabel = (userAgent: string | undefined): string =>
   (userAgent ?? '').slice(0, maxDeviceLength).replaceAll(unprintable, '?');
 
-/** Who used a token, without saying who: two tabs of one browser give the same. */
+/**
+ * Identifies the caller that used a token, as a hash of address and `User-Agent`. Tabs of one browser have
+ * the same.
+ */
 export const callerHash = ({ address, device }: Pick<RequestContext, 'address' | 'device'>): string =>
   hash('sha256', `${address} ${device}`, 'hex');

@@ -4,7 +4,7 @@ import { grantIdClaim } from '../../token/claims.ts';
 import type { Keys } from '../key/key-ring.ts';
 import type { PublicationStore } from '../store/publication-store.ts';
 
-/** What an access token of this identity says. Times in seconds. */
+/** The claims of an access token that this identity issued. Times in seconds. */
 export type IssuedToken = {
   iat: number;
   exp: number;
@@ -13,19 +13,22 @@ export type IssuedToken = {
   jti: string;
   clientId: string;
   scope: string;
-  /** Undefined for a client's own token. */
+  /** Undefined for a token from client_credentials. */
   session: string | undefined;
 };
 
 export type IssuedTokenVerifier = {
-  /** Judges an access token by its signature, its times and all revocations. Cost: a signature and two look-ups. */
+  /**
+   * Verifies an access token: its signature, its times, and that no recorded revocation names it. Cost: one
+   * signature verification and two queries.
+   */
   verify(token: string): Promise<IssuedToken | undefined>;
 };
 
 export type IssuedTokenVerifierOptions = {
   issuer: string;
   keys(): Keys;
-  /** Where access tokens are signed with a shared secret. */
+  /** Set if access tokens are signed with a shared secret. */
   sharedKey: { kid: string; current(): Buffer } | undefined;
   algorithm: string;
   publications: PublicationStore;

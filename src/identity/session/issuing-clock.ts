@@ -7,16 +7,20 @@ import type { Log } from '../../runtime/log.ts';
 export type ClockState = 'agrees' | 'ahead' | 'behind';
 
 /**
- * The time that tokens are dated by. A revocation that cuts off by time is dated by the database's clock: a token must
- * never be dated later than that clock, or it would outlive a revocation that came after it.
+ * The clock for `iat` of issued tokens. Revocations with a cut-off time are dated by the database's clock. So
+ * a token must never be dated later than that clock: a later revocation would otherwise not apply to it.
  */
 export type IssuingClock = Part & {
   /**
-   * This machine's time, or the database's where that is earlier. Cost: none, the database is asked now and then.
+   * The time of this machine or of the database, whichever is earlier. Does no I/O: the database's clock is
+   * read at intervals.
    * @throws ERR_INTERNAL before the start
    */
   now(): EpochSeconds;
-  /** Nothing may be issued unless the clocks agree: one of them is wrong, and nobody can tell which. */
+  /**
+   * Tokens may be issued only while the clocks agree. Otherwise one of them is wrong, and it is unknown
+   * which.
+   */
   state(): ClockState;
 };
 
@@ -24,58 +28,59 @@ export type IssuingClockOptions = {
   /** The database's clock; ms. */
   readDatabaseMs(): Promise<number>;
   clock: Clock;
-  /** How far the clocks may be apart; ms. At least 2 s count: what a revocation allows for. */
+  /** Greatest allowed difference of the clocks; ms. At least 2 s, which a revocation's cut-off allows for. */
   clockToleranceMs: number;
   log: Log;
-  /** Between two looks at the database's clock; ms. Default 5 s. */
+  /** The interval between two reads of the database's clock; ms. Default 5 s. */
   everyMs?: number;
 };
 
-/** As the outbox adds to a cut-off. */
+/** The outbox adds as much to a cut-off. */
 const leastToleranceMs = 2000;
 
-/** The database's clock was at least at `databaseMs` when this machine's monotonic one was at `monotonicMs`. */
+/**
+ * The database's clock was at least at `databaseMs` when this machine's monotonic one was at `monotonicMs`.
+ */
 type Sample = { databaseMs: number; monotonicMs: number };
 
 export function createIssuingClock(options: IssuingClockOptions): IssuingClock {
   const { clock, log, everyMs = 5000 } = options;
   let sample: Sample | undefined;
-  let seen: ClockState = 'agrees';
+  let state: ClockState = 'agrees';
   let timer: NodeJS.Timeout | undefined;
   let measuring: Promise<void> = Promise.resolve();
 
   async function measure(): Promise<void> {
     const sentMs = clock.nowMs();
     const databaseMs = await options.readDatabaseMs();
-    if (!Number.isFinite(databaseMs)) throw new Fault('ERR_DATABASE', 'the database does not tell its time');
-    // What it took to arrive makes the estimate an earlier one: never a later.
+    if (!Number.isFinite(databaseMs)) throw new Fault('ERR_DATABASE', 'the database returned no time');
+    // The answer took time to arrive, so the estimate may be too early, but never too late.
     sample = { databaseMs, monotonicMs: clock.monotonicMs() };
-    const state = compare(databaseMs, { sentMs, receivedMs: clock.nowMs() }, options.clockToleranceMs);
-    if (state === seen) return;
-    seen = state;
+    const measured = compare(databaseMs, { sentMs, receivedMs: clock.nowMs() }, options.clockToleranceMs);
+    if (measured === state) return;
+    state = measured;
     const aheadMs = Math.round(sentMs - databaseMs);
-    if (state === 'agrees') log.info('the clock agrees with the database’s again', { aheadMs });
+    if (state === 'agrees') log.info('the clock agrees with the clock of the database again', { aheadMs });
     else
-      log.error('the clock is not the database’s: no tokens are issued; synchronize both', {
-        state,
-        aheadMs,
-      });
+      log.error('the clock differs from the clock of the database: no tokens are issued', { state, aheadMs });
   }
 
   return {
     name: 'issuing clock',
     now: () => {
-      if (sample === undefined) throw new Fault('ERR_INTERNAL', 'the database was not asked for its time');
+      if (sample === undefined) throw new Fault('ERR_INTERNAL', 'the clock of the database was not read yet');
       const databaseMs = sample.databaseMs + (clock.monotonicMs() - sample.monotonicMs);
       return Math.floor(Math.min(clock.nowMs(), databaseMs) / 1000);
     },
-    state: () => seen,
+    state: () => state,
     start: async () => {
       await measure();
       timer = setInterval(() => {
         measuring = measure().catch((thrown: unknown) => {
           const level = isDatabaseUnavailable(thrown) ? 'debug' : 'warn';
-          log[level]('the database does not tell its time; its former goes on', { err: thrown });
+          log[level]('could not read the clock of the database; still using the last reading', {
+            err: thrown,
+          });
         });
       }, everyMs);
       timer.unref();
@@ -87,7 +92,7 @@ export function createIssuingClock(options: IssuingClockOptions): IssuingClock {
   };
 }
 
-/** Only what is certain: the database's clock was read some time between the two. */
+/** Reports only a certain difference: the database's clock was read at some time between the two. */
 function compare(
   databaseMs: number,
   { sentMs, receivedMs }: { sentMs: number; receivedMs: number },

@@ -4,39 +4,42 @@ import type { Log } from '../../runtime/log.ts';
 import type { RemovedGrant } from '../store/grant-store.ts';
 import { sidOf } from './logout-sid.ts';
 
-/** What a client is told: this session ended, or, without `sid`, all of the subject's. */
+/** Notifies a client that a session ended; without `sid`, that all sessions of the subject ended. */
 export type LogoutNotice = { clientId: string; subject: string; sid: string | undefined };
 
-/** Tells clients of sessions that ended, in the background: once, as far as they answer. */
+/** Notifies clients of sessions that ended, in the background. Each notice is sent once, without retries. */
 export type LogoutNotices = Part & {
-  /** To be called after the commit that removed them. Costs nothing but memory. */
+  /** Call after the commit that removed the grants. Cost: memory only. */
   add(removed: readonly RemovedGrant[]): void;
 };
 
 export type LogoutNoticesOptions = {
-  /** The clients that want to be told, and whether each session is named to them. */
+  /** The clients to notify, and whether their notices name the session. */
   clients: ReadonlyMap<string, { isSessionNamed: boolean }>;
-  /** Rejects when the client wasn't told; in bounded time. */
-  tell(notice: LogoutNotice): Promise<void>;
+  /** Sends a notice. Settles in bounded time and rejects when the client did not accept the notice. */
+  send(notice: LogoutNotice): Promise<void>;
   clock: Clock;
   log: Log;
-  /** Requests at once. Default 8. */
+  /** Most concurrent requests. Default 8. */
   maxConcurrent?: number;
-  /** Most that wait; beyond, clients aren't told. Default 10 000. */
+  /** Most notices that wait; further notices are dropped. Default 10,000. */
   maxWaiting?: number;
-  /** How long a stop goes on telling; ms. Default 5 s. */
+  /** How long a stop waits for notices that are being sent; ms. Default 5 s. */
   lastMs?: number;
 };
 
-/** A client that failed so often in a row isn't told anything for a while: others wait behind it. */
+/**
+ * After so many failures in a row, a client gets no notices for a while, so that it does not delay the
+ * others.
+ */
 const failuresInARow = 3;
-const givenUpMs = 30_000;
+const suspendedMs = 30_000;
 
 type Failures = { count: number; lastMs: number };
 
 export function createLogoutNotices(options: LogoutNoticesOptions): LogoutNotices {
   const { clients, log, maxConcurrent = 8, maxWaiting = 10_000, lastMs = 5000 } = options;
-  const tell = createTeller(options);
+  const send = createSender(options);
   const waiting: LogoutNotice[] = [];
   const running = new Set<Promise<void>>();
 
@@ -44,7 +47,7 @@ export function createLogoutNotices(options: LogoutNoticesOptions): LogoutNotice
     while (running.size < maxConcurrent) {
       const notice = waiting.shift();
       if (notice === undefined) return;
-      const task = tell(notice).then(() => {
+      const task = send(notice).then(() => {
         running.delete(task);
         pump();
       });
@@ -59,41 +62,41 @@ export function createLogoutNotices(options: LogoutNoticesOptions): LogoutNotice
       const room = Math.max(0, maxWaiting - waiting.length);
       waiting.push(...notices.slice(0, room));
       if (notices.length > room)
-        log.warn('clients not told of logouts: too many at once', { count: notices.length - room });
+        log.warn('logout notices dropped: too many are waiting', { count: notices.length - room });
       pump();
     },
     start: () => undefined,
     stop: async () => {
       await untilEmpty(running, lastMs);
-      if (waiting.length > 0) log.warn('clients not told of logouts: stopped', { count: waiting.length });
+      if (waiting.length > 0) log.warn('logout notices dropped: stopping', { count: waiting.length });
       waiting.length = 0;
     },
   };
 }
 
-/** Tells, logs what came of it, and leaves out who failed several times in a row. Never rejects. */
-function createTeller({ tell, clock, log }: LogoutNoticesOptions): (notice: LogoutNotice) => Promise<void> {
+/** Sends notices, logs the results and skips suspended clients. Never rejects. */
+function createSender({ send, clock, log }: LogoutNoticesOptions): (notice: LogoutNotice) => Promise<void> {
   const failures = new Map<string, Failures>();
 
-  function isGivenUp(clientId: string): boolean {
+  function isSuspended(clientId: string): boolean {
     const { count, lastMs } = failures.get(clientId) ?? { count: 0, lastMs: 0 };
-    return count >= failuresInARow && clock.monotonicMs() - lastMs < givenUpMs;
+    return count >= failuresInARow && clock.monotonicMs() - lastMs < suspendedMs;
   }
 
   return async (notice) => {
     const { clientId: client } = notice;
-    if (isGivenUp(client)) {
-      log.debug('client not told of a logout: it failed a moment ago', { client });
+    if (isSuspended(client)) {
+      log.debug('logout notice dropped: the client failed a moment ago', { client });
       return;
     }
     try {
-      await tell(notice);
+      await send(notice);
       failures.delete(client);
-      log.info('client told of a logout', { client });
+      log.info('logout notice sent', { client });
     } catch (thrown) {
       const attempt = (failures.get(client)?.count ?? 0) + 1;
       failures.set(client, { count: attempt, lastMs: clock.monotonicMs() });
-      log.warn('client not told of a logout', { client, attempt, err: thrown });
+      log.warn('logout notice failed', { client, attempt, err: thrown });
     }
   };
 }
@@ -107,7 +110,7 @@ async function untilEmpty(running: ReadonlySet<Promise<void>>, timeoutMs: number
   clearTimeout(timer);
 }
 
-/** One for each session, or for each person where the client doesn't tell sessions apart. */
+/** One notice for each session, or one for each subject if the client's notices don't name sessions. */
 function noticesOf(
   removed: readonly RemovedGrant[],
   clients: LogoutNoticesOptions['clients'],

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 
 /**
- * The `sid` by which a client knows a session (OpenID Connect Back-Channel Logout 1.0 §2.1): made of the grant's id,
- * so that whoever ends the session can name it to the client, also long after the login. Tells nothing of that id.
+ * The `sid` that names a session to a client (OpenID Connect Back-Channel Logout 1.0 §2.1). It is derived
+ * from the grant's id, so that a session can be named long after the login. It does not reveal the id.
  */
 export const sidOf = (grantId: string): string =>
   hash('sha256', `sid of ${grantId}`, 'base64url').slice(0, 22);

@@ -1,9 +1,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /*
- * A refresh token names its family and proves that it was issued for it: random.family.mark. So one that is used
- * again is known for what it is long after its row is gone, and a row per rotation needn't be kept for weeks.
- * The secret is the random part; family and mark open nothing.
+ * A refresh token is `random.grant.mark`: it names its grant, and the mark (an HMAC) shows that it was issued
+ * for it. So the reuse of a refresh token is detected long after its row was deleted. Only the random part is
+ * secret.
  */
 
 const randomPartBytes = 32;
@@ -18,10 +18,10 @@ export function generateRefreshTokenId(grantId: string, familyKey: string): stri
   return `${random}.${grantId}.${markOf(random, grantId, familyKey).toString('base64url')}`;
 }
 
-/** The family a refresh token says it is of; undefined for any other text. */
+/** The grant that a refresh token names; undefined if the text is not a refresh token. Not verified. */
 export const familyOf = (tokenId: string): string | undefined => pattern.exec(tokenId)?.groups?.['grantId'];
 
-/** Whether a text was issued as a refresh token of the family with this key. */
+/** Whether a text was issued as a refresh token of the grant with this key. */
 export function isOfFamily(tokenId: string, familyKey: string): boolean {
   const { random, grantId, mark } = pattern.exec(tokenId)?.groups ?? {};
   if (random === undefined || grantId === undefined || mark === undefined) return false;

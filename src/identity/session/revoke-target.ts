@@ -12,14 +12,19 @@ import { sessionEvent, type Revocation, type Revoker } from './revoker.ts';
 
 /** What an operator revokes. */
 export type RevocationTarget =
-  /** The claim `grant_id`. With a session of a browser goes its login, and so its other sessions. */
+  /**
+   * The claim `grant_id`. A session of a browser login ends together with that login and its other sessions.
+   */
   | { kind: 'session'; id: string }
   /** The claim `jti` of an access token. */
   | { kind: 'token'; id: string }
-  /** An account's id or user name, or a client's id for its own tokens. */
+  /** An account's id or user name, or a client's id for its tokens from client_credentials. */
   | { kind: 'subject'; id: string }
   | { kind: 'client'; id: string }
-  /** A `kid` or a thumbprint, and every name of the same key (`SigningKeyRing.namesOf`): revoked permanently. */
+  /**
+   * A `kid` or a thumbprint, with all names of that key (`SigningKeyRing.namesOf`). A key is revoked
+   * permanently.
+   */
   | { kind: 'key'; id: string; names: readonly string[] }
   /** Every token and session of the issuer. */
   | { kind: 'everything' };
@@ -28,12 +33,15 @@ export type RevocationOrder = {
   actor: Actor;
   /** 1 to 64 characters of `a-z 0-9 _ -`. Default `operator`. */
   reason?: string | undefined;
-  /** Only what was issued before this time, not in the future; for `subject`, `client` and `everything`. */
+  /**
+   * Only tokens issued before this time, which must not be in the future; for `subject`, `client` and
+   * `everything`.
+   */
   issuedBefore?: EpochSeconds | undefined;
 };
 
 export type TargetRevocation = Revocation & {
-  /** The revocation's number in the log; undefined while it isn't published. */
+  /** The sequence number of the revocation in the log; undefined until it is published. */
   seq: number | undefined;
 };
 
@@ -52,22 +60,24 @@ export type RevokeTarget = (target: RevocationTarget, order: RevocationOrder) =>
 type Plan = {
   selection: GrantSelection;
   before?: (trx: DatabaseTransaction) => Promise<void>;
-  /** What is recorded beside the sessions that end; none: those alone. */
+  /** The event to record in addition to those of the sessions that end. */
   event?: Omit<RevocationRequest, 'iss' | 'reason'>;
-  /** Further names of a key, each an event of its own. */
+  /** Further names of a key. Each is recorded as an event of its own. */
   aliases?: readonly string[];
+  /** Whether each session that ends gets an event of its own. */
   eachSession: boolean;
 };
 
 /**
- * Makes the revocation by target: grants deleted, event and audit entry recorded, in one transaction.
+ * Creates the revocation by target. It deletes the grants and records event and audit entry in one
+ * transaction.
  * @throws ERR_USAGE for a time in the future; ERR_REVOCATION_INVALID for an impossible id or reason
  */
 export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
   const { issuer, revoker, publications, clock } = options;
   return async (target, { actor, reason = 'operator', issuedBefore }) => {
     if (issuedBefore !== undefined && issuedBefore * 1000 > clock.nowMs())
-      throw new Fault('ERR_USAGE', 'a revocation cannot reach into the future');
+      throw new Fault('ERR_USAGE', 'the time of a revocation must not be in the future');
     const plan = await planOf(target, options, issuedBefore);
     const revocation = await revoker.revoke(plan.selection, reason, {
       ...(plan.before === undefined ? {} : { before: plan.before }),
@@ -84,7 +94,7 @@ export function createRevokeTarget(options: RevokeTargetOptions): RevokeTarget {
       audit: {
         actor,
         action: `revoke.${target.kind}`,
-        // The account, whatever it was called when it was named.
+        // The account's id, even if the order gave its user name.
         target: plan.event?.id ?? ('id' in target ? target.id : issuer),
         ...(issuedBefore === undefined
           ? {}
@@ -102,7 +112,8 @@ async function planOf(
   issuedBefore: EpochSeconds | undefined,
 ): Promise<Plan> {
   const { accounts, grants, keys, clock } = options;
-  // A cut-off in the past spares younger tokens of the sessions it ends; those are then named one by one.
+  // A cut-off in the past does not apply to younger tokens of the sessions that end, so each session gets an
+  // event.
   const eachSession = issuedBefore !== undefined;
   const at = issuedBefore === undefined ? {} : { at: issuedBefore };
   switch (target.kind) {
@@ -137,7 +148,7 @@ async function planOf(
   }
 }
 
-/** An id stays what it is; a name becomes its account's id. */
+/** The account's id for a user name. Other texts are returned unchanged. */
 async function subjectOf(text: string, accounts: AccountStore): Promise<string> {
   const name = normalizeUsername(text);
   if (name === undefined || (await accounts.find(text)) !== undefined) return text;

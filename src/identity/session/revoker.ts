@@ -7,7 +7,7 @@ import { sessionHash } from '../../runtime/session-hash.ts';
 import type { AuditDetails, AuditEntry, AuditStore } from '../store/audit-store.ts';
 import type { GrantSelection, GrantStore, RemovedGrant } from '../store/grant-store.ts';
 
-/** Why a session ended; goes into the revocation event. */
+/** Why a session ended: the reason in the revocation event. */
 export type RevocationReason =
   | 'logout'
   | 'revocation'
@@ -20,7 +20,7 @@ export type RevocationReason =
 
 export type Revocation = {
   removed: readonly RemovedGrant[];
-  /** Outbox rows. */
+  /** The ids of the outbox rows. */
   recorded: readonly number[];
   isPublished: boolean;
 };
@@ -28,18 +28,18 @@ export type Revocation = {
 export type RevokeOptions = {
   /** See `RemovalSteps`. */
   before?: (trx: DatabaseTransaction) => Promise<void>;
-  /** Leaves out sessions begun since. */
+  /** Only sessions that began before this time. */
   createdBeforeMs?: number | undefined;
-  /** What to record; default: each session that was removed. */
+  /** The events to record. Default: one for each removed session. */
   events?: (removed: readonly RemovedGrant[]) => readonly RevocationRequest[];
-  /** Noted in the same transaction, with the number of sessions. */
+  /** Recorded in the same transaction, with the number of sessions. */
   audit?: AuditEntry | undefined;
 };
 
 export type Revoker = {
   /**
-   * Ends sessions: their refresh tokens are gone and the event is durable when this resolves, also with Redis down.
-   * Waits at most `publishWaitMs` for the event to reach Redis. Cost: one commit.
+   * Ends sessions. When this resolves, their refresh tokens are deleted and the events are durable, even
+   * without Redis. Waits at most `publishWaitMs` for the events to reach Redis. Cost: one commit.
    */
   revoke(selection: GrantSelection, reason: RevocationReason, options?: RevokeOptions): Promise<Revocation>;
 };
@@ -52,9 +52,9 @@ export type RevokerOptions = {
   clock: Clock;
   metrics: Pick<OwnerMetrics, 'refreshReuse'> | undefined;
   log: Log;
-  /** Told of sessions that ended, after the commit; not where their own client ended them. */
+  /** Called after the commit with the sessions that ended, unless their own client ended them. */
   ended?: (removed: readonly RemovedGrant[]) => void;
-  /** Longest wait for Redis before the caller is answered; ms. Default 250. */
+  /** Longest wait for Redis before `revoke` resolves; ms. Default 250. */
   publishWaitMs?: number;
 };
 
@@ -66,7 +66,10 @@ export const sessionEvent = (iss: string, id: string, reason: RevocationReason):
   reason,
 });
 
-/** Whose sessions, and at which client, where it is one: afterwards nothing else tells. */
+/**
+ * The account and the client, if all removed grants have the same. After the deletion, only the audit log has
+ * them.
+ */
 function onlyOne(removed: readonly RemovedGrant[]): Pick<AuditDetails, 'subject' | 'client'> {
   const [subject, ...otherSubjects] = new Set(removed.map(({ accountId }) => accountId));
   const [client, ...otherClients] = new Set(removed.map(({ clientId }) => clientId));

@@ -25,7 +25,10 @@ export type AccountStore = {
   hashesUnlike(prefix: string, limit: number): Promise<readonly string[]>;
   /** User names by account id. */
   namesOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  /** Replaces the hash of an unchanged password, unless the stored hash has changed meanwhile. Keeps the version. */
+  /**
+   * Replaces the hash of an unchanged password, unless the stored hash has changed meanwhile. Keeps the
+   * version.
+   */
   rehash(account: Pick<Account, 'id' | 'passwordHash'>, passwordHash: string): Promise<void>;
   /** Also ends the account's browser logins. Call it in the transaction that removes the account's grants. */
   setPassword(trx: DatabaseTransaction, id: string, passwordHash: string, nowMs: number): Promise<void>;
@@ -40,7 +43,10 @@ export type AccountStore = {
 /** The version of an account's credentials at the time it was read. */
 export type Credentials = { accountId: string; changedAtMs: number };
 
-/** Whether an account is enabled and its credentials are unchanged. Call it in the transaction that depends on it. */
+/**
+ * Whether an account is enabled and its credentials are unchanged. Call it in the transaction that depends on
+ * it.
+ */
 export async function holdsCredentials(
   trx: Kysely<IdentityTables>,
   dialect: Database['dialect'],

@@ -53,8 +53,8 @@ export type GrantStore = {
   /** @returns false if the account is disabled, no longer exists or has another password */
   insert(grant: NewGrant): Promise<boolean>;
   /**
-   * Sets the payload, and the expiry of a grant that belongs to a browser login. Other grants live as long as their
-   * tokens.
+   * Sets the payload, and the expiry of a grant that belongs to a browser login. Other grants live as long as
+   * their tokens.
    * @returns false if the grant no longer exists
    */
   update(id: string, payload: string, expiresAtMs: number): Promise<boolean>;

@@ -16,8 +16,8 @@ export type KeyStore = {
   /** Every key, the oldest first. */
   list(): Promise<StoredKey[]>;
   /**
-   * Adds a key unless there is one of the same purpose and algorithm that was created after `thanMs`. So only one of
-   * several replicas adds a key.
+   * Adds a key unless there is one of the same purpose and algorithm that was created after `thanMs`. So only
+   * one of several replicas adds a key.
    * @returns whether it was added
    */
   addUnlessNewer(key: StoredKey, thanMs: number): Promise<boolean>;

@@ -42,7 +42,8 @@ export type PasskeyStore = {
   findByCredential(credentialId: string): Promise<Passkey | undefined>;
   /**
    * Records a signature in one statement, so that of two signatures with the same count only one is accepted.
-   * @returns false if the passkey no longer exists, or if its stored count is not lower (WebAuthn Level 3 §6.1.1)
+   * @returns false if the passkey no longer exists, or if its stored count is not lower (WebAuthn Level 3
+   * §6.1.1)
    */
   use(id: string, signature: { counter: number; isBackedUp: boolean; nowMs: number }): Promise<boolean>;
   /** @returns false if the account has no such passkey */
@@ -121,7 +122,10 @@ function changesOf({ db, dialect }: Database): Pick<PasskeyStore, 'insert' | 're
   };
 }
 
-/** Removes one passkey of an account, or all. Call it in the transaction that records it. @returns how many were removed */
+/**
+ * Removes one passkey of an account, or all. Call it in the transaction that records it.
+ * @returns how many were removed
+ */
 export async function removePasskeys(
   trx: DatabaseTransaction,
   { accountId, id }: { accountId: string; id?: string },
@@ -134,7 +138,9 @@ export async function removePasskeys(
   return Number(numDeletedRows);
 }
 
-/** Locks the account row: concurrent insertions are counted one after the other, and a password change waits. */
+/**
+ * Locks the account row: concurrent insertions are counted one after the other, and a password change waits.
+ */
 async function lockAccount(
   tables: Kysely<IdentityTables>,
   dialect: Database['dialect'],

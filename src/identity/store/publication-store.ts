@@ -16,8 +16,8 @@ export type RevocableClaims = {
 /** Reads recorded revocations and the state of their publication. */
 export type PublicationStore = {
   /**
-   * The highest sequence number in the log of these published outbox rows. The leader reports a publication before it
-   * stores the numbers, so this waits for them up to one second.
+   * The highest sequence number in the log of these published outbox rows. The leader reports a publication
+   * before it stores the numbers, so this waits for them up to one second.
    * @returns undefined if the numbers are not stored by then
    */
   seqOf(rows: readonly number[]): Promise<number | undefined>;

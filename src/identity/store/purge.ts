@@ -11,7 +11,10 @@ const rowsPerStatement = 500;
 /** How long an expired grant is kept: by then, its last access token has expired, too. */
 const graceMs = 2 * 60 * 60 * 1000;
 
-/** How long the row of a used refresh token is kept. Later, its mark identifies it (see `session/refresh-token-id.ts`). */
+/**
+ * How long the row of a used refresh token is kept. Later, its mark identifies it (see
+ * `session/refresh-token-id.ts`).
+ */
 const usedKeptMs = 60 * 60 * 1000;
 
 /** The maximum of `tokens.refreshGrace`: after that, a sealed successor is no longer returned. */

@@ -33,8 +33,8 @@ export async function rotate(
     successor_hash: hashOf('RefreshToken', successor.id),
   };
   if (!(await markUsed(trx, idHash, use, isKept ? kept : undefined))) throw new RefusedRotation('used');
-  // The previous token no longer gets its successor again, because the successor has now been used. Only the token with
-  // this successor is changed: several browser tabs may use tokens of the same grant.
+  // The previous token no longer gets its successor again, because the successor has now been used. Only the
+  // token with this successor is changed: several browser tabs may use tokens of the same grant.
   await trx
     .updateTable('identity_tokens')
     .set({ sealed_successor: null })
@@ -82,7 +82,8 @@ export async function takeBack(
   { token, use, successorId }: LostUse,
 ): Promise<void> {
   const idHash = hashOf(token.kind, token.id);
-  // The lock waits for a concurrent commit. An UPDATE alone would not wait: in its snapshot the token is unused.
+  // The lock waits for a concurrent commit. An UPDATE alone would not wait: in its snapshot the token is
+  // unused.
   await trx
     .selectFrom('identity_tokens')
     .select('id_hash')

@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from 'node:crypto';
 
 /*
- * A row that belongs to a token is found by the hash of the token, and its payload is encrypted with a key derived from
- * the token. So a copy of the database contains neither tokens nor their payloads.
+ * A row that belongs to a token is found by the hash of the token, and its payload is encrypted with a key
+ * derived from the token. So a copy of the database contains neither tokens nor their payloads.
  */
 
 const ivBytes = 12;

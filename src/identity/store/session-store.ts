@@ -3,7 +3,9 @@ import { holdsCredentials, type Credentials } from './account-store.ts';
 import { hashOf, seal, unseal } from './sealing.ts';
 import { identityTables } from './tables.ts';
 
-/** A browser's login. `id` is in the cookie and changes. `uid` is constant; refresh tokens are bound to it. */
+/**
+ * A browser's login. `id` is in the cookie and changes. `uid` is constant; refresh tokens are bound to it.
+ */
 export type NewSession = {
   id: string;
   uid: string;

@@ -1,4 +1,7 @@
-/** What a stored token is. Its row is found by the token's hash, and the payload is decrypted with the token itself. */
+/**
+ * What a stored token is. Its row is found by the token's hash, and the payload is decrypted with the token
+ * itself.
+ */
 export type TokenKind =
   | 'RefreshToken'
   | 'AuthorizationCode'

@@ -12,7 +12,10 @@ export type IdentityTables = {
     password_changed_at_ms: number;
     disabled_at_ms: number | null;
   };
-  /** One login of one account at one client. Users see it as a session; a revocation of kind `session` names it. */
+  /**
+   * One login of one account at one client. Users see it as a session; a revocation of kind `session` names
+   * it.
+   */
   identity_grants: {
     id: string;
     account_id: string;
@@ -28,7 +31,10 @@ export type IdentityTables = {
     last_used_at_ms: number;
     expires_at_ms: number;
   };
-  /** Refresh tokens, codes and pending interactions. Only the token itself can decrypt its payload; see `sealing.ts`. */
+  /**
+   * Refresh tokens, codes and pending interactions. Only the token itself can decrypt its payload; see
+   * `sealing.ts`.
+   */
   identity_tokens: {
     id_hash: string;
     kind: string;
@@ -37,7 +43,10 @@ export type IdentityTables = {
     consumed_at_ms: number | null;
     /** Hash of the address and `User-Agent` that used it. */
     consumed_by: string | null;
-    /** The refresh token that replaced it, encrypted with this token; null: unused, or no longer returned again. */
+    /**
+     * The refresh token that replaced it, encrypted with this token; null: unused, or no longer returned
+     * again.
+     */
     sealed_successor: string | null;
     /** `id_hash` of that refresh token; null: unused, or written by an earlier version. */
     successor_hash: string | null;
@@ -101,7 +110,10 @@ export type IdentityTables = {
   };
 };
 
-/** `operator`: command line; `client`: administration API; `person`: identity's pages; `system`: identity itself. */
+/**
+ * `operator`: command line; `client`: administration API; `person`: identity's pages; `system`: identity
+ * itself.
+ */
 export type ActorKind = 'operator' | 'client' | 'person' | 'system';
 
 /** The same connection, typed with identity's tables. */

@@ -14,8 +14,8 @@ export const tokenOf = (row: Selectable<IdentityTables['identity_tokens']>): Sto
 export type Tables = Kysely<IdentityTables>;
 
 /**
- * Records a use of the grant and extends its expiry to that of its newest token. The row lock also orders this with a
- * concurrent revocation.
+ * Records a use of the grant and extends its expiry to that of its newest token. The row lock also orders
+ * this with a concurrent revocation.
  * @returns false if the grant no longer exists
  */
 export async function useGrant(db: Tables, id: string, expiresAtMs: number, nowMs: number): Promise<boolean> {

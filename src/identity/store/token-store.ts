@@ -25,9 +25,10 @@ export type TokenStore = {
   /** Marks a token as used. @returns false if it was already used or no longer exists */
   consume(token: OneUseToken, use: TokenUse): Promise<boolean>;
   /**
-   * Replaces a refresh token or code with a new refresh token in one transaction: after a crash, either the old one is
-   * unused or the new one is stored. If the rotation is refused, nothing is written.
-   * @param successor the new token. Its grant, and the browser session that it is bound to, live at least as long
+   * Replaces a refresh token or code with a new refresh token in one transaction: after a crash, either the
+   * old one is unused or the new one is stored. If the rotation is refused, nothing is written.
+   * @param successor the new token. Its grant, and the browser session that it is bound to, live at least as
+   * long
    */
   rotate(used: OneUseToken, successor: Successor, use: TokenUse): Promise<RotationRefusal | undefined>;
   /** Cost: at most two queries. @returns undefined if the token no longer exists */
@@ -39,14 +40,20 @@ export type TokenStore = {
    */
   recordRepeat(token: OneUseToken, times: { usedAtMs: number; nowMs: number }): Promise<boolean>;
   /**
-   * Undoes a use, whether or not it was committed: marks the token as unused and deletes its successor. Waits for a
-   * concurrent commit. A use whose successor was returned again is not undone.
+   * Undoes a use, whether or not it was committed: marks the token as unused and deletes its successor. Waits
+   * for a concurrent commit. A use whose successor was returned again is not undone.
    */
   takeBack(lost: LostUse): Promise<void>;
   delete(kind: TokenKind, id: string): Promise<void>;
-  /** Deletes a token; of concurrent callers, only one gets it. @returns its payload; undefined if missing or expired */
+  /**
+   * Deletes a token; of concurrent callers, only one gets it.
+   * @returns its payload; undefined if missing or expired
+   */
   take(kind: TokenKind, id: string, nowMs: number): Promise<string | undefined>;
-  /** Inserts or updates a device code, whose payload is not secret. @returns false if its grant no longer exists */
+  /**
+   * Inserts or updates a device code, whose payload is not secret.
+   * @returns false if its grant no longer exists
+   */
   putDeviceCode(code: NewDeviceCode, nowMs: number): Promise<boolean>;
   /** Finds a device code by its hash. */
   findDeviceCode(idHash: string): Promise<StoredToken | undefined>;
@@ -81,7 +88,8 @@ export function createTokenStore(database: Database): TokenStore {
       const payload = row === undefined ? undefined : unseal(id, kind, row.payload);
       return row === undefined || payload === undefined ? undefined : { ...tokenOf(row), payload };
     },
-    // In a transaction: a single statement could still be executed by a stalled server after the use was taken back.
+    // In a transaction: a single statement could still be executed by a stalled server after the use was
+    // taken back.
     consume: ({ kind, id }, use) => db.transaction().execute((trx) => markUsed(trx, hashOf(kind, id), use)),
     rotate: async (used, successor, use) => {
       try {

@@ -6,8 +6,9 @@ import type { TokenStore } from './token-store.ts';
 import type { LostUse, TokenKind } from './stored-tokens.ts';
 
 /**
- * Undoes the uses of tokens by requests that were answered with 503 because the database became unavailable. The client
- * received nothing for its token and will send it again; without this, the second use would end its session.
+ * Undoes the uses of tokens by requests that were answered with 503 because the database became unavailable.
+ * The client received nothing for its token and will send it again; without this, the second use would end
+ * its session.
  */
 export type UseRecovery = Part & {
   /** Call before the request is answered. Cost: memory only. */
@@ -20,7 +21,9 @@ export type UseRecovery = Part & {
 };
 
 const retryMs = 500;
-/** Most uses to undo. Further ones are not undone, but so many requests are never in the middle of a commit. */
+/**
+ * Most uses to undo. Further ones are not undone, but so many requests are never in the middle of a commit.
+ */
 const maxUses = 10_000;
 
 export function createUseRecovery(options: UseRecoveryOptions): UseRecovery {

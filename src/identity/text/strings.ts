@@ -1,4 +1,4 @@
-/** Every text a person reads, in each language, in one place. */
+/** All texts that users read, in each language. */
 
 const en = {
   language: 'en',
@@ -274,7 +274,7 @@ const maxHeaderLength = 256;
 const preference =
   /^\s*(?<language>[a-z]{1,8}|\*)(?:-[a-z0-9-]{1,32})?\s*(?:;\s*q=(?<weight>[01](?:\.\d{0,3})?))?\s*$/i;
 
-/** The texts in the language a browser likes best of those there are; English when it likes none. */
+/** The texts in the available language that the browser prefers most; English if it prefers none of them. */
 export function textsFor(acceptLanguage: string | undefined): Texts {
   let best = { texts: en, weight: 0 };
   for (const part of (acceptLanguage ?? '').slice(0, maxHeaderLength).split(',')) {
