@@ -32,7 +32,7 @@ export async function createOpenIdService(options: OpenIdServiceOptions): Promis
   const { clock, log, metrics, keyRing } = options;
   const contexts = createRequestContexts(options);
   const context = contexts.current;
-  const notices = createClientNotices(options, () => holder.provider());
+  const notices = createClientNotices(options, (notice) => holder.sendLogoutNotice(notice));
   const core = createIdentityCore(options, { ended: notices.add });
   const { accounts, resources } = core;
   const throttle = createLoginThrottle({ clock, ...options.throttle });

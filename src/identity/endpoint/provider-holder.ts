@@ -9,6 +9,7 @@ import { deviceGrantType, loginGrantType } from '../../vocabulary/grant-types.ts
 import type { SigningKeyRing } from '../key/key-ring.ts';
 import { recordDatabaseLoss } from './answer-unavailable.ts';
 import type { ProviderOptions } from './provider-options.ts';
+import { takeOverLogoutNotices, type SendLogoutNotice } from './backchannel-logout.ts';
 import { createProvider } from './provider.ts';
 
 export type ProviderHolderOptions = {
@@ -28,16 +29,20 @@ export type ProviderHolder = Part & {
   /** @throws ERR_INTERNAL before the start */
   provider(): Provider;
   listener(): ProviderListener;
+  /** Sends a logout notice that the current provider signs. */
+  sendLogoutNotice: SendLogoutNotice;
   /** Loads changed keys. */
   refresh(): Promise<void>;
 };
+
+type HeldProvider = { provider: Provider; listener: ProviderListener; sendLogoutNotice: SendLogoutNotice };
 
 /** Also the time after which a key that a command added or revoked takes effect. */
 const refreshEveryMs = 5000;
 
 export function createProviderHolder(options: ProviderHolderOptions): ProviderHolder {
   const { keyRing, log } = options;
-  let held: { provider: Provider; listener: ProviderListener } | undefined;
+  let held: HeldProvider | undefined;
   let timer: NodeJS.Timeout | undefined;
   let refreshing: Promise<void> = Promise.resolve();
 
@@ -45,10 +50,14 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
     if (!(await keyRing.refresh()) && held !== undefined) return;
     const provider = createProvider(options.provider, keyRing.current());
     observe(provider, options);
-    held = { provider, listener: provider.callback() };
+    held = {
+      provider,
+      listener: provider.callback(),
+      sendLogoutNotice: takeOverLogoutNotices(provider),
+    };
   }
 
-  const current = () => {
+  const current = (): HeldProvider => {
     if (held === undefined) throw new Fault('ERR_INTERNAL', 'the provider is not started');
     return held;
   };
@@ -57,6 +66,7 @@ export function createProviderHolder(options: ProviderHolderOptions): ProviderHo
     name: 'provider',
     provider: () => current().provider,
     listener: () => current().listener,
+    sendLogoutNotice: (notice) => current().sendLogoutNotice(notice),
     refresh,
     start: async () => {
       await refresh();

@@ -8,7 +8,7 @@ import type { Keys } from '../key/key-ring.ts';
 import { generateRefreshTokenId } from '../session/refresh-token-id.ts';
 import { mountPath } from '../request/mount-path.ts';
 import type { RequestContext } from '../request/request-context.ts';
-import { logoutDefaults, takeOverLogoutNotices } from './backchannel-logout.ts';
+import { logoutDefaults } from './backchannel-logout.ts';
 import { answerUnavailable } from './answer-unavailable.ts';
 import { createFindGrant } from './find-grant.ts';
 import { featuresOf } from './provider-features.ts';
@@ -39,7 +39,6 @@ export function createProvider(options: ProviderOptions, keys: Keys): Provider {
   );
   nameGrantInRefreshTokens(provider, context);
   returnStoredSuccessors(provider, context);
-  takeOverLogoutNotices(provider);
   provider.use(answerUnavailable(options));
   provider.use(requireSynchronisedClock(context));
   provider.use(correctAnswers(context, responseModes));

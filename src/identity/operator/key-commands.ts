@@ -1,4 +1,3 @@
-import { createLog } from '../../runtime/log.ts';
 import { operator, withCommandContext, type CommandConfig } from './session-commands.ts';
 import type { TargetRevocation } from '../session/revoke-target.ts';
 import { createPublicationStore } from '../store/publication-store.ts';
@@ -8,11 +7,11 @@ import { keyAlgorithm, openKeyRing, type KeyConfig } from '../key/open-key-ring.
 
 export type KeyCommandConfig = CommandConfig & KeyConfig;
 
-const log = createLog({ program: 'curfew', level: 'silent' });
-
 /** The stored signing keys, the oldest first. @throws ERR_DATABASE, ERR_SECRET_UNREADABLE */
 export const listKeys = (config: KeyCommandConfig): Promise<ListedKey[]> =>
-  withCommandContext(config, ({ database, clock }) => openKeyRing(config, { database, clock, log }).list());
+  withCommandContext(config, ({ database, clock, log }) =>
+    openKeyRing(config, { database, clock, log }).list(),
+  );
 
 /**
  * Adds a signing key. A running identity publishes it within seconds, and it takes over after ten minutes,
@@ -21,7 +20,7 @@ export const listKeys = (config: KeyCommandConfig): Promise<ListedKey[]> =>
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE
  */
 export const rotateKeys = (config: KeyCommandConfig): Promise<string> =>
-  withCommandContext(config, async ({ database, audit, clock }) => {
+  withCommandContext(config, async ({ database, audit, clock, log }) => {
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();
     const id = await ring.rotate();
@@ -41,7 +40,7 @@ export type KeyImport =
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_USAGE for a key that does not fit the configured algorithm
  */
 export const importKey = (config: KeyCommandConfig, text: string, kid?: string): Promise<KeyImport> =>
-  withCommandContext(config, async ({ database, audit, clock }) => {
+  withCommandContext(config, async ({ database, audit, clock, log }) => {
     const key = await readSigningKey(text, keyAlgorithm(config), kid);
     const id = key.jwk.kid;
     const publications = createPublicationStore(database);
@@ -64,7 +63,7 @@ export type KeyRevocation = TargetRevocation & { isKnown: boolean };
  * @throws ERR_DATABASE, ERR_SECRET_UNREADABLE, ERR_REVOCATION_INVALID
  */
 export const revokeKey = (config: KeyCommandConfig, id: string, reason?: string): Promise<KeyRevocation> =>
-  withCommandContext(config, async ({ database, revokeTarget, clock }) => {
+  withCommandContext(config, async ({ database, revokeTarget, clock, log }) => {
     // Read before anything is changed: with a wrong key file, the command must fail before it deletes keys.
     const ring = openKeyRing(config, { database, clock, log });
     await ring.refresh();

@@ -4,7 +4,7 @@ import { revokeForeign, type ForeignRevocation } from '../../receivers/operator-
 import { receiverMigrations } from '../../receivers/receivers.ts';
 import { migrate, openDatabase, type Database, type DatabaseOptions } from '../../database/database.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
-import { createLog } from '../../runtime/log.ts';
+import { createLog, type Log } from '../../runtime/log.ts';
 import { namedAccount } from '../account/named-account.ts';
 import { createAccountStore } from '../store/account-store.ts';
 import {
@@ -40,6 +40,7 @@ export type CommandContext = {
   revokeTarget: RevokeTarget;
   audit: AuditStore;
   clock: Clock;
+  log: Log;
 };
 
 /** How long a command waits for a running identity to publish its revocations. */
@@ -66,6 +67,8 @@ export async function withCommandContext<Outcome>(
 function contextOf({ issuer, revocation }: CommandConfig, database: Database): CommandContext {
   const clockToleranceMs = revocation.clockTolerance;
   const clock = systemClock;
+  // A command reports to its caller only.
+  const log = createLog({ program: 'curfew', level: 'silent' });
   const grants = createGrantStore(database);
   const audit = createAuditStore(database);
   const revoker = createRevoker({
@@ -75,8 +78,7 @@ function contextOf({ issuer, revocation }: CommandConfig, database: Database): C
     issuer,
     clock,
     metrics: undefined,
-    // A command reports to its caller only.
-    log: createLog({ program: 'curfew', level: 'silent' }),
+    log,
     publishWaitMs,
   });
   const revokeTarget = createRevokeTarget({
@@ -88,7 +90,7 @@ function contextOf({ issuer, revocation }: CommandConfig, database: Database): C
     revoker,
     clock,
   });
-  return { database, revoker, revokeTarget, audit, clock };
+  return { database, revoker, revokeTarget, audit, clock, log };
 }
 
 /** The actor for the audit log: the login name on this machine that runs the command. */
