@@ -183,7 +183,7 @@ const invalidToken: [reason: string, headers: () => Record<string, string>, path
 ];
 
 describe('through a real Envoy, the authorizer', () => {
-  it('lets a good token pass and tells the service whose it is', async () => {
+  it('allows a valid token and sends its claims to the service', async () => {
     const { status, body, line } = await get({
       ...bearer(issueToken()),
       'x-auth-subject': 'root',
@@ -200,24 +200,24 @@ describe('through a real Envoy, the authorizer', () => {
     expect(line).toMatchObject({ decision: 'allow', issuer: testIssuer });
   });
 
-  it('takes the token from a cookie', async () => {
+  it('reads the token from a cookie', async () => {
     const { status, body } = await get({ cookie: `theme=dark; session=${issueToken()}` });
     expect(status).toBe(200);
     expect((body as unknown as Echo).headers['x-auth-subject']).toBe('user-1');
   });
 
-  it('lets anyone pass on an optional route, as nobody', async () => {
+  it('allows requests without a token on an optional route, without an identity', async () => {
     const { status, body } = await get({ 'x-auth-subject': 'root', 'x_auth-subject': 'root' }, '/optional');
     expect(status).toBe(200);
     const names = Object.keys((body as unknown as Echo).headers);
     expect(names.filter((name) => /^x[-_]auth/.test(name))).toEqual([]);
   });
 
-  it('refuses a bad token on an optional route all the same', async () => {
+  it('denies an invalid token even on an optional route', async () => {
     expect((await get(bearer(issueToken({ now: now() - 70 })), '/optional')).status).toBe(401);
   });
 
-  it('is not asked about a public path, where spoofed identities are stripped too', async () => {
+  it('is not called for a public path, where spoofed identity headers are removed, too', async () => {
     const response = await fetch(`${envoy.url('orders')}/healthz`, {
       headers: { 'x-auth-subject': 'root', x_auth_subject: 'root', ...bearer('nonsense') },
     });
@@ -226,7 +226,7 @@ describe('through a real Envoy, the authorizer', () => {
     expect(Object.keys(headers).filter((name) => /^x[-_]auth/.test(name))).toEqual([]);
   });
 
-  it('asks for a token without calling anything an error: no_token', async () => {
+  it('denies a request without a token, without an error code: no_token', async () => {
     const { status, headers, body, line } = await get();
     expect(status).toBe(401);
     expect(headers.get('www-authenticate')).toBe('Bearer realm="curfew"');
@@ -263,18 +263,18 @@ describe('through a real Envoy, the authorizer', () => {
     expect(line['reason']).toBe('insufficient_scope');
   });
 
-  it('refuses everyone on a route that asks for what it does not know: misconfigured_route', async () => {
+  it('denies every request on a route with unknown settings: misconfigured_route', async () => {
     const { status, body, line } = await get(bearer(issueToken()), '/misconfigured');
     expect([status, body['code'], line['reason']]).toEqual([500, 'unavailable', 'misconfigured_route']);
   });
 
-  it('says when to come back while an issuer has no keys: keys_unavailable', async () => {
+  it('sends Retry-After while an issuer has no keys: keys_unavailable', async () => {
     const { status, headers, body, line } = await get(bearer(issueToken({ claims: { iss: hangingIssuer } })));
     expect([status, body['code'], line['reason']]).toEqual([503, 'unavailable', 'keys_unavailable']);
     expect(headers.get('retry-after')).toMatch(/^\d+$/);
   });
 
-  it('says so when there are no keys at all: not_ready', async () => {
+  it('is not ready without any keys: not_ready', async () => {
     const listen = { host: '127.0.0.1', port: 0 };
     const upstream = { host: '127.0.0.1', port: echo.port, protocol: 'http1' } as const;
     const other = await startEnvoy({
@@ -288,7 +288,7 @@ describe('through a real Envoy, the authorizer', () => {
     expect((await withoutKeys.readyz()).ready).toBe(false);
   });
 
-  it('is down: Envoy refuses with 503', async () => {
+  it('is down: Envoy denies with 503', async () => {
     const listen = { host: '127.0.0.1', port: 0 };
     const upstream = { host: '127.0.0.1', port: echo.port, protocol: 'http1' } as const;
     const other = await startEnvoy({
@@ -302,7 +302,7 @@ describe('through a real Envoy, the authorizer', () => {
     expect(statuses).toEqual([503, 200]);
   });
 
-  it('writes what it decided, and no token', async () => {
+  it('logs its decisions, and no token', async () => {
     const token = issueToken({ claims: { jti: 'logged' } });
     await get(bearer(token), '/written');
     const line = await eventually('a line in the log', () =>
@@ -325,7 +325,7 @@ describe('through a real Envoy, the authorizer', () => {
     expect(text).not.toContain('user-1');
   });
 
-  it('refuses old tokens when it can no longer hear of revocations: freshness_unproven', async () => {
+  it('denies old tokens when it no longer receives revocations: freshness_unproven', async () => {
     await redis.kill();
     const old = () => bearer(issueToken({ now: now() - 45 }));
     const answer = await eventually(
@@ -341,7 +341,7 @@ describe('through a real Envoy, the authorizer', () => {
     expect((await authorizer.readyz()).ready).toBe(true);
   }, 60_000);
 
-  it('sends away what is too much: overloaded', async () => {
+  it('denies requests beyond its limit: overloaded', async () => {
     await redis.start();
     const client = connectHttp2(envoy.url('orders'));
     client.setMaxListeners(0);
@@ -363,7 +363,7 @@ describe('through a real Envoy, the authorizer', () => {
     produced.add(String(line['reason']));
   }, 30_000);
 
-  it('has given every reason of the table but the one for defects', () => {
+  it('has given every reason of the table except the one for defects', () => {
     expect([...produced].toSorted()).toEqual(
       allReasons.filter((reason) => reason !== 'internal_error').toSorted(),
     );

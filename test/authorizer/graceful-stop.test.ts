@@ -49,7 +49,7 @@ async function connectionError(port: number): Promise<unknown> {
 }
 
 describe.each(['native', 'grpc-js'])('an authorizer with the engine %s that is told to stop', (engine) => {
-  it('is not ready at once, answers checks for drainDelay, then sends GOAWAY and closes its port', async () => {
+  it('stops being ready at once, answers checks for drainDelay, then sends GOAWAY and closes its port', async () => {
     const port = await freePort();
     const authorizer = await start({ engine, listen: `127.0.0.1:${port}`, drainDelay: '5s' });
     const client = connected(authorizer);
@@ -89,7 +89,7 @@ it('a sidecar stops without delay', async () => {
   expect(authorizer.log().some(({ msg }) => String(msg).startsWith('draining'))).toBe(false);
 });
 
-it('an authorizer that others reach is given five seconds, unless it is told otherwise', async () => {
+it('an authorizer on a non-loopback address drains for five seconds by default', async () => {
   const listen = async (): Promise<string> => `0.0.0.0:${await freePort()}`;
   const authorizers = [
     await start({ listen: await listen() }),

@@ -59,7 +59,7 @@ const expired = () => bearer({ now: Math.floor(Date.now() / 1000) - 70 });
 const reservedIn = ({ headers }: Echo) => Object.keys(headers).filter((name) => /^x[-_]auth[-_]/.test(name));
 
 describe('an authorizer without `revocation`', () => {
-  it('is ready with its keys, and says at start and on /status that it validates only', async () => {
+  it('is ready with its keys, and reports at the start and in /status that it validates only', async () => {
     const authorizer = await start();
     await untilReady(authorizer);
     expect(await authorizer.readyz()).toEqual({
@@ -103,7 +103,7 @@ describe('an authorizer that starts while Redis is down', () => {
     waitForSync,
   });
 
-  it('becomes ready after waitForSync, lets young tokens pass and refuses older ones', async () => {
+  it('becomes ready after waitForSync, allows young tokens and denies older ones', async () => {
     const authorizer = await start({ revocation: await revocation('1s') });
     expect(await authorizer.readyz()).toMatchObject({ ready: false, parts: { revocation: 'starting' } });
     await untilReady(authorizer);
@@ -116,7 +116,7 @@ describe('an authorizer that starts while Redis is down', () => {
     });
   });
 
-  it('does not become ready with `waitForSync: forever`, and decides all the same', async () => {
+  it('does not become ready with `waitForSync: forever`, but answers checks', async () => {
     const authorizer = await start({ revocation: await revocation('forever') });
     const envoy = await envoyBefore(authorizer);
     expect((await fetch(envoy.url('orders'), { headers: bearer() })).status).toBe(200);
@@ -125,7 +125,7 @@ describe('an authorizer that starts while Redis is down', () => {
 });
 
 describe('once it is idle', () => {
-  it('gives back memory, and spares a compiler with its first check', async () => {
+  it('releases memory, and disables a compiler with its first check', async () => {
     const authorizer = await start();
     await untilReady(authorizer);
     const flags = () => authorizer.log().flatMap(({ msg, kind }) => (msg === 'flag of V8 set' ? [kind] : []));
@@ -141,7 +141,7 @@ describe('once it is idle', () => {
 });
 
 describe('mode: shadow', () => {
-  it('lets everything pass, without an identity for a bad token, and counts what it would have refused', async () => {
+  it('allows everything, without an identity for an invalid token, and counts what it would have denied', async () => {
     const authorizer = await start({ mode: 'shadow' });
     const envoy = await envoyBefore(authorizer);
     const spoofed = { ...expired(), 'x-auth-subject': 'root', x_auth_subject: 'root' };
@@ -156,7 +156,7 @@ describe('mode: shadow', () => {
   });
 });
 
-describe('the answers that a configuration asks for', () => {
+describe('configured responses', () => {
   it('full detail, an origin that may read them, another realm', async () => {
     const denied = { detail: 'full', corsOrigins: ['https://app.example'], realm: 'orders' };
     const envoy = await envoyBefore(await start({ denied }), { cors: true });
@@ -229,7 +229,7 @@ describe('the port', () => {
     expect((await second.readyz()).ready).toBe(true);
   });
 
-  it('speaks TLS over TCP when told', async () => {
+  it('serves TLS over TCP when configured', async () => {
     const authority = createAuthority();
     const files = { ...authority.issue('authorizer'), ca: authority.cert };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, `${name}.pem`), text);
@@ -249,7 +249,7 @@ describe('the port', () => {
     expect(warnings.some(({ msg }) => String(msg).includes('without `tls`'))).toBe(isWarned);
   });
 
-  it('that is taken ends the start with 1 and a message', async () => {
+  it('that is in use ends the start with exit code 1 and a message', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await eventually('listening', () => taken.listening || undefined);
     onTestFinished(() => void taken.close());
@@ -264,7 +264,7 @@ describe('the port', () => {
   });
 });
 
-it('a configuration that does not hold ends the start with 2 and every problem', async () => {
+it('an invalid configuration ends the start with exit code 2 and every problem', async () => {
   const file = join(folder, 'broken.yaml');
   writeFileSync(
     file,
@@ -286,7 +286,7 @@ it('a key file that is missing ends the start with a message', async () => {
   expect(program.printed()).toContain('nowhere.json');
 });
 
-it('a server of keys that hangs does not keep it from ending', async () => {
+it('a JWKS server that hangs does not delay the shutdown', async () => {
   const hanging = createServer().listen(0, '127.0.0.1');
   await eventually('listening', () => hanging.listening || undefined);
   onTestFinished(() => void hanging.close());
@@ -302,7 +302,7 @@ it('a server of keys that hangs does not keep it from ending', async () => {
 });
 
 describe('readiness', () => {
-  it('is told by health: NOT_SERVING without keys', async () => {
+  it('is reported by the health service: NOT_SERVING without keys', async () => {
     const port = await freePort();
     const jwks = { uri: `http://127.0.0.1:${port}/jwks` };
     const authorizer = await start({ issuers: [{ issuer: testIssuer, audiences: ['orders'], jwks }] });
@@ -312,7 +312,7 @@ describe('readiness', () => {
     expect((await authorizer.readyz()).ready).toBe(false);
   });
 
-  it('is told by health: SERVING with keys, NOT_SERVING from SIGTERM', async () => {
+  it('is reported by the health service: SERVING with keys, NOT_SERVING from SIGTERM', async () => {
     const authorizer = await start();
     const client = connectTo(targetOf(authorizer.address));
     onTestFinished(() => client.close());
@@ -326,7 +326,7 @@ describe('readiness', () => {
 });
 
 describe('under load', () => {
-  it('a restart costs refusals with 503, never an allow it should not give, and then all is well', async () => {
+  it('a restart causes 503s but never a wrong allow, and then everything works again', async () => {
     const first = await start();
     const envoy = await envoyBefore(first);
     const good = bearer();

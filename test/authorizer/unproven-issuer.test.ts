@@ -60,8 +60,8 @@ const untilReadyWith = (authorizer: AuthorizerProgram, unproven: Record<string, 
 const samples = async (authorizer: AuthorizerProgram): Promise<string[]> =>
   (await authorizer.metrics()).split('\n').filter((line) => line.startsWith('curfew_feed_issuer_unproven{'));
 
-describe('an authorizer whose log can prove nothing about one of its issuers', () => {
-  it('is ready and live for the other one, and names the uncovered one everywhere', async () => {
+describe('an authorizer whose log is incomplete for one of its issuers', () => {
+  it('is ready and live for the other issuer, and reports the uncovered one everywhere', async () => {
     await createLog(testIssuer);
     const authorizer = await start();
     await untilReadyWith(authorizer, { [other]: 'uncovered' });
@@ -80,7 +80,7 @@ describe('an authorizer whose log can prove nothing about one of its issuers', (
     expect(warnings).toMatchObject([{ level: 'warn', issuer: other, log: 'curfew' }]);
   });
 
-  it('has its reason told by token inspect', async () => {
+  it('reports the reason in token inspect', async () => {
     await createLog(testIssuer);
     await start();
     const now = Math.floor(Date.now() / 1000) - 40;
@@ -99,7 +99,7 @@ describe('an authorizer whose log can prove nothing about one of its issuers', (
     }
   });
 
-  it('says so when an event of another version arrives, and becomes ready with one in the log', async () => {
+  it('reports an event of another version, and becomes ready with one in the log', async () => {
     await createLog(testIssuer, other);
     const running = await start();
     await untilReadyWith(running, {});
@@ -112,7 +112,7 @@ describe('an authorizer whose log can prove nothing about one of its issuers', (
     await untilReadyWith(await start('later'), { [other]: 'not_understood' });
   });
 
-  it('is not ready while the log covers none, which is hardly the right log', async () => {
+  it('is not ready while the log covers no issuer', async () => {
     await createLog('https://elsewhere.test');
     const authorizer = await start();
     await eventually('it has read the log', async () =>

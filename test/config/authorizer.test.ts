@@ -47,7 +47,7 @@ describe("the authorizer's configuration", () => {
     expect(config.revocation).toBeUndefined();
   });
 
-  it('takes every key of the reference', () => {
+  it('accepts every documented key', () => {
     const config = load(`
 listen: unix:///run/curfew/authorizer.sock
 admin: 127.0.0.1:9002
@@ -91,7 +91,7 @@ mode: shadow
     expect(config.issuers).toHaveLength(2);
   });
 
-  it('takes a group of sentinels', () => {
+  it('accepts a group of sentinels', () => {
     const config = load(
       `${issuer('')}\nrevocation: { redis: { sentinels: [{ host: a }, { host: b, port: 5000 }], name: main } }`,
     );

@@ -29,7 +29,7 @@ describe.each([
     { orders: { scopes: ['read'] }, 'https://pay.example': { scopes: ['pay'] }, log: {} },
   ],
 ])('the log-in of /account, with %s', (_, resources) => {
-  it('leads to one’s sessions', async () => {
+  it('leads to the account page', async () => {
     await start(resources);
     const browser = openBrowser();
     const page = await openAccount(browser);
@@ -39,7 +39,7 @@ describe.each([
     expect(shown.body).toContain('Your sessions');
   });
 
-  it('ends when it is cancelled, and can be begun again from there', async () => {
+  it('ends when the user cancels it, and can be started again from there', async () => {
     await start(resources);
     const browser = openBrowser();
     const ended = await cancel(browser, await openAccount(browser));
@@ -52,7 +52,7 @@ describe.each([
   });
 });
 
-describe('an answer to the log-in of /account', () => {
+describe('the response to a login at /account', () => {
   it.each(['?error=server_error', '?error=invalid_target&error_description=call-0800', '?iss=x', '?error='])(
     'never leads to another log-in: %s',
     async (query) => {
@@ -65,7 +65,7 @@ describe('an answer to the log-in of /account', () => {
     },
   );
 
-  it('shows the sessions where somebody is logged in', async () => {
+  it('shows the sessions when a user is logged in', async () => {
     await start();
     const { browser } = await logInBrowser(identity, 'ida');
     const page = await openAccount(browser, '?error=access_denied');
@@ -73,8 +73,8 @@ describe('an answer to the log-in of /account', () => {
   });
 });
 
-describe('a page that submits itself', () => {
-  it('may lead on to the app when another person logs in, and to no other origin', async () => {
+describe('a self-submitting page', () => {
+  it('may redirect to the app when another user logs in, and to no other origin', async () => {
     await start();
     await identity.addUser('joan');
     const { browser } = await logInBrowser(identity, 'ida');
@@ -85,7 +85,7 @@ describe('a page that submits itself', () => {
     expect(formAction(between)).toBe(`'self' ${new URL(webRedirect).origin}`);
   });
 
-  it('posts an error to the app that asked for it so, and to no other origin', async () => {
+  it('posts an error to the app that requested form_post, and to no other origin', async () => {
     await start();
     const { url } = await authorization(identity, { more: { response_mode: 'form_post', state: 'abc' } });
     const answer = await openBrowser().get(url.href);

@@ -10,7 +10,7 @@ import type { TestIdentity } from './identity-server.ts';
 const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
 const invalidGrant = expect.objectContaining({ error: 'invalid_grant' });
 
-onEachDatabase('the page of one’s own sessions', ({ start }) => {
+onEachDatabase('the account page', ({ start }) => {
   let identity: TestIdentity;
 
   beforeAll(async () => {
@@ -23,7 +23,7 @@ onEachDatabase('the page of one’s own sessions', ({ start }) => {
   const open = async (browser: Browser): Promise<Visit> =>
     await browser.follow(await browser.get(`${identity.issuer}/account`), identity.issuer);
 
-  it('asks for the login first, and then shows itself', async () => {
+  it('requires a login first', async () => {
     const browser = openBrowser(firefox);
     const page = await open(browser);
     expect(page.body).toContain('name="password"');
@@ -55,7 +55,7 @@ onEachDatabase('the page of one’s own sessions', ({ start }) => {
     expect(formsOf(page)).toHaveLength(3);
   });
 
-  it('ends another device, login and all, and leaves this one', async () => {
+  it('logs another device out and keeps this one', async () => {
     const stolen = await logInBrowser(identity, 'hypatia', { browser: openBrowser('Stolen phone') });
     const { tokens, browser } = await logInBrowser(identity, 'hypatia');
     const page = await open(browser);
@@ -83,7 +83,7 @@ onEachDatabase('the page of one’s own sessions', ({ start }) => {
     await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
   });
 
-  it('ends everything everywhere', async () => {
+  it('logs out everywhere', async () => {
     const device = await login(identity, 'hypatia');
     const { tokens, browser } = await logInBrowser(identity, 'hypatia');
     const form = formsOf(await open(browser)).at(-1);
@@ -95,7 +95,7 @@ onEachDatabase('the page of one’s own sessions', ({ start }) => {
     expect((await open(browser)).body).toContain('name="password"');
   });
 
-  it('ends nothing of another person', async () => {
+  it("can't end sessions of another user", async () => {
     const victim = await login(identity, 'hypatia');
     const { browser } = await logInBrowser(identity, 'mallory');
     const [form] = formsOf(await open(browser));
@@ -103,7 +103,7 @@ onEachDatabase('the page of one’s own sessions', ({ start }) => {
     expect((await refresh(identity, victim)).session).toBe(victim.session);
   });
 
-  it('takes no form from another site, nor one made for another login', async () => {
+  it('refuses forms from another site and forms made for another login', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'hypatia');
     const page = await open(browser);
     const form = formsOf(page).at(-1);
@@ -143,7 +143,7 @@ describe('the language of a page', () => {
     expect(textsFor(header).language).toBe(language);
   });
 
-  it('says the same things in each', () => {
+  it('has the same texts in each language', () => {
     const shape = (texts: object): unknown =>
       Object.entries(texts).map(([key, value]: [string, unknown]) =>
         typeof value === 'object' && value !== null ? [key, shape(value)] : [key, typeof value],

@@ -20,7 +20,7 @@ import { createOwnerMetrics, Registry } from '../../src/runtime/metrics.ts';
 const cheap = { memory: 64, passes: 1, parallelism: 1 };
 
 describe('a password', () => {
-  it('is recognised, in any composition of its letters, and no other is', async () => {
+  it('matches in any Unicode composition, and no other password matches', async () => {
     const stored = await hashPassword('Grüße-an-alle', cheap);
     expect(stored).toMatch(/^\$argon2id\$v=19\$m=64,t=1,p=1\$[\w+/]{22}\$[\w+/]{43}$/);
     const decomposed = 'Grüße-an-alle'.normalize('NFD');
@@ -33,13 +33,13 @@ describe('a password', () => {
     expect(await hashPassword('the same', cheap)).not.toBe(await hashPassword('the same', cheap));
   });
 
-  it('is to be hashed again when the cost has changed', async () => {
+  it('needs a new hash when the cost has changed', async () => {
     const stored = await hashPassword('long enough', cheap);
     const dearer = { ...cheap, passes: 2 };
     expect(await checkPassword('long enough', stored, dearer)).toEqual({ isMatch: true, isOutdated: true });
   });
 
-  it('is never recognised by what is no hash', async () => {
+  it('never matches a text that is not a hash', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), async (text) => {
         expect(await checkPassword('anything', text, cheap)).toEqual({ isMatch: false, isOutdated: false });
@@ -65,7 +65,7 @@ describe('a user name', () => {
     expect(normalizeUsername(text)).toBeUndefined();
   });
 
-  it('stays what it is when normalized twice', () => {
+  it('does not change when normalized twice', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         const once = normalizeUsername(text);
@@ -89,7 +89,7 @@ describe('the login throttle', () => {
     return { throttle: createLoginThrottle({ clock, ...limits, ...options }), pass };
   }
 
-  it('lets a few attempts at an account through, then one per interval, from wherever they come', () => {
+  it('allows a burst of attempts per account, then one per interval, from all addresses together', () => {
     const { throttle, pass } = throttleAt();
     for (let attempt = 0; attempt < 3; attempt += 1)
       expect(throttle.take('ada', `10.0.0.${attempt}`)).toBe(0);
@@ -101,7 +101,7 @@ describe('the login throttle', () => {
     expect(throttle.take('ada', '10.0.0.9')).toBeGreaterThan(0);
   });
 
-  it('lets a few attempts from an address through, at whichever accounts', () => {
+  it('allows a burst of attempts per address, for all accounts together', () => {
     const { throttle } = throttleAt();
     for (let attempt = 0; attempt < 5; attempt += 1)
       expect(throttle.take(`user${attempt}`, '10.0.0.1')).toBe(0);
@@ -117,7 +117,7 @@ describe('the login throttle', () => {
     expect(throttle.take('another', '2001:db8:1:3::1')).toBe(0);
   });
 
-  it('does not count good attempts', () => {
+  it('does not count successful attempts', () => {
     const { throttle } = throttleAt();
     for (let attempt = 0; attempt < 100; attempt += 1) {
       expect(throttle.take('ada', '10.0.0.1')).toBe(0);
@@ -142,7 +142,7 @@ describe('the login throttle', () => {
     );
   });
 
-  it('remembers a bounded number of names', () => {
+  it('tracks a bounded number of names', () => {
     const { throttle } = throttleAt({ maxEntries: 10 });
     for (let attempt = 0; attempt < 3; attempt += 1) throttle.take('ada', `10.0.0.${attempt}`);
     for (let other = 0; other < 9; other += 1) throttle.take(`user${other}`, `10.1.0.${other}`);
@@ -176,7 +176,7 @@ describe('authentication', () => {
     return { account, accounts, attempt, database };
   }
 
-  it('knows the right password of an enabled account', async () => {
+  it('accepts the right password of an enabled account', async () => {
     const { attempt, accounts, database } = await authenticator();
     expect(await attempt('ADA', 'long enough')).toMatchObject({
       kind: 'authenticated',
@@ -221,27 +221,27 @@ describe('authentication', () => {
     expect(computed.toSorted()).toEqual(expected);
   });
 
-  it('makes a hash of old cost anew at the next login', async () => {
+  it('replaces a hash of an earlier cost at the next login', async () => {
     const { account, accounts, attempt } = await authenticator();
     await accounts.rehash(account, await hashPassword('long enough', { ...cheap, memory: 32 }));
     await attempt('ada', 'long enough');
     expect((await accounts.find('a'))?.passwordHash).toContain('m=64,');
   });
 
-  it('does not bring an old password back that was replaced while its hash was made anew', async () => {
+  it('does not restore an old password that was replaced during the rehash', async () => {
     const { account, accounts, database } = await authenticator();
     await database.db.transaction().execute((trx) => accounts.setPassword(trx, 'a', 'the new hash', 2));
     await accounts.rehash(account, await hashPassword('long enough', cheap));
     expect((await accounts.find('a'))?.passwordHash).toBe('the new hash');
   });
 
-  it('stops at the throttle also when the password is right', async () => {
+  it('throttles attempts with the right password, too', async () => {
     const { attempt } = await authenticator();
     for (let wrong = 0; wrong < 10; wrong += 1) await attempt('ada', 'wrong');
     expect(await attempt('ada', 'long enough')).toEqual({ kind: 'throttled', retryAfterSeconds: 30 });
   });
 
-  it('computes a bounded number of hashes at once, and turns the rest away', async () => {
+  it('computes a bounded number of hashes at once and throttles further attempts', async () => {
     const { attempt } = await authenticator({ maxConcurrent: 1, maxWaiting: 1 });
     const kinds = await Promise.all(['a1', 'a2', 'a3', 'a4'].map((name) => attempt(name, 'wrong')));
     expect(kinds.map(({ kind }) => kind).toSorted()).toEqual([

@@ -127,7 +127,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(await ids('?user=vera&limit=1&offset=1')).toEqual([first.session]);
   });
 
-  it('revokes a session, and tells its number in the log', async () => {
+  it('revokes a session and returns its sequence number in the log', async () => {
     const tokens = await login(identity, 'vera');
     const { body } = await revoke({ kind: 'session', id: tokens.session, reason: 'helpdesk-4711' });
     expect(body).toEqual({ log: 'curfew', seq: expect.any(Number), published: true, sessionsEnded: 1 });
@@ -170,7 +170,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await call('GET', '/v1/keys')).body['keys']).toMatchObject([{ state: 'signing' }]);
   });
 
-  it('serves a command line elsewhere, and tells it why not', async () => {
+  it('serves a remote command line and explains refusals', async () => {
     const at = (clientId: string, secret = gatewaySecret, url = identity.issuer) =>
       createAdminClient({
         url,
@@ -198,7 +198,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(await at('console').issuer()).toEqual({ kind: 'done', answer: identity.issuer });
   });
 
-  it('is asked with a token that a command line was given, and no other', async () => {
+  it('is called with the token that the command line was given, and no other', async () => {
     const url = identity.issuer;
     const by = (token: string) =>
       createAdminClient({ url, credentials: { kind: 'token', token: secretFromText(token) } });
@@ -211,7 +211,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(await by('eyJ.none.at-all').call('listKeys')).toMatchObject({ kind: 'refused', status: 401 });
   });
 
-  it('is not followed to another address: neither the secret nor a token is for anyone else', async () => {
+  it('refuses redirects, so that neither secret nor token reaches another host', async () => {
     let visits = 0;
     const other = createServer((_, response) => {
       visits += 1;
@@ -239,7 +239,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(visits).toBe(0);
   });
 
-  it('is given up when it does not answer in time, or with more than anyone asked for', async () => {
+  it('fails when it does not answer in time, or with too long a response', async () => {
     const never: typeof fetch = (_, init) =>
       new Promise((_resolve, reject) => {
         const { signal } = init ?? {};
@@ -255,7 +255,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(await long.call('listKeys')).toMatchObject({ kind: 'refused', status: 200 });
   });
 
-  it('tells what was done to one person, and since when', async () => {
+  it('filters the audit log by user and time', async () => {
     await identity.addUser('joan');
     const tokens = await login(identity, 'joan');
     await revoke({ kind: 'session', id: tokens.session });
@@ -276,7 +276,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await call('GET', '/v1/audit?since=yesterday')).status).toBe(400);
   });
 
-  it('notes who did what, from where', async () => {
+  it('records who did what, from which address', async () => {
     await revoke({ kind: 'token', id: 'some-jti', reason: 'test' });
     const { body } = await call('GET', '/v1/audit?limit=1');
     expect(body).toMatchObject({
@@ -296,7 +296,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(actions).not.toContain('revoke.token');
   });
 
-  it('wants a token for it: of a client that may, with the scope', async () => {
+  it('requires a token of an allowed client with the scope', async () => {
     const none = await call('GET', '/v1/sessions', { token: '' });
     expect(none.status).toBe(401);
     expect(none.headers.get('www-authenticate')).toBe('Bearer realm="urn:curfew:admin"');
@@ -319,7 +319,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await refresh(identity, person)).session).toBe(person.session);
   });
 
-  it('gives such a token to no other client, no person, and with no other scope', async () => {
+  it('issues such a token to no other client, no user, and with no other scope', async () => {
     const gateway = await identity.relyingParty('gateway', client.ClientSecretBasic(gatewaySecret));
     await expect(
       client.clientCredentialsGrant(gateway, { resource: adminAudience, scope: 'audit:read' }),
@@ -345,7 +345,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect(answer).toMatchObject({ status: 400, body: { title: 'Bad request', detail: expect.any(String) } });
   });
 
-  it('refuses what it does not know, and what is too long', async () => {
+  it('refuses unknown requests and bodies that are too long', async () => {
     expect((await call('GET', '/v1/secrets')).status).toBe(404);
     expect((await call('GET', '/v1/revocations')).status).toBe(405);
     expect((await call('GET', '/v1/sessions?limit=1000')).status).toBe(400);
@@ -353,7 +353,7 @@ onEachDatabase('the administration API', ({ start }) => {
     expect((await revoke({ kind: 'session', id: 'x'.repeat(20_000) })).status).toBe(413);
   });
 
-  it('takes no token that whoever checks the tokens of services could make', async () => {
+  it('accepts no token signed with the secret that services share', async () => {
     const [file, key] = [join(temporaryDirectory(), 'secret'), randomBytes(32)];
     writeFileSync(file, key.toString('base64url'));
     const shared = await start({ tokens: { algorithm: 'HS256', secret: { file, kid: 'shared' } } });
@@ -373,7 +373,7 @@ onEachDatabase('the administration API', ({ start }) => {
     await shared.stop();
   });
 
-  it('is not there where no client may use it', async () => {
+  it('does not exist when no client may use it', async () => {
     const clients = [
       { client_id: 'cli', token_endpoint_auth_method: 'none', grant_types: ['refresh_token'] },
     ];

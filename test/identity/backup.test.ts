@@ -55,7 +55,7 @@ onEachDatabase('a copy of the database, made while identity runs', ({ start, cre
     };
   }
 
-  it('starts again: old sessions go on, and after the documented command none that was ended is back', async () => {
+  it('starts: old sessions continue, and after the documented command no ended session is valid again', async () => {
     const { restart, revokeEverything, kept, ended, since } = await restore();
     const after = await restart();
     // The log in Redis is newer than the copy; its owner takes it over again.
@@ -78,7 +78,7 @@ onEachDatabase('a copy of the database, made while identity runs', ({ start, cre
     await after.stop();
   }, 60_000);
 
-  it('gives nothing back that was ended, if the command ran before its start', async () => {
+  it('restores no ended session if the command ran before the start', async () => {
     const { restart, revokeEverything, kept, ended } = await restore();
     const recorded = await revokeEverything();
     expect([recorded.exitCode, recorded.warned]).toEqual([

@@ -57,7 +57,7 @@ describe('a client that authenticates', () => {
   const good = { secret: gatewaySecret };
   const paths = ['/token', '/token/introspection', '/token/revocation', '/device/auth', '/TOKEN/'];
 
-  it('waits after ten wrong secrets, wherever they were tried, and with the right one too', async () => {
+  it('is throttled after ten wrong secrets at any endpoint, even with the right secret', async () => {
     expect(await statuses(10, (index) => ({ path: paths[index % paths.length] ?? '' }))).toEqual(
       Array.from({ length: 10 }, () => 401),
     );
@@ -72,7 +72,7 @@ describe('a client that authenticates', () => {
     expect(await statuses(2, {})).toEqual([401, 429]);
   });
 
-  it('keeps waiting neither others at its address, nor itself anywhere else', async () => {
+  it('throttles neither other clients at its address nor itself at other addresses', async () => {
     await statuses(11, {});
     expect((await attempt({ clientId: 'service', secret: serviceSecret })).status).toBe(200);
     expect((await attempt({ ...good, from: '192.0.2.2' })).status).toBe(200);
@@ -86,7 +86,7 @@ describe('a client that authenticates', () => {
     expect(revoked.status).toBe(200);
   });
 
-  it('waits when its address has failed fifty times, as whomever', async () => {
+  it('is throttled after fifty failures from its address with any client id', async () => {
     const names = (index: number): Attempt => ({ clientId: `client-${index}`, from: '2001:db8::1' });
     expect(new Set(await statuses(50, names))).toEqual(new Set([401]));
     expect((await attempt({ ...good, from: '2001:db8::2' })).status).toBe(429);
@@ -95,13 +95,13 @@ describe('a client that authenticates', () => {
     expect((await attempt({ ...good, from: '2001:db8::1' })).status).toBe(200);
   });
 
-  it('may do so as often as it likes', async () => {
+  it('may authenticate successfully any number of times', async () => {
     const answers = await Promise.all(Array.from({ length: 60 }, () => attempt(good)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(await statuses(1, {})).toEqual([401]);
   });
 
-  it('is not kept waiting longer by what came in at the same time', async () => {
+  it('is not throttled longer by concurrent requests', async () => {
     const answers = await Promise.all(Array.from({ length: 40 }, () => attempt({})));
     expect(answers.filter(({ status }) => status === 401).length).toBeGreaterThanOrEqual(10);
     nowMs += 30_000;
@@ -109,8 +109,8 @@ describe('a client that authenticates', () => {
   });
 });
 
-describe('the throttle of clients', () => {
-  it('looks at no other requests, and keeps no longer name than a client can have', () => {
+describe('the client throttle', () => {
+  it("ignores other requests, and tracks no id that is longer than a client's can be", () => {
     const throttle = createClientThrottle({ clock: { ...systemClock, monotonicMs: () => 0 } });
     const request = { headers: {}, form: Buffer.from(''), address: '192.0.2.1' };
     for (const path of ['/auth', '/jwks', '/token/other', '/device'])
@@ -147,7 +147,7 @@ describe('a client’s secret', () => {
     ]);
   });
 
-  it('has them in a file, too, or the start ends with the path', async () => {
+  it('has them in a file, too; otherwise the start fails with the path', async () => {
     const file = join(temporaryDirectory(), 'secret');
     const { clients } = configured({ file });
     writeFileSync(file, `${'x'.repeat(31)}\n`);

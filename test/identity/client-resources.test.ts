@@ -65,7 +65,7 @@ describe('a client with a list of resources', () => {
   const confidential = (clientId: string): Promise<client.Configuration> =>
     identity.relyingParty(clientId, client.ClientSecretBasic(secret));
 
-  it('gets tokens for those, the only one unasked', async () => {
+  it('gets tokens for those; a single one is the default', async () => {
     const { tokens } = await logInBrowser(identity, 'annie');
     expect(payloadOf(tokens.access)).toMatchObject({ aud: 'orders', client_id: 'web' });
     expect(payloadOf((await login(identity, 'annie')).access)['aud']).toBe('orders');
@@ -92,14 +92,14 @@ describe('a client with a list of resources', () => {
     await expect(exchange(begun, left, { resource: pay })).rejects.toMatchObject(refusedTarget);
   });
 
-  it('gets none by the login grant, and none of its own', async () => {
+  it('gets no other by the login grant or client_credentials', async () => {
     await expect(login(identity, 'annie', { resource: pay })).rejects.toMatchObject(refusedTarget);
     const job = await confidential('job');
     for (const resource of [pay, adminAudience])
       await expect(client.clientCredentialsGrant(job, { resource })).rejects.toMatchObject(refusedTarget);
   });
 
-  it('gets none by the device flow', async () => {
+  it('gets no other by the device flow', async () => {
     const party = await identity.relyingParty('device');
     await expect(client.initiateDeviceAuthorization(party, { resource: pay })).rejects.toMatchObject(
       refusedTarget,
@@ -116,7 +116,7 @@ describe('a client with a list of resources', () => {
     expect(payloadOf(access)).toMatchObject({ aud: 'orders', client_id: 'device' });
   });
 
-  it('may have an empty one: then it is for the administration alone', async () => {
+  it('may have an empty list: then it can only use the administration API', async () => {
     const party = await confidential('console');
     const scope = 'sessions:read';
     const own = await client.clientCredentialsGrant(party, { resource: adminAudience, scope });
@@ -125,7 +125,7 @@ describe('a client with a list of resources', () => {
       await expect(client.clientCredentialsGrant(party, more)).rejects.toMatchObject(refusedTarget);
   });
 
-  it('is not one without: that gets any it names', async () => {
+  it('without a list, a client gets any resource that it names', async () => {
     const party = await confidential('free');
     for (const resource of ['orders', pay]) {
       const own = await client.clientCredentialsGrant(party, { resource });
@@ -135,8 +135,8 @@ describe('a client with a list of resources', () => {
   });
 });
 
-describe('a list of resources that has become shorter', () => {
-  it('ends refreshes for what is not on it any more, and uses up no token', async () => {
+describe('a shortened list of resources', () => {
+  it('refuses refreshes for a removed resource without using the refresh token', async () => {
     const directory = temporaryDirectory();
     const start = async (listed: string[]): Promise<TestIdentity> => {
       const identity = await startIdentity(

@@ -138,7 +138,7 @@ describe('the limit on guesses at a client’s secret', () => {
     expect(await isLimited((index, secret) => ({ basic: false, ...guess(index, secret) }))).toBe(true);
   });
 
-  it('holds since a form in any charset is read as UTF-8', async () => {
+  it('holds because forms in any charset are read as UTF-8', async () => {
     // Read as UTF-16 the form names the gateway, read as UTF-8 another client each time.
     const guess = (index: number): Guess => ({
       basic: false,
@@ -151,14 +151,14 @@ describe('the limit on guesses at a client’s secret', () => {
     expect(await sendAll(times(3, guess), nextAddress())).toEqual([401, 401, 401]);
   });
 
-  it('holds where guesses come at once', async () => {
+  it('holds for concurrent guesses', async () => {
     const address = nextAddress();
     const guesses = times(100, () => ({ secret: wrong }));
     const statuses = await Promise.all(guesses.map((guess) => send(guess, address)));
     expect(statuses.filter(isTested).length).toBeLessThanOrEqual(burst);
   });
 
-  it('holds where an empty header stands beside a client in the form', async () => {
+  it('holds for an empty header with a client in the form', async () => {
     expect(
       await isLimited((_, secret) => ({
         basic: false,
@@ -168,7 +168,7 @@ describe('the limit on guesses at a client’s secret', () => {
     ).toBe(true);
   });
 
-  it('holds for a client that only its assertion names, and for no other beside it', async () => {
+  it('holds for a client that only its assertion names, and for no other client', async () => {
     const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
     const assertedBy = (sub: string): Guess => ({
       basic: false,

@@ -24,7 +24,7 @@ onEachDatabase('the authorization code flow', ({ start }) => {
   });
   afterAll(() => identity.stop());
 
-  it('gives a person who logs in a one-minute JWT, a refresh token and an ID token', async () => {
+  it('issues a one-minute JWT, a refresh token and an ID token', async () => {
     const { tokens } = await logInBrowser(identity, 'ada');
     expect(headerOf(tokens.access)).toMatchObject({ alg: 'RS256', typ: 'at+jwt', kid: expect.any(String) });
     const claims = payloadOf(tokens.access);
@@ -41,7 +41,7 @@ onEachDatabase('the authorization code flow', ({ start }) => {
     expect(payloadOf(tokens.id ?? '')).toMatchObject({ sub: subject, aud: 'web', preferred_username: 'ada' });
   });
 
-  it('remembers the login: the second client needs no password, and gets a session of its own', async () => {
+  it('keeps the login: a second client needs no password and gets its own session', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'ada');
     const second = await logInBrowser(identity, 'ada', {
       browser,
@@ -67,7 +67,7 @@ onEachDatabase('the authorization code flow', ({ start }) => {
     expect(answer.body).not.toContain(password);
   });
 
-  it('lets the person cancel', async () => {
+  it('can be cancelled', async () => {
     const browser = openBrowser();
     const { url } = await authorization(identity);
     const page = await openLoginPage(identity, browser, url);
@@ -76,7 +76,7 @@ onEachDatabase('the authorization code flow', ({ start }) => {
     expect(new URL(left.location ?? '').searchParams.get('error')).toBe('access_denied');
   });
 
-  it('asks before it hands a login to an app on the device', async () => {
+  it('asks for confirmation before it gives a login to a native app', async () => {
     const options = { clientId: 'native', redirect: 'com.example.app:/cb' };
     const browser = openBrowser();
     const begun = await authorization(identity, options);
@@ -105,7 +105,7 @@ onEachDatabase('the authorization code flow', ({ start }) => {
     expect(answer.body).toContain('invalid_redirect_uri');
   });
 
-  it('redeems a code once: after its refresh token was used a second time ends the session', async () => {
+  it('redeems a code once: a second use after its refresh token was used ends the session', async () => {
     const browser = openBrowser();
     const begun = await authorization(identity);
     const left = await submitLogin(

@@ -41,7 +41,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
   const audit = async (): Promise<unknown[]> =>
     (await listAudit(identity.config, 10)).map(({ action, target, details }) => [action, target, details]);
 
-  it('revokes a session of a browser with its login, and tells its number in the log', async () => {
+  it('revokes a browser session with its login and returns its sequence number', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'rosa');
     const second = await logInBrowser(identity, 'rosa', {
       browser,
@@ -66,7 +66,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     ]);
   });
 
-  it('revokes the person of an id, whoever took that id for a name', async () => {
+  it("revokes the account with this id even if it is another account's user name", async () => {
     const subject = String(payloadOf((await login(identity, 'rosa')).access)['sub']);
     const namesake = await identity.addUser(subject);
     const other = await login(identity, subject);
@@ -76,7 +76,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(payloadOf(other.access)['sub']).toBe(namesake);
   });
 
-  it('revokes a person, by name: all sessions, browser logins, and every token issued until now', async () => {
+  it('revokes a user by name: all sessions, browser logins, and every token issued until now', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'rosa');
     const device = await login(identity, 'rosa');
     const subject = String(payloadOf(tokens.access)['sub']);
@@ -94,7 +94,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect((await login(identity, 'rosa')).session).not.toBe('');
   });
 
-  it('revokes a client, and nothing of another', async () => {
+  it('revokes one client and no other', async () => {
     const { tokens } = await logInBrowser(identity, 'rosa');
     const device = await login(identity, 'rosa');
     await revoke(identity.config, { kind: 'client', id: 'cli' });
@@ -122,7 +122,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect((await login(identity, 'emmy')).session).not.toBe('');
   });
 
-  it('revokes what was issued before a time: younger sessions stay, and older ones end for good', async () => {
+  it('revokes what was issued before a time: younger sessions continue, older ones end', async () => {
     const old = await login(identity, 'rosa');
     const second = Math.floor(Date.now() / 1000) + 1;
     await eventually('a second later', () => (Date.now() >= second * 1000 ? true : undefined));
@@ -141,7 +141,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     });
   });
 
-  it('refuses a reason that is none, and then ends nothing', async () => {
+  it('refuses an invalid reason and then ends nothing', async () => {
     const tokens = await login(identity, 'rosa');
     const order = { reason: 'Because I say so' };
     await expect(
@@ -164,7 +164,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(headerOf(after.access)['kid']).toBe(headerOf(before.access)['kid']);
   });
 
-  it('takes a key of the operator’s, named and published, and no other than it can sign with', async () => {
+  it("imports an operator's key, and refuses keys that it can't sign with", async () => {
     const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
     const text = pem.export({ format: 'pem', type: 'pkcs8' }).toString();
     neverPrinted(text.split('\n')[5] ?? '');
@@ -201,7 +201,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await listKeys(identity.config)).toHaveLength(2);
   });
 
-  it('takes no key back that was revoked, by its name or under another', async () => {
+  it('refuses to import a revoked key under any name', async () => {
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const text = JSON.stringify(privateKey.export({ format: 'jwk' }));
     neverPrinted(String(privateKey.export({ format: 'jwk' }).d));
@@ -213,7 +213,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await importKey(identity.config, text, 'fresh')).toEqual({ ...refused, id: 'fresh' });
   });
 
-  it('revokes a named key by its thumbprint too, and with it what is stored of the same key', async () => {
+  it('revokes a key by its thumbprint, together with stored copies of the same key', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const text = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
     neverPrinted(text.split('\n')[5] ?? '');
@@ -240,7 +240,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await listKeys(identity.config)).toMatchObject([{ state: 'signing' }]);
   });
 
-  it('finds what was done to one person or with one client, and since when', async () => {
+  it('filters the audit log by user, client and time', async () => {
     const id = String(payloadOf((await login(identity, 'rosa')).access)['sub']);
     await identity.addUser('emmy');
     const emmy = await login(identity, 'emmy');
@@ -264,7 +264,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await found({ user: 'rosa', sinceMs: 0 })).toEqual(rosas);
   });
 
-  it('revokes a key for ever; another signs at once, and sessions go on', async () => {
+  it('revokes a key permanently; another one signs at once, and sessions continue', async () => {
     const before = await login(identity, 'rosa');
     const kid = String(headerOf(before.access)['kid']);
     const revocation = await revokeKey(identity.config, kid, 'leaked');
@@ -286,7 +286,7 @@ onEachDatabase('a command beside a running identity', ({ start }) => {
     expect(await revokeKey(identity.config, 'of-someone-else')).toMatchObject({ isKnown: false });
   });
 
-  it('is noted with who ran it', async () => {
+  it('is recorded with the login name that ran it', async () => {
     await disableUser(identity.config, 'rosa');
     const [last, first] = await listAudit(identity.config, 10);
     expect(first).toMatchObject({ action: 'user.add', actor: { kind: 'operator' } });

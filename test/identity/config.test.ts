@@ -44,7 +44,7 @@ describe('the configuration of identity', () => {
     });
   });
 
-  it('takes a refreshGrace from none to five minutes', () => {
+  it('accepts a refreshGrace from 0 to five minutes', () => {
     for (const refreshGrace of ['0s', '500ms', '5m'])
       expect(problems({ tokens: { refreshGrace } })).toEqual([]);
     expect(problems({ tokens: { refreshGrace: '301s' } })).toEqual(['must be at most 5m']);
@@ -150,7 +150,7 @@ describe('the configuration of identity', () => {
     expect(problems(change).join('; ')).toContain(message);
   });
 
-  it('names a client that OAuth’s rules forbid, at the start', async () => {
+  it("fails at the start with the client that violates OAuth's rules", async () => {
     const clients = [{ ...web, redirect_uris: ['http://localhost:3000/cb#fragment'] }];
     await expect(startIdentity({ clients })).rejects.toMatchObject({
       code: 'ERR_CONFIG_INVALID',

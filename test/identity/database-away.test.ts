@@ -38,7 +38,7 @@ const refreshFields = ({ refresh }: Tokens, clientId = 'cli') => ({
   refresh_token: refresh,
 });
 
-describe('identity while PostgreSQL is away', () => {
+describe('identity while PostgreSQL is unavailable', () => {
   let postgres: PostgresServer;
   let identity: TestIdentity;
   let tokens: Tokens;
@@ -162,7 +162,7 @@ describe('identity while PostgreSQL is away', () => {
       expect((await fetch(`${identity.issuer}${path}`)).status).toBe(200);
   });
 
-  it('logs that once, and not each request', async () => {
+  it('logs the outage once, not for each request', async () => {
     for (let request = 0; request < 12; request += 1)
       await post(identity, '/token', {
         grant_type: loginGrantType,
@@ -179,7 +179,7 @@ describe('identity while PostgreSQL is away', () => {
   });
 
   // In the order of the file: the last.
-  it('goes on where it was once PostgreSQL is back: nothing is used up, nobody is logged out or slowed down', async () => {
+  it('continues when PostgreSQL is back: no token is used up, no user is logged out or throttled', async () => {
     await postgres.start();
     const refreshed = await eventually('identity answers again', async () => {
       const answer = await post(identity, '/token', refreshFields(tokens));
@@ -232,7 +232,7 @@ async function adminToken(identity: TestIdentity): Promise<string> {
   return answer.access_token;
 }
 
-describe('a request whose answer from PostgreSQL is lost', () => {
+describe("a request that loses PostgreSQL's response", () => {
   let postgres: PostgresServer;
 
   beforeAll(async () => {
@@ -294,7 +294,7 @@ describe('a request whose answer from PostgreSQL is lost', () => {
     await expectOneToken(identity, again);
   });
 
-  it('a refresh is taken back without anybody asking, for another replica to find', async () => {
+  it('undoes a refresh in the background, so that another replica accepts the token', async () => {
     const { identity, link } = await stand();
     const tokens = await login(identity, 'grace');
     void link.loseAnswerTo('commit');
@@ -350,7 +350,7 @@ describe('a request whose answer from PostgreSQL is lost', () => {
     },
   );
 
-  it('a token that was used before stays used: the second use still ends the session', async () => {
+  it('a token that was already used stays used: the second use still ends the session', async () => {
     const { identity, link } = await stand();
     const tokens = await login(identity, 'grace');
     const refreshed = await post(identity, '/token', refreshFields(tokens));

@@ -82,7 +82,7 @@ onEachDatabase('a client that runs in browsers and on devices', ({ start }) => {
     },
   );
 
-  it('begins a session of the browser’s own where a device of that client was allowed first', async () => {
+  it('starts a separate browser session after a device of the same client was allowed', async () => {
     const { browser } = await logIn('partner');
     const device = await allowDevice(browser, 'web');
     const { tokens } = await logInBrowser(identity, 'annie', { browser });

@@ -95,7 +95,7 @@ log: { level: debug }
     await program.stop('SIGKILL');
   });
 
-  it('has not forgotten a revocation that it acknowledged', async () => {
+  it('keeps an acknowledged revocation', async () => {
     for (let round = 0; round < 2; round += 1) {
       const token = await login();
       expect((await post('/token/revocation', { token })).status).toBe(200);
@@ -115,7 +115,7 @@ log: { level: debug }
     }
   }, 60_000);
 
-  it('leaves each family with one good token, wherever in a refresh it dies', async () => {
+  it('leaves each session with one valid refresh token, at whatever point of a refresh it is killed', async () => {
     const families = await Promise.all(Array.from({ length: 8 }, login));
     let newest = families;
     const dying = (async () => {
@@ -138,7 +138,7 @@ log: { level: debug }
     expect(unused).toEqual(families.map(() => ({ tokens: 1 })));
   });
 
-  it('leaves of a login it died in nothing that could be used, and that goes by itself', async () => {
+  it('leaves nothing usable of an interrupted login, and purges its rows', async () => {
     const kept = await login();
     const grants = () => query({ config }, sql<{ id: string }>`select id from identity_grants order by id`);
     await breakTokens(config);

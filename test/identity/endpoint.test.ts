@@ -51,7 +51,7 @@ describe('the public listener', () => {
     );
   });
 
-  it('gives cookies that scripts and other sites do not get, signed', async () => {
+  it("sets signed cookies that scripts and other sites can't read", async () => {
     const { browser } = await logInBrowser(identity, 'mary');
     const cookies = browser.cookies();
     expect(cookies.map(({ name }) => name)).toEqual(
@@ -60,7 +60,7 @@ describe('the public listener', () => {
     for (const { attributes } of cookies) expect(attributes).toMatch(/samesite=lax.*httponly/i);
   });
 
-  it('ignores a login cookie whose signature is another one', async () => {
+  it('ignores a login cookie with a wrong signature', async () => {
     const { browser } = await logInBrowser(identity, 'mary');
     const login = browser.cookies().find(({ name }) => name === 'curfew_login');
     const { url } = await authorization(identity);
@@ -82,7 +82,7 @@ describe('the public listener', () => {
     expect(marked.status).toBe(403);
   });
 
-  it('shows the log-in page of a request to nobody but the browser that made it', async () => {
+  it('shows a login page only to the browser that made the request', async () => {
     const page = await openLoginPage(identity, openBrowser(), (await authorization(identity)).url);
     const stranger = await openBrowser().get(page.url);
     expect(stranger.status).toBe(400);
@@ -92,7 +92,7 @@ describe('the public listener', () => {
     expect(answer.status).toBe(400);
   });
 
-  it('lets no login be finished by whom its cookies were planted on', async () => {
+  it('does not let a browser finish a login whose cookies were planted', async () => {
     const [thief, victim] = [openBrowser(), openBrowser()];
     const page = await openLoginPage(identity, thief, (await authorization(identity)).url);
     await openLoginPage(identity, victim, (await authorization(identity)).url);
@@ -112,7 +112,7 @@ describe('the public listener', () => {
     expect((await thief.post(form?.action ?? '', { username: 'mary', password })).status).toBe(303);
   });
 
-  it('takes no form with the cookies of another log-in page', async () => {
+  it('refuses a form with the cookies of another login page', async () => {
     const [mine, other] = [openBrowser(), openBrowser()];
     const page = await openLoginPage(identity, mine, (await authorization(identity)).url);
     await openLoginPage(identity, other, (await authorization(identity)).url);
@@ -126,7 +126,7 @@ describe('the public listener', () => {
     expect((await openBrowser().post(form?.action ?? '', fields, { cookie })).status).toBe(400);
   });
 
-  it('answers with its own address, whatever host a request names', async () => {
+  it("answers with the issuer's address, whatever host a request names", async () => {
     const answer = await fetch(`${identity.issuer}/.well-known/openid-configuration`, {
       headers: {
         'x-forwarded-host': 'evil.example',
@@ -140,7 +140,7 @@ describe('the public listener', () => {
     expect(metadata['response_modes_supported']).toEqual(['query']);
   });
 
-  it('lets keys and discovery be cached, and tokens never', async () => {
+  it('allows caching of keys and discovery, but not of tokens', async () => {
     const cached = await fetch(`${identity.issuer}/jwks`);
     expect(cached.headers.get('cache-control')).toBe('public, max-age=300');
     expect(await cached.text()).not.toContain('"d"');
@@ -167,7 +167,7 @@ describe('the public listener', () => {
     expect(chunked.status).toBe(413);
   });
 
-  it('survives what is not HTTP', async () => {
+  it('survives input that is not HTTP', async () => {
     const { port } = new URL(identity.issuer);
     const socket = connect(Number(port), '127.0.0.1');
     socket.write('NOT HTTP AT ALL\r\n\r\n');
@@ -221,7 +221,7 @@ describe('the public listener', () => {
     expect(await answer.json()).toMatchObject({ error: 'invalid_request' });
   });
 
-  it('gives a client its own token, with the client as the subject and no session', async () => {
+  it('issues a client_credentials token with the client as the subject and without a session', async () => {
     const party = await identity.relyingParty('service', client.ClientSecretBasic(serviceSecret));
     const { access_token: token } = await client.clientCredentialsGrant(party, {
       resource: 'orders',
@@ -249,7 +249,7 @@ describe('the public listener', () => {
     expect((await fetch(`${identity.admin}/readyz`)).status).toBe(200);
   });
 
-  it('tells the network whether it is ready, and only the machine itself where Redis is and who it is', async () => {
+  it('shows readiness to the network, but details only to loopback', async () => {
     const answer = async (path: string): Promise<unknown> => (await fetch(`${identity.admin}${path}`)).json();
     expect(await answer('/readyz')).toEqual({
       ready: true,
@@ -264,7 +264,7 @@ describe('the public listener', () => {
     });
   });
 
-  it('tells no one that it works with a database or a framework', async () => {
+  it('does not reveal its database or framework', async () => {
     const answer = await fetch(`${identity.issuer}/token`, { method: 'POST', body: 'garbage' });
     expect(answer.headers.get('x-powered-by')).toBeNull();
     expect(answer.headers.get('server')).toBeNull();
@@ -304,11 +304,11 @@ describe('several resources', () => {
     expect(payloadOf(byUri.access)).toMatchObject({ aud: 'https://api.example/pay', scope: 'pay' });
   });
 
-  it('must be named by a client that has no default', async () => {
+  it('must be named by a client without a default', async () => {
     await expect(login(identity, 'mary')).rejects.toMatchObject({ error: 'invalid_target' });
   });
 
-  it('are a default of the client, or chosen in the authorization request', async () => {
+  it("are the client's default, or chosen in the authorization request", async () => {
     const { tokens } = await logInBrowser(identity, 'mary');
     expect(payloadOf(tokens.access)['aud']).toBe('orders');
     const chosen = await logInBrowser(identity, 'mary', {

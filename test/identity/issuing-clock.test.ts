@@ -48,8 +48,8 @@ function clocks(options: { toleranceMs?: number; everyMs?: number; answerMs?: nu
 
 const startSeconds = startMs / 1000;
 
-describe('the time tokens are dated by', () => {
-  it('is the database’s where this machine’s is ahead of it', async () => {
+describe('the issuing clock', () => {
+  it("is the database's time when this machine's clock is ahead", async () => {
     const { start, setMachine, now, pass } = clocks();
     setMachine(4000);
     await start();
@@ -58,14 +58,14 @@ describe('the time tokens are dated by', () => {
     expect(now()).toBe(startSeconds + 1);
   });
 
-  it('is this machine’s where that is behind', async () => {
+  it("is this machine's time when its clock is behind", async () => {
     const { start, setMachine, now } = clocks();
     setMachine(-4000);
     await start();
     expect(now()).toBe(startSeconds - 4);
   });
 
-  it('does not step ahead with this machine, also before that is noticed', async () => {
+  it("does not jump ahead with this machine's clock, even before the jump is detected", async () => {
     const { start, setMachine, now, pass } = clocks();
     await start();
     setMachine(3_600_000);
@@ -100,7 +100,7 @@ describe('the time tokens are dated by', () => {
     },
   );
 
-  it('is looked at again and again, and goes on from the last look while the database is gone', async () => {
+  it("reads the database's clock at intervals, and continues from the last reading while the database is unavailable", async () => {
     const { start, setMachine, setDown, state, now, pass, logged } = clocks({ everyMs: 1 });
     await start();
     setMachine(60_000);
@@ -117,9 +117,9 @@ describe('the time tokens are dated by', () => {
     expect(logged().match(/no tokens are issued/g)).toHaveLength(1);
   });
 
-  it('is not there before the database was asked, and its start fails without', async () => {
+  it('has no time before the first reading, without which its start fails', async () => {
     const { start, now, setDown } = clocks();
-    expect(() => now()).toThrow('was not asked');
+    expect(() => now()).toThrow('was not read yet');
     setDown(true);
     await expect(start()).rejects.toThrow('connection lost');
   });
@@ -129,7 +129,7 @@ onEachDatabase('identity on a machine whose clock is ahead of the database’s',
   const readDatabaseMs = () => Promise.resolve(Date.now());
   const ahead = (ms: () => number) => ({ ...systemClock, nowMs: () => Date.now() + ms() });
 
-  it('issues no token that outlives a revocation of its person', async () => {
+  it('issues no token that outlives a revocation of its subject', async () => {
     const identity = await start({}, { clock: ahead(() => 4500), readDatabaseMs });
     onTestFinished(() => identity.stop());
     await identity.addUser('chien');
@@ -143,7 +143,7 @@ onEachDatabase('identity on a machine whose clock is ahead of the database’s',
     expect(exp - iat).toBe(60);
   });
 
-  it('issues none beyond the tolerance, uses nothing up, ends sessions all the same, and says so', async () => {
+  it('beyond the tolerance, issues and uses no token, still ends sessions, and logs it', async () => {
     const directory = temporaryDirectory();
     const port = await freePort();
     const database = await create(directory);

@@ -45,7 +45,7 @@ describe('the schedule of keys', () => {
     expect(at(0, keyAt(0))).toEqual({ active: 0, published: ['RS256-0'], expired: [], isDue: false });
   });
 
-  it('asks for a successor in time, publishes it before it signs, and keeps the former for a while', () => {
+  it('adds a successor in time, publishes it before it signs, and keeps the previous key for a while', () => {
     expect(at(999, keyAt(0)).isDue).toBe(false);
     expect(at(1000, keyAt(0)).isDue).toBe(true);
     const both = [keyAt(0), keyAt(1000)];
@@ -65,7 +65,7 @@ describe('the schedule of keys', () => {
     expect(at(550, ...keys)).toMatchObject({ published: ['RS256-500'], expired: ['ES256-0'] });
   });
 
-  it('never drops what signs, what signed a moment ago, or what will sign', () => {
+  it('never drops a key that signs, signed a moment ago, or will sign', () => {
     const times = fc.uniqueArray(fc.integer({ min: 0, max: 5000 }), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(times, fc.integer({ min: 0, max: 8000 }), (created, sinceMs) => {
@@ -103,7 +103,7 @@ describe('the key ring', () => {
     return { make, database, pass: (ms: number): void => void (nowMs += ms) };
   }
 
-  it('makes keys on the first start and finds them on the next', async () => {
+  it('generates keys on the first start and loads them on the next', async () => {
     const { make } = await ring();
     const [first, second] = [make(), make()];
     expect(await first.refresh()).toBe(true);
@@ -113,7 +113,7 @@ describe('the key ring', () => {
     expect(await first.refresh()).toBe(false);
   });
 
-  it('is the same for replicas that start at once', async () => {
+  it('is the same for replicas that start concurrently', async () => {
     const { make } = await ring();
     const rings = [make(), make(), make()];
     await Promise.all(rings.map((one) => one.refresh()));
@@ -141,7 +141,7 @@ describe('the key ring', () => {
     expect(keys.current().cookieSecrets).toHaveLength(1);
   });
 
-  it('keeps no key in the clear when it has a key file, also not those of before', async () => {
+  it('encrypts all keys when it has a key file, including existing ones', async () => {
     const sqlite = join(temporaryDirectory(), 'keys.db');
     const { make, database } = await ring({ sqlite });
     const open = make();
@@ -226,7 +226,7 @@ describe('access tokens', () => {
     await expect(start).rejects.toMatchObject({ code: 'ERR_SECRET_UNREADABLE' });
   });
 
-  it('are signed by the former key while its successor becomes known', async () => {
+  it('are signed by the previous key until its successor is published long enough', async () => {
     const directory = temporaryDirectory();
     const database = { sqlite: join(directory, 'identity.db') };
     const first = await startIdentity({ database }, { directory });
@@ -265,7 +265,7 @@ describe('access tokens', () => {
     }
   });
 
-  it('outlive a restart: the keys are stored', async () => {
+  it('stay valid after a restart, because the keys are stored', async () => {
     const directory = temporaryDirectory();
     const database = { sqlite: join(directory, 'identity.db') };
     const first = await startIdentity({ database }, { directory });

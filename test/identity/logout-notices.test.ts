@@ -12,7 +12,7 @@ import { onEachDatabase } from './databases.ts';
 import { logInBrowser, payloadOf, refresh } from './flows.ts';
 import { gatewaySecret, webRedirect, type TestIdentity } from './identity-server.ts';
 
-onEachDatabase('a client with an address for logouts', ({ start }) => {
+onEachDatabase('a client with a back-channel logout URI', ({ start }) => {
   let identity: TestIdentity;
   const subjects: Record<string, string> = {};
   let told: JWTPayload[] = [];
@@ -96,7 +96,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     return (await fetch(`${identity.issuer}/admin/v1/revocations`, init)).status;
   }
 
-  it('is told by the name its ID token has for the session, the same after each refresh', async () => {
+  it('gets the `sid` of its ID token, which stays the same after each refresh', async () => {
     const { tokens, sid } = await logIn();
     expect(sid).toMatch(/^[\w-]{22}$/);
     expect(sid).not.toBe(tokens.session);
@@ -106,7 +106,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     expect(await endings(1)).toEqual(ofPerson('katherine', sid));
   });
 
-  it('is told once when the person logs out at the end_session endpoint', async () => {
+  it('is notified once when the user logs out at the end_session endpoint', async () => {
     const { browser, sid } = await logIn();
     await logIn();
     const [form] = formsOf(await browser.get(`${identity.issuer}/session/end`));
@@ -114,7 +114,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     expect(await endings(1)).toEqual(ofPerson('katherine', sid));
   });
 
-  it('is told of the device that a person logs out, and of no other', async () => {
+  it('is notified of the device that a user logs out, and of no other', async () => {
     const { browser, sid } = await logIn();
     await logIn();
     expect(await press(browser, '/account/logout')).toBe(200);
@@ -131,7 +131,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     expect(await endings(2)).toEqual(ofPerson('mary', one.sid, other.sid));
   });
 
-  it('is told when a refresh token comes back that was used', async () => {
+  it('is notified when a refresh token is reused', async () => {
     const { tokens, sid } = await logIn();
     await refresh(identity, await refresh(identity, tokens, 'web'), 'web');
     const thief = { 'user-agent': 'somebody else' };
@@ -144,7 +144,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     expect(await endings(1)).toEqual(ofPerson('katherine', sid));
   });
 
-  it('is not told what it did itself', async () => {
+  it('is not notified of sessions that it ended itself', async () => {
     const { tokens } = await logIn();
     await client.tokenRevocation(await identity.relyingParty('web'), tokens.refresh);
     const { tokens: others, sid } = await logIn();
@@ -152,7 +152,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
     expect(await endings(1)).toEqual(ofPerson('katherine', sid));
   });
 
-  it('changes nothing by its failure, which is logged', async () => {
+  it('does not affect the logout when it fails, and the failure is logged', async () => {
     status = 500;
     const { tokens, sid } = await logIn();
     expect(await revokeByApi({ kind: 'session', id: tokens.session })).toBe(200);
@@ -165,7 +165,7 @@ onEachDatabase('a client with an address for logouts', ({ start }) => {
   });
 });
 
-describe('notices of logouts', () => {
+describe('logout notices', () => {
   const named = new Map([
     ['web', { isSessionNamed: true }],
     ['shop', { isSessionNamed: true }],
@@ -189,7 +189,7 @@ describe('notices of logouts', () => {
     return { ...made, logged: () => logged, pass: (ms: number) => void (nowMs += ms) };
   }
 
-  it('are sent some at a time, up to a number, and then not', async () => {
+  it('are sent with bounded concurrency, and dropped beyond the limit', async () => {
     const open: (() => void)[] = [];
     let most = 0;
     let count = 0;
@@ -214,7 +214,7 @@ describe('notices of logouts', () => {
     expect([most, count]).toEqual([3, 5]);
   });
 
-  it('are not sent for a while to who failed three times in a row, and go on for others', async () => {
+  it('are suspended for a client that failed three times in a row, but not for others', async () => {
     const asked: string[] = [];
     const tell = ({ clientId }: LogoutNotice): Promise<void> => {
       asked.push(clientId);
@@ -230,7 +230,7 @@ describe('notices of logouts', () => {
     expect(asked).toHaveLength(5);
   });
 
-  it('name a person once where a client does not tell sessions apart, and nobody to whom nothing is said', async () => {
+  it('are sent once per subject to a client without session ids, and not to clients without a logout URI', async () => {
     const sent: LogoutNotice[] = [];
     const { add, stop } = notices((notice) => Promise.resolve(void sent.push(notice)));
     add([...removed(3, 'old'), ...removed(2, 'elsewhere')]);
@@ -238,7 +238,7 @@ describe('notices of logouts', () => {
     expect(sent).toEqual([{ clientId: 'old', subject: 'a', sid: undefined }]);
   });
 
-  it('end with a stop, however long an answer takes', async () => {
+  it('end with the stop, however long a response takes', async () => {
     const { add, stop, logged } = notices(() => new Promise(() => undefined), {
       maxConcurrent: 1,
       lastMs: 1,

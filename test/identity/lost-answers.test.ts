@@ -88,7 +88,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await identity.metric('curfew_refresh_reuse_total')).toBe(0);
     });
 
-    it('prolongs nothing, and writes only that it was repeated', async () => {
+    it('extends nothing, and writes only that it was repeated', async () => {
       // PostgreSQL moves a row that it updates.
       const unmarked = async (): Promise<string[]> => {
         const text = (await everything()).replaceAll(
@@ -107,7 +107,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await unmarked()).toEqual(before);
     });
 
-    it('gets one successor in fifty answers when fifty come at once', async () => {
+    it('gets the same successor in fifty concurrent responses', async () => {
       const { refresh: token } = await logIn();
       const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(token)));
       expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -117,7 +117,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await refresh([...successors][0] ?? '')).toMatchObject({ status: 200 });
     });
 
-    it('ends the session after thirty seconds, and the first request for it was the one that counts', async () => {
+    it('ends the session thirty seconds after the first request', async () => {
       const { refresh: token } = await logIn();
       const next = await refresh(token);
       aheadMs += graceMs - secondMs;
@@ -136,7 +136,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await refresh(newest.refresh)).toMatchObject(refused);
     });
 
-    it('gets nothing for another client, and the session goes on', async () => {
+    it('gets nothing for another client, and the session continues', async () => {
       const { refresh: token } = await logIn();
       const next = await refresh(token);
       for (const other of ['cli-2', 'web'])
@@ -155,7 +155,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await refresh(token)).toMatchObject(refused);
     });
 
-    it('gets nothing where the successor is not stored with it, as before an upgrade', async () => {
+    it('gets nothing if the successor was not stored, as before an upgrade', async () => {
       const { refresh: token } = await logIn();
       const next = await refresh(token);
       await query(identity, sql`update identity_tokens set sealed_successor = null`);
@@ -163,7 +163,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await refresh(next.refresh)).toMatchObject(refused);
     });
 
-    it('leaves no token readable in the database, and the sealed one no longer than it serves', async () => {
+    it('leaves no readable token in the database, and deletes the encrypted successor after the grace period', async () => {
       const sealed = (): Promise<object[]> =>
         query(identity, sql`select 1 as one from identity_tokens where sealed_successor is not null`);
       const { refresh: token } = await logIn();
@@ -184,7 +184,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       }
     });
 
-    it('counts and is logged, with a word on whether the same caller asked', async () => {
+    it('is counted and logged, with whether the same caller asked', async () => {
       const { refresh: token } = await logIn();
       await refresh(token);
       await refresh(token);
@@ -293,7 +293,7 @@ onEachDatabase('a token request that is sent again', ({ start }) => {
       expect(await refresh(next.refresh, undefined, clientId)).toMatchObject(refused);
     });
 
-    it('gets another access token where the client has no refresh tokens, for thirty seconds', async () => {
+    it('gets another access token for thirty seconds if the client has no refresh tokens', async () => {
       const redeem = await obtain(withoutRefresh);
       const both = await Promise.all([redeem(), redeem()]);
       expect(both.map(({ status, refresh: none }) => [status, none])).toEqual([

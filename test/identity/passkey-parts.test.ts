@@ -15,7 +15,7 @@ import { systemClock as clock } from '../../src/runtime/clock.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { createAuthenticator, type Cbor, type CreationOptions, type Deviation } from './authenticator.ts';
 
-describe('the place of passkeys', () => {
+describe('the site of passkeys', () => {
   const on = { enabled: true };
 
   it.each([
@@ -98,7 +98,7 @@ describe('a new passkey', () => {
     return { addition: await adding.finish(answerOf(ada, answer)), isAsked };
   }
 
-  it('has no attestation, or its own signature; certificates are never looked at', async () => {
+  it('has no attestation or self attestation; certificates are never read', async () => {
     const taken = { addition: 'inserted', isAsked: true };
     expect(await add({})).toEqual(taken);
     const own = new Map<Cbor, Cbor>([['alg', -7]]);
@@ -110,7 +110,7 @@ describe('a new passkey', () => {
       });
   });
 
-  it('is of the account that asked for it, whoever is logged in by now', async () => {
+  it('belongs to the account that requested it, whoever is logged in by now', async () => {
     const adding = addingWith(library.verifyRegistrationResponse);
     const asked = (await adding.begin({ account: ada, loginUid })) as CreationOptions;
     const answer = createAuthenticator(origin).create(asked);
@@ -118,7 +118,7 @@ describe('a new passkey', () => {
     expect(await createPasskeyStore(database).list(mallory.id)).toEqual([]);
   });
 
-  it('comes to nothing when the account is locked out, or gets another password, in this very moment', async () => {
+  it('is refused when the account is disabled or gets another password concurrently', async () => {
     const adding = addingWith(library.verifyRegistrationResponse);
     const accounts = createAccountStore(database);
     const changes: ((id: string, nowMs: number) => Promise<void>)[] = [

@@ -70,7 +70,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     ada = await person(identity);
   });
 
-  it('takes no name, and tells the client how the person was known', async () => {
+  it('needs no user name, and tells the client the authentication method', async () => {
     const pending = await beginPasskeyLogin(identity);
     expect(pending.options).toMatchObject({ rpId: 'localhost', userVerification: 'required' });
     expect(pending.options).not.toHaveProperty('allowCredentials');
@@ -83,7 +83,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(passkey?.lastUsedAtMs).toBeGreaterThan(passkey?.createdAtMs ?? Infinity);
   });
 
-  it('tells a client of a password, too', async () => {
+  it('tells the client about a password login, too', async () => {
     const browser = openBrowser();
     const begun = await authorization(identity);
     const page = await openLoginPage(identity, browser, begun.url);
@@ -91,7 +91,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(payloadOf(tokens.id ?? '')['amr']).toEqual(['pwd']);
   });
 
-  it('lets one script run on its page, ours, and that ask here alone', async () => {
+  it('allows only its own script, which may only call identity', async () => {
     const { page } = await beginPasskeyLogin(identity);
     const policy = page.headers.get('content-security-policy') ?? '';
     expect(policy).toMatch(/script-src 'sha256-[\w+/]+=*'; connect-src 'self'; form-action/);
@@ -134,7 +134,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     },
   );
 
-  it('refuses an answer with the handle of somebody else', async () => {
+  it("refuses a response with another account's user handle", async () => {
     const other = await person(identity);
     const pending = await beginPasskeyLogin(identity);
     const userHandle = other.authenticator.held[0]?.userHandle;
@@ -142,7 +142,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(outcomeOf(await sendCredential(pending, credential))).toEqual(refused);
   });
 
-  it('gives a challenge one try, whatever comes of it', async () => {
+  it('accepts each challenge once, whatever the result', async () => {
     const pending = await beginPasskeyLogin(identity);
     const unverified = ada.authenticator.get(pending.options, undefined, { isVerified: false });
     expect(outcomeOf(await sendCredential(pending, unverified))).toEqual(refused);
@@ -153,7 +153,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([303, 401, 401]);
   });
 
-  it('refuses a challenge of another pending login, so that nobody is logged in by a stranger', async () => {
+  it("refuses a challenge of another pending login, so that an attacker can't log a user in", async () => {
     const mine = await beginPasskeyLogin(identity);
     const theirs = await beginPasskeyLogin(identity);
     expect(outcomeOf(await sendCredential(mine, ada.authenticator.get(theirs.options)))).toEqual(refused);
@@ -171,7 +171,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(outcomeOf(await sendCredential(pending, credential))).toEqual(refused);
   });
 
-  it('refuses a signature that counts back or not on, and takes the next', async () => {
+  it('refuses a signature whose counter did not increase, and accepts the next one', async () => {
     const { authenticator } = await person(identity);
     const send = async (counter: number): Promise<number> => {
       const pending = await beginPasskeyLogin(identity);
@@ -184,7 +184,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(identity.logged()).toContain('it may have been copied');
   });
 
-  it('takes passkeys that do not count, as synced ones', async () => {
+  it('accepts passkeys without a counter, such as synced ones', async () => {
     const { authenticator } = await person(identity);
     for (let turn = 0; turn < 2; turn += 1) {
       const pending = await beginPasskeyLogin(identity);
@@ -193,7 +193,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     }
   });
 
-  it('refuses the passkey of a disabled account in the words of an unknown one', async () => {
+  it('refuses the passkey of a disabled account like an unknown one', async () => {
     const { username, authenticator } = await person(identity);
     await disableUser(identity.config, username);
     const pending = await beginPasskeyLogin(identity);
@@ -208,7 +208,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect(text(disabled)).toBe(text(nobody));
   });
 
-  it('takes no form from another site, and none that is too long', async () => {
+  it('refuses forms from another site and forms that are too long', async () => {
     const pending = await beginPasskeyLogin(identity);
     const { browser, form, options } = pending;
     const credential = ada.authenticator.get(options);
@@ -219,7 +219,7 @@ onEachDatabase('logging in with a passkey', ({ start }) => {
     expect((await sendCredential(pending, credential)).status).toBe(303);
   });
 
-  it('gives no challenge to a browser that began no login', async () => {
+  it('gives no challenge to a browser without a pending login', async () => {
     const { form } = await beginPasskeyLogin(identity);
     expect((await openBrowser().post(`${form.action}-challenge`, {})).status).toBe(400);
   });
@@ -236,7 +236,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
   const audit = async (): Promise<unknown[]> =>
     (await listAudit(identity.config, 10)).map(({ action, target, actor }) => [action, target, actor.kind]);
 
-  it('asks the authenticator for one that needs no name, and tells it neither name nor subject', async () => {
+  it('requests a discoverable credential, and reveals neither user name nor subject to the authenticator', async () => {
     const { username, id, browser, page } = await person(identity);
     const options = creationOptions(await askToAdd(browser, page));
     expect(options).toMatchObject({
@@ -252,7 +252,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await audit()).toContainEqual(['passkey.add', id, 'person']);
   });
 
-  it('lets its owner rename and remove it, and then it logs nobody in', async () => {
+  it("lets its owner rename and remove it; a removed one can't log in", async () => {
     const { id, authenticator, browser, page } = await person(identity);
     const renaming = formTo(page, '/rename');
     const answer = await browser.post(renaming.action, {
@@ -315,7 +315,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await listPasskeys(identity.config, username)).toHaveLength(1);
   });
 
-  it('refuses the id of somebody else’s, which stays theirs', async () => {
+  it('refuses the credential id of another account, which keeps it', async () => {
     const ada = await person(identity);
     const mallory = await person(identity);
     const credentialId = ada.authenticator.held[0]?.id ?? '';
@@ -328,7 +328,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await listPasskeys(identity.config, mallory.username)).toHaveLength(1);
   });
 
-  it('refuses the answer to a challenge of another login, of the same person’s, too', async () => {
+  it('refuses the response to a challenge of another login, even of the same user', async () => {
     const ada = await person(identity);
     const mallory = await person(identity);
     const elsewhere = await logInAtAccount(identity, ada.username);
@@ -345,7 +345,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await listPasskeys(identity.config, ada.username)).toHaveLength(1);
   });
 
-  it('takes a challenge once', async () => {
+  it('accepts a challenge once', async () => {
     const { username, browser, page } = await person(identity);
     const options = creationOptions(await askToAdd(browser, page));
     const { action, fields } = formTo(page, '/account/passkeys');
@@ -357,7 +357,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await listPasskeys(identity.config, username)).toHaveLength(2);
   });
 
-  it('takes no form of another site, of another login, or without one', async () => {
+  it('refuses forms from another site, of another login, or without a login', async () => {
     const { username, browser, page } = await person(identity);
     const mallory = await person(identity);
     const { action, fields } = formTo(page, '/account/passkeys');
@@ -373,7 +373,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await listPasskeys(identity.config, username)).toHaveLength(1);
   });
 
-  it('goes as far as the limit, also when several come at once', async () => {
+  it('stops at the limit, even for concurrent requests', async () => {
     const { username, browser, page } = await person(identity);
     const authenticator = createAuthenticator(identity.issuer);
     const asked = await Promise.all([1, 2, 3, 4].map(() => askToAdd(browser, page)));
@@ -391,7 +391,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect((await openAccount(identity, browser)).body).toContain('You have as many passkeys');
   });
 
-  it('comes to nothing when the password changes meanwhile, which removes the others, too', async () => {
+  it('is refused when the password changes meanwhile, which also removes the other passkeys', async () => {
     const { username, authenticator, browser, page } = await person(identity);
     const other = await logInAtAccount(identity, username);
     const options = creationOptions(await askToAdd(browser, page));
@@ -410,7 +410,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     });
   });
 
-  it('survives a change of the password where the operator says so', async () => {
+  it('survives a password change if the operator says so', async () => {
     const { username, authenticator } = await person(identity);
     const user = { username, password: 'another password' };
     const change = await changePassword(identity.config, user, { keepsPasskeys: true });
@@ -418,7 +418,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
     expect(await logsIn(identity, authenticator)).toBe(true);
   });
 
-  it('leaves no challenge behind that was answered, and keeps none readable', async () => {
+  it('deletes answered challenges, and stores none readable', async () => {
     const { browser, page } = await person(identity);
     const { challenge } = creationOptions(await askToAdd(browser, page));
     const rows = await query(
@@ -431,7 +431,7 @@ onEachDatabase('adding a passkey', ({ start }) => {
   });
 });
 
-onEachDatabase('passkeys, as time goes by', ({ start }) => {
+onEachDatabase('passkeys over time', ({ start }) => {
   let identity: TestIdentity;
   let aheadMs = 0;
   const clock: Clock = {
@@ -445,7 +445,7 @@ onEachDatabase('passkeys, as time goes by', ({ start }) => {
   });
   afterEach(() => identity.stop());
 
-  it('are refused when the challenge is too old', async () => {
+  it('are refused when the challenge has expired', async () => {
     const { authenticator } = await person(identity);
     const answerAfter = async (ms: number): Promise<number> => {
       const pending: PendingLogin = await beginPasskeyLogin(identity);
@@ -474,7 +474,7 @@ onEachDatabase('passkeys, as time goes by', ({ start }) => {
     expect(added.body).toContain('<h3>Second</h3>');
   });
 
-  it('are added a bounded number of wrong passwords later', async () => {
+  it('can be added only after a bounded number of wrong passwords', async () => {
     const { browser } = await person(identity);
     aheadMs += 301_000;
     const page = await openAccount(identity, browser);
@@ -486,7 +486,7 @@ onEachDatabase('passkeys, as time goes by', ({ start }) => {
     expect((await askToAdd(browser, page, { password })).status).toBe(429);
   });
 
-  it('are tried a bounded number of times', async () => {
+  it('allow a bounded number of attempts', async () => {
     const { authenticator } = await person(identity);
     aheadMs += 3_600_000;
     const before = await identity.metric('curfew_logins_total{result="refused"}');

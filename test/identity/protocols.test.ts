@@ -21,7 +21,7 @@ onEachDatabase('introspection', ({ start }) => {
   });
   afterAll(() => identity.stop());
 
-  it('tells what an access token says, as long as it is good', async () => {
+  it('returns the claims of an access token as long as it is valid', async () => {
     const tokens = await login(identity, 'dorothy');
     const claims = payloadOf(tokens.access);
     expect(await client.tokenIntrospection(gateway, tokens.access)).toEqual({
@@ -40,14 +40,14 @@ onEachDatabase('introspection', ({ start }) => {
     expect(await client.tokenIntrospection(gateway, tokens.refresh)).toMatchObject({ active: true });
   });
 
-  it('gives whoever has only an access token no way to end its session', async () => {
+  it('does not let the holder of an access token end its session', async () => {
     const tokens = await login(identity, 'dorothy');
     const wrapped = `at~${Buffer.from(tokens.access).toString('base64url')}`;
     await client.tokenRevocation(await identity.relyingParty('cli'), wrapped);
     expect((await refresh(identity, tokens)).session).toBe(tokens.session);
   });
 
-  it('knows a session that ended, a revoked token, client and key at once', async () => {
+  it('reflects an ended session and a revoked token, client and key at once', async () => {
     const tokens = await login(identity, 'dorothy');
     await client.tokenRevocation(await identity.relyingParty('cli'), tokens.refresh);
     expect(await client.tokenIntrospection(gateway, tokens.access)).toEqual({ active: false });
@@ -60,7 +60,7 @@ onEachDatabase('introspection', ({ start }) => {
     expect(await client.tokenIntrospection(gateway, next.access)).toEqual({ active: false });
   });
 
-  it('tells of a client’s own token, and nothing of what is none', async () => {
+  it('returns the claims of a client_credentials token, and nothing for other texts', async () => {
     const { access_token: own } = await client.clientCredentialsGrant(gateway, { scope: 'read' });
     expect(await client.tokenIntrospection(gateway, own)).toMatchObject({ active: true, sub: 'gateway' });
     const [header = '', body = '', signature = ''] = own.split('.');
@@ -73,7 +73,7 @@ onEachDatabase('introspection', ({ start }) => {
       expect(await client.tokenIntrospection(gateway, token)).toEqual({ active: false });
   });
 
-  it('is for who authenticates, and of others’ tokens only for who is allowed', async () => {
+  it('requires client authentication, and permission for tokens of other clients', async () => {
     const tokens = await login(identity, 'dorothy');
     const service = await identity.relyingParty('service', client.ClientSecretBasic(serviceSecret));
     expect(await client.tokenIntrospection(service, tokens.access)).toEqual({ active: false });
@@ -130,7 +130,7 @@ onEachDatabase('the device flow', ({ start }) => {
       }),
     });
 
-  it('logs a device in that a person allows in a browser, for a session of its own', async () => {
+  it('logs a device in that a user allows in a browser, with its own session', async () => {
     const browser = openBrowser();
     const codes = await begin();
     expect(codes.verification_uri).toBe(`${identity.issuer}/device`);
@@ -157,7 +157,7 @@ onEachDatabase('the device flow', ({ start }) => {
     expect(payloadOf(next.access_token)['grant_id']).toBe(payloadOf(answer.access_token)['grant_id']);
   });
 
-  it('gives one refresh token: a device code that comes back after that was used ends the session', async () => {
+  it('issues one refresh token: reusing a device code after it was used ends the session', async () => {
     const codes = await begin();
     await allow(openBrowser(), codes.user_code, 'dorothy');
     const answer = (await (await poll(codes.device_code)).json()) as client.TokenEndpointResponse;
@@ -179,7 +179,7 @@ onEachDatabase('the device flow', ({ start }) => {
     expect(await (await poll(codes.device_code)).json()).toMatchObject({ error: 'access_denied' });
   });
 
-  it('asks again for a code that is wrong, and not more often than twenty times', async () => {
+  it('asks again after a wrong code, at most twenty times', async () => {
     const other = await start({}, { clock: stoppedClock });
     onTestFinished(() => other.stop());
     const browser = openBrowser();
@@ -195,7 +195,7 @@ onEachDatabase('the device flow', ({ start }) => {
     expect(statuses.filter((status) => status === 429).length).toBeLessThan(4);
   });
 
-  it('takes no code form of another site, and no device code by its handle', async () => {
+  it('refuses code forms of another site, and does not redeem handles of device codes', async () => {
     const browser = openBrowser();
     const codes = await begin();
     const page = await browser.get(`${identity.issuer}/device`);
@@ -209,7 +209,7 @@ onEachDatabase('the device flow', ({ start }) => {
   });
 });
 
-onEachDatabase('a client that is not the operator’s', ({ start }) => {
+onEachDatabase('a third-party client', ({ start }) => {
   let identity: TestIdentity;
 
   beforeAll(async () => {
@@ -220,7 +220,7 @@ onEachDatabase('a client that is not the operator’s', ({ start }) => {
 
   const partner = { clientId: 'partner', redirect: 'http://127.0.0.1:3002/cb' };
 
-  it('gets what the person allows, and is not asked about again in that session', async () => {
+  it('gets what the user allows, without asking again in that session', async () => {
     const browser = openBrowser();
     const begun = await authorization(identity, partner);
     const page = await openLoginPage(identity, browser, begun.url);
@@ -241,7 +241,7 @@ onEachDatabase('a client that is not the operator’s', ({ start }) => {
     expect(asked.body).not.toContain('use read at orders');
   });
 
-  it('gets nothing when the person refuses', async () => {
+  it('gets nothing when the user refuses', async () => {
     const browser = openBrowser();
     const begun = await authorization(identity, partner);
     const page = await openLoginPage(identity, browser, begun.url);
@@ -253,7 +253,7 @@ onEachDatabase('a client that is not the operator’s', ({ start }) => {
 });
 
 onEachDatabase('limits', ({ start }) => {
-  it('end the session unused for longest when an account has too many', async () => {
+  it('end the least recently used session when an account has too many', async () => {
     const identity = await start({ limits: { sessionsPerAccount: 3 } });
     onTestFinished(() => identity.stop());
     await identity.addUser('dorothy');
@@ -269,7 +269,7 @@ onEachDatabase('limits', ({ start }) => {
     expect((await refresh(identity, elsewhere)).session).toBe(elsewhere.session);
   });
 
-  it('stop a visitor who begins log-in after log-in, and nobody else', async () => {
+  it('stop a visitor who begins too many logins, and no one else', async () => {
     const identity = await start({ trustedProxyHops: 1 }, { clock: stoppedClock });
     onTestFinished(() => identity.stop());
     const { url } = await authorization(identity);

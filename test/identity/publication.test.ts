@@ -38,7 +38,7 @@ onEachDatabase('a revocation, with Redis', ({ start }) => {
     await redis.stop();
   });
 
-  it('is in the log before the logout is answered', async () => {
+  it('is in the log before the response to the logout', async () => {
     const party = await identity.relyingParty('cli');
     for (let round = 0; round < 20; round += 1) {
       const tokens = await login(identity, 'alan');
@@ -87,7 +87,7 @@ onEachDatabase('a revocation, with Redis', ({ start }) => {
     await expect(refresh(identity, tokens)).rejects.toEqual(invalidGrant);
   });
 
-  it('can name a session that nobody knows any more', async () => {
+  it('can name an unknown session', async () => {
     const revocation = await revoke(identity.config, { kind: 'session', id: 'a-session-of-long-ago' });
     expect(revocation).toMatchObject({ isPublished: true, removed: [] });
     expect(await published(redis)).toContain('a-session-of-long-ago');
@@ -124,7 +124,7 @@ onEachDatabase('a revocation, with Redis', ({ start }) => {
     expect(again.body).toContain('name="password"');
   });
 
-  it('ends everything of an account that is disabled, and keeps it out', async () => {
+  it('ends all sessions of a disabled account and refuses its logins', async () => {
     await identity.addUser('carol');
     const cli = await login(identity, 'carol');
     expect(payloadOf(cli.access)['sub']).toMatch(/^[0-9a-f-]{36}$/);
@@ -137,7 +137,7 @@ onEachDatabase('a revocation, with Redis', ({ start }) => {
     await expect(login(identity, 'carol')).rejects.toEqual(invalidGrant);
   });
 
-  it('does nothing for a user who is not there', async () => {
+  it('does nothing for an unknown user', async () => {
     expect(await disableUser(identity.config, 'nobody')).toBeUndefined();
     expect(await listSessions(identity.config, 'nobody')).toBeUndefined();
     const change = changePassword(identity.config, { username: 'nobody', password: 'long enough' });
@@ -160,7 +160,7 @@ onEachDatabase('a revocation, while Redis is down', ({ start }) => {
     await redis.stop();
   });
 
-  it('is answered in time, holds, and is published when Redis is back', async () => {
+  it('is answered in time, takes effect, and is published when Redis is back', async () => {
     const tokens = await login(identity, 'alan');
     await redis.kill();
     const started = performance.now();

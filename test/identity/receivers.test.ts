@@ -36,8 +36,8 @@ async function startReceiving(
   return { identity, database };
 }
 
-onEachDatabase('identity that takes notices about another issuer', (on) => {
-  it('ends its sessions, by every kind of notice, and leaves its own alone', async () => {
+onEachDatabase('identity with receivers for another issuer', (on) => {
+  it('revokes sessions of that issuer by every kind of event, and none of its own', async () => {
     const { identity, database } = await startReceiving(on);
     await identity.addUser('ada');
     const own = await login(identity, 'ada');
@@ -62,7 +62,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect((await refresh(identity, own)).session).toBe(own.session);
   });
 
-  it('takes logout tokens without exp where its receiver says that exp is optional', async () => {
+  it('accepts logout tokens without exp if the receiver says that exp is optional', async () => {
     const settings = foreignSettings(temporaryDirectory());
     const receivers = settings.receivers.map((one) =>
       one.kind === 'backchannel-logout' ? Object.assign({}, one, { exp: 'optional' }) : one,
@@ -74,7 +74,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect(await recorded(database)).toMatchObject([{ kind: 'session', target: 'session-3' }]);
   });
 
-  it('takes none about its own sessions, however well it is signed', async () => {
+  it('refuses events about its own sessions, even with a valid signature', async () => {
     const { identity, database } = await startReceiving(on);
     await identity.addUser('ada');
     const own = await login(identity, 'ada');
@@ -90,7 +90,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect((await refresh(identity, own)).session).toBe(own.session);
   });
 
-  it('acknowledges nothing that it could not commit', async () => {
+  it('acknowledges nothing before it is committed', async () => {
     const { identity, database } = await startReceiving(on);
     const posts = [webhookPost({ kind: 'session', id: 'one' }), logoutPost('two'), setPost('three')];
     const mend = await breakOutbox(database);
@@ -102,17 +102,17 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect((await recorded(database)).map(({ target }) => target)).toEqual(['one', 'two', 'three']);
   });
 
-  it('revokes that issuer’s tokens, and only those, after an absence longer than its sender tries', async () => {
+  it("revokes that issuer's tokens, and only those, after a downtime longer than the sender retries", async () => {
     const { database } = await startReceiving(on, { agoMs: 3_601_000 });
     expect(await recorded(database)).toMatchObject([{ iss: testIssuer, kind: 'issuer', reason: 'absence' }]);
   });
 
-  it('revokes nothing after a shorter one', async () => {
+  it('revokes nothing after a shorter downtime', async () => {
     const { database } = await startReceiving(on, { agoMs: 3_500_000 });
     expect(await recorded(database)).toEqual([]);
   });
 
-  it('has the cut-off of an absence in the first log that it vouches for, beside its own issuer', async () => {
+  it('has the cut-off of a downtime in the first complete log, next to its own issuer', async () => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
     const { identity } = await startReceiving(on, { agoMs: Infinity, redis: { url: redis.url } });
@@ -129,7 +129,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect(log).not.toContain(identity.issuer);
   });
 
-  it('serves its own people while the other issuer’s keys can’t be had, and tells its sender to come again', async () => {
+  it("serves its own users while the other issuer's keys are unavailable, and makes the sender retry", async () => {
     const jwks = { uri: 'http://127.0.0.1:9/jwks', timeout: '100ms' };
     const { identity, database } = await startReceiving(on, {
       foreignIssuers: [{ issuer: testIssuer, jwks }],
@@ -147,7 +147,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect(await recorded(database)).toMatchObject([{ iss: testIssuer, target: 'two' }]);
   });
 
-  it('takes authentic notices beside slow bodies and forged notices from the same address', async () => {
+  it('accepts authentic events next to slow bodies and forged events from the same address', async () => {
     const { identity } = await startReceiving(on);
     const [path, body, headers] = webhookPost({ kind: 'session', id: 'forged' });
     const forged = { ...headers, 'webhook-signature': `v1,${Buffer.alloc(32, 9).toString('base64')}` };
@@ -168,7 +168,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
     expect(await identity.metric('curfew_notices_missed_total{cause="unread"}')).toBe(0);
   });
 
-  it('shows its receivers, and counts what they take', async () => {
+  it('shows its receivers and counts their deliveries', async () => {
     const { identity } = await startReceiving(on);
     const answer = (await (await fetch(`${identity.admin}/readyz`)).json()) as { parts: unknown };
     expect(answer.parts).toMatchObject({
@@ -186,7 +186,7 @@ onEachDatabase('identity that takes notices about another issuer', (on) => {
   });
 });
 
-onEachDatabase('a program of identity that takes notices', ({ create }) => {
+onEachDatabase('the identity program with receivers', ({ create }) => {
   it(
     'has what it acknowledged when it is killed, and takes again what it did not',
     { timeout: 60_000 },
@@ -221,7 +221,7 @@ onEachDatabase('a program of identity that takes notices', ({ create }) => {
     },
   );
 
-  it('takes revocations of either issuer from the command line, which must say whose', async () => {
+  it('accepts command-line revocations for either issuer, which must name it', async () => {
     const directory = temporaryDirectory();
     const database = await create(directory);
     await listenedUntil(database);
@@ -305,7 +305,7 @@ describe('the configuration of identity’s receivers', () => {
     audience: 'web',
   });
 
-  it('is good as the documentation shows it', () => {
+  it('is valid as documented', () => {
     expect(problemsOf({})).toEqual([]);
     const page = readFileSync(join(repository, 'docs', 'identity.md'), 'utf8');
     const blocks = [...page.matchAll(/```yaml identity\n(.*?)```/gs)].map(([, block = '']) => block);
@@ -330,13 +330,13 @@ describe('the configuration of identity’s receivers', () => {
     expect(problemsOf({ issuer: `${issuer}/id`, receivers: [logout(`/id${path}`)] })).toEqual([message]);
   });
 
-  it('takes a path beside an issuer that is not at the root of its host', () => {
+  it('accepts a path next to an issuer that is not at the root of its host', () => {
     expect(problemsOf({ issuer: `${issuer}/id`, receivers: [logout('/token'), logout('/ident')] })).toEqual(
       [],
     );
   });
 
-  it('refuses its own issuer among those of others', () => {
+  it('refuses its own issuer in foreignIssuers', () => {
     expect(problemsOf({ foreignIssuers: [{ issuer }], receivers: [] })).toEqual([
       'foreignIssuers[0].issuer: is identity’s own issuer',
     ]);

@@ -40,7 +40,7 @@ describe('two replicas of identity on one PostgreSQL', () => {
     return await fetch(`${addressOf(identity)}/token`, { method: 'POST', body });
   };
 
-  it('share their keys, and a session begun at one goes on at the other', async () => {
+  it('share their keys; a session begun at one continues at the other', async () => {
     const tokens = await login(one, 'lise');
     const answer = await refreshAt(other, tokens.refresh);
     const { access_token: access = '' } = (await answer.json()) as { access_token?: string };
@@ -48,7 +48,7 @@ describe('two replicas of identity on one PostgreSQL', () => {
     expect(headerOf(access)['kid']).toBe(headerOf(tokens.access)['kid']);
   });
 
-  it('take a passkey’s answer to the other’s challenge, once between them', async () => {
+  it("accept a passkey's response to the other replica's challenge, once in total", async () => {
     const authenticator = createAuthenticator(one.issuer);
     await addPasskey(one, await logInAtAccount(one, 'lise'), authenticator);
     const pending = await beginPasskeyLogin(one);
@@ -66,7 +66,7 @@ describe('two replicas of identity on one PostgreSQL', () => {
     expect(answer.status).toBe(303);
   });
 
-  it('give a refresh token one successor between them, when fifty requests come at the same time', async () => {
+  it('issue the same successor for a refresh token in fifty concurrent requests', async () => {
     const tokens = await login(one, 'lise');
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, index) => refreshAt(index % 2 === 0 ? one : other, tokens.refresh)),
@@ -84,14 +84,14 @@ describe('two replicas of identity on one PostgreSQL', () => {
     expect((await refreshAt(other, successor)).status).toBe(200);
   });
 
-  it('know a logout at the other at once', async () => {
+  it('see a logout at the other replica at once', async () => {
     const tokens = await login(one, 'lise');
     const party = await one.relyingParty('cli');
     await client.tokenRevocation(party, tokens.refresh);
     expect((await refreshAt(other, tokens.refresh)).status).toBe(400);
   });
 
-  it('carry a browser through a login that began at one and ends at the other', async () => {
+  it('complete a login that began at the other replica', async () => {
     const browser = openBrowser();
     const begun = await authorization(one);
     const page = await openLoginPage(one, browser, begun.url);

@@ -32,7 +32,7 @@ async function assertedForm(audience: string): Promise<string> {
   }).toString();
 }
 
-describe('a request line that holds a whole URL', () => {
+describe('a request line with an absolute URL', () => {
   let identity: TestIdentity;
 
   beforeAll(async () => {
@@ -54,34 +54,34 @@ describe('a request line that holds a whole URL', () => {
     return await text(socket);
   }
 
-  it('does not make an assertion good that was made for another server', async () => {
+  it('does not make an assertion for another server valid', async () => {
     const foreign = 'https://other.example/token';
     expect(await send('POST /token', await assertedForm(foreign))).toContain('invalid_client');
     expect(await send(`POST ${foreign}`, await assertedForm(foreign))).toContain('invalid_client');
     expect(await send(`POST ${foreign}`, await assertedForm(identity.issuer))).toContain('access_token');
   });
 
-  it('does not name the endpoints', async () => {
+  it('does not change the published endpoints', async () => {
     const answer = await send('GET http://other.example/.well-known/openid-configuration');
     expect(answer).toContain(`"token_endpoint":"${identity.issuer}/token"`);
     expect(answer).not.toContain('other.example');
   });
 
-  it('does not get a form of another site past the check of its origin', async () => {
+  it('does not bypass the origin check of forms', async () => {
     for (const target of ['/session/end/confirm', 'http://other.example/session/end/confirm'])
       expect(await send(`POST ${target}`, 'logout=yes', 'origin: http://evil.example')).toMatch(
         /^HTTP\/1\.1 403 /,
       );
   });
 
-  it('leads nowhere else', async () => {
+  it('does not redirect elsewhere', async () => {
     for (const target of ['http://other.example', 'x:http://other.example/token', '*', 'token'])
       expect(await send(`OPTIONS ${target}`)).toMatch(/^HTTP\/1\.1 40[04] /);
   });
 });
 
 describe('an issuer with a path', () => {
-  it('brings a login to its end also where the request names a resource', async () => {
+  it('completes a login when the request names a resource', async () => {
     const port = await freePort();
     const listen = `127.0.0.1:${port}`;
     const mounted = await startIdentity({ issuer: `http://${listen}/accounts`, listen });

@@ -53,7 +53,7 @@ describe('a refresh token', () => {
     },
   );
 
-  it('is not used up by a request for a resource it is not for', async () => {
+  it('is not used up by a request for a resource that it is not for', async () => {
     const tokens = await login(identity, 'radia');
     for (const resource of ['payments', 'https://other.example'])
       await expect(refreshWith(tokens, { resource }, 'cli')).rejects.toMatchObject({
@@ -62,7 +62,7 @@ describe('a refresh token', () => {
     expect((await refresh(identity, tokens)).session).toBe(tokens.session);
   });
 
-  it('of several resources is not used up before one is named', async () => {
+  it('for several resources is not used up before one is named', async () => {
     const several = await startIdentity({
       resources: { orders: { scopes: ['read'] }, pay: { scopes: ['pay'] } },
     });

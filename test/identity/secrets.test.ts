@@ -12,7 +12,7 @@ import { decrypt, encrypt, hashOf, seal, unseal } from '../../src/identity/store
 import { formTargetOf } from '../../src/identity/endpoint/security-headers.ts';
 
 describe('sealing', () => {
-  it('gives back any text to its secret, and nothing to another', () => {
+  it('decrypts any text with its secret, and nothing with another', () => {
     fc.assert(
       fc.property(fc.string(), fc.string({ minLength: 1 }), fc.string(), (text, secret, other) => {
         fc.pre(secret !== other);
@@ -24,7 +24,7 @@ describe('sealing', () => {
     );
   });
 
-  it('notices every changed bit', () => {
+  it('detects every changed bit', () => {
     const key = new Uint8Array(32);
     const bytes = Buffer.from(encrypt(key, 'text', 'context'), 'base64url');
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
@@ -44,14 +44,14 @@ describe('a refresh token', () => {
   const familyKey = generateFamilyKey();
   const grantId = 'g'.repeat(43);
 
-  it('names its family and is known by the family’s key', () => {
+  it("names its grant and is verified with the grant's key", () => {
     const id = generateRefreshTokenId(grantId, familyKey);
     expect(familyOf(id)).toBe(grantId);
     expect(isOfFamily(id, familyKey)).toBe(true);
     expect(isOfFamily(id, generateFamilyKey())).toBe(false);
   });
 
-  it('cannot be made up by those who know the session’s id', () => {
+  it("cannot be forged with the session's id", () => {
     const id = generateRefreshTokenId(grantId, familyKey);
     const [random = '', , mark = ''] = id.split('.');
     const other = 'h'.repeat(43);
@@ -60,7 +60,7 @@ describe('a refresh token', () => {
     expect(isOfFamily(`${random}.${grantId}.${'A'.repeat(22)}`, familyKey)).toBe(false);
   });
 
-  it('is not any other text', () => {
+  it('is distinguished from any other text', () => {
     fc.assert(fc.property(fc.string(), (text) => !isOfFamily(text, familyKey)));
     expect(familyOf('')).toBeUndefined();
   });
@@ -73,7 +73,7 @@ describe('a device', () => {
     expect(deviceLabel('x'.repeat(1000))).toHaveLength(256);
   });
 
-  it('is told from another by address and label', () => {
+  it('is distinguished by address and label', () => {
     const caller = { address: '10.0.0.1', device: 'curl' };
     expect(callerHash(caller)).toBe(callerHash({ ...caller }));
     expect(callerHash(caller)).not.toBe(callerHash({ ...caller, address: '10.0.0.2' }));
@@ -93,7 +93,7 @@ describe('a page', () => {
     expect(html`${[html`<i>1</i>`, trustedHtml('<b>2</b>')]}${undefined}`.markup).toBe('<i>1</i><b>2</b>');
   });
 
-  it('may send a form on to an origin, or to the scheme of an app', () => {
+  it('may redirect a form to an origin, or to the URL scheme of an app', () => {
     expect(formTargetOf('https://app.example:8443/cb?x=1;y')).toBe('https://app.example:8443');
     expect(formTargetOf('com.example.app:/cb')).toBe('com.example.app:');
     expect(formTargetOf("https://app.example'; script-src *")).toBeUndefined();

@@ -26,20 +26,20 @@ onEachDatabase('a session', ({ start }) => {
   });
   afterAll(() => identity.stop());
 
-  it('begins with user name and password, in any writing of the name', async () => {
+  it('begins with user name and password, in any spelling of the name', async () => {
     const tokens = await login(identity, 'Grace');
     expect(payloadOf(tokens.access)).toMatchObject({ sub: subject, aud: 'orders', scope: 'read write' });
     expect(tokens.refresh).toMatch(/^[\w.-]{43,}$/);
   });
 
-  it('has the scopes asked for and nothing else', async () => {
+  it('has the requested scopes and no others', async () => {
     const tokens = await login(identity, 'grace', { scope: 'write admin', resource: 'orders' });
     expect(payloadOf(tokens.access)['scope']).toBe('write');
     const next = await refresh(identity, tokens);
     expect(payloadOf(next.access)['scope']).toBe('write');
   });
 
-  it('refuses a wrong password and an unknown user with the very same answer', async () => {
+  it('refuses a wrong password and an unknown user with identical responses', async () => {
     const party = await identity.relyingParty('cli');
     const refusal = async (username: string, secret: string): Promise<unknown> =>
       client
@@ -50,7 +50,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(await refusal('nobody', password)).toEqual(wrong);
   });
 
-  it('refuses a resource that is not there', async () => {
+  it('refuses an unknown resource', async () => {
     await expect(login(identity, 'grace', { resource: 'payments' })).rejects.toMatchObject({
       error: 'invalid_target',
     });
@@ -73,7 +73,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(payloadOf(response.access_token)['grant_id']).toEqual(expect.any(String));
   });
 
-  it('goes on through refreshes, under the same id, with new tokens each time', async () => {
+  it('continues through refreshes with the same id and new tokens', async () => {
     const first = await login(identity, 'grace');
     const second = await refresh(identity, first);
     const third = await refresh(identity, second);
@@ -82,7 +82,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(new Set([first, second, third].map((tokens) => payloadOf(tokens.access)['jti'])).size).toBe(3);
   });
 
-  it('ends when its refresh token is revoked, and revoking is quiet about tokens that are not there', async () => {
+  it('ends when its refresh token is revoked; revoking an unknown token succeeds silently', async () => {
     const party = await identity.relyingParty('cli');
     const tokens = await login(identity, 'grace');
     await client.tokenRevocation(party, tokens.refresh);
@@ -97,7 +97,7 @@ onEachDatabase('a session', ({ start }) => {
     expect((await refresh(identity, tokens)).session).toBe(tokens.session);
   });
 
-  it('ends when an older refresh token comes back, and the other device goes on', async () => {
+  it('ends when an older refresh token is reused, but not on the other device', async () => {
     const slow = await start({}, {});
     try {
       await slow.addUser('joan');
@@ -122,14 +122,14 @@ onEachDatabase('a session', ({ start }) => {
     }
   });
 
-  it('survives two tabs that refresh at once: both get the same successor', async () => {
+  it('survives two tabs that refresh concurrently: both get the same successor', async () => {
     const tokens = await login(identity, 'grace');
     const [one, other] = await Promise.all([refresh(identity, tokens), refresh(identity, tokens)]);
     expect(other.refresh).toBe(one.refresh);
     expect((await refresh(identity, one)).session).toBe(tokens.session);
   });
 
-  it('ends with the logout of its browser, together with all others of it', async () => {
+  it("ends with the logout of its browser, together with the browser's other sessions", async () => {
     const { tokens, browser } = await logInBrowser(identity, 'grace');
     const second = await logInBrowser(identity, 'grace', {
       browser,
@@ -154,7 +154,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(identity.logged()).toContain('"reason":"logout"');
   });
 
-  it('ends the login also where the path of the logout is written in another way', async () => {
+  it('ends with a logout whose path is spelled differently', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'grace');
     const [form] = formsOf(await browser.get(`${identity.issuer}/session/end`));
     const login = browser.cookies().filter(({ name }) => name.startsWith('curfew_login'));
@@ -167,7 +167,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(kept.headers.get('location')).toContain('/interaction/');
   });
 
-  it('ends when another person logs in with the same browser', async () => {
+  it('ends when another user logs in with the same browser', async () => {
     await identity.addUser('barbara');
     const { tokens, browser } = await logInBrowser(identity, 'grace');
     const begun = await authorization(identity, { more: { prompt: 'login' } });
@@ -180,7 +180,7 @@ onEachDatabase('a session', ({ start }) => {
     await expect(refresh(identity, tokens, 'web')).rejects.toEqual(invalidGrant);
   });
 
-  it('stays when the person decides against the logout', async () => {
+  it('continues when the user cancels the logout', async () => {
     const { tokens, browser } = await logInBrowser(identity, 'grace');
     const page = await browser.get(`${identity.issuer}/session/end`);
     const [form] = formsOf(page);
@@ -189,7 +189,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(again.tokens.session).toBe(tokens.session);
   });
 
-  it('is not ended by a logout form of another site', async () => {
+  it("is not ended by another site's logout form", async () => {
     const { tokens, browser } = await logInBrowser(identity, 'grace');
     const page = await browser.get(`${identity.issuer}/session/end`);
     const [form] = formsOf(page);
@@ -201,7 +201,7 @@ onEachDatabase('a session', ({ start }) => {
     expect((await refresh(identity, tokens, 'web')).session).toBe(tokens.session);
   });
 
-  it('says goodbye on a page of its own when there is nowhere to go', async () => {
+  it('shows a logged-out page when there is no redirect URI', async () => {
     const { browser } = await logInBrowser(identity, 'grace');
     const page = await browser.get(`${identity.issuer}/session/end`);
     const [form] = formsOf(page);
@@ -211,7 +211,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(browser.cookies().some(({ name }) => name === 'curfew_login')).toBe(false);
   });
 
-  it('need not exist to be logged out: a form that submits itself leads on', async () => {
+  it('need not exist for a logout: a self-submitting form continues', async () => {
     const browser = openBrowser();
     const page = await browser.get(
       `${identity.issuer}/session/end?client_id=web&post_logout_redirect_uri=http://127.0.0.1:3000/bye`,
@@ -227,7 +227,7 @@ onEachDatabase('a session', ({ start }) => {
     expect(left.location).toBe('http://127.0.0.1:3000/bye');
   });
 
-  it('is not taken over by a cookie of before the login', async () => {
+  it('is not available to a cookie from before the login', async () => {
     const browser = openBrowser();
     const { tokens } = await logInBrowser(identity, 'grace', { browser });
     const before = browser.cookies().find(({ name }) => name === 'curfew_login')?.value;

@@ -43,7 +43,7 @@ onEachDatabase('what is stored', ({ start, create }) => {
     return Buffer.concat([Buffer.from(await contents(identity)), ...files]);
   };
 
-  it('holds no token, code, cookie, password or client secret that opens anything', async () => {
+  it('contains no usable token, code, cookie, password or client secret', async () => {
     const tokens = await login(identity, 'hedy');
     const next = await refresh(identity, tokens);
     const browser = openBrowser();
@@ -76,7 +76,7 @@ onEachDatabase('what is stored', ({ start, create }) => {
     expect(bytes.includes(hashOf('RefreshToken', next.refresh))).toBe(true);
   });
 
-  it('is logged in no part, at level debug', async () => {
+  it('is not logged, even at level debug', async () => {
     const tokens = await login(identity, 'hedy');
     const { tokens: web, browser } = await logInBrowser(identity, 'hedy');
     await login(identity, 'hedy', { password: 'wrong-and-secret' }).catch(() => undefined);
@@ -93,7 +93,7 @@ onEachDatabase('what is stored', ({ start, create }) => {
     for (const secret of secrets) expect(logged).not.toContain(secret);
   });
 
-  it('loses every token with its grant, whoever deletes the grant', async () => {
+  it('deletes every token with its grant, whoever deletes the grant', async () => {
     const tokens = await login(identity, 'hedy');
     await query(identity, sql`delete from identity_grants where id = ${tokens.session}`);
     const left = sql`select id_hash from identity_tokens where grant_id = ${tokens.session}`;
@@ -106,7 +106,7 @@ onEachDatabase('what is stored', ({ start, create }) => {
     await expect(query(identity, sql`delete from identity_accounts`)).rejects.toThrow(/FOREIGN KEY/i);
   });
 
-  it('remembers a login’s device and address, and when it was used', async () => {
+  it("records a login's device and address, and when it was used", async () => {
     const browser = openBrowser('Mozilla/5.0 (X11; Linux)\t');
     const { tokens } = await logInBrowser(identity, 'hedy', { browser });
     const find = sql<GrantRow>`select * from identity_grants where id = ${tokens.session}`;
@@ -150,7 +150,7 @@ describe('a SQLite file', () => {
 });
 
 onEachDatabase('migrations', ({ create }) => {
-  it('run from several processes at once leave one schema', async () => {
+  it('run by several processes at once create one schema', async () => {
     const input = await create(temporaryDirectory());
     const databases = Array.from({ length: 4 }, () => openTestDatabase(input));
     const all = [identityMigrations, outboxMigrations];
@@ -165,7 +165,7 @@ onEachDatabase('migrations', ({ create }) => {
     await Promise.all(databases.map((one) => one.close()));
   });
 
-  it('that fail leave nothing behind, and say which database it is', async () => {
+  it('that fail leave nothing behind and name the database', async () => {
     const database = openTestDatabase(await create(temporaryDirectory()));
     const broken = {
       'zz-0001': {

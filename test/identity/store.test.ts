@@ -84,13 +84,13 @@ onEachDatabase('storage', ({ create }) => {
       expect((await grants.find('g1'))?.expiresAtMs).toBe(soonMs + 1);
     });
 
-    it('happens once: the second one writes nothing', async () => {
+    it('happens once: a second one writes nothing', async () => {
       await rotateTo('second');
       expect(await rotateTo('third')).toBe('used');
       expect(await isUsed('third')).toBeUndefined();
     });
 
-    it('leaves the old token as it was when the family is gone', async () => {
+    it('leaves the old token unchanged when the grant no longer exists', async () => {
       expect(await rotateTo('second', 'no-such-grant')).toBe('gone');
       expect(await isUsed('first')).toBe(false);
       expect(await isUsed('second')).toBeUndefined();
@@ -98,7 +98,7 @@ onEachDatabase('storage', ({ create }) => {
 
     const first = { kind: 'RefreshToken', id: 'first' } as const;
 
-    it('is taken back as a whole when its answer was lost', async () => {
+    it('is undone completely when its response was lost', async () => {
       await rotateTo('second');
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([false, undefined]);
@@ -106,21 +106,21 @@ onEachDatabase('storage', ({ create }) => {
       expect(await rotateTo('third')).toBeUndefined();
     });
 
-    it('is not repeated when it was taken back and the token was used again meanwhile', async () => {
+    it('is not repeated when it was undone and the token was used again meanwhile', async () => {
       await rotateTo('second');
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       await tokens.consume(first, { ...use, nowMs: nowMs + 1 });
       expect(await tokens.recordRepeat(first, { usedAtMs: nowMs, nowMs: nowMs + 2 })).toBe(false);
     });
 
-    it('stays when its successor was handed out again before it could be taken back', async () => {
+    it('stays when its successor was returned again before it could be undone', async () => {
       await rotateTo('second');
       expect(await tokens.recordRepeat(first, { usedAtMs: nowMs, nowMs })).toBe(true);
       await tokens.takeBack({ token: first, use, successorId: 'second' });
       expect([await isUsed('first'), await isUsed('second')]).toEqual([true, false]);
     });
 
-    it('that is begun and not finished uses nothing', async () => {
+    it('that is begun and not committed uses nothing', async () => {
       const adapter = adapterOf('RefreshToken');
       await adapter.consume('first');
       expect(await isUsed('first')).toBe(false);
@@ -130,7 +130,7 @@ onEachDatabase('storage', ({ create }) => {
   });
 
   describe('a grant', () => {
-    it('is given only to an account that still has the credentials it was read with', async () => {
+    it("is inserted only if the account's credentials are unchanged", async () => {
       expect(await grants.insert(newGrant('g1'))).toBe(true);
       const stale = { ...credentials, changedAtMs: 6 };
       expect(await grants.insert(newGrant('g2', { credentials: stale }))).toBe(false);
@@ -157,7 +157,7 @@ onEachDatabase('storage', ({ create }) => {
       expect(await grants.find('device')).toMatchObject({ expiresAtMs: soonMs + 500 });
     });
 
-    it('that was read in a request is not brought back by saving it', async () => {
+    it('that was read in a request is not restored by saving it', async () => {
       await grants.insert(newGrant('g1'));
       const adapter = adapterOf('Grant');
       const payload = await adapter.find('g1');
@@ -166,7 +166,7 @@ onEachDatabase('storage', ({ create }) => {
       expect(await grants.find('g1')).toBeUndefined();
     });
 
-    it('stays when recording its end fails: both happen, or neither', async () => {
+    it('stays when recording its revocation fails: both happen, or neither', async () => {
       await grants.insert(newGrant('g1'));
       await tokens.put(refreshToken('first', 'g1'), nowMs);
       const record = () => Promise.reject(new Error('no room'));
@@ -175,7 +175,7 @@ onEachDatabase('storage', ({ create }) => {
       expect(await isUsed('first')).toBe(false);
     });
 
-    it('takes its tokens with it, and lets no new one in', async () => {
+    it('is deleted with its tokens, and accepts no new one', async () => {
       await grants.insert(newGrant('g1'));
       await tokens.put(refreshToken('first', 'g1'), nowMs);
       const record = (_: unknown, removed: readonly { id: string }[]) => Promise.resolve(removed);
@@ -186,7 +186,7 @@ onEachDatabase('storage', ({ create }) => {
   });
 
   describe('a client’s assertion', () => {
-    it('is good once, also for two requests that both found it unused', async () => {
+    it('is accepted once, even for two requests that both found it unused', async () => {
       const [one, other] = [adapterOf('ReplayDetection'), adapterOf('ReplayDetection')];
       expect([await one.find('a'), await other.find('a')]).toEqual([undefined, undefined]);
       const outcomes = await Promise.allSettled([one, other].map((each) => each.upsert('a', {}, 60)));
@@ -194,7 +194,7 @@ onEachDatabase('storage', ({ create }) => {
       await expect(one.upsert('a', {}, 60)).rejects.toThrow('invalid_client');
     });
 
-    it('is refused when it would have to be remembered for more than a day', async () => {
+    it('is refused when it would have to be stored for more than a day', async () => {
       for (const seconds of [86_401, 1e300, NaN])
         await expect(adapterOf('ReplayDetection').upsert('b', {}, seconds)).rejects.toThrow('invalid_client');
       await adapterOf('ReplayDetection').upsert('b', {}, 86_399.5);
@@ -204,7 +204,7 @@ onEachDatabase('storage', ({ create }) => {
   describe('a browser’s login', () => {
     const session = { id: 'id', uid: 'uid', payload: '{"uid":"uid"}', accountId: 'ada', expiresAtMs: soonMs };
 
-    it('is written for current credentials only, and never written again once it ended', async () => {
+    it('is written for current credentials only, and never again after it has ended', async () => {
       const sessions = createSessionStore(database);
       expect(await sessions.put(session, { isNew: true, credentials })).toBe(true);
       expect((await sessions.findByUid('uid'))?.payload).toBe(session.payload);
@@ -215,7 +215,7 @@ onEachDatabase('storage', ({ create }) => {
       expect(await sessions.find('id')).toBeUndefined();
     });
 
-    it('is not gone for a moment while its id changes, and gone at a logout', async () => {
+    it('exists at all times while its id changes, and ends at a logout', async () => {
       const sessions = createSessionStore(database);
       await sessions.put(session, { isNew: true });
       const other = adapterOf('Session', 'other');
@@ -228,7 +228,7 @@ onEachDatabase('storage', ({ create }) => {
       expect(await sessions.find('id')).toBeUndefined();
     });
 
-    it('ends with the sessions that were begun in it while it was being logged out, and with no other', async () => {
+    it('ends together with sessions that begin during its logout, and with no others', async () => {
       const sessions = createSessionStore(database);
       await sessions.put(session, { isNew: true });
       const logout = adapterOf('Session', 'logout');

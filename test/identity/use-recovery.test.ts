@@ -11,7 +11,7 @@ const useAt = (nowMs: number): LostUse => ({
   successorId: `second-${nowMs}`,
 });
 
-it('takes back a second lost use of a token that is added while the first is being taken back', async () => {
+it('undoes a second lost use of a token that is added while the first one is being undone', async () => {
   const taken: LostUse[] = [];
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
   const recovery = createUseRecovery({

@@ -36,8 +36,8 @@ async function cutOffsAfterStart(redelivery: string): Promise<number> {
   return cutOffs.length;
 }
 
-describe('after an absence', () => {
-  it('longer than the sender tries, all tokens of the issuer so far are revoked', async () => {
+describe('after a downtime', () => {
+  it('longer than the sender retries, all tokens of the issuer issued so far are revoked', async () => {
     await listenedUntilNow(place);
     awayFor(3601);
     expect(await cutOffsAfterStart('1h')).toBe(1);
@@ -47,31 +47,31 @@ describe('after an absence', () => {
     expect(cutOff?.target).toBe(testIssuer);
   });
 
-  it('shorter than the sender tries, nothing is', async () => {
+  it('shorter than the sender retries, nothing is revoked', async () => {
     await listenedUntilNow(place);
     awayFor(3500);
     expect(await cutOffsAfterStart('1h')).toBe(0);
   });
 
-  it('of a sender that tries once, a few seconds are too long', async () => {
+  it('of a few seconds, all tokens are revoked if the sender does not retry', async () => {
     await listenedUntilNow(place);
     expect(await cutOffsAfterStart('0s')).toBe(0);
     awayFor(3);
     expect(await cutOffsAfterStart('0s')).toBe(1);
   });
 
-  it('at the very first start, all tokens so far are revoked, once', async () => {
+  it('at the very first start, all tokens issued so far are revoked, once', async () => {
     expect(await cutOffsAfterStart('1h')).toBe(1);
     expect(await cutOffsAfterStart('1h')).toBe(1);
   });
 
-  it('nothing is, where nobody sends', async () => {
+  it('nothing is revoked without receivers', async () => {
     const relay = await startRelay({ receivers: [] }, place);
     expect(outboxOf(path())).toEqual([]);
     await relay.stop();
   });
 
-  it('the cut-off is in the first log that is vouched for', async () => {
+  it('the cut-off is in the first complete log', async () => {
     const redis = await startRedis();
     await listenedUntilNow(place);
     awayFor(3601);
@@ -87,7 +87,7 @@ describe('after an absence', () => {
     await redis.stop();
   });
 
-  it('of the database, a sender that tries once is made up for', async () => {
+  it('of the database, all tokens are revoked if the sender does not retry', async () => {
     await listenedUntilNow(place);
     const relay = await startRelay(receiver('0s'), place);
     const database = new DatabaseSync(path());
@@ -103,7 +103,7 @@ describe('after an absence', () => {
     await relay.stop();
   });
 
-  it('of the keys, nobody counts as listening', async () => {
+  it('of the key server, the relay does not count as listening', async () => {
     await listenedUntilNow(place);
     awayFor(30);
     const jwks = { uri: 'http://127.0.0.1:9/jwks', timeout: '100ms' };

@@ -22,7 +22,7 @@ describe('revoking by command', () => {
     expect(second.seq).toBe((first.seq ?? 0) + 1);
   });
 
-  it('is recorded without one, for the relay that comes', { timeout: 15_000 }, async () => {
+  it('is recorded without a running relay, for the next one to publish', { timeout: 15_000 }, async () => {
     const { folder, settings } = await relayFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const config = v.parse(relaySchema, settings);

@@ -18,7 +18,7 @@ const problems = (overrides: Record<string, unknown>): string[] =>
   (v.safeParse(relaySchema, { ...minimal, ...overrides }).issues ?? []).map(({ message }) => message);
 
 describe('the relay’s configuration', () => {
-  it('needs little, and takes a sender to try once', () => {
+  it('needs few keys, and assumes that senders do not retry', () => {
     const config = v.parse(relaySchema, {
       ...minimal,
       receivers: [{ kind: 'backchannel-logout', path: '/logout', issuer, audience: 'web' }],
@@ -33,7 +33,7 @@ describe('the relay’s configuration', () => {
     });
   });
 
-  it('lets a webhook revoke neither keys nor whole issuers unless told to', () => {
+  it('lets a webhook revoke neither keys nor whole issuers by default', () => {
     const config = v.parse(relaySchema, {
       ...minimal,
       receivers: [{ kind: 'webhook', path: '/hook', issuer, secrets }],
@@ -122,7 +122,7 @@ describe('the relay’s configuration', () => {
     for (const [, block] of blocks) expect(v.safeParse(schema, parse(block ?? '')).issues).toBeUndefined();
   });
 
-  it('has receivers that can be made as the documentation shows them', () => {
+  it('has receivers that can be created as documented', () => {
     const blocks = [...pages.join('\n').matchAll(/```yaml relay\n(.*?)```/gs)];
     for (const [, block] of blocks) {
       const { receivers, issuers } = v.parse(relaySchema, parse(block ?? ''));

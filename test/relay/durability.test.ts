@@ -23,7 +23,7 @@ beforeEach(async () => {
 afterEach(() => rmSync(place.folder, { recursive: true, force: true }));
 
 describe('a relay whose database fails', () => {
-  it('answers 503, remembers nothing, and carries the same delivery out when it comes again', async () => {
+  it('answers 503, records nothing, and processes the same delivery when it is retried', async () => {
     const relay = await startRelay({}, place);
     const database = new DatabaseSync(relay.sqlite);
     database.exec(`create trigger broken before insert on revocation_outbox
@@ -48,7 +48,7 @@ describe('a relay whose database fails', () => {
     await relay.stop();
   });
 
-  it('forgets a delivery of which only the memory failed', async () => {
+  it('keeps nothing of a delivery when only the deduplication record failed', async () => {
     const relay = await startRelay({}, place);
     const database = new DatabaseSync(relay.sqlite);
     database.exec(`create trigger broken before insert on receiver_deliveries
@@ -59,7 +59,7 @@ describe('a relay whose database fails', () => {
     await relay.stop();
   });
 
-  it('answers nobody before the commit', async () => {
+  it('answers no sender before the commit', async () => {
     const relay = await startRelay({}, place);
     const blocker = new DatabaseSync(relay.sqlite);
     blocker.exec('begin immediate');
@@ -79,33 +79,37 @@ describe('a relay whose database fails', () => {
 });
 
 describe('a relay that is killed', () => {
-  it('has what it acknowledged, and takes again what it did not', { timeout: 60_000 }, async () => {
-    const acknowledged: string[] = [];
-    for (let round = 0; round < 3; round += 1) {
-      const relay = await startRelayProgram(place);
-      const posts = Array.from({ length: 60 }, (_, index) => `round-${round}-${index}`);
-      const deliveries = new Map(posts.map((session) => [session, logoutPost(session)]));
-      const sending = posts.map(async (session) => {
-        const post = deliveries.get(session);
-        const answer = post === undefined ? undefined : await relay.post(...post).catch(() => undefined);
-        if (answer?.status === 200) acknowledged.push(session);
-      });
-      await eventually('some are acknowledged', () =>
-        acknowledged.length > round * 60 + 5 ? true : undefined,
-      );
-      await relay.program.stop('SIGKILL');
-      await Promise.all(sending);
+  it(
+    'keeps acknowledged deliveries, and accepts unacknowledged ones again',
+    { timeout: 60_000 },
+    async () => {
+      const acknowledged: string[] = [];
+      for (let round = 0; round < 3; round += 1) {
+        const relay = await startRelayProgram(place);
+        const posts = Array.from({ length: 60 }, (_, index) => `round-${round}-${index}`);
+        const deliveries = new Map(posts.map((session) => [session, logoutPost(session)]));
+        const sending = posts.map(async (session) => {
+          const post = deliveries.get(session);
+          const answer = post === undefined ? undefined : await relay.post(...post).catch(() => undefined);
+          if (answer?.status === 200) acknowledged.push(session);
+        });
+        await eventually('some are acknowledged', () =>
+          acknowledged.length > round * 60 + 5 ? true : undefined,
+        );
+        await relay.program.stop('SIGKILL');
+        await Promise.all(sending);
 
-      const after = new Set(outboxOf(relay.sqlite).map(({ target }) => target));
-      expect(acknowledged.filter((session) => !after.has(session))).toEqual([]);
+        const after = new Set(outboxOf(relay.sqlite).map(({ target }) => target));
+        expect(acknowledged.filter((session) => !after.has(session))).toEqual([]);
 
-      const again = await startRelayProgram(place);
-      for (const post of deliveries.values()) expect((await again.post(...post)).status).toBe(200);
-      acknowledged.push(...posts.filter((session) => !acknowledged.includes(session)));
-      const targets = outboxOf(relay.sqlite).map(({ target }) => target);
-      expect(targets.filter((one, index) => targets.indexOf(one) !== index)).toEqual([]);
-      expect(targets).toEqual(expect.arrayContaining(posts));
-      expect(await again.program.stop('SIGTERM')).toBe(0);
-    }
-  });
+        const again = await startRelayProgram(place);
+        for (const post of deliveries.values()) expect((await again.post(...post)).status).toBe(200);
+        acknowledged.push(...posts.filter((session) => !acknowledged.includes(session)));
+        const targets = outboxOf(relay.sqlite).map(({ target }) => target);
+        expect(targets.filter((one, index) => targets.indexOf(one) !== index)).toEqual([]);
+        expect(targets).toEqual(expect.arrayContaining(posts));
+        expect(await again.program.stop('SIGTERM')).toBe(0);
+      }
+    },
+  );
 });

@@ -45,8 +45,8 @@ const triesOnce = {
 const cutOffs = (relay: TestRelay): number =>
   outboxOf(relay.sqlite).filter(({ kind, reason }) => kind === 'issuer' && reason === 'absence').length;
 
-describe('a relay that strangers flood', () => {
-  it('takes every authentic notice while hundreds of bodies are sent slowly', async () => {
+describe('a relay that is flooded with forged requests', () => {
+  it('accepts every authentic event while hundreds of bodies are sent slowly', async () => {
     const relay = await started();
     await many(700, (index) => silentAfter(relay, `127.0.7.${1 + (index % 3)}`, `${head('/webhook', 300)}{`));
     const statuses = [];
@@ -54,7 +54,7 @@ describe('a relay that strangers flood', () => {
     expect(statuses).toEqual([204, 204, 204, 204, 204]);
   });
 
-  it('takes every authentic notice while more connections than it keeps never send a head', async () => {
+  it('accepts every authentic event while more connections than its limit never send a request', async () => {
     const relay = await started();
     await many(2100, () => silentAfter(relay, '127.0.8.1', 'POST /webhook HTTP/1.1\r\n'));
     const statuses = [];
@@ -62,7 +62,7 @@ describe('a relay that strangers flood', () => {
     expect(statuses).toEqual([204, 204, 204, 204, 204]);
   });
 
-  it('gives up a body that is not there after two seconds', async () => {
+  it('refuses a body that has not arrived after two seconds', async () => {
     const relay = await started();
     const beganAtMs = performance.now();
     const socket = await silentAfter(relay, '127.0.0.1', `${head('/webhook', 300)}{"events"`);
@@ -75,7 +75,7 @@ describe('a relay that strangers flood', () => {
     expect(await relay.metric('curfew_notices_missed_total{cause="unread"}')).toBe(0);
   });
 
-  it('takes every authentic notice beside forged ones from the same address', async () => {
+  it('accepts every authentic event next to forged ones from the same address', async () => {
     const relay = await started();
     const [, body, headers] = webhookPost({ kind: 'session', id: 'forged' });
     const forged = { ...headers, 'webhook-signature': `v1,${Buffer.alloc(32, 7).toString('base64')}` };
@@ -88,7 +88,7 @@ describe('a relay that strangers flood', () => {
     expect((await relay.post(...logoutPost('beside-forged-too'))).status).toBe(200);
   });
 
-  it('writes a bounded number of lines about forged notices', async () => {
+  it('logs a bounded number of lines about forged events', async () => {
     const relay = await started();
     for (let sent = 0; sent < 300; sent += 1)
       await relay.post('/webhook', '{}', { 'content-type': 'application/json' });
@@ -100,7 +100,7 @@ describe('a relay that strangers flood', () => {
     expect(warnings.length).toBeLessThan(200);
   });
 
-  it('writes a bounded number of lines about notices that its provider signed for others', async () => {
+  it('logs a bounded number of lines about events that the provider signed for other audiences', async () => {
     const relay = await started();
     const [path, body, headers] = logoutPost('of-another-client', { aud: 'somebody-else' });
     for (let sent = 0; sent < 300; sent += 1)
@@ -113,7 +113,7 @@ describe('a relay that strangers flood', () => {
     expect(warnings.length).toBeLessThan(200);
   });
 
-  it('revokes all tokens of a sender that tries once, when it had to turn requests away unread', async () => {
+  it('revokes all tokens when it refuses requests unread and the sender does not retry', async () => {
     const relay = await started(triesOnce);
     // Each takes up 240 KiB. No authentic notice has said yet where the sender is.
     const large = `${head('/webhook', 250_000)}${'x'.repeat(240_000)}`;

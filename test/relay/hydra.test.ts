@@ -50,20 +50,20 @@ describe('a logout token without exp', () => {
     expect(sessions()).toContain('session login-1');
   });
 
-  it('is carried out once, however often and late it comes again', async () => {
+  it('is processed once, however often and late it is retried', async () => {
     const post = hydraPost('/hydra', 'login-2', 3600);
     for (let times = 0; times < 3; times += 1) expect((await relay.post(...post)).status).toBe(200);
     expect(sessions().filter((one) => one === 'session login-2')).toHaveLength(1);
   });
 
-  it('is refused when it is older than the sender goes on trying', async () => {
+  it('is refused when it is older than the sender retries', async () => {
     const answer = await relay.post(...hydraPost('/hydra', 'login-3', 3600 + 310));
     expect(answer.status).toBe(400);
     expect(answer.body).toContain('the delivery is too old');
     expect(sessions()).not.toContain('session login-3');
   });
 
-  it('is refused everywhere else, and its sender is told which claim is missing', async () => {
+  it('is refused everywhere else, with the missing claim in the response', async () => {
     const answer = await relay.post(...hydraPost('/strict', 'login-4'));
     expect(answer.status).toBe(400);
     expect(JSON.parse(answer.body)).toEqual({

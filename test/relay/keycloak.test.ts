@@ -162,7 +162,7 @@ describe('behind Keycloak', () => {
   const desk: Login = { user: '00000000-0000-4000-8000-00000000ada1', sid: 'desk-session' };
   const phone: Login = { ...desk, sid: 'phone-session' };
 
-  it('a user’s token passes, and the service is told whose it is', async () => {
+  it("a user's token is allowed, and the service gets its subject", async () => {
     const { status, body } = await order(accessToken(desk));
     expect(status).toBe(200);
     expect((body as Echo).headers).toMatchObject({ 'x-auth-subject': desk.user, 'x-auth-session': desk.sid });
@@ -190,7 +190,7 @@ describe('behind Keycloak', () => {
     expect((await relay.post('/backchannel-logout', request, form)).status).toBe(200);
   });
 
-  it('a fresh login passes at once', async () => {
+  it('a new login is allowed at once', async () => {
     expect((await order(accessToken({ ...desk, sid: 'desk-session-2' }))).status).toBe(200);
   });
 
@@ -207,7 +207,7 @@ describe('behind Keycloak', () => {
     expect((await order(later)).status).toBe(200);
   });
 
-  it('neither Keycloak’s other tokens nor forged logouts do anything', async () => {
+  it("Keycloak's other tokens and forged logouts have no effect", async () => {
     const login = { user: 'user-safe', sid: 'safe-session' };
     const token = accessToken(login);
     expect((await order(accessToken(login, { typ: 'ID' }))).status).toBe(401);

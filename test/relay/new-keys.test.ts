@@ -51,8 +51,8 @@ const sessions = ({ sqlite }: TestRelay): string[] =>
 const cutOffs = ({ sqlite }: TestRelay): number =>
   outboxOf(sqlite).filter(({ kind }) => kind === 'issuer').length;
 
-describe('a notice signed with a key just added', () => {
-  it('is carried out although a forged one has just used up the fetch', async () => {
+describe('an event signed with a new key', () => {
+  it('is processed even if a forged event has just used up the key fetch', async () => {
     const { relay, publish } = await issuerAndRelay('0s');
     expect((await post(relay, 'forged', testKey('RS256', 'nobodys'))).status).toBe(400);
     publish([testKey(), next]);
@@ -61,7 +61,7 @@ describe('a notice signed with a key just added', () => {
     expect(cutOffs(relay)).toBe(0);
   });
 
-  it('is carried out although its sender has hung up meanwhile', async () => {
+  it('is processed even if its sender has disconnected', async () => {
     const { relay, publish } = await issuerAndRelay('0s');
     await post(relay, 'forged', testKey('RS256', 'nobodys'));
     publish([testKey(), next]);
@@ -82,7 +82,7 @@ describe('a notice signed with a key just added', () => {
     expect(sessions(relay)).toEqual(['impatient']);
   });
 
-  it('is carried out, though later than its sender is answered, after a long cool-down', async () => {
+  it('is processed after a long cool-down, later than the response', async () => {
     const { relay, publish } = await issuerAndRelay('0s', '15s');
     await post(relay, 'forged', testKey('RS256', 'nobodys'));
     publish([testKey(), next]);
@@ -104,7 +104,7 @@ describe('a notice signed with a key just added', () => {
     expect(fetches() - before).toBeLessThanOrEqual(Math.ceil(permitted));
   });
 
-  it('is answered 503 while the keys can’t be fetched, and makes up for a sender that tries once', async () => {
+  it("is answered 503 while the keys can't be fetched; all tokens are revoked if the sender does not retry", async () => {
     const { relay, publish } = await issuerAndRelay('0s');
     publish('down');
     const answer = await post(relay, 'lost', next);
@@ -114,7 +114,7 @@ describe('a notice signed with a key just added', () => {
     expect(await relay.metric('curfew_notices_missed_total{cause="keys"}')).toBe(1);
   });
 
-  it('is only asked to come again, where its sender does', async () => {
+  it('is only answered 503 if the sender retries', async () => {
     const { relay, publish } = await issuerAndRelay('1h');
     publish('down');
     expect((await post(relay, 'later', next)).status).toBe(503);

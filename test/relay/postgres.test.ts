@@ -49,7 +49,7 @@ const outbox = async (): Promise<{ kind: string; target: string; reason: string 
   (await connection.query('select kind, target, reason from revocation_outbox order by id')).rows;
 
 describe('two relays on one PostgreSQL', () => {
-  it('record a delivery once, whichever gets it and however often', async () => {
+  it('record a delivery once, whichever relay receives it and however often', async () => {
     const database = await postgres.createDatabase();
     const [one, other] = await Promise.all([startReplica(database), startReplica(database)]);
     connection = new pg.Client({ connectionString: database });
@@ -91,7 +91,7 @@ describe('two relays on one PostgreSQL', () => {
     }
   });
 
-  it('cover for each other: no absence while one listens, also of a sender that tries once', async () => {
+  it('cover for each other: no downtime counts while one of them listens', async () => {
     const database = await postgres.createDatabase();
     const place = { receivers, revocation: { log: 'second' } };
     const first = await startReplica(database, place);

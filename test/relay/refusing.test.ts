@@ -27,14 +27,14 @@ async function refused(...post: Post) {
 }
 
 describe('a relay', () => {
-  it('knows no other path and no other method', async () => {
+  it('refuses other paths and methods', async () => {
     expect((await relay.post('/nothing', '', {})).status).toBe(404);
     expect((await relay.post('/events/', '', {})).status).toBe(404);
     const answer = await fetch(`${relay.url}/events`);
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
   });
 
-  it('takes a delivery whatever the query and the parameters of its media type', async () => {
+  it('accepts a delivery with any query and any media type parameters', async () => {
     const [, body] = logoutPost('with-a-query');
     const answer = await relay.post('/logout?from=keycloak', body, {
       'content-type': 'Application/X-WWW-Form-Urlencoded; charset=UTF-8',
@@ -48,7 +48,7 @@ describe('a relay', () => {
     expect((await refused(path, body, {})).status).toBe(400);
   });
 
-  it('refuses an id that its database may not be able to hold, instead of failing at each attempt', async () => {
+  it('refuses an id that its database may not be able to store, instead of failing at each retry', async () => {
     const id = 'user\u0000name';
     const webhook = await refused(...webhookPost({ kind: 'subject', id: 'good' }, { kind: 'subject', id }));
     expect(webhook).toMatchObject({ status: 400 });
@@ -57,7 +57,7 @@ describe('a relay', () => {
     expect(await relay.metric('curfew_notices_missed_total{cause="database"}')).toBe(0);
   });
 
-  it('refuses a signature that does not hold, and says so in the sender’s terms', async () => {
+  it("refuses an invalid signature with the error code of the sender's protocol", async () => {
     const token = logoutToken({
       key: { ...strangeKey(), kid: 'key-RS256' },
       now: Math.floor(Date.now() / 1000),
@@ -85,7 +85,7 @@ describe('a relay', () => {
     });
   });
 
-  it('asks for the agreed Authorization beside the signature', async () => {
+  it('requires the configured Authorization header in addition to the signature', async () => {
     const [path, body, headers] = setPost('ada');
     for (const wrong of [{}, { authorization: 'Bearer guessed' }, { authorization: `${authorization} x` }]) {
       const answer = await refused(path, body, { ...headers, ...wrong });
@@ -116,7 +116,7 @@ describe('a relay', () => {
     expect((await refused(...post)).status).toBe(400);
   });
 
-  it('says no when an issuer has too many revoked keys, and keeps none of the delivery', async () => {
+  it('refuses a delivery when an issuer has too many revoked keys, and records nothing of it', async () => {
     const keys = (from: number) =>
       webhookPost(...Array.from({ length: 500 }, (_, key) => ({ kind: 'key', id: `key-${from + key}` })));
     expect((await relay.post(...keys(0))).status).toBe(204);
@@ -125,7 +125,7 @@ describe('a relay', () => {
     expect([answer.status, JSON.parse(answer.body)]).toMatchObject([400, { error: 'too_many_keys' }]);
   });
 
-  it('never makes a sender wait whose deliveries are authentic', async () => {
+  it('never throttles a sender with authentic deliveries', async () => {
     const posts = Array.from({ length: 300 }, (_, index) => logoutPost(`many-${index}`));
     const answers = await Promise.all(posts.map((post) => relay.post(...post)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));

@@ -83,7 +83,7 @@ describe('an event that is delivered', () => {
     expect(judge({ session: 'another' })).toEqual({ kind: 'clear' });
   });
 
-  it('is in the log when its sender is answered', async () => {
+  it('is in the log before its sender gets the response', async () => {
     for (let round = 0; round < 20; round += 1) {
       const id = `at-once-${round}`;
       expect((await relay.post(...webhookPost({ kind: 'session', id }))).status).toBe(204);
@@ -95,7 +95,7 @@ describe('an event that is delivered', () => {
     }
   });
 
-  it('as account-disabled refuses the account’s tokens issued before, not those issued after', async () => {
+  it("as account-disabled revokes the account's tokens issued before, not those issued after", async () => {
     const uri = 'https://schemas.openid.net/secevent/risc/event-type/account-disabled';
     const at = Math.floor(Date.now() / 1000);
     await relay.post(...setPost('ada', { events: { [uri]: { event_timestamp: at } } }));
@@ -140,7 +140,7 @@ describe('a retried delivery', () => {
     expect(outboxOf(relay.sqlite)).toHaveLength(before + 1);
   });
 
-  it('is harmless when fifty come at once', async () => {
+  it('is recorded once when fifty arrive concurrently', async () => {
     const post = logoutPost('at-once');
     const before = outboxOf(relay.sqlite).length;
     const answers = await Promise.all(Array.from({ length: 50 }, () => relay.post(...post)));
@@ -148,7 +148,7 @@ describe('a retried delivery', () => {
     expect(outboxOf(relay.sqlite)).toHaveLength(before + 1);
   });
 
-  it('is told apart from another receiver’s delivery of the same id', async () => {
+  it("is distinguished from another receiver's delivery with the same id", async () => {
     const before = outboxOf(relay.sqlite).length;
     await relay.post(...setPost('same-id', { jti: 'one-id' }));
     await relay.post(...logoutPost('same-id', { jti: 'one-id' }));
@@ -157,7 +157,7 @@ describe('a retried delivery', () => {
 });
 
 describe('the log of a relay', () => {
-  it('names sessions by a short hash and prints no token', async () => {
+  it('names sessions by a short hash and contains no token', async () => {
     await relay.post(...logoutPost('a-session-to-look-for'));
     expect(relay.logged()).not.toContain('a-session-to-look-for');
     expect(relay.logged()).toMatch(/delivery accepted.*/);
