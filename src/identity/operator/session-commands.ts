@@ -116,7 +116,7 @@ export const revoke = (
 ): Promise<TargetRevocation> =>
   withCommandContext(config, ({ revokeTarget }) => revokeTarget(target, { actor: operator(), ...order }));
 
-export type ForeignCommandConfig = CommandConfig & {
+export type ForeignRevocationConfig = CommandConfig & {
   readonly foreignIssuers: readonly { readonly issuer: string }[];
 };
 
@@ -125,7 +125,7 @@ export type ForeignCommandConfig = CommandConfig & {
  * @throws ERR_DATABASE, ERR_REVOCATION_INVALID for an unknown issuer, an impossible id or reason
  */
 export function revokeOfForeignIssuer(
-  config: ForeignCommandConfig,
+  config: ForeignRevocationConfig,
   request: RevocationRequest,
 ): Promise<ForeignRevocation> {
   const { iss: issuer, kind, id, at, reason } = request;
