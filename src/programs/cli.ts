@@ -17,7 +17,7 @@ const program = (name: string, summary: string, run: (configFile: string) => Pro
   }),
 });
 
-// Each command is loaded when it runs: a sidecar shouldn't have an OpenID provider in memory.
+// Commands are loaded only when they run, so that an authorizer does not load the OpenID provider.
 const commands: readonly Entry[] = [
   program('authorizer', 'run the ext_authz server for Envoy', async (file) =>
     (await import('./authorizer.ts')).runAuthorizer(file),

@@ -246,7 +246,7 @@ describe('the port', () => {
   ])('over TCP without TLS on %s: warned of is %j', async (host, isWarned) => {
     const authorizer = await start({ listen: `${host}:${await freePort()}` });
     const warnings = authorizer.log().filter(({ level }) => level === 'warn');
-    expect(warnings.some(({ msg }) => String(msg).includes('without `tls`'))).toBe(isWarned);
+    expect(warnings.some(({ msg }) => String(msg).includes('has no `tls`'))).toBe(isWarned);
   });
 
   it('that is in use ends the start with exit code 1 and a message', async () => {
