@@ -7,7 +7,6 @@ import { encodeCheckResponse } from './response-encoder.ts';
 /** Encodes the response to a decision as gRPC sends it: no compression, the length, the message. */
 export type EncodedResponder = (decision: Decision, request: CheckRequest | undefined) => Buffer;
 
-
 /**
  * Encodes what a responder builds. An allow is encoded once and keeps its bytes: the check returns the same
  * decision for a token again, unless a request has more headers to remove.
