@@ -82,7 +82,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     // still waited to be accepted when the port closes, it would be reset, with the check that the client has sent on it.
     const closed = listener.close();
     let force = setTimeout(() => {
-      log.warn('open calls are cut off', { part: 'grpc' });
+      log.warn('drain time exceeded; open calls were closed', { part: 'grpc' });
       if (engine?.endCalls() === true) force = setTimeout(() => listener.destroyConnections(), endCallsMs);
       else listener.destroyConnections();
     }, options.drainMs);

@@ -21,6 +21,15 @@ const eventWarnings = {
   unknown: 'revocation event of an unknown kind or version: further ones are only counted',
 } as const;
 
+const headWarnings = {
+  absent: 'the revocation log does not exist: start identity or relay, or run curfew log create',
+  replica: 'Redis is a replica: the revocation feed needs the master',
+  malformed: 'the head of the revocation log is malformed',
+} as const;
+
+const headProblem = (problem: string): keyof typeof headWarnings =>
+  problem === 'absent' || problem === 'replica' ? problem : 'malformed';
+
 type ViewState = { readonly state: FeedState; worstStalenessMs(): number; unproven(): UnprovenIssuer[] };
 
 type ReportOptions = Pick<
@@ -68,7 +77,7 @@ export class FeedReport implements ViewReport {
   head(head: Head | undefined, problem?: string): void {
     const { log, logName, address } = this.#options;
     if (problem !== undefined && problem !== this.#problem)
-      log.warn(describeProblem(problem), { log: logName, address, reason: problem });
+      log.warn(headWarnings[headProblem(problem)], { log: logName, address, reason: problem });
     this.#problem = problem;
     const before = this.#head;
     this.#head = head;
@@ -145,11 +154,4 @@ export class FeedReport implements ViewReport {
     else this.#hadUnknown = true;
     if (isFirst) this.#options.log.warn(eventWarnings[result]);
   }
-}
-
-function describeProblem(problem: string): string {
-  if (problem === 'absent')
-    return 'the revocation log does not exist: start identity or relay, or run curfew log create';
-  if (problem === 'replica') return 'Redis is a replica: the revocation feed needs the master';
-  return 'the head of the revocation log is malformed';
 }

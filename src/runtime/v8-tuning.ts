@@ -7,6 +7,7 @@ import type { Log } from './log.ts';
 /**
  * Flags of Node that each program is started with. The Dockerfile and bin/curfew repeat them, and a test
  * compares. What each flag of this file saves, and the command that shows it, is in docs/adr/0010-v8-tuning.md.
+ * @public
  */
 export const startFlags = {
   authorizer: ['--max-semi-space-size=2', '--no-parallel-scavenge'],
@@ -15,7 +16,10 @@ export const startFlags = {
   injector: ['--max-semi-space-size=2'],
 } as const;
 
-/** Environment that goes with them: glibc otherwise gives each of Node's threads a heap of its own. */
+/**
+ * Environment that goes with them: glibc otherwise gives each of Node's threads a heap of its own.
+ * @public
+ */
 export const startEnvironment = { MALLOC_ARENA_MAX: '1' } as const;
 
 /**

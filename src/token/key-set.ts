@@ -1,5 +1,5 @@
 import type { Algorithm } from '../vocabulary/algorithms.ts';
-import { createKeyRing, findKey, type KeyLookup, type VerificationKey } from './key-ring.ts';
+import type { KeyLookup, VerificationKey } from './key-ring.ts';
 
 /** The state of an issuer's keys, for `/readyz` and `/status`. */
 export type KeySetState = {
@@ -37,18 +37,3 @@ export type KeySet = {
   start(): Promise<void>;
   stop(): void;
 };
-
-/** Keys that never change. */
-export function createFixedKeySet(keys: readonly VerificationKey[]): KeySet {
-  const ring = createKeyRing(keys);
-  return {
-    find: (kid, algorithm) => findKey(ring, kid, algorithm),
-    vouchesFor: (key) => ring.keys.has(key),
-    isUsable: () => true,
-    refreshForUnknownKey: () => undefined,
-    findNewer: (kid, algorithm) => Promise.resolve(findKey(ring, kid, algorithm)),
-    state: () => ({ state: 'fresh', keys: ring.keys.size, ageSeconds: undefined, problem: undefined }),
-    start: () => Promise.resolve(),
-    stop: () => undefined,
-  };
-}

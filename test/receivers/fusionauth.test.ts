@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createFusionAuth, type FusionAuthOptions } from '../../src/receivers/fusionauth.ts';
 import type { DeliveryRefusal } from '../../src/receivers/receiver.ts';
-import { createFixedKeySet } from '../../src/token/key-set.ts';
+import { createFixedKeySet } from '../token/fixed-key-set.ts';
 import { testIssuer, testKey, testNow, testSecret } from '../token/tokens.ts';
 import { fusionAuthEvent, fusionAuthSignature, evaluate, keySetOf, nowMs, strangeKey } from './senders.ts';
 

@@ -1,6 +1,7 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
-import { createFixedKeySet, type KeySet } from '../../src/token/key-set.ts';
+import type { KeySet } from '../../src/token/key-set.ts';
+import { createFixedKeySet } from '../token/fixed-key-set.ts';
 import { defaultAlgorithms } from '../../src/vocabulary/algorithms.ts';
 import type { Allowance } from '../../src/receivers/delivery-limits.ts';
 import type { Delivery, Evaluation, Receiver } from '../../src/receivers/receiver.ts';

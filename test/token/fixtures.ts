@@ -5,7 +5,7 @@ import { createAuthorizerMetrics } from '../../src/runtime/metrics.ts';
 import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { issuerRules, type IssuerOptions } from '../../src/token/issuer-rules.ts';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
-import { createFixedKeySet } from '../../src/token/key-set.ts';
+import { createFixedKeySet } from './fixed-key-set.ts';
 import type { TrustedIssuer } from '../../src/token/verify-token.ts';
 import { TokenEntry } from '../../src/token/token-table.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/token/verifier.ts';
