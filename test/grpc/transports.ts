@@ -48,7 +48,7 @@ export function testPki(): Pki {
 }
 
 /** In a folder that goes with the test. */
-export function writeTlsFiles({ authority, server } = testPki()): Required<TlsFiles> {
+function writeTlsFiles({ authority, server } = testPki()): Required<TlsFiles> {
   const folder = temporaryDirectory();
   const fileOf = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
