@@ -47,9 +47,8 @@ export function testPki(): Pki {
   return pki;
 }
 
-/** In a folder that goes with the test. */
-function writeTlsFiles({ authority, server } = testPki()): Required<TlsFiles> {
-  const folder = temporaryDirectory();
+export function writeTlsFiles(folder: string): TlsFiles {
+  const { authority, server } = testPki();
   const fileOf = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
@@ -89,7 +88,7 @@ function withoutTls(name: TransportName, address: Address): Transport {
 
 function withTls(name: TransportName): Transport {
   const { authority, client } = testPki();
-  const files = writeTlsFiles();
+  const files = writeTlsFiles(temporaryDirectory());
   const { cert, key } = files;
   const own = name === 'mtls' ? client : undefined;
   const socket = (bound: Address): Socket => {
