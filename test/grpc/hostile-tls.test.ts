@@ -163,5 +163,6 @@ it('a client with a certificate that floods is closed, as it is on loopback', as
     'a client with a certificate that sends PINGs until it is closed: its cost, in checks',
     cost / costOfCheck,
   );
+  expect(socket.destroyed).toBe(true);
   await checks(100);
 });
