@@ -118,7 +118,11 @@ export class RawClient {
   }
 
   static async connect(port: number): Promise<RawClient> {
-    const socket = createConnection({ port, host: '127.0.0.1', noDelay: true });
+    return RawClient.over(createConnection({ port, host: '127.0.0.1', noDelay: true }));
+  }
+
+  /** On a connection that was opened some other way. */
+  static async over(socket: Socket): Promise<RawClient> {
     const client = new RawClient(socket);
     await client.waitFor('the connection', () => (socket.connecting ? undefined : true));
     return client;
