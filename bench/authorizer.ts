@@ -35,6 +35,8 @@ export type AuthorizerOptions = {
   readonly bundle?: string;
   /** Default true, as in the product. */
   readonly metadata?: boolean;
+  /** Default: no TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string } | undefined;
 };
 
 export type RunningAuthorizer = RunningProgram & {
@@ -94,7 +96,7 @@ export async function startAuthorizer(options: AuthorizerOptions): Promise<Runni
 }
 
 function configuration(options: AuthorizerOptions, adminPort: number): Record<string, unknown> {
-  const { keyFiles, redisPort, log, metadata = true } = options;
+  const { keyFiles, redisPort, log, metadata = true, tls } = options;
   const issuers = algorithms.map((algorithm) => ({
     issuer: issuerOf(algorithm),
     audiences: [audience],
@@ -109,6 +111,7 @@ function configuration(options: AuthorizerOptions, adminPort: number): Record<st
     listen: options.listen,
     admin: `127.0.0.1:${adminPort}`,
     issuers,
+    ...(tls !== undefined && { tls }),
     upstream: { metadata },
     revocation: { redis: { url: `redis://127.0.0.1:${redisPort}` }, log, maxEntries: 2_000_000 },
   };

@@ -4,7 +4,8 @@ import { startAuthorizer, buildBundle, type RunningAuthorizer } from './authoriz
 import { startEnvoy, type BenchEnvoy, type Guard } from './envoy.ts';
 import { buildGoServers } from './go-servers.ts';
 import { startLoadClient, type LoadClient } from './load/client.ts';
-import type { Target } from './load/messages.ts';
+import type { ClientTlsFiles, Target } from './load/messages.ts';
+import { writeBenchPki, type BenchPki } from './pki.ts';
 import { freePorts, repository, startProgram, until, type RunningProgram } from './programs.ts';
 import { createBenchLog } from './redis-log.ts';
 import type { Settings } from './settings.ts';
@@ -37,13 +38,20 @@ export type Stage = {
     readonly tcp: RunningAuthorizer;
     readonly unix: RunningAuthorizer;
     readonly noMetadata: RunningAuthorizer;
+    readonly mtls: RunningAuthorizer;
   };
   readonly redisPort: number;
   readonly keyFiles: ReturnType<typeof writeKeyFiles>;
   stop(): Promise<void>;
 };
 
-type Server = { readonly name: string; readonly title: string; readonly listen: string };
+type Server = {
+  readonly name: string;
+  readonly title: string;
+  readonly listen: string;
+  /** Asked directly alone, with the certificates of `writeBenchPki`. */
+  readonly isTls?: boolean;
+};
 
 /** Builds and starts everything, and signs the tokens. */
 export async function setStage(
@@ -75,14 +83,16 @@ export async function setStage(
     running.push({ stop: log.close });
     const servers = new Map<string, RunningProgram>();
     const listens = await serverAddresses(folder, go !== undefined);
-    const authorizers = await startAuthorizers(folder, listens, keyFiles, redisPort, running);
+    const pki = writeBenchPki(folder);
+    const authorizers = await startAuthorizers({ folder, listens, keyFiles, redisPort, running, pki });
     servers
       .set('curfew-tcp', authorizers.tcp)
       .set('curfew-unix', authorizers.unix)
-      .set('curfew-no-metadata', authorizers.noMetadata);
+      .set('curfew-no-metadata', authorizers.noMetadata)
+      .set('curfew-mtls', authorizers.mtls);
     for (const server of listens) {
       if (servers.has(server.name)) continue;
-      const program = startServer(server, folder, go, keyFiles.go);
+      const program = startServer(server, folder, go, keyFiles.go, pki);
       running.push(program);
       servers.set(server.name, program);
     }
@@ -96,7 +106,7 @@ export async function setStage(
       folder,
       settings,
       load,
-      contenders: contendersOf(listens, servers, envoys),
+      contenders: contendersOf(listens, servers, envoys, pki),
       authorizers,
       redisPort,
       keyFiles,
@@ -109,7 +119,7 @@ export async function setStage(
 }
 
 async function serverAddresses(folder: string, withGo: boolean): Promise<Server[]> {
-  const [a = 0, b = 0, c = 0] = await freePorts(3);
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = await freePorts(5);
   const go: Server[] = [
     { name: 'go-tcp', title: 'minimal Go, always OK, TCP', listen: `127.0.0.1:${a}` },
     {
@@ -122,6 +132,7 @@ async function serverAddresses(folder: string, withGo: boolean): Promise<Server[
       title: 'Go with golang-jwt, Unix socket',
       listen: `unix://${join(folder, 'go-jwt.sock')}`,
     },
+    { name: 'go-mtls', title: 'minimal Go, always OK, mutual TLS', listen: `127.0.0.1:${d}`, isTls: true },
   ];
   return [
     ...(withGo ? go : []),
@@ -133,16 +144,19 @@ async function serverAddresses(folder: string, withGo: boolean): Promise<Server[
       title: 'Curfew, Unix socket, no metadata',
       listen: `unix://${join(folder, 'no-metadata.sock')}`,
     },
+    { name: 'curfew-mtls', title: 'Curfew, mutual TLS', listen: `127.0.0.1:${e}`, isTls: true },
   ];
 }
 
-async function startAuthorizers(
-  folder: string,
-  listens: readonly Server[],
-  keyFiles: { jwks: string; secret: string },
-  redisPort: number,
-  running: { stop(): Promise<void> | void }[],
-): Promise<Stage['authorizers']> {
+async function startAuthorizers(options: {
+  folder: string;
+  listens: readonly Server[];
+  keyFiles: { jwks: string; secret: string };
+  redisPort: number;
+  running: { stop(): Promise<void> | void }[];
+  pki: BenchPki;
+}): Promise<Stage['authorizers']> {
+  const { folder, listens, keyFiles, redisPort, running, pki } = options;
   const start = async (name: string): Promise<RunningAuthorizer> => {
     const listen = listens.find((server) => server.name === name)?.listen ?? '';
     const metadata = name !== 'curfew-no-metadata';
@@ -154,6 +168,7 @@ async function startAuthorizers(
       redisPort,
       log: 'bench',
       metadata,
+      tls: name === 'curfew-mtls' ? pki.server : undefined,
     });
     running.push(authorizer);
     return authorizer;
@@ -162,20 +177,23 @@ async function startAuthorizers(
     tcp: await start('curfew-tcp'),
     unix: await start('curfew-unix'),
     noMetadata: await start('curfew-no-metadata'),
+    mtls: await start('curfew-mtls'),
   };
 }
 
 function startServer(
-  { name, listen }: Server,
+  { name, listen, isTls = false }: Server,
   folder: string,
   go: { alwaysOk: string; golangJwt: string } | undefined,
   goKeys: string,
+  { server: { cert, key, clientCa } }: BenchPki,
 ): RunningProgram {
   if (name === 'grpc-js' || go === undefined) {
     const script = join(repository, 'bench', 'grpc-js-always-ok.ts');
     return startProgram({ name, command: process.execPath, args: [script, listen], folder });
   }
-  const at = ['-listen', listen.replace('unix://', 'unix:')];
+  const tls = isTls ? ['-cert', cert, '-key', key, '-client-ca', clientCa] : [];
+  const at = ['-listen', listen.replace('unix://', 'unix:'), ...tls];
   return name === 'go-jwt'
     ? startProgram({ name, command: go.golangJwt, args: [...at, '-keys', goKeys], folder })
     : startProgram({ name, command: go.alwaysOk, args: at, folder });
@@ -206,7 +224,8 @@ function writePools(folder: string, { mode, hotTokens, coldTokens }: Settings) {
 export const coldAlgorithms = (mode: Settings['mode']): readonly BenchAlgorithm[] =>
   mode === 'full' ? algorithms : ['ES256', 'HS256'];
 
-function guardsFor(servers: readonly Server[]): ReadonlyMap<string, Guard> {
+function guardsFor(all: readonly Server[]): ReadonlyMap<string, Guard> {
+  const servers = all.filter(({ isTls }) => isTls !== true);
   const guards = new Map<string, Guard>([
     ['no-auth', { kind: 'none' }],
     ['jwt-authn', { kind: 'jwt_authn' }],
@@ -233,23 +252,27 @@ function contendersOf(
   listens: readonly Server[],
   servers: ReadonlyMap<string, RunningProgram>,
   envoys: readonly BenchEnvoy[],
+  pki: BenchPki,
 ): Contender[] {
   const http = (name: string): Contender['http'] =>
     envoys.flatMap(({ program, ports }) => {
       const port = ports.get(name);
       return port === undefined ? [] : [{ target: { protocol: 'http', port }, envoy: program }];
     });
-  const withServer = ({ name, title, listen }: Server, suffix: keyof typeof suffixes): Contender => ({
+  const withServer = ({ name, title, listen, isTls }: Server, suffix: keyof typeof suffixes): Contender => ({
     name: `${name}${suffix}`,
     title: `${title}${suffixes[suffix]}`,
     http: http(`${name}${suffix}`),
-    grpc: suffix === '' ? grpcTarget(listen) : undefined,
+    grpc: suffix === '' ? grpcTarget(listen, isTls === true ? pki.client : undefined) : undefined,
     server: servers.get(name),
     isVariant: suffix !== '' || name === 'curfew-no-metadata',
   });
   const withOthers = (suffix: keyof typeof suffixes): Contender[] =>
     listens
-      .filter(({ name }) => envoys.some(({ ports }) => ports.has(`${name}${suffix}`)))
+      .filter(
+        ({ name, isTls }) =>
+          (isTls === true && suffix === '') || envoys.some(({ ports }) => ports.has(`${name}${suffix}`)),
+      )
       .map((server) => withServer(server, suffix));
   const own = (name: string, title: string): Contender => ({
     name,
@@ -270,7 +293,8 @@ function contendersOf(
   ];
 }
 
-function grpcTarget(listen: string): Target {
+function grpcTarget(listen: string, tls: ClientTlsFiles | undefined): Target {
   if (listen.startsWith('unix://')) return { protocol: 'grpc', path: listen.slice('unix://'.length) };
-  return { protocol: 'grpc', port: Number(listen.slice(listen.lastIndexOf(':') + 1)) };
+  const port = Number(listen.slice(listen.lastIndexOf(':') + 1));
+  return { protocol: 'grpc', port, ...(tls !== undefined && { tls }) };
 }

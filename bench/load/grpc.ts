@@ -1,4 +1,6 @@
-import { connect } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Connection, OnAnswer, Outcome } from './connection.ts';
 import { connected } from './http1.ts';
 import {
@@ -12,6 +14,7 @@ import {
   statusCodeOf,
   windowUpdate,
 } from './http2-frames.ts';
+import type { ClientTlsFiles } from './messages.ts';
 
 const initialWindow = 65_535;
 const largestWindow = 2 ** 31 - 1;
@@ -25,6 +28,17 @@ const checkHeaders = headerBlock([
   ['content-type', 'application/grpc'],
 ]);
 
+type GrpcTarget = { readonly port: number; readonly tls?: ClientTlsFiles } | { readonly path: string };
+
+function openSocket(at: GrpcTarget): Socket {
+  if ('path' in at) return connect(at.path);
+  const { port, tls } = at;
+  if (tls === undefined) return connect({ port, host: '127.0.0.1', noDelay: true });
+  const [ca, cert, key] = [tls.ca, tls.cert, tls.key].map((file) => readFileSync(file));
+  const socket = connectTls({ port, host: '127.0.0.1', ca, cert, key, ALPNProtocols: ['h2'] });
+  return socket.setNoDelay(true);
+}
+
 type Call = { readonly startedUs: number; outcome: Outcome };
 
 /**
@@ -33,13 +47,12 @@ type Call = { readonly startedUs: number; outcome: Outcome };
  * @param messages encoded `CheckRequest`s, by index of their token
  */
 export function connectGrpc(
-  at: { port: number } | { path: string },
+  at: GrpcTarget,
   messages: readonly Buffer[],
   concurrency: number,
   onAnswer: OnAnswer,
 ): Promise<Connection> {
-  const socket =
-    'path' in at ? connect(at.path) : connect({ port: at.port, host: '127.0.0.1', noDelay: true });
+  const socket = openSocket(at);
   const calls = new Map<number, Call>();
   const requests = messages.map(requestFrames);
   const waiting: { stream: number; token: number }[] = [];

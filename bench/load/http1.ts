@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Connection, OnAnswer, Outcome } from './connection.ts';
 
 /**
@@ -51,10 +52,10 @@ export function connectHttp(
   return connected(socket, connection);
 }
 
-/** Resolves with the value once the socket is connected. */
+/** Resolves with the value once the socket is connected, and its TLS handshake complete. */
 export function connected<T>(socket: ReturnType<typeof connect>, value: T): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  socket.once('connect', () => resolve(value));
+  socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => resolve(value));
   socket.on('error', reject);
   return promise;
 }

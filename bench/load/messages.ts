@@ -1,7 +1,10 @@
+/** The authority of the server's certificate, and a certificate of the client's: paths of PEM files. */
+export type ClientTlsFiles = { readonly ca: string; readonly cert: string; readonly key: string };
+
 /** Where load goes: an HTTP/1.1 listener, or a gRPC authorizer itself. */
 export type Target =
   | { readonly protocol: 'http'; readonly port: number }
-  | { readonly protocol: 'grpc'; readonly port: number }
+  | { readonly protocol: 'grpc'; readonly port: number; readonly tls?: ClientTlsFiles }
   | { readonly protocol: 'grpc'; readonly path: string };
 
 /** The tokens that requests use in turn. */

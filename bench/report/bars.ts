@@ -24,6 +24,7 @@ export function barsOf(report: Omit<Report, 'bars'>): Bar[] {
   const { revocations, starts, contenders } = report;
   return [
     ...cpuBars(contenders.closed),
+    ...tlsBars(contenders.direct),
     ...latencyBars(contenders.paced),
     ...memoryBars(report),
     ofRounds('start to ready, bundle', 150, 'ms', starts.bundleMs),
@@ -87,6 +88,16 @@ function cpuBars(closed: readonly Series[]): Bar[] {
       'curfew-unix-recommended',
       'jwt-authn-recommended',
     ),
+  ];
+}
+
+/** Asked directly: Envoy's own work for TLS is the same with both. */
+function tlsBars(direct: readonly Series[]): Bar[] {
+  const ratio = (what: string, over: string, under: string): Bar =>
+    ofRounds(what, undefined, '×', ratiosByRound(named(direct, over), named(direct, under), serverUs));
+  return [
+    ratio('CPU per check, mutual TLS, against minimal Go over the same', 'curfew-mtls', 'go-mtls'),
+    ratio('CPU per check, mutual TLS, against TCP', 'curfew-mtls', 'curfew-tcp'),
   ];
 }
 

@@ -20,12 +20,13 @@ export async function compareContenders(stage: Stage): Promise<ContenderTables> 
   const { rounds, pacedRounds, directRounds, closedMs, pacedMs, ratePerSecond } = settings;
   const mix: Mix = { hot: 'hot-RS256', hotTokens: settings.hotTokens };
   const asked = contenders.filter(({ grpc }) => grpc !== undefined);
+  const behindEnvoy = contenders.filter(({ http }) => http.length > 0);
   for (const contender of asked) await breakIn(stage, contender, mix);
   return {
-    closed: await interleave(contenders, rounds, (contender, round) =>
+    closed: await interleave(behindEnvoy, rounds, (contender, round) =>
       warmAndMeasure(stage, contender, { mix, via: 'envoy', durationMs: closedMs, round }),
     ),
-    paced: await interleave(contenders.filter(isPeer), pacedRounds, (contender, round) =>
+    paced: await interleave(behindEnvoy.filter(isPeer), pacedRounds, (contender, round) =>
       measure(stage, contender, { mix, via: 'envoy', durationMs: pacedMs, ratePerSecond, round }),
     ),
     direct: await interleave(asked, directRounds, (contender) =>
