@@ -31,11 +31,13 @@ export const gateways: readonly Schemas[] = [
     files: [
       'charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_securitypolicies.yaml',
       'charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml',
+      'charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyproxies.yaml',
     ],
   },
   {
     module: 'sigs.k8s.io/gateway-api@v1.6.0',
     files: [
+      'config/crd/experimental/gateway.networking.k8s.io_backendtlspolicies.yaml',
       'config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml',
       'config/crd/experimental/gateway.networking.k8s.io_referencegrants.yaml',
     ],
