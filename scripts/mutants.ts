@@ -18,7 +18,7 @@ const copied = ['src', 'test/revocation/model'];
 
 const view = 'src/revocation/view.ts';
 const completeness = 'src/revocation/completeness.ts';
-const tokenRule = 'src/revocation/token-rule.ts';
+const tokenRule = 'src/revocation/exposure-rule.ts';
 const intake = 'src/revocation/intake.ts';
 const eventFormat = 'src/revocation-log/event.ts';
 const connectionPatience = 'src/revocation/connection-patience.ts';

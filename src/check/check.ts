@@ -7,7 +7,7 @@ import {
   createCredentialExtractor,
   type CredentialExtractor,
   type CredentialSource,
-} from '../token/bearer.ts';
+} from '../token/credential.ts';
 import type { RejectionDetail } from '../token/rejection.ts';
 import type { Verifier } from '../token/verifier.ts';
 import type { Check, CheckRequest } from './check-request.ts';

@@ -1,4 +1,4 @@
-import type { CredentialSource } from '../token/bearer.ts';
+import type { CredentialSource } from '../token/credential.ts';
 import { decodeBase64url } from '../token/compact-jws.ts';
 import { parseJsonObject, type JsonObject } from '../token/strict-json.ts';
 import type { Check, CheckRequest } from './check-request.ts';

@@ -1,6 +1,6 @@
 import type { AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { AccessToken } from '../token/access-token.ts';
-import type { CredentialSource } from '../token/bearer.ts';
+import type { CredentialSource } from '../token/credential.ts';
 import { withoutCookies } from './cookies.ts';
 import type { CheckRequest } from './check-request.ts';
 import { allow, type Allow, type HeaderValue } from './decision.ts';

@@ -1,4 +1,4 @@
-import { bearerPrefix } from '../token/bearer.ts';
+import { bearerPrefix } from '../token/credential.ts';
 import type { TokenEntry } from '../token/token-table.ts';
 
 /** Finds the entry of a verified token in part of a buffer; undefined for all other bytes. */

@@ -1,4 +1,4 @@
-import type { CredentialSource } from '../token/bearer.ts';
+import type { CredentialSource } from '../token/credential.ts';
 import { fold, hasSpellings } from '../check/reserved-headers.ts';
 import { answerHeaders, type DeniedOptions } from './denied-answer.ts';
 

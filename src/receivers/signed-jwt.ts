@@ -2,7 +2,7 @@ import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { parseCompactJws } from '../token/compact-jws.ts';
 import { checkHeader, type CheckedHeader } from '../token/header-rules.ts';
 import { issuerRules } from '../token/issuer-rules.ts';
-import type { KeyLookup, VerificationKey } from '../token/key-ring.ts';
+import type { KeyLookup, VerificationKey } from '../token/key-lookup.ts';
 import type { KeySet } from '../token/key-set.ts';
 import type { Rejected, TokenRejection } from '../token/rejection.ts';
 import { isQuicklyVerified, isSignedBy } from '../token/signature.ts';

@@ -5,7 +5,7 @@ import { ConnectionPatience } from './connection-patience.ts';
 import { FeedReport } from './feed-report.ts';
 import type { FeedStatus, RevocationFeed, RevocationFeedOptions } from './feed.ts';
 import { headFields } from '../revocation-log/head.ts';
-import { createRevocations } from './token-rule.ts';
+import { createRevocations } from './exposure-rule.ts';
 import { logKeys, type LogKeys } from '../revocation-log/keys.ts';
 import { closeRedis, describeRedis, holdRedis, type RedisConnection } from '../redis/connection.ts';
 import { readPage } from '../revocation-log/redis-page.ts';

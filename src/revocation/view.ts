@@ -1,7 +1,7 @@
 import type { FeedState } from './feed.ts';
 import { readHead, type Head, type ReadHead } from '../revocation-log/head.ts';
 import { Intake } from './intake.ts';
-import type { RevocationView } from './token-rule.ts';
+import type { RevocationView } from './exposure-rule.ts';
 import { LogReading, pageSize, type PageOutcome } from '../revocation-log/log-reading.ts';
 import { readMessage, type ReadMessage } from '../revocation-log/message.ts';
 import { Completeness, type RedisSource, type UnprovenIssuer } from './completeness.ts';

@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { Fault } from '../runtime/fault.ts';
 import { algorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { isId } from './claims.ts';
-import type { VerificationKey } from './key-ring.ts';
+import type { VerificationKey } from './key-lookup.ts';
 import { isJsonObject, parseJsonObject, type JsonObject } from './strict-json.ts';
 
 /** A JWK that is not used although it is for signatures of an accepted algorithm, and why. */

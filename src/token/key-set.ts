@@ -1,5 +1,5 @@
 import type { Algorithm } from '../vocabulary/algorithms.ts';
-import type { KeyLookup, VerificationKey } from './key-ring.ts';
+import type { KeyLookup, VerificationKey } from './key-lookup.ts';
 
 /** The state of an issuer's keys, for `/readyz` and `/status`. */
 export type KeySetState = {

@@ -1,5 +1,5 @@
 import { describeError, type Log } from '../runtime/log.ts';
-import { createKeyRing, findKey, type KeyRing, type VerificationKey } from './key-ring.ts';
+import { createKeyRing, findKey, type KeyRing, type VerificationKey } from './key-lookup.ts';
 import type { KeySet, KeySetState } from './key-set.ts';
 
 /** Keys in a local file. */

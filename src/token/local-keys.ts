@@ -6,7 +6,7 @@ import { secretFromFile, type Secret } from '../runtime/secret.ts';
 import { algorithms, type Algorithm } from '../vocabulary/algorithms.ts';
 import { decodeBase64url } from './compact-jws.ts';
 import { parseJwkSet } from './jwk-set.ts';
-import type { VerificationKey } from './key-ring.ts';
+import type { VerificationKey } from './key-lookup.ts';
 import type { LocalKeys } from './local-key-set.ts';
 
 export type SharedSecret = {

@@ -4,7 +4,7 @@ import type { AuthorizerMetrics } from '../runtime/metrics.ts';
 import type { Algorithm } from '../vocabulary/algorithms.ts';
 import { parseJwkSet } from './jwk-set.ts';
 import type { JwksSource } from './jwks-source.ts';
-import { createKeyRing, findKey, type KeyLookup, type KeyRing } from './key-ring.ts';
+import { createKeyRing, findKey, type KeyLookup, type KeyRing } from './key-lookup.ts';
 import type { KeySet, KeySetState } from './key-set.ts';
 import { createNewerKeys } from './newer-keys.ts';
 

@@ -7,7 +7,7 @@ import { createEventLoopBudget } from './event-loop-budget.ts';
 import { checkHeader, type CheckedHeader } from './header-rules.ts';
 import { createIssuerChoice, type IssuerChoice } from './issuer-choice.ts';
 import type { IssuerRules } from './issuer-rules.ts';
-import type { KeyLookup, VerificationKey } from './key-ring.ts';
+import type { KeyLookup, VerificationKey } from './key-lookup.ts';
 import type { KeySet } from './key-set.ts';
 import { reject, type Origin, type Rejected } from './rejection.ts';
 import { isSignedBy } from './signature.ts';

@@ -6,7 +6,7 @@ import { createForwarding } from '../../src/check/forwarding.ts';
 import { wantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { envoyConfig } from '../../src/injection/envoy-config.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
-import type { CredentialSource } from '../../src/token/bearer.ts';
+import type { CredentialSource } from '../../src/token/credential.ts';
 import { startEnvoyWith, type RunningEnvoy } from './envoy-process.ts';
 import { allowed, denied, startServer, type TestServer } from '../grpc/grpc-fixture.ts';
 

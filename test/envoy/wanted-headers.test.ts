@@ -9,7 +9,7 @@ import { createDeniedAnswer, type DeniedOptions } from '../../src/envoy/denied-a
 import { authorizationDefinition } from './protocol.ts';
 import { wantedHeaders } from '../../src/envoy/wanted-headers.ts';
 import { createAuthorizerMetrics, createRegistry } from '../../src/runtime/metrics.ts';
-import { createCredentialExtractor, type CredentialSource } from '../../src/token/bearer.ts';
+import { createCredentialExtractor, type CredentialSource } from '../../src/token/credential.ts';
 
 const sources: readonly CredentialSource[] = [
   { header: 'authorization' },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { logRetentionSeconds } from '../../src/publisher/retention.ts';
-import { createRevocations } from '../../src/revocation/token-rule.ts';
+import { createRevocations } from '../../src/revocation/exposure-rule.ts';
 import { testVerifier } from '../token/fixtures.ts';
 import { issueToken, testNow } from '../token/tokens.ts';
 

@@ -1,4 +1,4 @@
-import { createKeyRing, findKey, type VerificationKey } from '../../src/token/key-ring.ts';
+import { createKeyRing, findKey, type VerificationKey } from '../../src/token/key-lookup.ts';
 import type { KeySet } from '../../src/token/key-set.ts';
 
 /** Keys that never change. */

@@ -6,7 +6,7 @@ import { Fault } from '../../src/runtime/fault.ts';
 import { secretFromFile } from '../../src/runtime/secret.ts';
 import type { Algorithm } from '../../src/vocabulary/algorithms.ts';
 import { createIssuerKeys, type KeyOrigin } from '../../src/token/issuer-keys.ts';
-import type { VerificationKey } from '../../src/token/key-ring.ts';
+import type { VerificationKey } from '../../src/token/key-lookup.ts';
 import { createLocalKeySet } from '../../src/token/local-key-set.ts';
 import { issuerRules } from '../../src/token/issuer-rules.ts';
 import { temporaryDirectory } from '../temporary.ts';

@@ -7,7 +7,7 @@ import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import { secretFromFile } from '../../src/runtime/secret.ts';
 import { issuerRules } from '../../src/token/issuer-rules.ts';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
-import { createKeyRing, findKey, type KeyRing, type VerificationKey } from '../../src/token/key-ring.ts';
+import { createKeyRing, findKey, type KeyRing, type VerificationKey } from '../../src/token/key-lookup.ts';
 import { type KeySet } from '../../src/token/key-set.ts';
 import { createFixedKeySet } from './fixed-key-set.ts';
 import { sharedSecretKeys } from '../../src/token/local-keys.ts';

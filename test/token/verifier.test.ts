@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { issuerRules } from '../../src/token/issuer-rules.ts';
 import { parseJwkSet } from '../../src/token/jwk-set.ts';
-import { createKeyRing, findKey, type KeyRing } from '../../src/token/key-ring.ts';
+import { createKeyRing, findKey, type KeyRing } from '../../src/token/key-lookup.ts';
 import { type KeySet } from '../../src/token/key-set.ts';
 import { createFixedKeySet } from './fixed-key-set.ts';
 import { testMetrics, testVerifier, trusted } from './fixtures.ts';

@@ -1,6 +1,6 @@
 import type { Adapter } from 'oidc-provider';
 import type { ProviderAdapterOptions } from './adapter-parts.ts';
-import { payloadOfOneUse, useCode } from './one-use.ts';
+import { payloadOfOneUse, useCode } from './repeated-use.ts';
 import { createTokenAdapter } from './token-adapter.ts';
 
 const kind = 'AuthorizationCode';

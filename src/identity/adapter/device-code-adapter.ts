@@ -1,6 +1,6 @@
 import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
 import { emptyAdapter, expiryOf, payloadOf, reasonOf, type ProviderAdapterOptions } from './adapter-parts.ts';
-import { payloadOfOneUse, useCode } from './one-use.ts';
+import { payloadOfOneUse, useCode } from './repeated-use.ts';
 import { hashOf } from '../store/sealing.ts';
 import type { StoredToken } from '../store/stored-tokens.ts';
 

@@ -2,7 +2,7 @@ import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
 import { familyOf, isOfFamily } from '../session/refresh-token-id.ts';
 import { expiryOf, reasonOf, withoutId, type ProviderAdapterOptions } from './adapter-parts.ts';
 import type { GrantStore } from '../store/grant-store.ts';
-import { isJustRotated, payloadOfOneUse, rotateOrRepeat } from './one-use.ts';
+import { isJustRotated, payloadOfOneUse, rotateOrRepeat } from './repeated-use.ts';
 import { createTokenAdapter } from './token-adapter.ts';
 
 const kind = 'RefreshToken';

@@ -1,4 +1,4 @@
-import { createRevocations } from '../../../src/revocation/token-rule.ts';
+import { createRevocations } from '../../../src/revocation/exposure-rule.ts';
 import type { Revocations } from '../../../src/revocation/revocable.ts';
 import { RevocationList } from '../../../src/revocation/revocation-list.ts';
 import type { ViewCommand } from '../../../src/revocation/view-options.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createRevocations, type RevocationView } from '../../src/revocation/token-rule.ts';
+import { createRevocations, type RevocationView } from '../../src/revocation/exposure-rule.ts';
 import type { Revocable, RevocationFinding } from '../../src/revocation/revocable.ts';
 
 const now = 1_700_000_000;

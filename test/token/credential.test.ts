@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createCredentialExtractor, type CredentialSource } from '../../src/token/bearer.ts';
+import { createCredentialExtractor, type CredentialSource } from '../../src/token/credential.ts';
 import { TokenEntry } from '../../src/token/token-table.ts';
 
 const find = (
