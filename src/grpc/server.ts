@@ -1,7 +1,8 @@
-import { acceptWaiting, isLoopback, listen, type Address } from '../runtime/address.ts';
+import { acceptWaiting, listen, type Address } from '../runtime/address.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
+import { chooseEngine, type EngineName } from './engine-choice.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { createHealthMethods } from './health-methods.ts';
 import type { HealthService } from './health-service.ts';
@@ -13,8 +14,6 @@ import type { TlsFiles } from './tls-listener.ts';
 
 /** Time for clients to read the status of bidirectional calls that were open until the end of the drain; ms. */
 const endCallsMs = 500;
-
-export type EngineName = 'native' | 'grpc-js';
 
 export type GrpcServerOptions = {
   address: Address;
@@ -99,17 +98,6 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   }
 
   return { name: 'grpc', engine: engineName, start, stop, boundAddress };
-}
-
-/**
- * The native engine serves clients that are known: processes of this machine, and clients whose certificate was verified
- * before the first frame is read. Ports that anybody can reach are left to an implementation that is used, and attacked,
- * everywhere.
- */
-function chooseEngine({ engine = 'auto', address, tls }: GrpcServerOptions): EngineName {
-  if (engine !== 'auto') return engine;
-  const isLocal = address.kind === 'unix' || isLoopback(address.host);
-  return (isLocal && tls === undefined) || tls?.clientCa !== undefined ? 'native' : 'grpc-js';
 }
 
 async function createEngine(name: EngineName, options: EngineOptions): Promise<Engine> {

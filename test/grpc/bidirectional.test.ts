@@ -9,12 +9,8 @@ import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { BidirectionalHandler } from '../../src/grpc/bidirectional-method.ts';
 import { createHealthService } from '../../src/grpc/health-service.ts';
 import { lengthPrefixed } from '../../src/grpc/length-prefix.ts';
-import {
-  createGrpcServer,
-  type EngineName,
-  type GrpcServer,
-  type GrpcServerOptions,
-} from '../../src/grpc/server.ts';
+import type { EngineName } from '../../src/grpc/engine-choice.ts';
+import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from '../../src/grpc/server.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../processes.ts';
 import { capturedLog } from '../token/fixtures.ts';

@@ -8,7 +8,7 @@ import {
 import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import type { EngineName } from '../../src/grpc/server.ts';
+import type { EngineName } from '../../src/grpc/engine-choice.ts';
 import type { TlsFiles } from '../../src/grpc/tls-listener.ts';
 import type { Address } from '../../src/runtime/address.ts';
 import { temporaryDirectory } from '../temporary.ts';
