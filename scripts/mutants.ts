@@ -189,7 +189,7 @@ const mutants: readonly Mutant[] = [
   ]),
   mutant('a token that was clear once is never looked up again', [
     revocationList,
-    '    this.#version += 1;\n',
+    '    this.#version = {};\n',
     '',
   ]),
   mutant('a floor ends too soon', [revocationList, 'monotonicMs + this.#periodMs)', 'monotonicMs + 5000)']),
