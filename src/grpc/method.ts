@@ -37,7 +37,7 @@ export type ServerStreamingMethod<Request = unknown> = {
   /** Never throws. The bytes are overwritten once it has returned. */
   decode(bytes: Buffer): Request | typeof malformedRequest;
   open(request: Request, responses: ResponseStream): void;
-  /** The call is over, whoever ended it. Called at least once for each call that was opened. */
+  /** The call is over, no matter who ended it. Called at least once for each call that was opened. */
   closed(responses: ResponseStream): void;
 };
 

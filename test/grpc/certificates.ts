@@ -55,7 +55,7 @@ function der(tag: number, ...contents: readonly Buffer[]): Buffer {
 
 const sequence = (...contents: readonly Buffer[]): Buffer => der(0x30, ...contents);
 const objectId = (hex: string): Buffer => der(0x06, Buffer.from(hex, 'hex'));
-const octets = (...contents: readonly Buffer[]): Buffer => der(0x04, ...contents);
+const octetString = (...contents: readonly Buffer[]): Buffer => der(0x04, ...contents);
 const bits = (content: Buffer): Buffer => der(0x03, Buffer.from([0]), content);
 const utcTime = (date: Date): Buffer =>
   der(0x17, Buffer.from(`${date.toISOString().replaceAll(/[-:T]/g, '').slice(2, 14)}Z`));
@@ -67,12 +67,12 @@ const distinguishedName = (name: string): Buffer =>
 const isAuthority = sequence(
   objectId('551d13'),
   der(0x01, Buffer.from([0xff])),
-  octets(sequence(der(0x01, Buffer.from([0xff])))),
+  octetString(sequence(der(0x01, Buffer.from([0xff])))),
 );
 const alternativeNames = (name: string): Buffer =>
   sequence(
     objectId('551d11'),
-    octets(sequence(der(0x82, Buffer.from(name)), der(0x87, Buffer.from([127, 0, 0, 1])))),
+    octetString(sequence(der(0x82, Buffer.from(name)), der(0x87, Buffer.from([127, 0, 0, 1])))),
   );
 
 type Parts = { issuer: Buffer; subject: Buffer; key: KeyObject; signer: KeyObject; extensions: Buffer[] };

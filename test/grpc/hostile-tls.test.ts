@@ -159,6 +159,7 @@ it('a client with a certificate that floods is closed, as it is on loopback', as
     await closed(socket);
     clearInterval(timer);
   });
+  expect(socket.closed).toBe(true);
   figure(
     'a client with a certificate that sends PINGs until it is closed: its cost, in checks',
     cost / costOfCheck,

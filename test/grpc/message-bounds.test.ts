@@ -43,7 +43,7 @@ describe('what is kept of messages that come in pieces', () => {
   const trailers = (id: number): string => client.of(id, 1).at(-1)?.payload.toString('latin1') ?? '';
 
   it('is bounded for all of them: the one over the bound is refused, and the others are answered', async () => {
-    // Each keeps 20 octets, and 512 each for the piece and the stream.
+    // Each keeps 20 bytes, and 512 each for the piece and the stream.
     client.send(begin(1), begin(3), begin(5));
     await client.handled();
     expect(held.bytes).toBe(3 * 1044);
@@ -59,7 +59,7 @@ describe('what is kept of messages that come in pieces', () => {
     expect(client.goneAway()).toEqual([]);
   });
 
-  it('is let go of with its call, however that ends', async () => {
+  it('is released with its call, however that ends', async () => {
     client.send(begin(1), begin(3));
     await client.handled();
     client.destroy();

@@ -153,7 +153,7 @@ it('a piece that is kept keeps nothing else', async () => {
   for (let id = 1; id < 200; id += 2) {
     client.send(openFrame(id, path, grpc), ...dataFrames(id, Buffer.from('\0'), false));
     await client.handled();
-    // As whoever else takes small buffers from Node's pool, until it begins another one.
+    // Like other code that takes small buffers from Node's pool, until the pool begins another slab.
     for (let taken = 0; taken < Buffer.poolSize; taken += 1000) Buffer.allocUnsafe(1000);
   }
   expect(held.bytes).toBe(100 * 1025);
@@ -179,8 +179,8 @@ it('a message that comes in pieces counts as what its length says at most, and a
 describe('a client that has its own calls fail', () => {
   const gzip: Fields = [...grpc, ['grpc-encoding', 'gzip']];
   it.each<[name: string, mistake: (id: number) => Buffer]>([
-    ['by a method that is none', (id) => request(id, '', '/test/Other', grpc)],
-    ['by what is no gRPC', (id) => request(id, '', path)],
+    ['by an unknown method', (id) => request(id, '', '/test/Other', grpc)],
+    ['by a request that is not gRPC', (id) => request(id, '', path)],
     ['by less than a message', (id) => request(id, 'x', path, grpc)],
     ['by more than one message', (id) => request(id, Buffer.alloc(20), path, grpc)],
     [
@@ -205,7 +205,7 @@ describe('a client that has its own calls fail', () => {
     expect(held.bytes).toBe(0);
   });
 
-  it('gets few octets for each', async () => {
+  it('gets few bytes for each', async () => {
     await start();
     const client = await connect();
     client.send(request(1, '', '/test/Other', grpc), request(3, '', '/test/Other', grpc));

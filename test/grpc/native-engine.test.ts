@@ -52,7 +52,7 @@ async function ask(id: number): Promise<RawClient> {
   return client;
 }
 
-it('a connection that has ended holds its place until all that was kept for it is let go of', async () => {
+it('a connection that has ended holds its place until all memory held for it is released', async () => {
   for (const count of [1, 2]) {
     const client = await ask(1);
     await expect.poll(() => replies.length).toBe(count);

@@ -337,7 +337,7 @@ describe.each(combinations)('a check answered by the engine %s over %s', (engine
       expect((await fails(checkHealth(client, 'other'))).code).toBe(status.NOT_FOUND);
     });
 
-    it('is watched: every change is told, and the end', async () => {
+    it('is watched: each change is sent, and the end', async () => {
       const seen: (number | undefined)[] = [];
       const watch = watchHealth(client);
       const { promise: ended, resolve } = Promise.withResolvers<ServiceError>();
