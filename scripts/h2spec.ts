@@ -1,7 +1,8 @@
 // Runs h2spec, the public conformance tests of HTTP/2: `npm run test:h2spec`. Building it needs Go.
 //
-// The native HTTP/2 must pass over TCP and over TLS. Of grpc-js, whose HTTP/2 is Node's, the failures are compared with those
-// recorded in test/http2/h2spec/grpc-js.txt: a difference is printed, and fails nothing. `--record` writes that file.
+// The native HTTP/2 must pass over TCP and over TLS. Of grpc-js, whose HTTP/2 is Node's, the failures are
+// compared with those recorded in test/http2/h2spec/grpc-js.txt: a difference is printed, and fails nothing.
+// `--record` writes that file.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

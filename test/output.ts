@@ -5,8 +5,8 @@ const output = process.env['CURFEW_TEST_OUTPUT'] ?? join(import.meta.dirname, '.
 mkdirSync(output, { recursive: true });
 
 /**
- * A file for everything a program under test prints (at log level debug), searched for credentials when the suite
- * has ended.
+ * A file for everything a program under test prints (at log level debug), searched for credentials when the
+ * suite has ended.
  */
 export const outputFile = (name: string): string => join(mkdtempSync(join(output, `${name}-`)), 'output.log');
 

@@ -64,13 +64,14 @@ export const startCurfew = (
 ): RunningProgram => startProgram(name, join(repository, 'bin', 'curfew'), args, env);
 
 const givenPorts = new Set<number>();
-// Each worker of the test runner has ports of its own: a port stays free for its test while a program restarts.
+// Each worker of the test runner has ports of its own: a port stays free for its test while a program
+// restarts.
 const portsOfWorker = 4000;
 const firstPort = 11_000 + portsOfWorker * (Number(process.env['VITEST_POOL_ID'] ?? 0) % 5);
 
 /**
- * A TCP port of 127.0.0.1 that is free now and that no other worker of this run is given. It lies below the range from
- * which the kernel picks ports for outgoing connections and for servers that name none.
+ * A TCP port of 127.0.0.1 that is free now and that no other worker of this run is given. It lies below the
+ * range from which the kernel picks ports for outgoing connections and for servers that name none.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

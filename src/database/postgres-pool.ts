@@ -21,8 +21,8 @@ export type PostgresPoolOptions = {
   readonly url: Pick<Secret, 'text'>;
   readonly poolSize: number;
   /**
-   * Longest time of one statement, limited by the server and by the client; ms. The wait for a connection has the
-   * same limit, but at most 5 s.
+   * Longest time of one statement, limited by the server and by the client; ms. The wait for a connection has
+   * the same limit, but at most 5 s.
    */
   readonly statementTimeoutMs: number;
   readonly report?: DatabaseReport | undefined;

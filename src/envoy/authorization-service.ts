@@ -27,8 +27,8 @@ export type AuthorizationServiceOptions = {
 };
 
 /**
- * `Authorization/Check`. It answers each request once, after a read barrier: it knows every revocation that had arrived
- * before the request. A token that was verified before is decided without a promise.
+ * `Authorization/Check`. It answers each request once, after a read barrier: it knows every revocation that
+ * had arrived before the request. A token that was verified before is decided without a promise.
  */
 export type AuthorizationService = UnaryMethod<CheckRequest | undefined>;
 
@@ -40,8 +40,8 @@ type Question = {
 };
 
 /**
- * Creates the method that Envoy calls. A fault becomes a denied response: a gRPC error would leave the decision to Envoy's
- * `failure_mode_allow`. The fault's message goes to the log alone.
+ * Creates the method that Envoy calls. A fault becomes a denied response: a gRPC error would leave the
+ * decision to Envoy's `failure_mode_allow`. The fault's message goes to the log alone.
  */
 export function createAuthorizationService(options: AuthorizationServiceOptions): AuthorizationService {
   const { check, record, clock, log } = options;

@@ -11,7 +11,10 @@ export type LimitedConnection = {
 
 export type ConnectionBounds = {
   readonly maxConnections: number;
-  /** Connections that are draining, or have ended with their socket still open. Beyond it, the oldest is destroyed. */
+  /**
+   * Connections that are draining, or have ended with their socket still open. Beyond it, the oldest is
+   * destroyed.
+   */
   readonly maxLeaving: number;
 };
 
@@ -26,14 +29,17 @@ export type ConnectionMemory = {
 export const uncountedMemory: ConnectionMemory = { take: () => true, giveBack: () => {} };
 
 /**
- * Limits the connections of a listener. At the limit a new connection takes the place of the one that has been idle for
- * the longest, so idle clients cannot lock out a proxy. A connection with an open request keeps its place.
- * Cost: nothing per request; a pass over all connections for a new one at the limit.
+ * Limits the connections of a listener. At the limit a new connection takes the place of the one that has
+ * been idle for the longest, so idle clients cannot lock out a proxy. A connection with an open request keeps
+ * its place. Cost: nothing per request; a pass over all connections for a new one at the limit.
  */
 export class ConnectionLimit<Connection extends LimitedConnection> {
   readonly #bounds: ConnectionBounds;
   readonly #memory: ConnectionMemory;
-  /** Open connections, and ended ones for which memory is still held. The value: whether it was taken from `#memory`. */
+  /**
+   * Open connections, and ended ones for which memory is still held. The value: whether it was taken from
+   * `#memory`.
+   */
   readonly #held = new Map<Connection, boolean>();
   /** In the order in which they began to leave. */
   readonly #leaving = new Set<Connection>();

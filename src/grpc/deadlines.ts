@@ -7,7 +7,10 @@ export type TimedCall = {
   watchDeadline(): void;
 };
 
-/** Enforces deadlines. Nearly all calls are over within a few turns of the event loop; only the others get a timer. */
+/**
+ * Enforces deadlines. Nearly all calls are over within a few turns of the event loop; only the others get a
+ * timer.
+ */
 export function createDeadlines(): (call: TimedCall) => void {
   let opened: TimedCall[] = [];
   const watchRest = createReadBarrier((calls: readonly TimedCall[]) => {

@@ -5,9 +5,9 @@ import type { TlsFiles } from './tls-listener.ts';
 export type EngineName = 'native' | 'grpc-js';
 
 /**
- * Resolves `auto`. The native engine serves clients that are known: processes of this machine, and clients whose
- * certificate was verified before the first frame is read. A port that anyone can reach gets grpc-js, which is used, and
- * attacked, everywhere.
+ * Resolves `auto`. The native engine serves clients that are known: processes of this machine, and clients
+ * whose certificate was verified before the first frame is read. A port that anyone can reach gets grpc-js,
+ * which is used, and attacked, everywhere.
  */
 export function chooseEngine({
   engine = 'auto',

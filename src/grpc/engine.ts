@@ -18,8 +18,8 @@ export type EngineOptions = {
   readonly methods: ReadonlyMap<string, Method>;
   readonly bounds: ServerBounds;
   /**
-   * Age and idle time of a connection are bounded on TCP. Only the local Envoy can open the Unix socket, and closing a
-   * connection under it may cost a request.
+   * Age and idle time of a connection are bounded on TCP. Only the local Envoy can open the Unix socket, and
+   * closing a connection under it may cost a request.
    */
   readonly isTcp: boolean;
   readonly isTls: boolean;

@@ -25,8 +25,8 @@ import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.t
 type Call = { readonly request: unknown };
 
 /**
- * gRPC by grpc-js on `node:http2`, for clients that have not proven who they are. The methods decode and encode their own
- * messages, so a message means the same to both engines.
+ * gRPC by grpc-js on `node:http2`, for clients that have not proven who they are. The methods decode and
+ * encode their own messages, so a message means the same to both engines.
  */
 export function createGrpcJsEngine({ methods, bounds, isTcp, log }: EngineOptions): Engine {
   const all = [...methods.values()];
@@ -40,8 +40,9 @@ export function createGrpcJsEngine({ methods, bounds, isTcp, log }: EngineOption
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   return {
     accept: (socket) => injector.injectConnection(socket),
-    // Sends GOAWAY on every connection. Its callback is of no use: `Http2Server.close` of Node begins to close the sessions,
-    // and grpc-js counts a closing session as closed. The listener waits for the sockets instead.
+    // Sends GOAWAY on every connection. Its callback is of no use: `Http2Server.close` of Node begins to
+    // close the sessions, and grpc-js counts a closing session as closed. The listener waits for the sockets
+    // instead.
     drain: () => server.tryShutdown(() => {}),
     endCalls: () => openCalls.endAll(),
   };
@@ -121,8 +122,8 @@ function channelOptions(
     // Nobody reads channelz, and it counts every call.
     'grpc.enable_channelz': 0,
     ...(isTcp && {
-      // With calls that stay open there is no age: grpc-js destroys an aged connection at its next keepalive PING,
-      // which fails on a session that is closing, whatever the grace period is.
+      // With calls that stay open there is no age: grpc-js destroys an aged connection at its next keepalive
+      // PING, which fails on a session that is closing, whatever the grace period is.
       ...(!hasLongCalls && {
         'grpc.max_connection_age_ms': bounds.maxConnectionAgeMs,
         'grpc.max_connection_age_grace_ms': ageGraceMs,

@@ -3,9 +3,15 @@ import type { BidirectionalMethod } from './bidirectional-method.ts';
 /** What `decode` returns for bytes that are not the method's request. */
 export const malformedRequest: unique symbol = Symbol('malformed request');
 
-/** Where the answer of a unary call goes. The first call of either function ends the call; later calls do nothing. */
+/**
+ * Where the answer of a unary call goes. The first call of either function ends the call; later calls do
+ * nothing.
+ */
 export type UnaryReply = {
-  /** Answers with OK. @param response with its length prefix; several calls may be answered with the same buffer */
+  /**
+   * Answers with OK. @param response with its length prefix; several calls may be answered with the same
+   * buffer
+   */
   send(response: Buffer): void;
   /** Answers with an error status. */
   reject(code: number, message: string): void;

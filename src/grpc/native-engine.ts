@@ -26,8 +26,8 @@ const budgetBounds = {
 };
 
 /**
- * gRPC on our own HTTP/2, which implements what an ext_authz server needs and no more. Cost: a fifth of the CPU time of
- * gRPC on `node:http2`, because a call allocates its stream and little else.
+ * gRPC on our own HTTP/2, which implements what an ext_authz server needs and no more. Cost: a fifth of the
+ * CPU time of gRPC on `node:http2`, because a call allocates its stream and little else.
  */
 export function createNativeEngine(options: EngineOptions): Engine {
   const { bounds, log } = options;
@@ -85,8 +85,8 @@ export function createNativeEngine(options: EngineOptions): Engine {
 }
 
 /**
- * Counts a TLS connection in the memory budget. What it takes is outside the heap, in OpenSSL and in Node's buffers for it;
- * measured by `test/grpc/tls-cost.ts`.
+ * Counts a TLS connection in the memory budget. What it takes is outside the heap, in OpenSSL and in Node's
+ * buffers for it; measured by `test/grpc/tls-cost.ts`.
  */
 const tlsMemory = (budget: MemoryBudget): ConnectionMemory => ({
   take: () => budget.reserve(tlsConnectionBytes),
@@ -182,7 +182,10 @@ function keepUp(
   };
 }
 
-/** A connection with open bidirectional calls outlives its age, without new calls, until the last of them is over. */
+/**
+ * A connection with open bidirectional calls outlives its age, without new calls, until the last of them is
+ * over.
+ */
 function limitAge(
   connection: ServerConnection,
   { maxConnectionAgeMs }: ServerBounds,

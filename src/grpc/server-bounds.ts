@@ -2,10 +2,16 @@
 export type ServerBounds = {
   /** Size of a request message; bytes. Envoy's default limit for all headers of a request is 60 KiB. */
   readonly maxMessageBytes: number;
-  /** Per connection. The recommended Envoy configuration has the same limit, at which Envoy opens another connection. */
+  /**
+   * Per connection. The recommended Envoy configuration has the same limit, at which Envoy opens another
+   * connection.
+   */
   readonly maxConcurrentStreams: number;
   readonly maxConnections: number;
-  /** Native engine: connections beyond `maxConnections` that are draining, or have ended with their socket still open. */
+  /**
+   * Native engine: connections beyond `maxConnections` that are draining, or have ended with their socket
+   * still open.
+   */
   readonly maxLeaving: number;
   /** TCP only: age at which a connection gets GOAWAY, plus or minus a tenth; ms. */
   readonly maxConnectionAgeMs: number;

@@ -12,7 +12,9 @@ import { createNativeEngine } from './native-engine.ts';
 import { defaultBounds, type ServerBounds } from './server-bounds.ts';
 import type { TlsFiles } from './tls-listener.ts';
 
-/** Time for clients to read the status of bidirectional calls that were open until the end of the drain; ms. */
+/**
+ * Time for clients to read the status of bidirectional calls that were open until the end of the drain; ms.
+ */
 const endCallsMs = 500;
 
 export type GrpcServerOptions = {
@@ -39,8 +41,8 @@ export type GrpcServer = Part & {
 };
 
 /**
- * A gRPC server on a listener of our own, which bounds the number of connections and the time before the first byte, and
- * replaces the socket file of a process that has ended.
+ * A gRPC server on a listener of our own, which bounds the number of connections and the time before the
+ * first byte, and replaces the socket file of a process that has ended.
  */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { address, tls, health, clock, log } = options;
@@ -77,8 +79,9 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   async function stop(): Promise<void> {
     health.close();
     await acceptWaiting(listener.server);
-    // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once. If that one
-    // still waited to be accepted when the port closes, it would be reset, with the check that the client has sent on it.
+    // The port closes before GOAWAY is sent. A client that reads GOAWAY opens another connection at once. If
+    // that one still waited to be accepted when the port closes, it would be reset, with the check that the
+    // client has sent on it.
     const closed = listener.close();
     let force = setTimeout(() => {
       log.warn('drain time exceeded; open calls were closed', { part: 'grpc' });

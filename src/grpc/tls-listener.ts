@@ -9,7 +9,10 @@ import {
 import type { Log } from '../runtime/log.ts';
 import { secretFromFile, watchSecret } from '../runtime/secret.ts';
 
-/** Certificate and key of the server, and the authority that must have signed clients' certificates: paths of PEM files. */
+/**
+ * Certificate and key of the server, and the authority that must have signed clients' certificates: paths of
+ * PEM files.
+ */
 export type TlsFiles = {
   readonly cert: string;
   readonly key: string;
@@ -36,8 +39,8 @@ export type TlsListenerOptions = {
 export type TlsListener = { readonly server: Server; stopWatching(): void };
 
 /**
- * A TCP listener with TLS 1.2 or newer on its connections. Changed certificate files apply to new connections; a pair that
- * doesn't match leaves the old one in use.
+ * A TCP listener with TLS 1.2 or newer on its connections. Changed certificate files apply to new
+ * connections; a pair that doesn't match leaves the old one in use.
  * @throws ERR_SECRET_UNREADABLE, and the errors of node:tls for files that are not PEM or don't match
  */
 export function createTlsListener(options: TlsListenerOptions): TlsListener {
@@ -48,7 +51,8 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
       ...readTlsFiles(tls),
       ALPNProtocols: ['h2'],
       minVersion: 'TLSv1.2',
-      // RFC 9113 §9.2.1 forbids renegotiation, and it would let a client repeat the expensive part of a handshake.
+      // RFC 9113 §9.2.1 forbids renegotiation, and it would let a client repeat the expensive part of a
+      // handshake.
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       requestCert: tls.clientCa !== undefined,
       rejectUnauthorized: true,

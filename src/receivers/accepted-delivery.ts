@@ -47,7 +47,8 @@ export function createAcceptedHandler(options: {
 
   return async ({ receiver, redeliveryMs }, accepted) => {
     const fields = { ...receiverFields(receiver), ...revocationFields(accepted) };
-    // PostgreSQL can't store text with U+0000. Every attempt would fail, and each would count as a missed notice.
+    // PostgreSQL can't store text with U+0000. Every attempt would fail, and each would count as a missed
+    // notice.
     if (accepted.requests.some(({ id }) => id?.includes('\0'))) {
       const refusal = refuseDelivery('unknown_subject', { claim: 'id', found: 'an id with U+0000' });
       log.warn('delivery refused', { ...fields, reason: refusal.reason, ...refusal.detail });

@@ -61,7 +61,7 @@ export class IssuerRevocations {
   }
 
   /**
-   * Whoever has a leaked key can sign any date, so its revocation never expires and has no cut-off.
+   * Anyone who has a leaked key can sign any date, so its revocation never expires and has no cut-off.
    * @returns true if new
    */
   addStandingKey({ id, reason }: RevocationEvent): boolean {

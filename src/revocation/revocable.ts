@@ -19,8 +19,8 @@ export type Revocable = {
   readonly issuedAt: EpochSeconds;
   readonly expiresAt: EpochSeconds;
   /**
-   * Written by `RevocationList.find` alone: the list's version when it last found nothing that revokes the token. An
-   * object, so that no version of another list is equal.
+   * Written by `RevocationList.find` alone: the list's version when it last found nothing that revokes the
+   * token. An object, so that no version of another list is equal.
    */
   clearAt?: object | undefined;
 };

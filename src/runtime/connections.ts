@@ -32,7 +32,10 @@ type Open = { readonly place: Place; requests: number; activeAtMs: number };
  */
 const maxUnanswered = 16;
 
-/** Limits the connections of a server and the requests that wait on each, and shares the limit among the clients' networks. */
+/**
+ * Limits the connections of a server and the requests that wait on each, and shares the limit among the
+ * clients' networks.
+ */
 export function watchConnections(server: Server, options: ConnectionsOptions): void {
   const { limit, clock } = options;
   const share = createFairShare({ limit });

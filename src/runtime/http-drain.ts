@@ -7,8 +7,9 @@ import { acceptWaiting } from './address.ts';
 /** Closes an HTTP/1.1 server without losing a request that it has received. */
 export type HttpDrain = {
   /**
-   * Answers with `Connection: close` first, so that clients send their next request elsewhere; a connection that was
-   * used before gets half a second for that. Then closes the port and finishes the requests that were received.
+   * Answers with `Connection: close` first, so that clients send their next request elsewhere; a connection
+   * that was used before gets half a second for that. Then closes the port and finishes the requests that
+   * were received.
    * @param lastRequestsMs time after the port has closed for a request to arrive and be answered; ms
    */
   close(lastRequestsMs: number): Promise<void>;
@@ -62,8 +63,8 @@ export function createHttpDrain(server: Server | SecureServer): HttpDrain {
   }
 
   /**
-   * `server.closeIdleConnections` leaves out connections that have sent nothing or half a head. A connection has to be
-   * idle at two looks in a row, because the request that has already arrived is read between them.
+   * `server.closeIdleConnections` leaves out connections that have sent nothing or half a head. A connection
+   * has to be idle at two looks in a row, because the request that has already arrived is read between them.
    */
   function closeIdle(): void {
     for (const [socket, connection] of open) {

@@ -33,7 +33,10 @@ const defaultMaxConnections = 2000;
  */
 const acceptedAtOnce = 1000;
 
-/** The public HTTP listener. Each request is bounded in size and time. `stop` loses no request that was received. */
+/**
+ * The public HTTP listener. Each request is bounded in size and time. `stop` loses no request that was
+ * received.
+ */
 export function createHttpServer(options: HttpServerOptions): Part {
   const { address, handler, log, lastRequestsMs = 5000, maxConnections = defaultMaxConnections } = options;
   const working = new Set<Promise<void>>();

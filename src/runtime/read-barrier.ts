@@ -1,9 +1,9 @@
 /**
- * Creates a queue whose items are handled after everything that had arrived when they were queued. A check and a
- * revocation arrive on different sockets; when both have arrived, the event loop may read the newer one first. Waiting for
- * the rest of this turn's reads and one complete round of reads guarantees that the revocation was read before the check is
- * decided.
- * Cost: two immediates a turn, however many items are queued. Nothing waits for I/O.
+ * Creates a queue whose items are handled after everything that had arrived when they were queued. A check
+ * and a revocation arrive on different sockets; when both have arrived, the event loop may read the newer one
+ * first. Waiting for the rest of this turn's reads and one complete round of reads guarantees that the
+ * revocation was read before the check is decided. Cost: two immediates a turn, however many items are
+ * queued. Nothing waits for I/O.
  */
 export function createReadBarrier<Item>(handle: (item: Item) => void): (item: Item) => void {
   let fresh: Item[] = [];

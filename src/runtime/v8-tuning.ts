@@ -6,7 +6,8 @@ import type { Log } from './log.ts';
 
 /**
  * Flags of Node that each program is started with. The Dockerfile and bin/curfew repeat them, and a test
- * compares. What each flag of this file saves, and the command that shows it, is in docs/adr/0010-v8-tuning.md.
+ * compares. What each flag of this file saves, and the command that shows it, is in
+ * docs/adr/0010-v8-tuning.md.
  * @public
  */
 export const startFlags = {

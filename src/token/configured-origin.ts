@@ -22,7 +22,9 @@ export type SecretSettings = {
   readonly kid: string;
 };
 
-/** Where the configured keys come from. Without `jwks`: discovery from the issuer, with the default settings. */
+/**
+ * Where the configured keys come from. Without `jwks`: discovery from the issuer, with the default settings.
+ */
 export function jwksOrigin(jwks: JwksSettings | undefined): KeyOrigin {
   if (jwks === undefined) return { kind: 'remote' };
   if ('file' in jwks) return { kind: 'file', path: jwks.file };

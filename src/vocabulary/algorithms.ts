@@ -19,7 +19,7 @@ export const algorithms = {
 } as const;
 
 export type Algorithm = keyof typeof algorithms;
-/** Algorithms with a shared secret (HMAC): whoever verifies a token can also make one. */
+/** Algorithms with a shared secret (HMAC): everyone who can verify a token can also make one. */
 export type HmacAlgorithm = Extract<Algorithm, `HS${string}`>;
 export type AsymmetricAlgorithm = Exclude<Algorithm, HmacAlgorithm>;
 

@@ -6,8 +6,8 @@ import { inject } from 'vitest';
 import { repository } from '../processes.ts';
 
 /*
- * Pages in a real Chromium: what a person sees, what axe finds, and pictures. Pictures go into `docs/screenshots` with
- * CURFEW_TEST_SCREENSHOTS=docs; else beside the other output of the tests.
+ * Pages in a real Chromium: what a person sees, what axe finds, and pictures. Pictures go into
+ * `docs/screenshots` with CURFEW_TEST_SCREENSHOTS=docs; else beside the other output of the tests.
  */
 
 const screenshots =

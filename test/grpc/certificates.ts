@@ -10,7 +10,9 @@ export type Authority = {
   issue(name: string): Certificate;
 };
 
-/** A new authority with an ECDSA P-256 key (RFC 5280), so that no test needs a program to make certificates. */
+/**
+ * A new authority with an ECDSA P-256 key (RFC 5280), so that no test needs a program to make certificates.
+ */
 export function createAuthority(name = 'curfew test authority'): Authority {
   const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issuer = distinguishedName(name);

@@ -18,7 +18,8 @@ export type EchoCall = {
 export type EchoMethod = { readonly method: BidirectionalMethod; readonly calls: EchoCall[] };
 
 /**
- * Echoes each message, reads no more than the client reads, and ends the call with OK after the client's half-close.
+ * Echoes each message, reads no more than the client reads, and ends the call with OK after the client's
+ * half-close.
  * @param override replaces functions of the handler
  */
 export function createEchoMethod(

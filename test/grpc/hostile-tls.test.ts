@@ -17,8 +17,9 @@ import { attackNames, closed } from './tls-attacks.ts';
 import type { ServerUsage } from './tls-server.ts';
 import { testPki, writeTlsFiles } from './transports.ts';
 
-// What a remote attacker costs a server with mutual TLS, in checks, and what a client beside it notices. The limits are
-// wide, because the machine is shared; the figures that are printed are those of docs/security-model.md.
+// What a remote attacker costs a server with mutual TLS, in checks, and what a client beside it notices. The
+// limits are wide, because the machine is shared; the figures that are printed are those of
+// docs/security-model.md.
 
 const body = lengthPrefixed(authorizationDefinition.Check.requestSerialize(checkMessage()));
 

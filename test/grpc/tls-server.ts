@@ -1,4 +1,5 @@
-// A server with mutual TLS in a process of its own, so that what it costs can be told from what its clients cost.
+// A server with mutual TLS in a process of its own, so that what it costs can be told from what its clients
+// cost.
 import { allowed, startServer } from './grpc-fixture.ts';
 import { createTransport } from './transports.ts';
 

@@ -82,7 +82,8 @@ describe.each(['native', 'grpc-js'] as const)('mutual TLS with the engine %s', (
     ['with the certificate of another authority', () => createAuthority().issue('envoy')],
   ])('reads no frame of a client %s', async (_, options) => {
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-      // With TLS 1.3 the client may send as soon as it has sent its certificate, before the server has verified it.
+      // With TLS 1.3 the client may send as soon as it has sent its certificate, before the server has
+      // verified it.
       const client = handshake({ ...options(), maxVersion });
       client.write(wholeCheck);
       let received = 0;

@@ -14,7 +14,9 @@ import { openTestDatabase, type DatabaseInput } from './databases.ts';
 
 // Another identity provider, whose sessions end by notices to identity.
 
-/** Its part of identity's configuration: one receiver of each standard, each sender taken to try for an hour. */
+/**
+ * Its part of identity's configuration: one receiver of each standard, each sender taken to try for an hour.
+ */
 export function foreignSettings(directory: string, redelivery = '1h') {
   const file = join(directory, 'foreign-jwks.json');
   writeFileSync(file, jwkSetOf(testKey()));

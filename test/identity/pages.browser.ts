@@ -9,8 +9,8 @@ import { clients, password, startIdentity, type TestIdentity } from './identity-
 import { atLocalhost } from './passkey-flows.ts';
 
 /*
- * The pages in a real Chromium: usable without JavaScript, without violations that axe finds, in light and dark, and
- * pictured in `docs/screenshots`.
+ * The pages in a real Chromium: usable without JavaScript, without violations that axe finds, in light and
+ * dark, and pictured in `docs/screenshots`.
  */
 
 describe('the pages, in Chromium', () => {

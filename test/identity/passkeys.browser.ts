@@ -9,8 +9,8 @@ import { clients, password, startIdentity, type TestIdentity } from './identity-
 import { atLocalhost } from './passkey-flows.ts';
 
 /*
- * Passkeys in a real Chromium with its own authenticator, by the DevTools protocol: what the pages' script does, and
- * what the browser makes of our policy and our options.
+ * Passkeys in a real Chromium with its own authenticator, by the DevTools protocol: what the pages' script
+ * does, and what the browser makes of our policy and our options.
  */
 
 describe('passkeys, in Chromium', () => {

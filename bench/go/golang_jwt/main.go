@@ -1,4 +1,4 @@
-// An ext_authz server as one writes it with golang-jwt: it verifies every token anew and passes the subject on.
+// An ext_authz server as one writes it with golang-jwt: it verifies the token of every request and forwards the subject.
 package main
 
 import (

@@ -13,9 +13,9 @@ export type SendLogoutNotice = (notice: LogoutNotice) => Promise<void>;
 type LogoutMethod = (subject: string, sid: string | undefined) => Promise<void>;
 
 /**
- * Disables oidc-provider's own logout notices and returns its method to send one. oidc-provider notifies only at
- * `end_session`, before anything is committed, and only the clients in its session. Its types don't declare the
- * method.
+ * Disables oidc-provider's own logout notices and returns its method to send one. oidc-provider notifies only
+ * at `end_session`, before anything is committed, and only the clients in its session. Its types don't
+ * declare the method.
  */
 export function takeOverLogoutNotices(provider: Provider): SendLogoutNotice {
   const { prototype } = provider.Client as unknown as { prototype: { backchannelLogout?: unknown } };
