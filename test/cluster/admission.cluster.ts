@@ -106,7 +106,7 @@ describe('proxy capture', () => {
       const said = await failure(kubectl('-n', 'strict', verb, kind, metadata.name, ...how));
       const { metadata: after } = await named('strict', metadata.name);
       expect(after.labels).toMatchObject({ 'curfew/injected': 'proxy', 'curfew/proxied-ports': '1' });
-      expect(said).toContain('curfew: the labels curfew/injected and curfew/proxied-ports');
+      expect(said).toContain('by the labels curfew/injected and curfew/proxied-ports');
       expect(await ask(`http://${urlHost(status.podIP ?? '')}:8080/etc`)).toMatchObject({ status: 0 });
     },
   );

@@ -80,7 +80,7 @@ describe("the README's quick start", () => {
     await apply(namespace('data'), namespace('outside'), namespace('shop', { 'curfew/inject': 'enabled' }));
     await apply(...redis('data', 'redis'));
     await rollout('data', 'redis');
-    expect(await runPrinted(shortest)).toContain('The revocation log "curfew" is there');
+    expect(await runPrinted(shortest)).toContain('The revocation log "curfew" exists and has no owner');
     await rollout('default', 'curfew-injector');
     await apply(...workload({ name: 'closed', namespace: 'shop' }));
     client = await startClient('outside');
