@@ -16,10 +16,10 @@ import { readGrpcRequestHead, type GrpcRequestHead } from './request-head.ts';
 import { ageGraceMs, probeTimeoutMs, type ServerBounds } from './server-bounds.ts';
 
 const mebibyte = 1024 * 1024;
-// Less than the heap that a sidecar is given.
 /** Measured: 58 KiB with TLS 1.3, 45 KiB with TLS 1.2. */
 const tlsConnectionBytes = 56 * 1024;
 const budgetBounds = {
+  // Less than the heap that a sidecar is given.
   maxSharedBytes: 24 * mebibyte,
   maxConnectionBytes: 8 * mebibyte,
   guaranteedBytes: 32 * 1024,
