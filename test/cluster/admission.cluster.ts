@@ -135,7 +135,7 @@ describe('proxy capture', () => {
       spec: { podSelector: {}, ingress: [{ ports: [{ port: 8080 }] }] },
     });
     expect(check()).toEqual([
-      `strict/${metadata.name} has proxy capture, and the NetworkPolicy from-outside opens its own port 8080, reachable without a token`,
+      `strict/${metadata.name} has proxy capture, but NetworkPolicy from-outside opens its own port 8080, which is then reachable without a token`,
     ]);
     await kubectl('-n', 'strict', 'delete', 'networkpolicy', 'from-outside');
     expect((await ask(proxied)).status).toBe(401);
