@@ -89,8 +89,10 @@ export function createTokenTable({ maxEntries, maxBytes, maxTokenBytes }: TokenT
     find,
     findText: (token) => {
       if (token.length > maxTokenBytes) return undefined;
-      // In UTF-8 no other text has the bytes of a token, which is ASCII; in Latin-1 one could.
-      return find(scratch, 0, scratch.write(token));
+      // A token is ASCII. In UTF-8 no other text has its bytes; in Latin-1 one could.
+      const length = scratch.write(token);
+      // A text that is not ASCII may have been cut off at the end of the buffer, after a whole token.
+      return length === token.length ? find(scratch, 0, length) : undefined;
     },
     add,
     delete: (entry) => {

@@ -36,6 +36,16 @@ describe('the table of verified tokens', () => {
     expect(tokens.findText(`\u0100${named('A')}`)).toBeUndefined();
   });
 
+  it.each(['é', '€', '\u{1f600}'])(
+    'takes no text that goes on with %s where a token may be no longer',
+    (rest) => {
+      const token = named('a');
+      const tokens = table({ maxTokenBytes: token.length + rest.length });
+      tokens.add(new TokenEntry(token));
+      expect(tokens.findText(`${token}${rest}`)).toBeUndefined();
+    },
+  );
+
   it('compares the whole token, not its end alone', () => {
     const tokens = table();
     const entry = new TokenEntry(`header.one.${'s'.repeat(43)}`);
