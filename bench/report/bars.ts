@@ -1,17 +1,6 @@
 import { median } from '../load/latencies.ts';
 import { ratiosByRound, type Sample, type Series } from '../measure.ts';
-import type { Report } from './report.ts';
-
-/** A goal and the figure of the run. `reached` is undefined if the run lacked a contender. */
-export type Bar = {
-  readonly what: string;
-  /** Undefined if no goal was set. */
-  readonly goal: number | undefined;
-  readonly reached: number | undefined;
-  readonly unit: '×' | 'MB' | 'ms';
-  /** The values of which `reached` is the median, if it is one. */
-  readonly rounds: readonly number[];
-};
+import type { Bar, Report } from './report.ts';
 
 type Pick = (sample: Sample) => number | undefined;
 

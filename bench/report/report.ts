@@ -4,7 +4,17 @@ import type { RevocationTables, Storm } from '../scenarios/revocations.ts';
 import type { StartTimes } from '../scenarios/start.ts';
 import type { TokenTables } from '../scenarios/tokens.ts';
 import type { Settings } from '../settings.ts';
-import type { Bar } from './bars.ts';
+
+/** A goal and the figure of the run. `reached` is undefined if the run lacked a contender. */
+export type Bar = {
+  readonly what: string;
+  /** Undefined if no goal was set. */
+  readonly goal: number | undefined;
+  readonly reached: number | undefined;
+  readonly unit: '×' | 'MB' | 'ms';
+  /** The values of which `reached` is the median, if it is one. */
+  readonly rounds: readonly number[];
+};
 
 /** All figures of a run: the content of the JSON file. */
 export type Report = {

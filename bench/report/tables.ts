@@ -1,7 +1,6 @@
 import { median, quantileOf } from '../load/latencies.ts';
 import { medianSample } from '../measure.ts';
-import type { Bar } from './bars.ts';
-import type { Report } from './report.ts';
+import type { Bar, Report } from './report.ts';
 import { samplesTable, seriesTable, short, type Table } from './rows.ts';
 
 /** All tables of a report, in their order on the page. */
