@@ -117,9 +117,12 @@ function why(pod: UnprotectedPod): string {
       return 'runs without the sidecars: restart it';
     case 'no_network_policy': {
       const port = pod.port === undefined ? 'ports are' : `port ${pod.port} is`;
-      return `has proxy capture, but no NetworkPolicy in the list selects it: its own ${port} reachable without a token`;
+      const effect = `its own ${port} reachable without a token`;
+      return `has proxy capture, but no NetworkPolicy in the list selects it: ${effect}`;
     }
-    case 'port_open':
-      return `has proxy capture, but NetworkPolicy ${pod.policy} opens its own port ${pod.port}, which is then reachable without a token`;
+    case 'port_open': {
+      const cause = `NetworkPolicy ${pod.policy} opens its own port ${pod.port}`;
+      return `has proxy capture, but ${cause}, which is then reachable without a token`;
+    }
   }
 }

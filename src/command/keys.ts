@@ -128,7 +128,8 @@ function revoked(id: string, { isPublished, seq, log, isKnown }: KeyRevocation):
   const json = { id, published: isPublished, seq, known: isKnown };
   if (isPublished)
     return { exitCode: 0, line: `key ${id} revoked, seq ${seq ?? '?'}, log ${log}${unknown}`, json };
-  const line = `key ${id}: recorded, but not yet published${unknown}: check that identity and Redis are running`;
+  const state = `recorded, but not yet published${unknown}`;
+  const line = `key ${id}: ${state}: check that identity and Redis are running`;
   return { exitCode: 1, line, json };
 }
 

@@ -75,10 +75,11 @@ async function create(args: readonly string[], output: CommandOutput): Promise<n
     const at = describeRedis(target.redis);
     if (parsed.values['json'] === true)
       output.print(JSON.stringify({ created: true, log: log.logName, address: at, owner, epoch, seq }));
-    else
-      output.print(
-        `log ${log.logName} created at ${at} for ${log.issuers.join(', ')}: tokens issued until now are refused, so every client has to refresh once`,
-      );
+    else {
+      const what = `log ${log.logName} created at ${at} for ${log.issuers.join(', ')}`;
+      const effect = 'tokens issued until now are refused, so every client has to refresh once';
+      output.print(`${what}: ${effect}`);
+    }
     return 0;
   });
 }

@@ -10,7 +10,7 @@ export function cacheDirectory(environment: Environment = processEnvironment()):
   return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'curfew');
 }
 
-/** The first executable of that name on PATH; undefined if there is none. */
+/** The first executable of that name on PATH; undefined if PATH has no such file. */
 export function executablePath(
   name: string,
   environment: Environment = processEnvironment(),

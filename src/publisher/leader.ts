@@ -81,8 +81,8 @@ export class Leader {
   }
 
   /**
-   * The command to run now. The caller then calls `done` or `failed`. Undefined if there is none for
-   * `waitMs`.
+   * The command to run now. The caller then calls `done` or `failed`. Undefined if nothing is to be
+   * done for `waitMs`.
    */
   next(): LeaderCommand | undefined {
     const nowMs = this.#options.clock.monotonicMs();

@@ -160,7 +160,7 @@ export class Completeness {
     return since(this.#complete.get(issuer), nowMs, monotonicMs);
   }
 
-  /** The largest staleness of the issuers that can be proven, in milliseconds; Infinity if there is none. */
+  /** The largest staleness of the issuers that can be proven, in milliseconds; Infinity if no issuer can be proven. */
   worstStalenessMs(nowMs: number, monotonicMs: number): number {
     if (this.#issuers.length === 0) return 0;
     const provable = this.#issuers.filter((issuer) => this.#causeOf(issuer) === undefined);

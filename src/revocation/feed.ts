@@ -70,7 +70,7 @@ export type FeedStatus = {
   readonly covers: readonly string[];
   /** Configured issuers that the log doesn't cover. */
   readonly uncovered: readonly string[];
-  /** Configured issuers without a proof, and why there is none. Their older tokens are refused. */
+  /** Configured issuers without a proof, each with the cause. Their older tokens are refused. */
   readonly unproven: readonly UnprovenIssuer[];
   readonly epoch: number | undefined;
   readonly seq: number | undefined;

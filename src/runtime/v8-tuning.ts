@@ -70,7 +70,7 @@ export type V8Tuning = Part & {
  * Makes V8 use less memory, and collects once what only the start needed: 12 of an authorizer's 82 MB, and
  * more after a long revocation log was read. V8 would otherwise keep it for a busy process.
  * Cost: the collection pauses the process for 30 ms, with a large heap for 200 ms. It therefore waits for an
- * idle interval, and is skipped if there is none.
+ * idle interval, and is skipped if the process does not become idle in time.
  */
 export function createV8Tuning(options: V8TuningOptions): V8Tuning {
   const { isReady, clock, log, idleMs = 500, giveUpMs = 60_000 } = options;

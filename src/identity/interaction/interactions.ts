@@ -92,7 +92,7 @@ export function createInteractions(options: InteractionsOptions): Interactions {
 
 const cancelled = { error: 'access_denied', error_description: 'the user refused' };
 
-/** The interaction of the browser's cookie; undefined if there is none or it has expired. */
+/** The interaction of the browser's cookie; undefined without a cookie, or if the interaction has expired. */
 async function detailsOf(
   provider: Provider,
   request: IncomingMessage,

@@ -12,7 +12,7 @@ export type KeyPeriods = {
 };
 
 export type KeySchedule = {
-  /** The key that signs; undefined if there is none with the algorithm. */
+  /** The key that signs; undefined if no key has the algorithm. */
   active: StoredKey | undefined;
   /** The published keys, the active one first. */
   published: readonly StoredKey[];

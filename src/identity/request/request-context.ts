@@ -29,7 +29,7 @@ export type RequestContext = {
   readonly device: string;
   /** The texts of pages, in the language of the request. */
   readonly texts: Texts;
-  /** The value of the browser cookie; undefined if there is none. */
+  /** The value of the browser cookie; undefined if the browser sent no such cookie. */
   readonly browser: string | undefined;
   /** Sets or extends the browser cookie. @returns its value */
   nameBrowser(): string;
