@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { executablePath } from '../../src/demo/executables.ts';
-import { eventually, freePort, startCurfew, tail, type RunningProgram } from '../processes.ts';
+import { eventually, freePort, repository, startCurfew, tail, type RunningProgram } from '../processes.ts';
 import { temporaryDirectory } from '../temporary.ts';
 
 const startDemo = (args: readonly string[], env: Record<string, string> = {}): RunningProgram => {
@@ -26,6 +26,9 @@ describe('the demo', () => {
     const exitCode = await demo.exited;
     expect(tail(demo.printed(), 200)).toContain('All 9 steps passed.');
     expect(exitCode).toBe(0);
+    const sample = /```\n(7\. .*?)```/s.exec(readFileSync(join(repository, 'README.md'), 'utf8'))?.[1] ?? '';
+    expect(sample).not.toBe('');
+    expect(withoutFigures(demo.printed())).toContain(withoutFigures(sample));
     const refusedAfterMs = Number(/logout to refusal: ([\d.]+) ms/.exec(demo.printed())?.[1]);
     console.log(`logout to refusal: ${refusedAfterMs} ms`);
     expect(refusedAfterMs).toBeLessThan(2000);
@@ -90,6 +93,10 @@ describe('the demo', () => {
     expect(demo.printed()).toContain('check the network');
   });
 });
+
+/** What a run may print differently: ports, times, and which of two events came first. */
+const withoutFigures = (text: string): string =>
+  text.replaceAll(/localhost:\d+/g, 'localhost:PORT').replaceAll(/\d+\.\d ms(?: (?:before|after))?/g, 'TIME');
 
 /** A PATH with a shell and the given programs, and nothing else of this machine. */
 function pathWithOnly(...programs: readonly string[]): string {
